@@ -1,0 +1,295 @@
+package storage
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/viper"
+	"go.uber.org/zap"
+
+	"github.com/lagkeeper/storage/internal/engine"
+	"github.com/lagkeeper/storage/internal/window"
+)
+
+// config is the configuration of an in-memory module: what stands under storage.<name>.
+type config struct {
+	intervals     int           // commits and end offsets kept per partition; default 10
+	expireGroup   time.Duration // default 604800 s
+	expireTopic   time.Duration // default: expireGroup
+	sweepInterval time.Duration // default 60 s
+	workers       int           // default 20
+	queueDepth    int           // default 1
+	minDistance   time.Duration // default 0
+	replyTimeout  time.Duration // default 30 s
+	allowlist     *regexp.Regexp
+	denylist      *regexp.Regexp
+}
+
+// accept returns the filter of groups, nil where every group is let in.
+func (c *config) accept() func(group string) bool {
+	if c.allowlist == nil && c.denylist == nil {
+		return nil
+	}
+	return func(group string) bool {
+		return (c.allowlist == nil || c.allowlist.MatchString(group)) && (c.denylist == nil || !c.denylist.MatchString(group))
+	}
+}
+
+func (c *config) engine(clusters []string, clock engine.Clock) engine.Config {
+	return engine.Config{
+		Clusters: clusters, Shards: c.workers, Intervals: c.intervals,
+		ExpireGroup: c.expireGroup.Milliseconds(), ExpireTopic: c.expireTopic.Milliseconds(),
+		MinDistance: c.minDistance.Milliseconds(), Accept: c.accept(), Clock: clock,
+	}
+}
+
+// maxSeconds is how many seconds a time.Duration can hold; what is configured beyond is as good as for ever.
+const maxSeconds = math.MaxInt64 / int64(time.Second)
+
+// readConfig reads what stands under root. It panics with a string that names every fault.
+func readConfig(v *viper.Viper, root string, log *zap.Logger) *config {
+	r := &configReader{viper: v, root: root}
+	c := &config{
+		intervals:     int(r.integer("intervals", 10, 1, window.MaxCommits)),
+		expireGroup:   r.seconds("expire-group", 604800, 1),
+		sweepInterval: r.seconds("sweep-interval", 60, 1),
+		workers:       int(r.integer("workers", 20, 1, 1024)),
+		queueDepth:    int(r.integer("queue-depth", 1, 0, math.MaxInt32)),
+		minDistance:   r.seconds("min-distance", 0, 0),
+		replyTimeout:  r.seconds("reply-timeout", 30, 1),
+		allowlist:     r.expression("group-allowlist", "group-whitelist"),
+		denylist:      r.expression("group-denylist", "group-blacklist"),
+	}
+	c.expireTopic = r.seconds("expire-topic", int64(c.expireGroup/time.Second), 1)
+	r.known = append(r.known, "class-name")
+	r.findUnknown()
+	for _, warning := range r.warnings {
+		log.Warn(warning)
+	}
+	r.panicOnFaults()
+	return c
+}
+
+// configReader reads keys and remembers what is wrong with them.
+type configReader struct {
+	viper *viper.Viper
+	root  string
+
+	known    []string
+	faults   []string
+	warnings []string
+}
+
+func (r *configReader) key(name string) string { return r.root + "." + name }
+
+func (r *configReader) get(name string) any {
+	r.known = append(r.known, name)
+	return r.viper.Get(r.key(name))
+}
+
+func (r *configReader) fault(name string, value any, allowed string) {
+	r.faults = append(r.faults, fmt.Sprintf("%s: %s is not allowed; allowed is %s", r.key(name), show(value), allowed))
+}
+
+func show(value any) string {
+	if s, ok := value.(string); ok {
+		return strconv.Quote(s)
+	}
+	return fmt.Sprintf("%v", value)
+}
+
+// integer reads a whole number from least to most.
+func (r *configReader) integer(name string, byDefault, least, most int64) int64 {
+	value := r.get(name)
+	if value == nil {
+		return byDefault
+	}
+	n, ok := wholeNumber(value)
+	if !ok || n < least || n > most {
+		allowed := fmt.Sprintf("a whole number from %d to %d", least, most)
+		if most >= math.MaxInt32 {
+			allowed = fmt.Sprintf("a whole number of at least %d", least)
+		}
+		r.fault(name, value, allowed)
+		return byDefault
+	}
+	return n
+}
+
+// seconds reads a number of seconds.
+func (r *configReader) seconds(name string, byDefault, least int64) time.Duration {
+	return time.Duration(min(r.integer(name, byDefault, least, math.MaxInt64), maxSeconds)) * time.Second
+}
+
+// wholeNumber takes the types in which the formats that viper reads give a number, and numbers in strings, which is how
+// they come out of the environment.
+func wholeNumber(value any) (int64, bool) {
+	switch v := value.(type) {
+	case int:
+		return int64(v), true
+	case int8:
+		return int64(v), true
+	case int16:
+		return int64(v), true
+	case int32:
+		return int64(v), true
+	case int64:
+		return v, true
+	case uint:
+		return int64(v), v <= math.MaxInt64
+	case uint8:
+		return int64(v), true
+	case uint16:
+		return int64(v), true
+	case uint32:
+		return int64(v), true
+	case uint64:
+		return int64(v), v <= math.MaxInt64
+	case float32:
+		return wholeFloat(float64(v))
+	case float64:
+		return wholeFloat(v)
+	case json.Number:
+		n, err := v.Int64()
+		return n, err == nil
+	case string:
+		n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64)
+		return n, err == nil
+	default:
+		return 0, false
+	}
+}
+
+func wholeFloat(f float64) (int64, bool) {
+	return int64(f), f == math.Trunc(f) && f >= -1<<63 && f < 1<<63
+}
+
+// text reads a string; nil and "" both mean that it is not set.
+func (r *configReader) text(name string) string {
+	switch value := r.get(name).(type) {
+	case nil:
+		return ""
+	case string:
+		return value
+	default:
+		r.fault(name, value, "a string")
+		return ""
+	}
+}
+
+// expression reads a regular expression under its name or the one it had in v1.0.0; nil means that it is not set.
+func (r *configReader) expression(name, oldName string) *regexp.Regexp {
+	text, old := r.text(name), r.text(oldName)
+	if old != "" {
+		if text != "" {
+			r.fault(oldName, old, fmt.Sprintf("nothing, since %s is set too", r.key(name)))
+			return nil
+		}
+		r.warnings = append(r.warnings, fmt.Sprintf("%s is an old name; use %s", r.key(oldName), r.key(name)))
+		name, text = oldName, old
+	}
+	if text == "" {
+		return nil
+	}
+	compiled, err := regexp.Compile(text)
+	if err != nil {
+		r.fault(name, text, "a regular expression: "+err.Error())
+		return nil
+	}
+	return compiled
+}
+
+// findUnknown warns of keys that nobody reads.
+func (r *configReader) findUnknown() {
+	present := r.viper.Get(r.root)
+	if present == nil {
+		return
+	}
+	settings, ok := present.(map[string]any)
+	if !ok {
+		r.faults = append(r.faults, fmt.Sprintf("%s: %s is not allowed; allowed is a table of keys", r.root, show(present)))
+		return
+	}
+	names := make([]string, 0, len(settings))
+	for name := range settings {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if !slices.Contains(r.known, strings.ToLower(name)) {
+			r.warnings = append(r.warnings, fmt.Sprintf("%s is not a known key; known are: %s", r.key(name), strings.Join(r.known, ", ")))
+		}
+	}
+}
+
+func (r *configReader) panicOnFaults() {
+	if len(r.faults) > 0 {
+		panic("storage configuration: " + strings.Join(r.faults, "\n"))
+	}
+}
+
+// moduleToMake finds out which module is configured under storage: its name and class.
+func moduleToMake(v *viper.Viper) (name, className string) {
+	const root = "storage"
+	present := v.Get(root)
+	if present == nil {
+		return "default", DefaultClassName
+	}
+	modules, ok := present.(map[string]any)
+	if !ok {
+		panic(fmt.Sprintf("storage configuration: %s: %s is not allowed; allowed is a table with one module", root, show(present)))
+	}
+	names := make([]string, 0, len(modules))
+	for name := range modules {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	switch len(names) {
+	case 0:
+		return "default", DefaultClassName
+	case 1:
+		name = names[0]
+	default:
+		panic(fmt.Sprintf("storage configuration: %s: only one module is allowed; configured are: %s", root, strings.Join(names, ", ")))
+	}
+	r := &configReader{viper: v, root: root + "." + name}
+	className = r.text("class-name")
+	r.panicOnFaults()
+	if className == "" {
+		className = DefaultClassName
+	}
+	return name, className
+}
+
+// clusterNames reads the names under cluster. It returns an error where two differ only in case, or where cluster is no
+// table.
+func clusterNames(v *viper.Viper) ([]string, error) {
+	present := v.Get("cluster")
+	if present == nil {
+		return nil, nil
+	}
+	clusters, ok := present.(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("read configuration: cluster: %s is not allowed; allowed is a table of clusters", show(present))
+	}
+	names := make([]string, 0, len(clusters))
+	for name := range clusters {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	seen := make(map[string]string, len(names))
+	for _, name := range names {
+		lower := strings.ToLower(name)
+		if other, ok := seen[lower]; ok {
+			return nil, fmt.Errorf("read configuration: cluster: %q and %q differ only in case", other, name)
+		}
+		seen[lower] = name
+	}
+	return names, nil
+}

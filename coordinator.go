@@ -1,0 +1,142 @@
+package storage
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/spf13/viper"
+	"go.uber.org/zap"
+
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// Coordinator reads the configuration, makes exactly one Module and relays to it what the application sends over its
+// StorageChannel.
+type Coordinator struct {
+	// App is the application's context. Its StorageChannel is made where it is nil.
+	App *protocol.ApplicationContext
+	// Log takes what the subsystem has to say; nil means that nothing is logged.
+	Log *zap.Logger
+	// Viper holds the configuration; nil stands for the global one. With one of its own, a process can hold several
+	// stores.
+	Viper *viper.Viper
+
+	mu       sync.Mutex
+	state    moduleState // guarded by mu, as all below
+	module   Module
+	quit     chan struct{} // closed when Stop begins
+	receiver *receiver     // of App.StorageChannel
+}
+
+// Configure makes the module that is configured under the key storage, or an inmemory module named "default" where there
+// is none, and configures it. It panics with a string that says what is wrong where the configuration cannot be used: more
+// than one module, an unknown class, or what the module itself refuses. It panics also while the Coordinator runs.
+func (c *Coordinator) Configure() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == started {
+		panic("storage coordinator cannot be configured while it runs")
+	}
+	if c.App == nil {
+		panic("storage coordinator has no application context")
+	}
+	if c.Log == nil {
+		c.Log = zap.NewNop()
+	}
+	c.Log.Info("configuring")
+	c.state = unconfigured
+	v := viperOrGlobal(c.Viper)
+	name, className := moduleToMake(v)
+	root := "storage." + name
+	factory, err := factoryOf(className)
+	if err != nil {
+		panic(fmt.Sprintf("storage configuration: %s.class-name: %v", root, err))
+	}
+	log := c.Log.With(zap.String("type", "module"), zap.String("coordinator", "storage"),
+		zap.String("class", className), zap.String("name", name))
+	module := factory(c.App, log, v)
+	if module == nil {
+		panic(fmt.Sprintf("storage configuration: %s.class-name: the factory of class %q made no module", root, className))
+	}
+	module.Configure(name, root)
+	c.module = module
+	if c.App.StorageChannel == nil {
+		c.App.StorageChannel = make(chan *protocol.StorageRequest)
+	}
+	c.state = configured
+}
+
+// Start starts the module and begins to relay. It returns an error, and changes nothing, unless the Coordinator has been
+// configured since it was made or stopped; an error of the module comes back wrapped, with nothing left running.
+func (c *Coordinator) Start() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != configured {
+		return notConfigured("storage coordinator", c.state)
+	}
+	c.Log.Info("starting")
+	if err := c.module.Start(); err != nil {
+		return fmt.Errorf("start storage module: %w", err)
+	}
+	c.quit = make(chan struct{})
+	c.receiver = startReceiver(c.App.StorageChannel, forwarder(c.module, c.quit))
+	c.state = started
+	return nil
+}
+
+// forwarder returns what hands a request to a module.
+func forwarder(module Module, quit <-chan struct{}) func(*protocol.StorageRequest) {
+	if m, ok := module.(interface {
+		Submit(*protocol.StorageRequest)
+	}); ok {
+		return m.Submit
+	}
+	channel := module.GetCommunicationChannel()
+	return func(request *protocol.StorageRequest) {
+		select {
+		case channel <- request:
+			return
+		case <-quit:
+		}
+		// A request that was accepted goes to the module still, unless the module does not listen any more.
+		patience := time.NewTimer(time.Second)
+		defer patience.Stop()
+		select {
+		case channel <- request:
+		case <-patience.C:
+		}
+	}
+}
+
+// Stop ends the relaying and the module: what was sent before takes effect, nothing is received any more. It does nothing
+// when the Coordinator does not run. It returns the error of the module, wrapped.
+func (c *Coordinator) Stop() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != started {
+		c.state = unconfigured
+		return nil
+	}
+	c.Log.Info("stopping")
+	// 1. Pass on what was sent, then receive no more.
+	close(c.quit)
+	c.receiver.stop()
+	// 2. Stop the module.
+	c.state = unconfigured
+	if err := c.module.Stop(); err != nil {
+		return fmt.Errorf("stop storage module: %w", err)
+	}
+	return nil
+}
+
+// Store returns the typed API of the module, nil where the module has none or the Coordinator has not been configured. It
+// may be kept across Stop and Start; its methods return ErrStopped while the module does not run.
+func (c *Coordinator) Store() Store {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m, ok := c.module.(interface{ Store() Store }); ok {
+		return m.Store()
+	}
+	return nil
+}

@@ -1,0 +1,179 @@
+package storage_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/viper"
+	"go.uber.org/zap"
+
+	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// An application embeds the store: it names its Kafka clusters, starts the coordinator and talks to it, by method calls or
+// over the channel.
+func ExampleCoordinator() {
+	config := viper.New()
+	config.Set("cluster.local.class-name", "kafka")
+	app := &protocol.ApplicationContext{StorageChannel: make(chan *protocol.StorageRequest)}
+	coordinator := &storage.Coordinator{App: app, Log: zap.NewNop(), Viper: config}
+	coordinator.Configure()
+	if err := coordinator.Start(); err != nil {
+		panic(err)
+	}
+	defer coordinator.Stop()
+	store := coordinator.Store()
+
+	ctx, now := context.Background(), time.Now().UnixMilli()
+	end := protocol.EndOffset{Partition: 0, TopicPartitionCount: 1, Offset: 120, Timestamp: now}
+	commit := protocol.Commit{Topic: "orders", Partition: 0, Offset: 100, Timestamp: now}
+	if err := store.SetEndOffset(ctx, "local", "orders", end); err != nil {
+		panic(err)
+	}
+	if err := store.Commit(ctx, "local", "billing", commit); err != nil {
+		panic(err)
+	}
+	var group protocol.Group
+	if err := store.Group(ctx, "local", "billing", &group); err != nil {
+		panic(err)
+	}
+	fmt.Println("billing is behind by", group.Topics[0].Partitions[0].CurrentLag)
+	// Output: billing is behind by 20
+}
+
+// exampleCoordinator starts a coordinator with one cluster, called local, for the examples below.
+func exampleCoordinator(settings map[string]any) *storage.Coordinator {
+	config := viper.New()
+	config.Set("cluster.local.class-name", "kafka")
+	for key, value := range settings {
+		config.Set(key, value)
+	}
+	coordinator := &storage.Coordinator{
+		App:   &protocol.ApplicationContext{StorageChannel: make(chan *protocol.StorageRequest)},
+		Log:   zap.NewNop(),
+		Viper: config,
+	}
+	coordinator.Configure()
+	if err := coordinator.Start(); err != nil {
+		panic(err)
+	}
+	return coordinator
+}
+
+// The same over the channel, as code for the published API does it. Requests of one sender take effect in the order sent,
+// so nothing has to wait between them.
+func ExampleCoordinator_channel() {
+	coordinator := exampleCoordinator(nil)
+	defer coordinator.Stop()
+	requests := coordinator.App.StorageChannel
+
+	now := time.Now().UnixMilli()
+	requests <- &protocol.StorageRequest{
+		RequestType: protocol.StorageSetBrokerOffset, Cluster: "local", Topic: "orders",
+		Partition: 0, TopicPartitionCount: 1, Offset: 120, Timestamp: now,
+	}
+	requests <- &protocol.StorageRequest{
+		RequestType: protocol.StorageSetConsumerOffset, Cluster: "local", Group: "billing", Topic: "orders",
+		Partition: 0, Offset: 100, Order: 1, Timestamp: now,
+	}
+	fetch := &protocol.StorageRequest{
+		RequestType: protocol.StorageFetchConsumer, Cluster: "local", Group: "billing", Reply: make(chan interface{}),
+	}
+	requests <- fetch
+	topics, known := (<-fetch.Reply).(protocol.ConsumerTopics)
+	fmt.Println(known, topics["orders"][0].CurrentLag)
+	// Output: true 20
+}
+
+// The newest end offset of every partition; -1 stands for a partition that exists but has none yet. An unknown topic is
+// answered by a Reply that is closed without a value, which reads as nil.
+func ExampleCoordinator_fetchTopic() {
+	coordinator := exampleCoordinator(nil)
+	defer coordinator.Stop()
+	requests := coordinator.App.StorageChannel
+
+	requests <- &protocol.StorageRequest{
+		RequestType: protocol.StorageSetBrokerOffset, Cluster: "local", Topic: "orders",
+		Partition: 1, TopicPartitionCount: 3, Offset: 120, Timestamp: time.Now().UnixMilli(),
+	}
+	for _, topic := range []string{"orders", "unheard-of"} {
+		fetch := &protocol.StorageRequest{
+			RequestType: protocol.StorageFetchTopic, Cluster: "local", Topic: topic, Reply: make(chan interface{}),
+		}
+		requests <- fetch
+		switch answer := (<-fetch.Reply).(type) {
+		case []int64:
+			fmt.Println(topic, answer)
+		case nil:
+			fmt.Println(topic, "is unknown")
+		}
+	}
+	// Output:
+	// orders [-1 120 -1]
+	// unheard-of is unknown
+}
+
+// The typed API says why a commit was dropped; the channel can only be silent about it.
+func ExampleStore() {
+	coordinator := exampleCoordinator(map[string]any{"storage.mystorage.group-denylist": "^console-consumer-"})
+	defer coordinator.Stop()
+	store := coordinator.Store()
+
+	ctx, now := context.Background(), time.Now().UnixMilli()
+	commit := protocol.Commit{Topic: "orders", Partition: 0, Offset: 100, Order: 7, Timestamp: now}
+	err := store.Commit(ctx, "local", "billing", commit)
+	fmt.Println("before the end offset is known:", errors.Is(err, storage.ErrUnknownTopic))
+
+	end := protocol.EndOffset{Partition: 0, TopicPartitionCount: 1, Offset: 120, Timestamp: now}
+	if err := store.SetEndOffset(ctx, "local", "orders", end); err != nil {
+		panic(err)
+	}
+	err = store.Commit(ctx, "local", "console-consumer-42", commit)
+	fmt.Println("from a group on the denylist:", errors.Is(err, storage.ErrFiltered))
+	fmt.Println("taken:", store.Commit(ctx, "local", "billing", commit) == nil)
+	err = store.Commit(ctx, "local", "billing", commit)
+	fmt.Println("once more:", errors.Is(err, storage.ErrDuplicate))
+	// Output:
+	// before the end offset is known: true
+	// from a group on the denylist: true
+	// taken: true
+	// once more: true
+}
+
+// announced is a module class of the application's own: it says where it was configured and leaves the rest to the
+// in-memory module.
+type announced struct {
+	*storage.InMemoryStorage
+}
+
+func (m announced) Configure(name, configRoot string) {
+	fmt.Println("module", name, "reads", configRoot)
+	m.InMemoryStorage.Configure(name, configRoot)
+}
+
+func init() {
+	err := storage.Register("announced",
+		func(app *protocol.ApplicationContext, log *zap.Logger, v *viper.Viper) storage.Module {
+			return announced{&storage.InMemoryStorage{App: app, Log: log, Viper: v}}
+		})
+	if err != nil {
+		panic(err)
+	}
+}
+
+// A module class that an application registered, usually in an init function, is picked by class-name like the library's
+// own.
+func ExampleRegister() {
+	coordinator := exampleCoordinator(map[string]any{"storage.mystorage.class-name": "announced"})
+	defer coordinator.Stop()
+
+	fetch := &protocol.StorageRequest{RequestType: protocol.StorageFetchClusters, Reply: make(chan interface{})}
+	coordinator.App.StorageChannel <- fetch
+	fmt.Println("clusters:", <-fetch.Reply)
+	// Output:
+	// module mystorage reads storage.mystorage
+	// clusters: [local]
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// eventLog keeps the last things that happened, for the user to read below the table.
+type eventLog struct {
+	mu     sync.Mutex
+	events []event // guarded by mu; oldest first
+	unread int     // guarded by mu; how many of the newest have not been taken
+}
+
+// event is one thing that happened.
+type event struct {
+	At   time.Time `json:"time"`
+	Text string    `json:"text"`
+}
+
+// keptEvents is how many events are kept.
+const keptEvents = 50
+
+func (l *eventLog) add(at time.Time, format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.addLocked(event{at, fmt.Sprintf(format, args...)})
+}
+
+// problems adds what failed in a poll: the first of it and how much more there is, since one broker that is away fails
+// many requests.
+func (l *eventLog) problems(at time.Time, problems []error) {
+	if len(problems) == 0 {
+		return
+	}
+	text := oneLine(problems[:1]).Error()
+	if more := len(problems) - 1; more > 0 {
+		text += fmt.Sprintf(" (and %d more)", more)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n := len(l.events); n > 0 && l.events[n-1].Text == text {
+		l.events[n-1].At = at
+		return
+	}
+	l.addLocked(event{at, text})
+}
+
+func (l *eventLog) addLocked(e event) {
+	l.events = append(l.events, e)
+	l.unread++
+	if drop := len(l.events) - keptEvents; drop > 0 {
+		l.events = append(l.events[:0], l.events[drop:]...)
+	}
+	l.unread = min(l.unread, keptEvents)
+}
+
+// last returns the newest events, oldest first.
+func (l *eventLog) last(n int) []event {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	from := max(0, len(l.events)-n)
+	return append([]event(nil), l.events[from:]...)
+}
+
+// take returns the events that were not taken yet, oldest first.
+func (l *eventLog) take() []event {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	from := len(l.events) - l.unread
+	l.unread = 0
+	return append([]event(nil), l.events[from:]...)
+}
+
+// logger returns a logger whose warnings and errors become events: the store's log must not be written across a table.
+func (l *eventLog) logger() *zap.Logger {
+	return zap.New(&eventCore{log: l})
+}
+
+// eventCore is the zap core behind eventLog.logger.
+type eventCore struct {
+	log    *eventLog
+	fields []zapcore.Field
+}
+
+// Enabled implements zapcore.Core.
+func (c *eventCore) Enabled(level zapcore.Level) bool { return level >= zapcore.WarnLevel }
+
+// With implements zapcore.Core.
+func (c *eventCore) With(fields []zapcore.Field) zapcore.Core {
+	return &eventCore{c.log, append(slices.Clip(c.fields), fields...)}
+}
+
+// Check implements zapcore.Core.
+func (c *eventCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if c.Enabled(entry.Level) {
+		return checked.AddCore(entry, c)
+	}
+	return checked
+}
+
+// Write implements zapcore.Core.
+func (c *eventCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
+	values := zapcore.NewMapObjectEncoder()
+	for _, field := range append(slices.Clip(c.fields), fields...) {
+		field.AddTo(values)
+	}
+	text := entry.Message
+	for _, key := range slices.Sorted(maps.Keys(values.Fields)) {
+		text += fmt.Sprintf(" %s=%v", key, values.Fields[key])
+	}
+	c.log.add(entry.Time, "%s: %s", entry.Level.CapitalString(), text)
+	return nil
+}
+
+// Sync implements zapcore.Core.
+func (c *eventCore) Sync() error { return nil }

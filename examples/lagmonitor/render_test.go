@@ -1,0 +1,157 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var testRows = []row{
+	{
+		Group: "billing", Topic: "orders", Partitions: 4, Members: 2, Trend: []float64{0, 0, 0},
+		Moved: 2 * time.Second, State: stateCaughtUp,
+	},
+	{
+		Group: "mailer", Topic: "payments", Partitions: 12, Lag: 1234567, LagAtLeast: true, Trend: []float64{0, 5, 10},
+		Moved: 90 * time.Minute, MovedAtLeast: true, State: stateStopped,
+	},
+	{
+		Group: "newcomer-with-a-very-long-name-indeed", Topic: "orders", Partitions: 4, Members: 1,
+		Moved: -1, State: stateNoCommit,
+	},
+}
+
+var testTable = table{
+	Cluster: "demo", At: time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC), Groups: 3, Topics: 2, Rows: testRows,
+}
+
+// drawn is a table as it is printed.
+func drawn(t table, events []event, s screen) string {
+	var b strings.Builder
+	for _, l := range draw(t, heading(t, "every 2s"), events, s) {
+		b.WriteString(l.text(s.columns, s.color) + "\n")
+	}
+	return b.String()
+}
+
+func TestDrawWhole(t *testing.T) {
+	events := []event{{At: testTable.At, Text: "topic legacy was deleted"}}
+	assert.Equal(t, ""+
+		"lagmonitor  demo  15:04:05  3 groups, 2 topics  every 2s\n"+
+		"\n"+
+		"GROUP                                  TOPIC     PARTS  MEMBERS         LAG  TREND   COMMITTED  STATE\n"+
+		"billing                                orders        4        2           0  ▁▁▁        2s ago  CAUGHT UP\n"+
+		"mailer                                 payments     12        0  ≥1,234,567  ▁▄█    ≥1h30m ago  STOPPED\n"+
+		"newcomer-with-a-very-long-name-indeed  orders        4        1           -              never  NO COMMIT\n"+
+		"\n"+
+		"15:04:05  topic legacy was deleted\n",
+		drawn(testTable, events, screen{}))
+}
+
+func TestDrawFitsTheWidth(t *testing.T) {
+	assert.Equal(t, ""+
+		"lagmonitor  demo  15:04:05  3 groups, 2 topics  every 2s\n"+
+		"\n"+
+		"GROUP           TOPIC     PARTS  MEMBERS         LAG  TREND   COMMITTED  STATE\n"+
+		"billing         orders        4        2           0  ▁▁▁        2s ago  CAUGHT UP\n"+
+		"mailer          payments     12        0  ≥1,234,567  ▁▄█    ≥1h30m ago  STOPPED\n"+
+		"newcome…indeed  orders        4        1           -              never  NO COMMIT\n",
+		drawn(testTable, nil, screen{columns: 82}))
+	for columns := 1; columns < 120; columns++ {
+		for _, l := range draw(testTable, heading(testTable, "every 2s"), nil, screen{columns: columns}) {
+			require.LessOrEqual(t, displayWidth(l.text(columns, false)), columns)
+		}
+	}
+}
+
+func TestDrawDropsColumns(t *testing.T) {
+	assert.Equal(t, ""+
+		"GROUP         TOPIC            LAG  STATE\n"+
+		"billing       orders             0  CAUGHT UP\n"+
+		"mailer        payments  ≥1,234,567  STOPPED\n"+
+		"newcom…ndeed  orders             -  NO COMMIT\n",
+		lastLines(drawn(testTable, nil, screen{columns: 45}), 4))
+}
+
+func TestDrawFitsTheHeight(t *testing.T) {
+	events := []event{{Text: "one"}, {Text: "two"}}
+	for lines := 4; lines < 20; lines++ {
+		require.LessOrEqual(t, len(draw(testTable, heading(testTable, ""), events, screen{lines: lines})), max(lines, 5))
+	}
+	// The worst row stays.
+	got := drawn(testTable, nil, screen{lines: 5})
+	assert.Contains(t, got, "STOPPED")
+	assert.NotContains(t, got, "CAUGHT UP")
+	assert.Contains(t, got, "… and 2 more that are better off")
+}
+
+func TestDrawColor(t *testing.T) {
+	line := layout(columns, testRows, 0).row(testRows[1])
+	assert.Contains(t, line.text(0, true), "\x1b[31mSTOPPED\x1b[0m")
+	assert.NotContains(t, line.text(0, false), "\x1b")
+	// Cutting counts no colour.
+	assert.Equal(t, "mailer", strings.TrimSpace(line.text(8, true)))
+}
+
+func TestDrawEmpty(t *testing.T) {
+	got := drawn(table{Cluster: "demo", At: testTable.At}, nil, screen{columns: 80, lines: 24})
+	assert.Contains(t, got, "0 groups, 0 topics")
+	assert.Contains(t, got, "no group has committed anything yet")
+}
+
+// A group may be called anything, but it does not get to write to the terminal.
+func TestDrawHostileNames(t *testing.T) {
+	hostile := table{Rows: []row{
+		{Group: "evil\x1b[2J\x07\n\u202e", Topic: "a\xff", Moved: -1},
+		{Group: "日本語", Topic: "e\u0301", Moved: -1},
+	}}
+	got := drawn(hostile, []event{{Text: "group \x1b[2J was deleted"}}, screen{columns: 80})
+	assert.NotContains(t, got, "\x1b")
+	assert.NotContains(t, got, "\u202e")
+	lines := strings.Split(got, "\n")
+	assert.Len(t, lines, 8)
+	// Wide characters take two columns, combining ones none: LAG ends in the same column everywhere.
+	assert.Equal(t, displayWidth(before(lines[3], "-")), displayWidth(before(lines[4], "-")))
+}
+
+func TestShorten(t *testing.T) {
+	assert.Equal(t, "short", shorten("short", 5))
+	assert.Equal(t, "abcd…xyz", shorten("abcdefghijklmnopqrstuvwxyz", 8))
+	assert.Equal(t, "日…語", shorten("日本本本語", 6))
+	assert.Equal(t, "ab", shorten("abcdef", 2))
+}
+
+func TestAgeAndThousands(t *testing.T) {
+	for want, d := range map[string]time.Duration{
+		"0s":     999 * time.Millisecond,
+		"59s":    59 * time.Second,
+		"1m05s":  65 * time.Second,
+		"2h03m":  2*time.Hour + 3*time.Minute + 59*time.Second,
+		"12d00h": 12 * 24 * time.Hour,
+	} {
+		assert.Equal(t, want, age(d))
+	}
+	for want, n := range map[string]uint64{"0": 0, "999": 999, "1,000": 1000, "18,446,744,073,709,551,615": 1<<64 - 1} {
+		assert.Equal(t, want, thousands(n))
+	}
+}
+
+func TestSparkline(t *testing.T) {
+	assert.Equal(t, "", sparkline(nil))
+	assert.Equal(t, "▁▁", sparkline([]float64{0, 0}))
+	assert.Equal(t, "▁▂▃▄▅▆▇█", sparkline([]float64{0, 1, 2, 3, 4, 5, 6, 7}))
+	assert.Equal(t, "▇▇█", sparkline([]float64{1000, 1001, 1010}), "a wobble on a large lag looks small")
+}
+
+func lastLines(text string, n int) string {
+	lines := strings.SplitAfter(strings.TrimSuffix(text, "\n"), "\n")
+	return strings.Join(lines[len(lines)-n:], "") + "\n"
+}
+
+func before(text, mark string) string {
+	head, _, _ := strings.Cut(text, mark)
+	return head
+}

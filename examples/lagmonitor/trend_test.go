@@ -1,0 +1,136 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/lagkeeper/storage/protocol"
+	"github.com/stretchr/testify/assert"
+)
+
+// commitAt is a commit with the lag that the store took.
+func commitAt(at, offset int64, lag uint64) *protocol.ConsumerOffset {
+	return &protocol.ConsumerOffset{Offset: offset, Timestamp: at, Lag: &protocol.Lag{Value: lag}}
+}
+
+func TestLagSeries(t *testing.T) {
+	unknown := commitAt(1500, 15, 0)
+	unknown.Lag = nil
+	for _, c := range []struct {
+		name      string
+		partition protocol.ConsumerPartition
+		want      []lagAt
+	}{
+		{"never committed", protocol.ConsumerPartition{BrokerOffsets: []int64{5}}, nil},
+		{
+			"committed at the last poll",
+			protocol.ConsumerPartition{
+				Offsets:       []*protocol.ConsumerOffset{nil, commitAt(1000, 10, 5), commitAt(2000, 20, 3)},
+				BrokerOffsets: []int64{15, 23},
+			},
+			[]lagAt{{1000, 5}, {2000, 3}},
+		},
+		{
+			"two polls since",
+			protocol.ConsumerPartition{
+				Offsets:       []*protocol.ConsumerOffset{commitAt(2000, 20, 3)},
+				BrokerOffsets: []int64{15, 23, 30, 40},
+			},
+			[]lagAt{{2000, 3}, {3000, 10}, {4000, 20}},
+		},
+		{
+			"idle producer since",
+			protocol.ConsumerPartition{
+				Offsets:       []*protocol.ConsumerOffset{commitAt(2000, 20, 3)},
+				BrokerOffsets: []int64{23, 23, 23},
+			},
+			[]lagAt{{2000, 3}, {3000, 3}, {4000, 3}},
+		},
+		{
+			"more polls since than the history holds",
+			protocol.ConsumerPartition{
+				Offsets:       []*protocol.ConsumerOffset{commitAt(2000, 20, 3)},
+				BrokerOffsets: []int64{50, 60},
+			},
+			[]lagAt{{2000, 3}, {3000, 30}, {4000, 40}},
+		},
+		{
+			"the end offset went back",
+			protocol.ConsumerPartition{
+				Offsets:       []*protocol.ConsumerOffset{commitAt(2000, 20, 3)},
+				BrokerOffsets: []int64{5, 6},
+			},
+			[]lagAt{{2000, 3}, {4000, 0}},
+		},
+		{
+			"lag not known",
+			protocol.ConsumerPartition{
+				Offsets:       []*protocol.ConsumerOffset{unknown},
+				BrokerOffsets: []int64{20, 30},
+			},
+			[]lagAt{{4000, 15}},
+		},
+	} {
+		assert.Equal(t, c.want, lagSeries(&c.partition, 4000), c.name)
+	}
+}
+
+func TestSumSeries(t *testing.T) {
+	assert.Nil(t, sumSeries(nil, 3))
+	assert.Nil(t, sumSeries([][]lagAt{nil, {}}, 3))
+	assert.Equal(t, []float64{7}, sumSeries([][]lagAt{{{1000, 7}}}, 3), "a single moment")
+	assert.Equal(t, []float64{0, 5, 10}, sumSeries([][]lagAt{{{1000, 0}, {3000, 10}}}, 3))
+	assert.Equal(t, []float64{4, 9, 17}, sumSeries([][]lagAt{
+		{{1000, 0}, {3000, 10}},
+		{{1000, 4}, {2000, 4}, {3000, 7}},
+	}, 3))
+	assert.Equal(t, []float64{6, 6, 8}, sumSeries([][]lagAt{
+		{{1000, 1}, {3000, 1}},
+		{{2000, 5}, {3000, 7}}, // a partition that came later stands still before
+	}, 3))
+}
+
+func TestLastMove(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		window []*protocol.ConsumerOffset
+		at     int64
+		exact  bool
+	}{
+		{"first sight", []*protocol.ConsumerOffset{nil, commitAt(1000, 10, 0)}, 1000, false},
+		{"moved", []*protocol.ConsumerOffset{nil, commitAt(1000, 10, 0), commitAt(2000, 11, 0)}, 2000, true},
+		{"confirmed", []*protocol.ConsumerOffset{commitAt(1000, 10, 0), commitAt(2000, 11, 0), commitAt(3000, 11, 0)}, 2000, true},
+		{"only confirmed", []*protocol.ConsumerOffset{commitAt(1000, 10, 0), commitAt(2000, 10, 0)}, 1000, false},
+	} {
+		at, exact := lastMove(c.window)
+		assert.Equal(t, c.at, at, c.name)
+		assert.Equal(t, c.exact, exact, c.name)
+	}
+}
+
+func TestMakeRow(t *testing.T) {
+	now := time.UnixMilli(10_000)
+	partitions := protocol.ConsumerPartitions{
+		{
+			Offsets:       []*protocol.ConsumerOffset{commitAt(8000, 30, 0), commitAt(9000, 20, 10)},
+			BrokerOffsets: []int64{30, 35}, CurrentLag: 15, Owner: "host", ClientID: "a",
+		},
+		{BrokerOffsets: []int64{7}, Owner: "host", ClientID: "b"},
+		nil,
+	}
+	r := makeRow("g", "t", partitions, []int64{35, 7, -1, 0}, now, paceFor(time.Second))
+	assert.Equal(t, 4, r.Partitions)
+	assert.Equal(t, 2, r.Members)
+	assert.EqualValues(t, 15, r.Lag)
+	assert.True(t, r.LagAtLeast, "partition 1 has messages and no commit")
+	assert.Equal(t, time.Second, r.Moved)
+	assert.Equal(t, stateRewind, r.State)
+
+	r = makeRow("g", "t", partitions[:1], []int64{5}, now, paceFor(time.Second))
+	assert.False(t, r.LagAtLeast)
+	assert.Equal(t, stateAhead, r.State, "the end offset is below the commit")
+
+	r = makeRow("g", "t", partitions[1:2], []int64{7}, now, paceFor(time.Second))
+	assert.Equal(t, stateNoCommit, r.State)
+	assert.EqualValues(t, -1, r.Moved)
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// table is one moment of the cluster as the store tells it.
+type table struct {
+	Cluster string
+	At      time.Time
+	// Groups and Topics are how many the store knows; a topic that no group reads has no row.
+	Groups int
+	Topics int
+	Rows   []row
+}
+
+// row is one group on one topic.
+type row struct {
+	Group string
+	Topic string
+	// Partitions is how many the topic has.
+	Partitions int
+	// Members is how many consumers own a partition of the topic, told apart by host and client id.
+	Members int
+	// Lag is how many messages the group is behind on all partitions. It is a lower bound where LagAtLeast is set: then
+	// there are partitions with messages for which the group committed nothing.
+	Lag        uint64
+	LagAtLeast bool
+	// Trend is the lag over the time from the oldest commit in the window to now, oldest first; empty where nothing was
+	// committed.
+	Trend []float64
+	// Moved is how long ago the newest commit moved, -1 where nothing was committed. It is a lower bound where
+	// MovedAtLeast is set: then the commit stands where it stood when the store first heard of it.
+	Moved        time.Duration
+	MovedAtLeast bool
+	State        state
+}
+
+// view makes tables from the store's answers.
+type view struct {
+	store storeClient
+	pace  pace
+	now   func() time.Time
+}
+
+// table asks the store for everything it shows.
+func (v view) table(ctx context.Context) (table, error) {
+	t := table{Cluster: v.store.cluster, At: v.now()}
+	topics, err := v.store.topics(ctx)
+	if err != nil {
+		return t, err
+	}
+	t.Topics = len(topics)
+	ends := make(map[string][]int64, len(topics))
+	for _, topic := range topics {
+		if ends[topic], err = v.store.topic(ctx, topic); err != nil {
+			return t, err
+		}
+	}
+	groups, err := v.store.groups(ctx)
+	if err != nil {
+		return t, err
+	}
+	for _, name := range groups {
+		group, err := v.store.group(ctx, name)
+		if err != nil {
+			return t, err
+		}
+		if group == nil {
+			continue // expired or deleted since it was listed
+		}
+		t.Groups++
+		for topic, partitions := range group {
+			t.Rows = append(t.Rows, makeRow(name, topic, partitions, ends[topic], t.At, v.pace))
+		}
+	}
+	slices.SortFunc(t.Rows, func(a, b row) int {
+		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Topic, b.Topic))
+	})
+	return t, nil
+}
+
+// makeRow sums the partitions of a group's topic up. ends are the newest end offsets of the topic's partitions.
+func makeRow(group, topic string, partitions protocol.ConsumerPartitions, ends []int64, now time.Time, pace pace) row {
+	r := row{Group: group, Topic: topic, Partitions: max(len(ends), len(partitions)), Moved: -1}
+	members := make(map[owner]bool)
+	var moved int64 // when a commit last moved, in Unix ms; 0 for never
+	var facts facts
+	var series [][]lagAt
+	for number := range r.Partitions {
+		end := int64(-1)
+		if number < len(ends) {
+			end = ends[number]
+		}
+		var partition *protocol.ConsumerPartition
+		if number < len(partitions) {
+			partition = partitions[number]
+		}
+		newest := newestCommit(partition)
+		if newest == nil {
+			// Nothing was ever written to a partition that ends at 0, so there is no lag to know.
+			r.LagAtLeast = r.LagAtLeast || end > 0
+		}
+		if partition == nil {
+			continue
+		}
+		if partition.Owner != "" || partition.ClientID != "" {
+			members[owner{partition.Owner, partition.ClientID}] = true
+		}
+		if newest == nil {
+			continue
+		}
+		r.Lag += partition.CurrentLag
+		since, exact := lastMove(partition.Offsets)
+		if since > moved {
+			moved, r.MovedAtLeast = since, !exact
+		}
+		facts.committed = true
+		facts.rewound = facts.rewound || rewound(partition.Offsets)
+		facts.ahead = facts.ahead || end >= 0 && newest.Offset > end
+		lags := lagSeries(partition, now.UnixMilli())
+		facts.samples = max(facts.samples, len(lags))
+		series = append(series, lags)
+	}
+	r.Members = len(members)
+	if moved > 0 {
+		r.Moved = max(0, time.Duration(now.UnixMilli()-moved)*time.Millisecond)
+	}
+	r.Trend = sumSeries(series, trendPoints)
+	r.State = classify(r, facts, pace)
+	return r
+}
+
+// lastMove finds when the newest commit came to where it is: the time of the oldest commit in the unbroken run of equal
+// offsets at the end of the window. exact is false where the run fills all that the window knows, so that the commit may
+// have been there for longer.
+func lastMove(window []*protocol.ConsumerOffset) (at int64, exact bool) {
+	newest := window[len(window)-1]
+	at = newest.Timestamp
+	for i := len(window) - 2; i >= 0 && window[i] != nil; i-- {
+		if window[i].Offset != newest.Offset {
+			return at, true
+		}
+		at = window[i].Timestamp
+	}
+	return at, false
+}
+
+// rewound tells whether a commit in the window went back.
+func rewound(window []*protocol.ConsumerOffset) bool {
+	for i := 1; i < len(window); i++ {
+		if window[i-1] != nil && window[i] != nil && window[i].Offset < window[i-1].Offset {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,101 @@
+// Package clock tells the time to a path that cannot afford to ask the operating system for it.
+package clock
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// tick is how often the coarse time is renewed while anybody asks for it.
+	tick = 10 * time.Millisecond
+	// idleTicks is for how many ticks nobody may have asked before the clock goes to sleep.
+	idleTicks = 50
+	// nearSecond is how close to the next second, in milliseconds, the coarse time is not trusted.
+	nearSecond = 2 * int64(tick/time.Millisecond)
+)
+
+// Clock tells the time of day. Coarse costs a nanosecond or two, since one goroutine reads the system's clock for all;
+// that goroutine sleeps while nobody asks. The zero value is not usable; make it with Start.
+type Clock struct {
+	// milliseconds is the coarse time, 0 while the clock sleeps. Written by the goroutine only.
+	milliseconds atomic.Int64
+	// asked is set by whoever asks and cleared at each tick.
+	asked atomic.Bool
+
+	wake chan struct{} // holds one token when a sleeping clock was asked
+	quit chan struct{} // closed by Stop
+	done chan struct{} // closed when the goroutine has ended
+	once sync.Once
+}
+
+// Start makes a clock and starts its goroutine. Stop ends it.
+func Start() *Clock {
+	c := &Clock{wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
+	go c.run()
+	return c
+}
+
+// Stop ends the goroutine and waits for it. The clock goes on telling the time, from the system.
+func (c *Clock) Stop() {
+	c.once.Do(func() { close(c.quit) })
+	<-c.done
+}
+
+// Now is the time in Unix milliseconds, from the system.
+func (c *Clock) Now() int64 { return time.Now().UnixMilli() }
+
+// Coarse is the time in Unix milliseconds, as a rule no more than a hundredth of a second old. Its second is the right
+// one unless the machine is so busy that the clock's goroutine does not get to run.
+func (c *Clock) Coarse() int64 {
+	ms := c.milliseconds.Load()
+	if !c.asked.Load() {
+		c.asked.Store(true)
+	}
+	if ms != 0 && ms%1000 < 1000-nearSecond {
+		return ms
+	}
+	if ms == 0 {
+		select {
+		case c.wake <- struct{}{}:
+		default:
+		}
+	}
+	return c.Now()
+}
+
+func (c *Clock) run() {
+	defer close(c.done)
+	defer c.milliseconds.Store(0)
+	for {
+		select {
+		case <-c.quit:
+			return
+		case <-c.wake:
+		}
+		if !c.runWhileAsked() {
+			return
+		}
+	}
+}
+
+// runWhileAsked renews the time until nobody has asked for a while; it returns false when the clock was stopped.
+func (c *Clock) runWhileAsked() bool {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	defer c.milliseconds.Store(0)
+	c.milliseconds.Store(c.Now())
+	for idle := 0; idle < idleTicks; idle++ {
+		select {
+		case <-c.quit:
+			return false
+		case <-ticker.C:
+		}
+		c.milliseconds.Store(c.Now())
+		if c.asked.Swap(false) {
+			idle = 0
+		}
+	}
+	return true
+}

@@ -1,0 +1,151 @@
+package curve
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// ErrMalformed is returned when bytes are not a curve that AppendBinary wrote.
+var ErrMalformed = errors.New("malformed curve")
+
+// formatVersion is the first byte of the binary form.
+const formatVersion = 1
+
+// AppendBinary appends the binary form of the curve to dst:
+//
+//	version   1 byte, 1
+//	segments  uvarint, 0 to MaxSegments; 0 ends the form
+//	doubtful  uvarint, less than segments: how many of the oldest were seen before the clock went back
+//	offset    uvarint, the end offset of the oldest segment
+//	first     varint, when the oldest segment was first seen, Unix ms
+//	span      uvarint, how long the newest segment has been seen, ms
+//	length    uvarint, the bytes of the steps
+//	steps     segments − 1 steps as they are in memory (see step)
+//
+// There is exactly one form for a curve. It carries no checksum: that is the business of the record that it is part of.
+func (c *Curve) AppendBinary(dst []byte) []byte {
+	dst = append(dst, formatVersion)
+	dst = binary.AppendUvarint(dst, uint64(c.n))
+	if c.n == 0 {
+		return dst
+	}
+	dst = binary.AppendUvarint(dst, uint64(c.doubtful))
+	dst = binary.AppendUvarint(dst, uint64(c.oldest.offset))
+	dst = binary.AppendVarint(dst, c.oldest.first)
+	dst = binary.AppendUvarint(dst, since(c.newest.First, c.newest.Last))
+	dst = binary.AppendUvarint(dst, uint64(len(c.steps)))
+	return append(dst, c.steps...)
+}
+
+// Decode is the curve that data starts with, and what follows it. The curve does not keep data. Whatever data is, Decode
+// allocates no more than data is long, and every curve it returns holds what Observe guarantees; anything else is an
+// ErrMalformed.
+func Decode(data []byte) (c Curve, rest []byte, err error) {
+	if len(data) == 0 || data[0] != formatVersion {
+		return Curve{}, nil, fmt.Errorf("%w: no version %d", ErrMalformed, formatVersion)
+	}
+	d := decoder{rest: data[1:]}
+	n := d.uvarint(MaxSegments)
+	if n == 0 {
+		if d.failed {
+			return Curve{}, nil, fmt.Errorf("%w: segments", ErrMalformed)
+		}
+		return Curve{}, d.rest, nil
+	}
+	c.n = uint16(n)
+	c.doubtful = uint16(d.uvarint(n - 1))
+	c.oldest.offset = int64(d.uvarint(maxOffset))
+	c.oldest.first = d.varint()
+	span := d.uvarint(maxUint64)
+	length := d.uvarint(uint64(len(d.rest)))
+	if d.failed || length > uint64(len(d.rest)) {
+		return Curve{}, nil, fmt.Errorf("%w: header", ErrMalformed)
+	}
+	steps, rest := d.rest[:length], d.rest[length:]
+	c.steps = append([]byte(nil), steps...)
+	if c.newest, err = check(steps, c.oldest.offset, c.oldest.first, span, int(n)-1); err != nil {
+		return Curve{}, nil, err
+	}
+	return c, rest, nil
+}
+
+const (
+	maxOffset = 1<<63 - 1
+	maxUint64 = 1<<64 - 1
+)
+
+// check walks count steps back and is the newest segment that they lead to from the oldest, or the first fault it meets.
+func check(steps []byte, offset, first int64, span uint64, count int) (Segment, error) {
+	offsetsLeft, timeLeft := since(offset, maxOffset), since(first, 1<<63-1)
+	if span > timeLeft {
+		return Segment{}, fmt.Errorf("%w: newest segment", ErrMalformed)
+	}
+	newest := Segment{Offset: offset, First: first}
+	timeLeft -= span
+	for i := count; i > 0; i-- {
+		st, rest, ok := checkStep(steps)
+		switch {
+		case !ok:
+			return Segment{}, fmt.Errorf("%w: step %d is cut short or not in its shortest form", ErrMalformed, i)
+		case st.offsets == 0 || st.offsets > offsetsLeft:
+			return Segment{}, fmt.Errorf("%w: offset of step %d", ErrMalformed, i)
+		case st.span > timeLeft || st.gap > timeLeft-st.span || st.tighter > st.gap:
+			return Segment{}, fmt.Errorf("%w: time of step %d", ErrMalformed, i)
+		}
+		offsetsLeft -= st.offsets
+		timeLeft -= st.span + st.gap
+		newest.Offset = later(newest.Offset, st.offsets)
+		newest.First = later(later(newest.First, st.span), st.gap)
+		steps = rest
+	}
+	if len(steps) > 0 {
+		return Segment{}, fmt.Errorf("%w: %d bytes too many", ErrMalformed, len(steps))
+	}
+	newest.Last = later(newest.First, span)
+	return newest, nil
+}
+
+// checkStep is the step that b ends with and what precedes it, and false where there is none in its shortest form.
+func checkStep(b []byte) (s step, rest []byte, ok bool) {
+	if len(b) < 2 {
+		return step{}, nil, false
+	}
+	rest, tag := b[:len(b)-2], uint(binary.LittleEndian.Uint16(b[len(b)-2:]))
+	for i, field := range []*uint64{&s.tighter, &s.gap, &s.offsets, &s.span} {
+		n := tag >> (12 - 4*i) & 15
+		if n > 8 || uint(len(rest)) < n || n > 0 && rest[len(rest)-1] == 0 {
+			return step{}, nil, false
+		}
+		from := len(rest) - int(n)
+		*field, rest = number(rest[from:], n), rest[:from]
+	}
+	return s, rest, true
+}
+
+// decoder reads the numbers of the header and remembers that one of them was wrong.
+type decoder struct {
+	rest   []byte
+	failed bool
+}
+
+// uvarint is the next number, which must be no more than limit and in its shortest form, or 0 where it is not.
+func (d *decoder) uvarint(limit uint64) uint64 {
+	v, n := binary.Uvarint(d.rest)
+	if n <= 0 || v > limit || n > 1 && d.rest[n-1] == 0 {
+		d.failed, d.rest = true, nil
+		return 0
+	}
+	d.rest = d.rest[n:]
+	return v
+}
+
+// varint is the next signed number, as binary.AppendVarint writes it.
+func (d *decoder) varint() int64 {
+	u := d.uvarint(maxUint64)
+	v := int64(u >> 1)
+	if u&1 != 0 {
+		v = ^v
+	}
+	return v
+}

@@ -1,0 +1,196 @@
+// Package curve keeps what the polls of one topic-partition told about its end offset over time, in a few hundred bytes,
+// and answers from it how far behind a group is in time. It reads no message, no clock and starts no goroutine; the
+// caller gives it every time, in Unix milliseconds, and serialises the calls on one Curve.
+//
+// # What is estimated
+//
+// The time lag of a group that committed offset c is how long ago the message it will read next, message c, was the
+// newest one: now − Q(c), where Q(c) is the moment the end offset first exceeded c. A poll that saw an end offset of c or
+// less came before Q(c), one that saw more came at or after it. So between the last poll that saw oᵢ ≤ c and the first
+// that saw oᵢ₊₁ > c lies Q(c), and nothing more is known:
+//
+//	lastSeenᵢ < Q(c) ≤ firstSeenᵢ₊₁            for oᵢ ≤ c < oᵢ₊₁
+//	T(c) = lastSeenᵢ + ⌊(c − oᵢ)·(firstSeenᵢ₊₁ − lastSeenᵢ)/(oᵢ₊₁ − oᵢ)⌋
+//
+// T(c) lies in the same interval, hence |T(c) − Q(c)| ≤ firstSeenᵢ₊₁ − lastSeenᵢ whatever the producer did between the two
+// polls. See Estimate for the answers at both ends of the curve.
+//
+// # Memory
+//
+// A Curve is 72 bytes and one pointer-free buffer with a step of 6 to 12 bytes between two segments (2 bytes of lengths,
+// and the significant bytes of four differences). With DefaultSegments and polls every 30 s that is 72 + 352 bytes for a
+// steady producer of 1,000 messages/s, less for a slower one, and 72 bytes for a partition that was never written to; the
+// buffer grows with what is stored, not with the limit. TestMemory measures and enforces these numbers.
+package curve
+
+import "slices"
+
+// DefaultSegments is how many segments a curve has room for where nobody configured it.
+const DefaultSegments = 32
+
+// MaxSegments is the most segments a curve can hold; Observe takes a greater limit for this one.
+const MaxSegments = 128
+
+// Segment is one end offset and the time through which the polls saw it.
+type Segment struct {
+	// Offset is the end offset: the next offset that the partition would assign.
+	Offset int64
+	// First and Last are the first and the last time it was seen, in Unix milliseconds; First ≤ Last.
+	First int64
+	Last  int64
+}
+
+// Curve is the history of the end offset of one incarnation of one topic-partition: segments of growing offset and time.
+// The zero value is an empty curve. A Curve must not be copied after its first use, as the copy would share its buffer,
+// and is not safe for concurrent use.
+type Curve struct {
+	// steps leads from each segment to the next, oldest first, and is read from its end, as most groups are close to the
+	// end of the log; see step. It is the only memory beside the Curve.
+	steps []byte
+	// newest is the segment that steps ends at, kept open so that an idle producer costs one store.
+	newest Segment
+	// oldest is where steps starts: its offset and when it was first seen. Meaningless in an empty curve.
+	oldest struct{ offset, first int64 }
+	// n is the number of segments; 0 is the empty curve.
+	n uint16
+	// doubtful is how many segments, from the oldest, were seen before the clock last went back: their times are upper
+	// bounds by the present clock, so a commit between segments i and i+1 has no more than a lower bound where
+	// i < doubtful. Always less than n, or 0.
+	doubtful uint16
+}
+
+// Observe records that the end offset was offset at the time at (Unix milliseconds). Where the curve holds more than max
+// segments then, it is thinned to three quarters of that, which spares the thinning to most calls. It returns true where the offset went back: the partition was recreated or truncated, and
+// the curve was reset first, as nothing may be computed across two incarnations.
+//
+//   - An equal offset moves only the last time that the newest segment was seen.
+//   - A clock that went back since the last call never gives a negative time: what the old clock dated after at is
+//     dropped, as it cannot be in the future, and what is older than this call answers AtLeast from now on. How far the
+//     clock went is not known (the old times are too late by an unknown amount), but a lower bound stays true.
+//   - A negative offset is nobody's end offset and is ignored.
+//   - A max of 0 or less turns the curve off: it is emptied and its memory given back.
+//
+// A clock that jumps forward cannot be told from polls that did not come; the error bound of the gap covers it.
+func (c *Curve) Observe(offset, at int64, max int) (reset bool) {
+	if max <= 0 {
+		*c = Curve{}
+		return false
+	}
+	if offset < 0 {
+		return false
+	}
+	if c.n == 0 {
+		c.start(offset, at, at)
+		return false
+	}
+	if offset < c.newest.Offset {
+		c.start(offset, at, at)
+		return true
+	}
+
+	back := at < c.newest.Last
+	if back && !c.dropFrom(at) {
+		c.start(offset, at, at)
+		return false
+	}
+	if offset == c.newest.Offset {
+		c.newest.Last = at
+	} else {
+		c.push(offset, at)
+	}
+	if back {
+		c.doubtful = c.n - 1
+	}
+	if max = min(max, MaxSegments); int(c.n) > max {
+		c.thin(max - max/4)
+	}
+	return false
+}
+
+// Reset empties the curve and keeps its buffer for the next incarnation.
+func (c *Curve) Reset() {
+	*c = Curve{steps: c.steps[:0]}
+}
+
+// Len is the number of segments held.
+func (c *Curve) Len() int { return int(c.n) }
+
+// Newest is the newest segment, and false for an empty curve.
+func (c *Curve) Newest() (Segment, bool) { return c.newest, c.n > 0 }
+
+// AppendSegments appends the segments, oldest first, to dst.
+func (c *Curve) AppendSegments(dst []Segment) []Segment {
+	from := len(dst)
+	s := c.newest
+	for end := len(c.steps); end > 0; {
+		dst = append(dst, s)
+		st, start := lastStep(c.steps, end)
+		s, end = st.before(s), start
+	}
+	if c.n > 0 {
+		dst = append(dst, s)
+	}
+	slices.Reverse(dst[from:])
+	return dst
+}
+
+// DropBelow forgets the segments that only commits below offset need, as when the log of the partition starts at offset:
+// every commit of offset or more is answered as before, and the room goes to what can still be read.
+func (c *Curve) DropBelow(offset int64) {
+	if c.n == 0 || offset <= c.oldest.offset {
+		return
+	}
+	s, kept := c.newest, uint16(1)
+	end := len(c.steps)
+	for ; end > 0 && s.Offset > offset; kept++ {
+		st, start := lastStep(c.steps, end)
+		s, end = st.before(s), start
+	}
+	c.oldest.offset, c.oldest.first = s.Offset, s.First
+	c.steps = c.steps[:copy(c.steps, c.steps[end:])]
+	c.doubtful -= min(c.doubtful, c.n-kept)
+	c.n = kept
+}
+
+// start makes the curve one of a single segment.
+func (c *Curve) start(offset, first, last int64) {
+	c.Reset()
+	c.oldest.offset, c.oldest.first = offset, first
+	c.newest = Segment{Offset: offset, First: first, Last: last}
+	c.n = 1
+}
+
+// push closes the newest segment and opens one at offset, which is greater; at is no earlier than the last time seen.
+func (c *Curve) push(offset, at int64) {
+	c.appendStep(step{
+		span:    since(c.newest.First, c.newest.Last),
+		offsets: since(c.newest.Offset, offset),
+		gap:     since(c.newest.Last, at),
+	})
+	c.newest = Segment{Offset: offset, First: at, Last: at}
+	c.n++
+}
+
+// dropFrom drops every segment first seen at the time at or later, and cuts the newest left to end at it. It returns false
+// where nothing would be left.
+func (c *Curve) dropFrom(at int64) bool {
+	if c.oldest.first >= at {
+		return false
+	}
+	for c.newest.First >= at {
+		st, start := lastStep(c.steps, len(c.steps))
+		c.newest, c.steps = st.before(c.newest), c.steps[:start]
+		c.n--
+	}
+	c.newest.Last = min(c.newest.Last, at)
+	return true
+}
+
+// since is how far the second of two int64 is after the first, exact for any two that do not come the other way round.
+func since(from, to int64) uint64 { return uint64(to) - uint64(from) }
+
+// later is the inverse of since.
+func later(from int64, by uint64) int64 { return int64(uint64(from) + by) }
+
+// earlier is the inverse of later.
+func earlier(to int64, by uint64) int64 { return int64(uint64(to) - by) }

@@ -1,0 +1,96 @@
+package curve
+
+import "math"
+
+// Kind says how much an Estimate knows.
+type Kind uint8
+
+const (
+	// Unknown is the kind where nothing can be said: no end offset was seen, or the group has no position.
+	Unknown Kind = iota
+	// Exact is the kind of a group that had read everything at the newest poll.
+	Exact
+	// Interpolated is the kind of a position between two end offsets that were seen.
+	Interpolated
+	// AtLeast is the kind of a lower bound: the message is older than the curve, or was written before the clock went back.
+	AtLeast
+)
+
+// String is the kind in lower case: unknown, exact, interpolated, at least.
+func (k Kind) String() string {
+	switch k {
+	case Exact:
+		return "exact"
+	case Interpolated:
+		return "interpolated"
+	case AtLeast:
+		return "at least"
+	default:
+		return "unknown"
+	}
+}
+
+// Estimate is a time lag and what it is worth.
+type Estimate struct {
+	Kind Kind
+	// Millis is the lag in ms, never negative: 0 for Exact, the lower bound for AtLeast, and meaningless for Unknown.
+	Millis int64
+	// ErrorMillis bounds the error in ms: the true lag is within Millis ± ErrorMillis. It is the time between the two
+	// polls around the message, or less where thinned polls in between are known to have agreed with the interpolation.
+	// For Exact it is the age of the newest poll: the group had read all there was then, and whatever was written since is
+	// younger than that. It is 0 for AtLeast, which has no upper bound, and for Unknown.
+	ErrorMillis int64
+}
+
+// Lag is how long ago the message at offset commit, which a group that committed it will read next, was the newest, seen
+// from now (Unix milliseconds). The commit must be one of the incarnation that the curve is of: the curve cannot tell.
+//
+//   - An empty curve or a negative commit answers Unknown.
+//   - A commit at the newest end offset or beyond answers Exact, with a lag of 0.
+//   - A commit between two segments answers Interpolated, or AtLeast where the clock went back since.
+//   - A commit before the oldest segment answers AtLeast: the message was there when the curve began.
+//
+// A now before the newest poll, as when the clock went back or the caller took the time before the poll came in, is
+// taken for the time of that poll, and the error bound is wider by the difference.
+func (c *Curve) Lag(commit, now int64) Estimate {
+	if c.n == 0 || commit < 0 {
+		return Estimate{}
+	}
+	late := elapsed(now, c.newest.Last)
+	if commit >= c.newest.Offset {
+		return Estimate{Kind: Exact, ErrorMillis: max(late, elapsed(c.newest.Last, now))}
+	}
+	now = max(now, c.newest.Last)
+	if commit < c.oldest.offset {
+		return Estimate{Kind: AtLeast, Millis: elapsed(c.oldest.first, now)}
+	}
+
+	next := c.newest
+	for end, gap := len(c.steps), c.n-1; ; gap-- { // gap lies between the segments gap−1 and gap
+		st, start := lastStep(c.steps, end)
+		s := st.before(next)
+		if commit < s.Offset {
+			next, end = s, start
+			continue
+		}
+		if gap <= c.doubtful {
+			return Estimate{Kind: AtLeast, Millis: elapsed(next.First, now)}
+		}
+		into, _ := mulDiv(since(s.Offset, commit), st.gap, st.offsets)
+		return Estimate{
+			Kind:        Interpolated,
+			Millis:      elapsed(later(s.Last, into), now),
+			ErrorMillis: clampInt64(saturatingAdd(st.bound(), uint64(late))),
+		}
+	}
+}
+
+// elapsed is the time from one moment to another in ms, 0 where that is negative, and the greatest int64 where it is more.
+func elapsed(from, to int64) int64 {
+	if to <= from {
+		return 0
+	}
+	return clampInt64(since(from, to))
+}
+
+func clampInt64(v uint64) int64 { return int64(min(v, math.MaxInt64)) }

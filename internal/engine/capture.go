@@ -1,0 +1,227 @@
+package engine
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/lagkeeper/storage/internal/ends"
+	"github.com/lagkeeper/storage/internal/window"
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// Capture is a group as it was at one moment, still in the form in which it is kept. Taking one holds the shard for no
+// longer than it takes to copy some memory; what it costs to make an answer of it is paid by whoever wants the answer.
+// A Capture must be released, and not be used afterwards.
+type Capture struct {
+	intervals int
+
+	topics  []capturedTopic
+	slots   []reference
+	blocks  []byte
+	starts  []int // of each block in blocks
+	members []member
+
+	// The end offsets of partition i of a topic are histories[bounds[topic.bounds+i-1]:bounds[topic.bounds+i]].
+	histories []int64
+	bounds    []int
+
+	scratch []protocol.StoredCommit
+}
+
+type capturedTopic struct {
+	topic         *ends.Topic
+	first, length uint32
+	count         int
+	bounds        int
+}
+
+var captures = sync.Pool{New: func() any { return new(Capture) }}
+
+// Capture takes a group as it is now.
+func (e *Engine) Capture(c *Cluster, groupName string) (*Capture, Reason) {
+	k := captures.Get().(*Capture)
+	k.intervals = e.config.Intervals
+	why := e.withGroup(c, groupName, func(_ *shard, g *group) Reason {
+		k.take(g)
+		return 0
+	})
+	if why != 0 {
+		k.Release()
+		return nil, why
+	}
+	// The first bound stands for where the first history begins.
+	k.bounds = append(k.bounds, 0)
+	for i := range k.topics {
+		t := &k.topics[i]
+		t.bounds = len(k.bounds)
+		k.histories, k.bounds = t.topic.AppendHistories(t.count, k.histories, k.bounds)
+	}
+	return k, 0
+}
+
+// take copies what the shard guards.
+func (k *Capture) take(g *group) {
+	for i := range g.topics {
+		gt := &g.topics[i]
+		k.topics = append(k.topics, capturedTopic{topic: gt.topic, first: gt.first, length: gt.length, count: int(gt.count)})
+	}
+	k.slots = append(k.slots, g.memory.slots...)
+	size := window.Padding
+	for i := range g.memory.blocks {
+		size += g.memory.blocks[i].used
+	}
+	k.blocks = slices.Grow(k.blocks, size)
+	for i := range g.memory.blocks {
+		b := &g.memory.blocks[i]
+		k.starts = append(k.starts, len(k.blocks))
+		k.blocks = append(k.blocks, b.bytes[:b.used]...)
+	}
+	k.blocks = k.blocks[:size]
+	k.members = g.members.list
+}
+
+// Release gives the memory of the capture back.
+func (k *Capture) Release() {
+	clear(k.topics)
+	*k = Capture{
+		topics: k.topics[:0], slots: k.slots[:0], blocks: k.blocks[:0], starts: k.starts[:0],
+		histories: k.histories[:0], bounds: k.bounds[:0], scratch: k.scratch[:0],
+	}
+	captures.Put(k)
+}
+
+// window returns the window of a partition of a topic, nil where there is none.
+func (k *Capture) window(t *capturedTopic, partition int) window.Window {
+	if partition >= int(t.length) {
+		return nil
+	}
+	r := k.slots[t.first+uint32(partition)]
+	if r == 0 {
+		return nil
+	}
+	return window.Window(k.blocks[k.starts[r>>unitBits]+int(r&unitMask)*unit:])
+}
+
+// endOffsets returns the history of a partition of a topic, without room behind it.
+func (k *Capture) endOffsets(t *capturedTopic, partition int) (from, until int) {
+	return k.bounds[t.bounds+partition-1], k.bounds[t.bounds+partition]
+}
+
+// totals counts what an answer will hold.
+func (k *Capture) totals() (partitions, windows, commits int) {
+	for i := range k.topics {
+		t := &k.topics[i]
+		partitions += t.count
+		for p := range t.length {
+			if w := k.window(t, int(p)); w != nil && w.Len() > 0 {
+				windows++
+				commits += w.Len()
+			}
+		}
+	}
+	return partitions, windows, commits
+}
+
+// currentLag is the newest end offset less the newest commit, 0 where either is missing or the commit is ahead.
+func currentLag(endOffsets []int64, w window.Window) uint64 {
+	if len(endOffsets) == 0 || w == nil || w.Len() == 0 {
+		return 0
+	}
+	end, commit := endOffsets[len(endOffsets)-1], w.NewestOffset()
+	if commit >= end {
+		return 0
+	}
+	return uint64(end) - uint64(commit)
+}
+
+// offsetAndLag lets a commit of an answer and its lag lie side by side.
+type offsetAndLag struct {
+	offset protocol.ConsumerOffset
+	lag    protocol.Lag
+}
+
+// ConsumerTopics makes the answer of the channel protocol. Everything in it is the caller's to keep and to change; it lies
+// in a few large allocations.
+func (k *Capture) ConsumerTopics() protocol.ConsumerTopics {
+	partitions, windows, commits := k.totals()
+	answer := make(protocol.ConsumerTopics, len(k.topics))
+	partitionSlab := make([]protocol.ConsumerPartition, partitions)
+	pointerSlab := make([]*protocol.ConsumerPartition, partitions)
+	offsetSlab := make([]*protocol.ConsumerOffset, windows*k.intervals)
+	commitSlab := make([]offsetAndLag, commits)
+	endSlab := slices.Clone(k.histories)
+	none := offsetSlab[:0:0]
+	for i := range k.topics {
+		t := &k.topics[i]
+		for p := range t.count {
+			out := &partitionSlab[p]
+			pointerSlab[p] = out
+			from, until := k.endOffsets(t, p)
+			out.BrokerOffsets = endSlab[from:until:until]
+			out.Offsets = none
+			w := k.window(t, p)
+			if w == nil {
+				continue
+			}
+			if n := memberOf(w); n != 0 {
+				out.Owner, out.ClientID = k.members[n-1].owner, k.members[n-1].clientID
+			}
+			if w.Len() == 0 {
+				continue
+			}
+			out.CurrentLag = currentLag(out.BrokerOffsets, w)
+			k.scratch = w.AppendTo(k.scratch[:0])
+			out.Offsets = offsetSlab[:k.intervals:k.intervals]
+			offsetSlab = offsetSlab[k.intervals:]
+			at := k.intervals - len(k.scratch)
+			for i := range k.scratch {
+				in, to := &k.scratch[i], &commitSlab[i]
+				to.offset = protocol.ConsumerOffset{
+					Offset: in.Offset, Order: in.Order, Timestamp: in.Timestamp, ObservedTimestamp: in.ObservedTimestamp,
+				}
+				if in.LagKnown {
+					to.lag.Value = in.Lag
+					to.offset.Lag = &to.lag
+				}
+				out.Offsets[at+i] = &to.offset
+			}
+			commitSlab = commitSlab[len(k.scratch):]
+		}
+		answer[t.topic.Name] = pointerSlab[:t.count:t.count]
+		partitionSlab, pointerSlab = partitionSlab[t.count:], pointerSlab[t.count:]
+	}
+	return answer
+}
+
+// Group makes the typed answer, in the memory of into.
+func (k *Capture) Group(into *protocol.Group) {
+	partitions, _, commits := k.totals()
+	into.Topics = slices.Grow(into.Topics[:0], len(k.topics))
+	slabs := &into.Slabs
+	slabs.Partitions = slices.Grow(slabs.Partitions[:0], partitions)[:partitions]
+	slabs.Commits = slices.Grow(slabs.Commits[:0], commits)
+	slabs.EndOffsets = append(slabs.EndOffsets[:0], k.histories...)
+	next := 0
+	for i := range k.topics {
+		t := &k.topics[i]
+		list := slabs.Partitions[next : next+t.count : next+t.count]
+		next += t.count
+		for p := range list {
+			out := &list[p]
+			from, until := k.endOffsets(t, p)
+			*out = protocol.GroupPartition{EndOffsets: slabs.EndOffsets[from:until:until]}
+			w := k.window(t, p)
+			if w == nil {
+				continue
+			}
+			if n := memberOf(w); n != 0 {
+				out.Owner, out.ClientID = k.members[n-1].owner, k.members[n-1].clientID
+			}
+			first := len(slabs.Commits)
+			slabs.Commits = w.AppendTo(slabs.Commits)
+			out.Commits = slabs.Commits[first:len(slabs.Commits):len(slabs.Commits)]
+			out.CurrentLag = currentLag(out.EndOffsets, w)
+		}
+		into.Topics = append(into.Topics, protocol.GroupTopic{Name: t.topic.Name, Partitions: list})
+	}
+}

@@ -1,0 +1,275 @@
+package engine
+
+import (
+	"github.com/lagkeeper/storage/internal/ends"
+	"github.com/lagkeeper/storage/internal/window"
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// Commit stores one commit of a group.
+func (e *Engine) Commit(c *Cluster, groupName string, in *protocol.Commit) Reason {
+	hash := c.hash(groupName)
+	s := e.shard(hash)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return Stopped
+	}
+	at := place{cluster: c, name: groupName, hash: hash, topic: -1}
+	why := e.commit(s, &at, in, e.config.Clock.Coarse())
+	s.counts.commits[why]++
+	return why
+}
+
+// Commits stores many commits of one group, in their order. It calls refused for each that is not stored.
+func (e *Engine) Commits(c *Cluster, groupName string, all []protocol.Commit, refused func(i int, why Reason)) {
+	hash := c.hash(groupName)
+	s := e.shard(hash)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := place{cluster: c, name: groupName, hash: hash, topic: -1}
+	now := e.config.Clock.Coarse()
+	for i := range all {
+		why := Stopped
+		if !s.stopped {
+			why = e.commit(s, &at, &all[i], now)
+			s.counts.commits[why]++
+		}
+		if why != 0 {
+			refused(i, why)
+		}
+	}
+}
+
+// place is where in a shard something is to happen; it is found step by step, and kept from one commit of a batch to the
+// next.
+type place struct {
+	cluster *Cluster
+	name    string
+	hash    uint64
+
+	group *group // nil until found or made
+	topic int    // index in group.topics, -1 until found or made
+}
+
+// commit does what CONTRACT.md calls "a commit, step by step".
+func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Reason {
+	if e.older(in.Timestamp, now, e.config.ExpireGroup) {
+		return TooOld
+	}
+	end, why := e.locate(s, at, in.Topic, in.Partition, now)
+	if why != 0 {
+		return why
+	}
+	g := at.group
+	gt := &g.topics[at.topic]
+	slot := g.slot(gt, in.Partition)
+	w := g.windowOf(slot)
+	if w == nil {
+		w = g.memory.add(slot, firstWindow)
+	}
+
+	n := w.Len()
+	c := protocol.StoredCommit{Offset: in.Offset, Order: in.Order, Timestamp: in.Timestamp, ObservedTimestamp: now}
+	if c.Order <= 0 {
+		// The sender knows no order: the commit is as new as the newest.
+		c.Order = 0
+		if n > 0 {
+			c.Order = w.NewestOrder()
+		}
+	} else if n > 0 && c.Order <= w.NewestOrder() {
+		return e.insert(g, slot, w, &c)
+	}
+
+	c.LagKnown = true
+	if end > c.Offset {
+		c.Lag = uint64(end) - uint64(c.Offset)
+	}
+	if n > 0 && tooClose(w.NewestTimestamp(), c.Timestamp, e.config.MinDistance) {
+		c.Timestamp = w.NewestTimestamp()
+		if needed := w.ReplaceNewest(&c); needed > 0 {
+			g.memory.resize(slot, needed).ReplaceNewest(&c)
+		}
+	} else if needed := w.Append(&c, e.config.Intervals); needed > 0 {
+		g.memory.resize(slot, roomFor(needed, n, e.config.Intervals)).Append(&c, e.config.Intervals)
+	}
+	committed := in.Timestamp
+	if committed > now {
+		committed = min(committed, e.config.Clock.Now())
+	}
+	g.touch(gt, committed)
+	return 0
+}
+
+// locate finds group and topic, and makes them where they are to be made, once nothing stands against it. It returns the
+// newest end offset of the partition.
+func (e *Engine) locate(s *shard, at *place, topic string, partition int32, now int64) (end int64, why Reason) {
+	if at.group == nil {
+		at.group = s.findLive(e, at.cluster, at.hash, at.name, now)
+		if at.group == nil && e.config.Accept != nil && !e.config.Accept(at.name) {
+			return 0, Filtered
+		}
+	}
+	g := at.group
+	var t *ends.Topic
+	if g != nil {
+		if at.topic < 0 || g.topics[at.topic].topic.Name != topic {
+			at.topic = g.find(topic)
+		}
+		if at.topic >= 0 {
+			t = g.topics[at.topic].topic
+			if t.Deleted() {
+				// Whoever deletes the topic has not come to this shard yet.
+				if !s.detach(g, at.topic) {
+					g, at.group = nil, nil
+				}
+				t, at.topic = nil, -1
+			}
+		}
+	}
+	if t == nil {
+		if t = at.cluster.topics.Topic(topic); t == nil {
+			return 0, UnknownTopic
+		}
+	}
+	if partition < 0 {
+		return 0, Invalid
+	}
+	end, ok := t.Newest(partition)
+	if !ok {
+		return 0, UnknownPartition
+	}
+	if g == nil {
+		g = s.add(at.cluster, at.hash, at.name)
+		at.group = g
+	}
+	if at.topic < 0 {
+		at.topic = s.attach(g, t)
+	}
+	return end, 0
+}
+
+// insert puts a commit that is not newer than the newest where its order belongs.
+func (e *Engine) insert(g *group, slot uint32, w window.Window, c *protocol.StoredCommit) Reason {
+	// A window may be large, but then so is the stack of its goroutine; few stay that large.
+	var few [64]protocol.StoredCommit
+	commits := w.AppendTo(few[:0])
+	full := len(commits) == e.config.Intervals
+	if full && c.Order <= commits[0].Order {
+		return Backfill
+	}
+	i := len(commits)
+	for i > 0 && commits[i-1].Order > c.Order {
+		i--
+	}
+	switch {
+	case i > 0 && commits[i-1].Order == c.Order:
+		return Duplicate
+	case i > 0 && tooClose(commits[i-1].Timestamp, c.Timestamp, e.config.MinDistance):
+		c.Timestamp = commits[i-1].Timestamp
+		commits[i-1] = *c
+	case full:
+		copy(commits, commits[1:i])
+		commits[i-1] = *c
+	default:
+		commits = append(commits, protocol.StoredCommit{})
+		copy(commits[i+1:], commits[i:])
+		commits[i] = *c
+	}
+	if needed := w.Rewrite(commits); needed > 0 {
+		g.memory.resize(slot, roomFor(needed, len(commits), e.config.Intervals)).Rewrite(commits)
+	}
+	return 0
+}
+
+// tooClose says whether a commit at a time comes less than distance milliseconds after the one before it.
+func tooClose(before, at, distance int64) bool {
+	return at < before || uint64(at)-uint64(before) < uint64(distance)
+}
+
+// firstWindow is the size of a new window: room for one commit of usual shape.
+const firstWindow = window.HeaderSize + 12
+
+// roomFor says how large a window of n commits that needs a number of bytes for one more should become. A window that is
+// not full gets room for some more of the same; a full one hardly grows.
+func roomFor(needed, n, intervals int) int {
+	records := needed - window.HeaderSize
+	room := records / 32
+	if more := intervals - n - 1; more > 0 {
+		each := records/(n+1) + 1
+		room = min(more, max(2, n/8)) * each
+	}
+	return min((needed+room+3)&^3, window.MaxSize(intervals)+4)
+}
+
+// SetOwner stores who consumes a partition.
+func (e *Engine) SetOwner(c *Cluster, groupName string, in *protocol.PartitionOwner) Reason {
+	hash := c.hash(groupName)
+	s := e.shard(hash)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return Stopped
+	}
+	at := place{cluster: c, name: groupName, hash: hash, topic: -1}
+	now := e.config.Clock.Coarse()
+	_, why := e.locate(s, &at, in.Topic, in.Partition, now)
+	s.counts.owners[why]++
+	if why != 0 {
+		return why
+	}
+	g := at.group
+	gt := &g.topics[at.topic]
+	slot := g.slot(gt, in.Partition)
+	w := g.windowOf(slot)
+	if w == nil {
+		w = g.memory.add(slot, window.HeaderSize)
+	}
+	g.setOwner(w, in.Owner, in.ClientID)
+	g.touchOwner(gt, now)
+	return 0
+}
+
+// ClearOwners makes nobody the owner of every partition of a group.
+func (e *Engine) ClearOwners(c *Cluster, groupName string) Reason {
+	return e.withGroup(c, groupName, func(_ *shard, g *group) Reason {
+		g.clearOwners()
+		return 0
+	})
+}
+
+// DeleteGroup removes a group.
+func (e *Engine) DeleteGroup(c *Cluster, groupName string) Reason {
+	return e.withGroup(c, groupName, func(s *shard, g *group) Reason {
+		s.remove(g)
+		return 0
+	})
+}
+
+// DeleteGroupTopic removes a topic from a group, and the group when none is left.
+func (e *Engine) DeleteGroupTopic(c *Cluster, groupName, topic string) Reason {
+	return e.withGroup(c, groupName, func(s *shard, g *group) Reason {
+		i := g.find(topic)
+		if i < 0 {
+			return UnknownTopic
+		}
+		s.detach(g, i)
+		return 0
+	})
+}
+
+// withGroup calls do with a live group and its shard, locked.
+func (e *Engine) withGroup(c *Cluster, groupName string, do func(*shard, *group) Reason) Reason {
+	hash := c.hash(groupName)
+	s := e.shard(hash)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return Stopped
+	}
+	g := s.findLive(e, c, hash, groupName, e.config.Clock.Coarse())
+	if g == nil {
+		return UnknownGroup
+	}
+	return do(s, g)
+}

@@ -1,0 +1,184 @@
+package engine
+
+import (
+	"strings"
+	"sync/atomic"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/lagkeeper/storage/internal/ends"
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// Clock tells the engine the time in Unix milliseconds.
+type Clock interface {
+	// Coarse is cheap and may be a moment late.
+	Coarse() int64
+	// Now is exact.
+	Now() int64
+}
+
+// Config is what an Engine is made with. It never changes afterwards.
+type Config struct {
+	// Clusters are the names of the clusters.
+	Clusters []string
+	// Shards is how many shards the groups are spread over.
+	Shards int
+	// Intervals is how many commits and end offsets are kept per partition, at most window.MaxCommits.
+	Intervals int
+	// ExpireGroup and ExpireTopic are in milliseconds, at most 1<<60.
+	ExpireGroup, ExpireTopic int64
+	// MinDistance is in milliseconds.
+	MinDistance int64
+	// Accept says whether the filters let a group in; nil lets in all.
+	Accept func(group string) bool
+	// Clock tells the time.
+	Clock Clock
+}
+
+// Engine is the state of a store. Make it with New.
+type Engine struct {
+	config   Config
+	clusters map[string]*Cluster
+	names    []string // of the clusters, as configured
+
+	shards  []shard
+	stopped atomic.Bool
+}
+
+// Cluster is one configured cluster.
+type Cluster struct {
+	// Name is the name as configured.
+	Name   string
+	index  int
+	seed   uint64
+	topics *ends.Table
+	counts clusterCounts
+}
+
+// New makes an empty engine.
+func New(config Config) *Engine {
+	e := &Engine{config: config, clusters: make(map[string]*Cluster), shards: make([]shard, config.Shards)}
+	for _, name := range config.Clusters {
+		if e.clusters[name] != nil {
+			continue
+		}
+		e.clusters[name] = &Cluster{
+			Name: name, index: len(e.names), seed: xxhash.Sum64String(name), topics: ends.NewTable(config.Intervals),
+		}
+		e.names = append(e.names, name)
+	}
+	for i := range e.shards {
+		e.shards[i].init(len(e.names))
+	}
+	return e
+}
+
+// Clusters returns the names of the clusters. The caller must not change the slice.
+func (e *Engine) Clusters() []string { return e.names }
+
+// Cluster returns the cluster of a name, looked up as given and then in lower case; nil where there is none.
+func (e *Engine) Cluster(name string) *Cluster {
+	if c := e.clusters[name]; c != nil {
+		return c
+	}
+	return e.clusters[strings.ToLower(name)]
+}
+
+// Stop makes every later call fail with Stopped. It returns when no call changes a group any more.
+func (e *Engine) Stop() {
+	e.stopped.Store(true)
+	for i := range e.shards {
+		s := &e.shards[i]
+		s.mu.Lock()
+		s.stopped = true
+		s.mu.Unlock()
+	}
+}
+
+// hash spreads the groups of a cluster. It is the same on every machine and in every run; since cluster and group are
+// hashed apart, ("a", "bc") and ("ab", "c") have nothing in common.
+func (c *Cluster) hash(group string) uint64 {
+	h := (xxhash.Sum64String(group) ^ c.seed) * 0x9E3779B97F4A7C15 // the golden ratio, as in Fibonacci hashing
+	return h ^ h>>32
+}
+
+func (e *Engine) shard(hash uint64) *shard {
+	return &e.shards[hash>>32*uint64(len(e.shards))>>32]
+}
+
+// older says whether a time is more than age milliseconds ago. The exact time is asked for only where it matters.
+func (e *Engine) older(t, coarse, age int64) bool {
+	limit := coarse - age
+	if t < limit {
+		return true
+	}
+	const doubt = 1000
+	return t < limit+doubt && t < e.config.Clock.Now()-age
+}
+
+// SetEndOffset stores the end offset of a partition.
+func (e *Engine) SetEndOffset(c *Cluster, topic string, end *protocol.EndOffset) Reason {
+	if e.stopped.Load() {
+		return Stopped
+	}
+	if !validEndOffset(end) {
+		return c.counts.endOffset(Invalid)
+	}
+	t, _ := c.topics.Ensure(topic)
+	t.Set(end.Partition, end.TopicPartitionCount, end.Offset)
+	return c.counts.endOffset(0)
+}
+
+// SetEndOffsets stores the end offsets of many partitions of one topic. It calls refused for each that is not stored.
+func (e *Engine) SetEndOffsets(c *Cluster, topic string, all []protocol.EndOffset, refused func(i int, why Reason)) {
+	var t *ends.Topic
+	for i := range all {
+		switch {
+		case e.stopped.Load():
+			refused(i, Stopped)
+			continue
+		case !validEndOffset(&all[i]):
+			refused(i, c.counts.endOffset(Invalid))
+			continue
+		case t == nil:
+			t, _ = c.topics.Ensure(topic)
+		}
+		t.Set(all[i].Partition, all[i].TopicPartitionCount, all[i].Offset)
+		c.counts.endOffset(0)
+	}
+}
+
+func validEndOffset(end *protocol.EndOffset) bool {
+	return end.Partition >= 0 && end.Partition < ends.MaxPartitions && end.TopicPartitionCount <= ends.MaxPartitions
+}
+
+// EndOffsets appends the newest end offset of every partition of a topic to dst, -1 where none is known.
+func (e *Engine) EndOffsets(c *Cluster, topic string, dst []int64) ([]int64, Reason) {
+	if e.stopped.Load() {
+		return dst, Stopped
+	}
+	t := c.topics.Topic(topic)
+	if t == nil {
+		return dst, UnknownTopic
+	}
+	return t.AppendNewest(dst), 0
+}
+
+// DeleteTopic removes a topic from the brokers and from every group.
+func (e *Engine) DeleteTopic(c *Cluster, topic string) Reason {
+	if e.stopped.Load() {
+		return Stopped
+	}
+	t := c.topics.Delete(topic)
+	if t == nil {
+		return UnknownTopic
+	}
+	for i := range e.shards {
+		s := &e.shards[i]
+		s.mu.Lock()
+		s.forgetTopic(t)
+		s.mu.Unlock()
+	}
+	return 0
+}

@@ -1,0 +1,271 @@
+package engine
+
+import (
+	"math"
+	"strings"
+	"sync/atomic"
+
+	"github.com/lagkeeper/storage/internal/ends"
+	"github.com/lagkeeper/storage/internal/window"
+)
+
+// never is the time of what has not happened.
+const never = math.MinInt64
+
+// group is one consumer group. All but the immutable part is guarded by its shard.
+type group struct {
+	// Immutable.
+	cluster *Cluster
+	name    string
+	hash    uint64
+
+	// seen is when the group last gave a sign of life, in Unix milliseconds: its last commit or, while it has none, its
+	// last owner. Written under the lock of the shard, read without for lists.
+	seen      atomic.Int64
+	committed bool
+
+	next     *group // with the same hash
+	position int    // in the shard's list of the cluster
+
+	topics []groupTopic
+	// byName finds a topic in topics; nil while there are few.
+	byName  map[string]int
+	members members
+	memory  memory
+	// holes is how many entries of memory.slots belong to no topic.
+	holes int
+}
+
+// groupTopic is one topic of a group.
+type groupTopic struct {
+	topic *ends.Topic
+	// seen is group.seen for this topic alone.
+	seen      int64
+	committed bool
+	// count is how many partitions the topic had when the group last grew it.
+	count int32
+	// The slots of the partitions are memory.slots[first : first+length]; a partition beyond has no window.
+	first, length uint32
+	// position is where the group is in the shard's list of the topic.
+	position int
+}
+
+// fewTopics is up to how many topics are searched one by one.
+const fewTopics = 8
+
+// find returns the index of a topic, -1 where the group does not hold it.
+func (g *group) find(topic string) int {
+	if g.byName != nil {
+		if i, ok := g.byName[topic]; ok {
+			return i
+		}
+		return -1
+	}
+	for i := range g.topics {
+		if g.topics[i].topic.Name == topic {
+			return i
+		}
+	}
+	return -1
+}
+
+// touch moves the sign of life of a group and one of its topics to a commit at t, never back.
+func (g *group) touch(gt *groupTopic, t int64) {
+	if !g.committed || t > g.seen.Load() {
+		g.committed = true
+		g.seen.Store(t)
+	}
+	if !gt.committed || t > gt.seen {
+		gt.committed = true
+		gt.seen = t
+	}
+}
+
+// touchOwner is touch for an owner, which counts only until there is a commit.
+func (g *group) touchOwner(gt *groupTopic, now int64) {
+	if !g.committed {
+		g.seen.Store(max(g.seen.Load(), now))
+	}
+	if !gt.committed {
+		gt.seen = max(gt.seen, now)
+	}
+}
+
+// slot returns the index of the slot of a partition, and makes it where there is none. The topic must have the partition.
+func (g *group) slot(gt *groupTopic, partition int32) uint32 {
+	if partition >= gt.count {
+		gt.count = max(gt.topic.Count(), partition+1)
+	}
+	if uint32(partition) >= gt.length {
+		// Most groups commit all partitions of a topic, but one with a million partitions gets its slots as it goes.
+		g.extend(gt, max(uint32(partition)+1, min(uint32(gt.count), max(2*gt.length, 128)), gt.length+gt.length/4))
+	}
+	return gt.first + uint32(partition)
+}
+
+// extend gives a topic length slots.
+func (g *group) extend(gt *groupTopic, length uint32) {
+	m := &g.memory
+	if gt.first+gt.length == uint32(len(m.slots)) {
+		m.slots = append(m.slots, make([]reference, length-gt.length)...)
+	} else {
+		first := uint32(len(m.slots))
+		m.slots = append(m.slots, make([]reference, length)...)
+		g.moveSlots(gt, m.slots, m.slots, first)
+		g.holes += int(gt.length)
+		gt.first = first
+	}
+	gt.length = length
+	if g.holes > len(m.slots)/2 {
+		g.packSlots()
+	}
+}
+
+// moveSlots moves the slots of a topic from one place to another, and tells the windows.
+func (g *group) moveSlots(gt *groupTopic, from, to []reference, first uint32) {
+	for i := range gt.length {
+		r := from[gt.first+i]
+		to[first+i] = r
+		if r != 0 {
+			setSlot(g.memory.window(r), first+i)
+		}
+	}
+}
+
+// packSlots closes the holes.
+func (g *group) packSlots() {
+	slots := make([]reference, len(g.memory.slots)-g.holes)
+	first := uint32(0)
+	for i := range g.topics {
+		gt := &g.topics[i]
+		g.moveSlots(gt, g.memory.slots, slots, first)
+		gt.first = first
+		first += gt.length
+	}
+	g.memory.slots = slots
+	g.holes = 0
+}
+
+// attach adds a topic and returns its index.
+func (g *group) attach(t *ends.Topic) int {
+	i := len(g.topics)
+	g.topics = append(g.topics, groupTopic{topic: t, seen: never, first: uint32(len(g.memory.slots))})
+	if g.byName == nil && len(g.topics) > fewTopics {
+		g.byName = make(map[string]int, 2*fewTopics)
+		for i := range g.topics {
+			g.byName[g.topics[i].topic.Name] = i
+		}
+	} else if g.byName != nil {
+		g.byName[t.Name] = i
+	}
+	return i
+}
+
+// detach removes the topic at an index.
+func (g *group) detach(i int) {
+	gt := &g.topics[i]
+	for slot := range gt.length {
+		g.memory.remove(gt.first + slot)
+	}
+	g.holes += int(gt.length)
+	delete(g.byName, gt.topic.Name)
+	last := len(g.topics) - 1
+	g.topics[i] = g.topics[last]
+	g.topics[last] = groupTopic{}
+	g.topics = g.topics[:last]
+	if i < last && g.byName != nil {
+		g.byName[g.topics[i].topic.Name] = i
+	}
+	if g.holes > len(g.memory.slots)/2 {
+		g.packSlots()
+	}
+}
+
+// windowOf returns the window of a slot, nil where there is none.
+func (g *group) windowOf(slot uint32) window.Window {
+	if r := g.memory.slots[slot]; r != 0 {
+		return g.memory.window(r)
+	}
+	return nil
+}
+
+// members are the owners of a group's partitions, each once. A member's number is its index + 1; 0 is nobody. Members are
+// never changed in place, so that a reader may keep the slice.
+type members struct {
+	list []member
+	// numbers finds a member; nil while there are few.
+	numbers map[member]uint32
+	// packAt is at how many members those that own nothing are looked for; 0 stands for firstPack.
+	packAt int
+}
+
+const firstPack = 64
+
+type member struct {
+	owner, clientID string
+}
+
+// number returns the number of a member, and adds it where it is new.
+func (m *members) number(owner, clientID string) uint32 {
+	if owner == "" && clientID == "" {
+		return 0
+	}
+	key := member{owner, clientID}
+	if m.numbers != nil {
+		if n, ok := m.numbers[key]; ok {
+			return n
+		}
+	} else {
+		for i := range m.list {
+			if m.list[i] == key {
+				return uint32(i + 1)
+			}
+		}
+	}
+	key = member{strings.Clone(owner), strings.Clone(clientID)}
+	m.list = append(m.list, key)
+	n := uint32(len(m.list))
+	if m.numbers == nil && n > fewTopics {
+		m.numbers = make(map[member]uint32, 2*fewTopics)
+		for i := range m.list {
+			m.numbers[m.list[i]] = uint32(i + 1)
+		}
+	} else if m.numbers != nil {
+		m.numbers[key] = n
+	}
+	return n
+}
+
+// setOwner makes a member the owner of a window.
+func (g *group) setOwner(w window.Window, owner, clientID string) {
+	if len(g.members.list) >= max(g.members.packAt, firstPack) {
+		g.packMembers()
+	}
+	setMember(w, g.members.number(owner, clientID))
+}
+
+// packMembers forgets the members that own nothing.
+func (g *group) packMembers() {
+	old := g.members.list
+	g.members = members{}
+	for _, r := range g.memory.slots {
+		if r == 0 {
+			continue
+		}
+		w := g.memory.window(r)
+		if n := memberOf(w); n != 0 {
+			setMember(w, g.members.number(old[n-1].owner, old[n-1].clientID))
+		}
+	}
+	g.members.packAt = 2 * len(g.members.list)
+}
+
+// clearOwners makes nobody the owner of every window.
+func (g *group) clearOwners() {
+	g.members = members{}
+	for _, r := range g.memory.slots {
+		if r != 0 {
+			setMember(g.memory.window(r), 0)
+		}
+	}
+}

@@ -1,0 +1,91 @@
+package engine
+
+import (
+	"iter"
+	"slices"
+
+	"github.com/lagkeeper/storage/internal/ends"
+)
+
+// GroupNames are names of groups as they were at one moment.
+type GroupNames struct{ groups []*group }
+
+// All ranges over the names.
+func (n GroupNames) All() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, g := range n.groups {
+			if !yield(g.name) {
+				return
+			}
+		}
+	}
+}
+
+// Strings returns the names; it is not nil.
+func (n GroupNames) Strings() []string {
+	names := make([]string, len(n.groups))
+	for i, g := range n.groups {
+		names[i] = g.name
+	}
+	return names
+}
+
+// Groups returns the groups of a cluster that have not expired.
+func (e *Engine) Groups(c *Cluster) (GroupNames, Reason) {
+	return e.list(func(s *shard) []*group { return s.lists[c.index] })
+}
+
+// GroupsOfTopic returns the groups that hold a topic and have not expired, none for an unknown topic.
+func (e *Engine) GroupsOfTopic(c *Cluster, topic string) (GroupNames, Reason) {
+	t := c.topics.Topic(topic)
+	return e.list(func(s *shard) []*group { return s.byTopic[t] })
+}
+
+// list gathers one list of every shard. A shard is held only while pointers are copied.
+func (e *Engine) list(of func(*shard) []*group) (GroupNames, Reason) {
+	var groups []*group
+	for i := range e.shards {
+		s := &e.shards[i]
+		s.mu.Lock()
+		if s.stopped {
+			s.mu.Unlock()
+			return GroupNames{}, Stopped
+		}
+		groups = append(groups, of(s)...)
+		s.mu.Unlock()
+	}
+	now := e.config.Clock.Coarse()
+	live := slices.DeleteFunc(groups, func(g *group) bool { return e.older(g.seen.Load(), now, e.config.ExpireGroup) })
+	return GroupNames{live}, 0
+}
+
+// TopicNames are names of topics as they were at one moment.
+type TopicNames struct{ topics []*ends.Topic }
+
+// All ranges over the names.
+func (n TopicNames) All() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, t := range n.topics {
+			if !yield(t.Name) {
+				return
+			}
+		}
+	}
+}
+
+// Strings returns the names; it is not nil.
+func (n TopicNames) Strings() []string {
+	names := make([]string, len(n.topics))
+	for i, t := range n.topics {
+		names[i] = t.Name
+	}
+	return names
+}
+
+// Topics returns the topics of a cluster.
+func (e *Engine) Topics(c *Cluster) (TopicNames, Reason) {
+	if e.stopped.Load() {
+		return TopicNames{}, Stopped
+	}
+	return TopicNames{c.topics.Topics(nil)}, 0
+}

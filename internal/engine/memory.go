@@ -1,0 +1,152 @@
+package engine
+
+import (
+	"encoding/binary"
+
+	"github.com/lagkeeper/storage/internal/window"
+)
+
+// reference says where a window lies: the index of its block in the upper 18 bits, its offset within the block, in units
+// of 4 bytes, in the lower 14. 0 is no window.
+type reference uint32
+
+const (
+	unitBits = 14
+	unitMask = 1<<unitBits - 1
+	unit     = 4
+
+	// blockTarget is the size at which a block is full; only a single window may make it larger.
+	blockTarget = 32 << 10
+	// blockStart is where the first window of a block begins, so that no reference is 0.
+	blockStart = unit
+
+	// A window's tag is the index of its slot, then the member that owns it.
+	slotAt, memberAt = 0, 4
+	// deadSlot in a tag says that the window has moved or gone.
+	deadSlot = 1<<32 - 1
+)
+
+// memory holds the windows of one group: few large runs of bytes, nothing in them for the garbage collector to follow.
+// Windows are laid out one behind the other; one that must grow moves to the end of the last block and leaves a dead one
+// behind, which goes when its block is built anew. Guarded by the shard.
+type memory struct {
+	// slots has one entry for each partition of each topic, in ranges that the topics know.
+	slots  []reference
+	blocks []block
+}
+
+type block struct {
+	// bytes is the memory, used how much of it is taken; window.Padding bytes stay free.
+	bytes []byte
+	used  int
+	// dead is how many of the used bytes belong to no slot.
+	dead int
+}
+
+func (m *memory) window(r reference) window.Window {
+	return window.Window(m.blocks[r>>unitBits].bytes[(r&unitMask)*unit:])
+}
+
+func slotOf(w window.Window) uint32 { return binary.LittleEndian.Uint32(w.Tag()[slotAt:]) }
+
+func setSlot(w window.Window, slot uint32) { binary.LittleEndian.PutUint32(w.Tag()[slotAt:], slot) }
+
+func memberOf(w window.Window) uint32 { return binary.LittleEndian.Uint32(w.Tag()[memberAt:]) }
+
+func setMember(w window.Window, member uint32) {
+	binary.LittleEndian.PutUint32(w.Tag()[memberAt:], member)
+}
+
+// add makes an empty window of a size for a slot.
+func (m *memory) add(slot uint32, size int) window.Window {
+	r := m.reserve(size)
+	w := m.window(r)
+	window.Init(w, size)
+	setSlot(w, slot)
+	m.slots[slot] = r
+	return w
+}
+
+// resize moves the window of a slot to memory of size bytes.
+func (m *memory) resize(slot uint32, size int) window.Window {
+	r := m.reserve(size)
+	// Making room may have moved the window.
+	old := m.slots[slot]
+	from, to := m.window(old), m.window(r)
+	from.MoveTo(to, size)
+	m.slots[slot] = r
+	m.bury(old)
+	return to
+}
+
+// remove lets go of the window of a slot, if there is one.
+func (m *memory) remove(slot uint32) {
+	if r := m.slots[slot]; r != 0 {
+		m.slots[slot] = 0
+		m.bury(r)
+	}
+}
+
+func (m *memory) bury(r reference) {
+	w := m.window(r)
+	setSlot(w, deadSlot)
+	index := int(r >> unitBits)
+	b := &m.blocks[index]
+	b.dead += w.Size()
+	// The last block is built anew when it is full; of the others nobody else would take care.
+	if index < len(m.blocks)-1 && b.dead > b.used/2 {
+		m.rebuild(index, b.used-b.dead)
+	}
+}
+
+// reserve takes size bytes at the end of the last block, which is built anew, or followed by another, where it is full.
+func (m *memory) reserve(size int) reference {
+	last := len(m.blocks) - 1
+	if last < 0 || !m.blocks[last].fits(size) {
+		last = m.makeRoom(size)
+	}
+	b := &m.blocks[last]
+	r := reference(last)<<unitBits | reference(b.used/unit)
+	b.used += size
+	return r
+}
+
+func (b *block) fits(size int) bool { return b.used+size+window.Padding <= len(b.bytes) }
+
+func (m *memory) makeRoom(size int) (last int) {
+	last = len(m.blocks) - 1
+	live := blockStart
+	if last >= 0 {
+		live = m.blocks[last].used - m.blocks[last].dead
+	}
+	if last < 0 || live+size > blockTarget && live > blockStart {
+		m.blocks = append(m.blocks, block{used: blockStart})
+		last, live = last+1, blockStart
+		if last > 0 {
+			// A group that filled a block will fill a good part of another.
+			live += blockTarget / 8
+		}
+	}
+	m.rebuild(last, live+size+(live+size)/16)
+	return last
+}
+
+// rebuild copies what lives in a block into new memory with room for capacity bytes.
+func (m *memory) rebuild(index, capacity int) {
+	b := &m.blocks[index]
+	old, end := b.bytes, b.used
+	// append rounds up to what the allocator gives anyway.
+	b.bytes = append([]byte(nil), make([]byte, capacity+window.Padding)...)
+	b.bytes = b.bytes[:cap(b.bytes)]
+	b.used, b.dead = blockStart, 0
+	for at := blockStart; at < end; {
+		w := window.Window(old[at:])
+		size := w.Size()
+		if slot := slotOf(w); slot != deadSlot {
+			m.slots[slot] = reference(index)<<unitBits | reference(b.used/unit)
+			copy(b.bytes[b.used:], w[:size])
+			b.used += size
+		}
+		at += size
+	}
+}

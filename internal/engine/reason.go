@@ -1,0 +1,51 @@
+package engine
+
+// Reason says why the store did not do what it was asked. It is an error; 0 stands for success and is never returned as
+// one.
+type Reason uint8
+
+// The reasons. The errors of package storage say what each means.
+const (
+	UnknownCluster Reason = iota + 1
+	UnknownGroup
+	UnknownTopic
+	UnknownPartition
+	Filtered
+	TooOld
+	Duplicate
+	Backfill
+	Invalid
+	Stopped
+	// Reasons is the number of reasons, counting success.
+	Reasons int = iota + 1
+)
+
+var reasonTexts = [Reasons]string{
+	0:                "done",
+	UnknownCluster:   "unknown cluster",
+	UnknownGroup:     "unknown group",
+	UnknownTopic:     "unknown topic",
+	UnknownPartition: "unknown partition",
+	Filtered:         "group refused by filter",
+	TooOld:           "commit too old",
+	Duplicate:        "duplicate commit",
+	Backfill:         "commit older than its full window",
+	Invalid:          "field out of range",
+	Stopped:          "store stopped",
+}
+
+// Error returns the reason in words.
+func (r Reason) Error() string {
+	if int(r) >= Reasons {
+		return "unknown reason"
+	}
+	return reasonTexts[r]
+}
+
+// Err returns the reason as an error, nil for success.
+func (r Reason) Err() error {
+	if r == 0 {
+		return nil
+	}
+	return r
+}

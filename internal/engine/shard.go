@@ -1,0 +1,142 @@
+package engine
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/lagkeeper/storage/internal/ends"
+)
+
+// shard owns the groups that hash to it. Everything in it is guarded by mu.
+type shard struct {
+	mu      sync.Mutex
+	stopped bool
+
+	// groups by hash; those with the same hash are chained.
+	groups map[uint64]*group
+	// lists holds the groups of each cluster, by the cluster's index.
+	lists [][]*group
+	// byTopic holds the groups that have a topic.
+	byTopic map[*ends.Topic][]*group
+
+	counts shardCounts
+
+	_ [64]byte // keeps the locks of two shards out of one cache line
+}
+
+// shardCounts counts what a shard did.
+type shardCounts struct {
+	commits [Reasons]uint64
+	owners  [Reasons]uint64
+	expired uint64 // groups
+	swept   uint64 // topics of live groups
+}
+
+func (s *shard) init(clusters int) {
+	s.groups = make(map[uint64]*group)
+	s.lists = make([][]*group, clusters)
+	s.byTopic = make(map[*ends.Topic][]*group)
+}
+
+func (s *shard) find(c *Cluster, hash uint64, name string) *group {
+	g := s.groups[hash]
+	for g != nil && (g.cluster != c || g.name != name) {
+		g = g.next
+	}
+	return g
+}
+
+// findLive is find without the groups that have expired, which it removes.
+func (s *shard) findLive(e *Engine, c *Cluster, hash uint64, name string, now int64) *group {
+	g := s.find(c, hash, name)
+	if g != nil && e.older(g.seen.Load(), now, e.config.ExpireGroup) {
+		s.remove(g)
+		s.counts.expired++
+		return nil
+	}
+	return g
+}
+
+func (s *shard) add(c *Cluster, hash uint64, name string) *group {
+	g := &group{cluster: c, name: strings.Clone(name), hash: hash, next: s.groups[hash], position: len(s.lists[c.index])}
+	g.seen.Store(never)
+	s.groups[hash] = g
+	s.lists[c.index] = append(s.lists[c.index], g)
+	return g
+}
+
+func (s *shard) remove(g *group) {
+	for i := range g.topics {
+		s.unlist(&g.topics[i])
+	}
+	s.lists[g.cluster.index] = s.swapRemove(s.lists[g.cluster.index], g.position, func(moved *group) *int { return &moved.position })
+	if first := s.groups[g.hash]; first == g {
+		if g.next != nil {
+			s.groups[g.hash] = g.next
+		} else {
+			delete(s.groups, g.hash)
+		}
+	} else {
+		for first.next != g {
+			first = first.next
+		}
+		first.next = g.next
+	}
+}
+
+// swapRemove takes the group at a position out of a list and puts the last in its place. position tells where a group
+// keeps its position in that list.
+func (s *shard) swapRemove(list []*group, at int, position func(*group) *int) []*group {
+	last := len(list) - 1
+	list[at] = list[last]
+	*position(list[at]) = at
+	list[last] = nil
+	list = list[:last]
+	if cap(list) > 64 && len(list) < cap(list)/4 {
+		list = slices.Clone(list)
+	}
+	return list
+}
+
+// attach adds a topic to a group and returns its index there.
+func (s *shard) attach(g *group, t *ends.Topic) int {
+	i := g.attach(t)
+	g.topics[i].position = len(s.byTopic[t])
+	s.byTopic[t] = append(s.byTopic[t], g)
+	return i
+}
+
+// detach removes the topic at an index from a group, and the group when none is left; it says whether one is.
+func (s *shard) detach(g *group, i int) (left bool) {
+	if len(g.topics) == 1 {
+		s.remove(g)
+		return false
+	}
+	s.unlist(&g.topics[i])
+	g.detach(i)
+	return true
+}
+
+// unlist takes a group out of the list of one of its topics.
+func (s *shard) unlist(gt *groupTopic) {
+	t := gt.topic
+	list := s.swapRemove(s.byTopic[t], gt.position, func(moved *group) *int { return &moved.topicOf(t).position })
+	if len(list) == 0 {
+		delete(s.byTopic, t)
+	} else {
+		s.byTopic[t] = list
+	}
+}
+
+// topicOf returns the part of a group that belongs to a topic that it holds.
+func (g *group) topicOf(t *ends.Topic) *groupTopic { return &g.topics[g.find(t.Name)] }
+
+// forgetTopic removes a topic that has left its table from every group.
+func (s *shard) forgetTopic(t *ends.Topic) {
+	for len(s.byTopic[t]) > 0 {
+		list := s.byTopic[t]
+		g := list[len(list)-1]
+		s.detach(g, g.find(t.Name))
+	}
+}

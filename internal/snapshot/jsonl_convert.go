@@ -1,0 +1,177 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// never returns nil for Never, so that it stands as null, and the time otherwise.
+func never(at *int64) *int64 {
+	if *at == Never {
+		return nil
+	}
+	return at
+}
+
+func orNever(at *int64) int64 {
+	if at == nil {
+		return Never
+	}
+	return *at
+}
+
+// toJSON makes a line of the topic. It points into the topic.
+func (t *Topic) toJSON() *jsonTopic {
+	to := &jsonTopic{
+		Kind: kindTopic, Cluster: (*text)(&t.Cluster), Name: (*text)(&t.Name), PartitionCount: t.PartitionCount,
+		Incarnation: t.Incarnation, Partitions: make([]jsonPartition, len(t.Partitions)),
+	}
+	for i := range t.Partitions {
+		p := &t.Partitions[i]
+		ends := make([]jsonEndOffset, len(p.EndOffsets))
+		for j := range p.EndOffsets {
+			ends[j] = jsonEndOffset{Offset: &p.EndOffsets[j].Offset, Timestamp: &p.EndOffsets[j].Timestamp}
+		}
+		to.Partitions[i] = jsonPartition{
+			Partition: &p.Number, Incarnation: p.Incarnation, LogStart: p.LogStart, EndOffsets: ends, Curve: p.Curve,
+		}
+	}
+	return to
+}
+
+// topic makes a topic of the line, one that a Writer takes.
+func (j *jsonTopic) topic() (*Topic, error) {
+	if j.Cluster == nil || j.Name == nil {
+		return nil, errors.New("topic without cluster or name")
+	}
+	t := &Topic{
+		Cluster: string(*j.Cluster), Name: string(*j.Name), PartitionCount: j.PartitionCount,
+		Incarnation: j.Incarnation, Partitions: make([]Partition, len(j.Partitions)),
+	}
+	for i := range j.Partitions {
+		p := &j.Partitions[i]
+		if p.Partition == nil {
+			return nil, fmt.Errorf("topic %q: partitions[%d] without partition", t.Name, i)
+		}
+		ends := make([]EndOffset, len(p.EndOffsets))
+		for k, e := range p.EndOffsets {
+			if e.Offset == nil || e.Timestamp == nil {
+				return nil, fmt.Errorf("topic %q: partition %d: end_offsets[%d] without offset or timestamp", t.Name,
+					*p.Partition, k)
+			}
+			ends[k] = EndOffset{Offset: *e.Offset, Timestamp: *e.Timestamp}
+		}
+		t.Partitions[i] = Partition{
+			Number: *p.Partition, Incarnation: p.Incarnation, LogStart: p.LogStart, EndOffsets: ends, Curve: p.Curve,
+		}
+	}
+	return t, t.validate()
+}
+
+// toJSON makes a line of the group. It points into the group.
+func (g *Group) toJSON() *jsonGroup {
+	to := &jsonGroup{
+		Kind: kindGroup, Cluster: (*text)(&g.Cluster), Name: (*text)(&g.Name), LastCommit: never(&g.LastCommit),
+		LastOwner: never(&g.LastOwner), MaxOrder: &g.MaxOrder, Topics: make([]jsonGroupTopic, len(g.Topics)),
+	}
+	for i := range g.Topics {
+		t := &g.Topics[i]
+		partitions := make([]jsonGroupPartition, len(t.Partitions))
+		for k := range t.Partitions {
+			p := &t.Partitions[k]
+			partitions[k] = jsonGroupPartition{
+				Partition: &p.Number, Owner: text(p.Owner), ClientID: text(p.ClientID), Flags: p.Flags,
+				Incarnation: p.Incarnation, Commits: commitsToJSON(p.Commits),
+			}
+		}
+		to.Topics[i] = jsonGroupTopic{
+			Name: (*text)(&t.Name), PartitionCount: t.PartitionCount, LastCommit: never(&t.LastCommit),
+			Partitions: partitions,
+		}
+	}
+	return to
+}
+
+func commitsToJSON(commits []protocol.StoredCommit) []jsonCommit {
+	to := make([]jsonCommit, len(commits))
+	for i := range commits {
+		c := &commits[i]
+		to[i] = jsonCommit{
+			Offset: &c.Offset, Order: c.Order, Timestamp: &c.Timestamp, ObservedAt: c.ObservedTimestamp,
+		}
+		if c.LagKnown {
+			to[i].Lag = &c.Lag
+		}
+	}
+	return to
+}
+
+// group makes a group of the line, one that a Writer takes.
+func (j *jsonGroup) group() (*Group, error) {
+	if j.Cluster == nil || j.Name == nil {
+		return nil, errors.New("group without cluster or name")
+	}
+	g := &Group{
+		Cluster: string(*j.Cluster), Name: string(*j.Name), LastCommit: orNever(j.LastCommit),
+		LastOwner: orNever(j.LastOwner), Topics: make([]GroupTopic, len(j.Topics)),
+	}
+	for i := range j.Topics {
+		if err := j.Topics[i].topic(&g.Topics[i]); err != nil {
+			return nil, fmt.Errorf("group %q: topics[%d]: %w", g.Name, i, err)
+		}
+	}
+	if j.MaxOrder != nil {
+		g.MaxOrder = *j.MaxOrder
+	} else {
+		g.MaxOrder = greatestOrder(g)
+	}
+	return g, g.validate()
+}
+
+func (j *jsonGroupTopic) topic(t *GroupTopic) error {
+	if j.Name == nil {
+		return errors.New("topic without name")
+	}
+	*t = GroupTopic{
+		Name: string(*j.Name), PartitionCount: j.PartitionCount, LastCommit: orNever(j.LastCommit),
+		Partitions: make([]GroupPartition, len(j.Partitions)),
+	}
+	for i := range j.Partitions {
+		p := &j.Partitions[i]
+		if p.Partition == nil {
+			return fmt.Errorf("partitions[%d] without partition", i)
+		}
+		commits := make([]protocol.StoredCommit, len(p.Commits))
+		for k, c := range p.Commits {
+			if c.Offset == nil || c.Timestamp == nil {
+				return fmt.Errorf("partition %d: commits[%d] without offset or timestamp", *p.Partition, k)
+			}
+			commits[k] = protocol.StoredCommit{
+				Offset: *c.Offset, Order: c.Order, Timestamp: *c.Timestamp, ObservedTimestamp: c.ObservedAt,
+			}
+			if c.Lag != nil {
+				commits[k].Lag, commits[k].LagKnown = *c.Lag, true
+			}
+		}
+		t.Partitions[i] = GroupPartition{
+			Number: *p.Partition, Owner: string(p.Owner), ClientID: string(p.ClientID), Flags: p.Flags,
+			Incarnation: p.Incarnation, Commits: commits,
+		}
+	}
+	return nil
+}
+
+// greatestOrder returns the greatest order of the group's commits, 0 where it has none.
+func greatestOrder(g *Group) int64 {
+	greatest := int64(0)
+	for i := range g.Topics {
+		for j := range g.Topics[i].Partitions {
+			for k := range g.Topics[i].Partitions[j].Commits {
+				greatest = max(greatest, g.Topics[i].Partitions[j].Commits[k].Order)
+			}
+		}
+	}
+	return greatest
+}

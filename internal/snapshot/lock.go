@@ -1,0 +1,94 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// FileLock keeps every other process, and every other Lock of this one, from a path. The system lets go of it when the
+// process ends, however it ends.
+type FileLock struct {
+	once sync.Once
+	file *os.File
+	err  error
+}
+
+// errHeld is returned by tryLock where another holds the lock.
+var errHeld = errors.New("lock is held")
+
+// Lock takes the lock of a snapshot path, in the file path.lock, without waiting. It returns a *LockedError, which matches
+// ErrLocked, when another has it. The lock file stays when the lock is let go of: removing it would let two processes hold
+// two locks of one name.
+func Lock(path string) (*FileLock, error) {
+	name := path + lockSuffix
+	file, err := openLock(name)
+	if err == nil {
+		err = tryLock(file)
+	}
+	if errors.Is(err, errHeld) {
+		locked := &LockedError{Path: path, LockPath: name}
+		locked.PID, locked.Host = readHolder(name)
+		if file != nil {
+			_ = file.Close() // nothing was written
+		}
+		return nil, locked
+	}
+	if err == nil {
+		err = writeHolder(file)
+	}
+	if err != nil {
+		if file != nil {
+			err = errors.Join(err, file.Close())
+		}
+		return nil, fmt.Errorf("lock snapshot %s: %w", path, err)
+	}
+	return &FileLock{file: file}, nil
+}
+
+// Unlock lets go of the lock. Called again, it does nothing and returns what it returned first.
+func (l *FileLock) Unlock() error {
+	l.once.Do(func() { l.err = unlock(l.file) })
+	return l.err
+}
+
+// writeHolder says in the lock file who has the lock, for people.
+func writeHolder(file *os.File) error {
+	host, err := os.Hostname()
+	if err != nil {
+		host = ""
+	}
+	if err := file.Truncate(0); err != nil {
+		return err
+	}
+	_, err = file.WriteAt([]byte(strings.TrimSpace(strconv.Itoa(os.Getpid())+" "+host)+"\n"), 0)
+	return err
+}
+
+// readHolder returns 0 and "" where the lock file does not say.
+func readHolder(name string) (pid int, host string) {
+	file, err := os.Open(name)
+	if err != nil {
+		return 0, ""
+	}
+	defer file.Close() //nolint:errcheck // it was only read
+	line, err := io.ReadAll(io.LimitReader(file, 512))
+	if err != nil {
+		return 0, ""
+	}
+	fields := strings.Fields(string(line))
+	if len(fields) == 0 {
+		return 0, ""
+	}
+	if pid, err = strconv.Atoi(fields[0]); err != nil {
+		return 0, ""
+	}
+	if len(fields) > 1 {
+		host = fields[1]
+	}
+	return pid, host
+}

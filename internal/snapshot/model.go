@@ -1,0 +1,181 @@
+package snapshot
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// Never stands for a time that never was, as the last commit of a group that has owners only.
+const Never int64 = math.MinInt64
+
+// MaxPartitions is the greatest partition count of a topic; a partition's number is below the count.
+const MaxPartitions = 1 << 20
+
+// Header is what a snapshot says of itself.
+type Header struct {
+	// TakenAt is when the snapshot was begun, in Unix milliseconds: the watermark. Whatever was committed later is not
+	// in it; what was committed while it was being taken may be.
+	TakenAt int64
+	// Intervals is the configured number of commits kept per partition when the snapshot was taken.
+	Intervals int
+	// Sequence counts the snapshots of one store, 0 where the writer does not count. It is for people: which file is the
+	// newest is decided by its name, never by Sequence or TakenAt.
+	Sequence uint64
+	// Creator names the program that wrote the snapshot; "" when unknown.
+	Creator string
+}
+
+// Topic is what the brokers' side of a store knows of one topic.
+type Topic struct {
+	Cluster, Name string
+	// PartitionCount is 0 to MaxPartitions.
+	PartitionCount int32
+	// Incarnation tells a topic from an earlier one of the same name. The format gives it no meaning.
+	Incarnation uint64
+	// Partitions holds the known partitions in ascending order of Number; a partition nothing is known of may be left
+	// out.
+	Partitions []Partition
+}
+
+// Partition is one partition of a Topic.
+type Partition struct {
+	// Number is at least 0 and below the topic's PartitionCount.
+	Number int32
+	// Incarnation tells a partition from an earlier one of the same number. The format gives it no meaning.
+	Incarnation uint32
+	// LogStart is the first offset that the partition still holds.
+	LogStart int64
+	// EndOffsets is the history of the end offset, oldest first; empty where none is known.
+	EndOffsets []EndOffset
+	// Curve is the engine's own, kept byte for byte; nil and empty are the same.
+	Curve []byte
+}
+
+// EndOffset is the end offset of a partition at one time.
+type EndOffset struct {
+	Offset int64
+	// Timestamp is when the offset was seen, in Unix milliseconds.
+	Timestamp int64
+}
+
+// Group is what a store knows of one consumer group.
+type Group struct {
+	Cluster, Name string
+	// LastCommit and LastOwner are when the group last committed, and last had an owner set, in Unix milliseconds; Never
+	// where that did not happen.
+	LastCommit, LastOwner int64
+	// MaxOrder is the greatest order of any commit of the group, also of those no longer kept: the group's watermark in
+	// __consumer_offsets.
+	MaxOrder int64
+	// Topics are in the order given; their names are expected to be distinct, which the format does not check.
+	Topics []GroupTopic
+}
+
+// GroupTopic is one topic of a Group.
+type GroupTopic struct {
+	Name string
+	// PartitionCount is 0 to MaxPartitions.
+	PartitionCount int32
+	// LastCommit is when the group last committed the topic, in Unix milliseconds; Never where it did not.
+	LastCommit int64
+	// Partitions holds the partitions the group knows in ascending order of Number; one nothing is known of may be left
+	// out.
+	Partitions []GroupPartition
+}
+
+// GroupPartition is one partition of a GroupTopic.
+type GroupPartition struct {
+	// Number is at least 0 and below the topic's PartitionCount.
+	Number int32
+	// Owner and ClientID are "" when unknown.
+	Owner, ClientID string
+	// Flags and Incarnation are the engine's own. The format gives them no meaning.
+	Flags, Incarnation uint32
+	// Commits is the window, oldest first. The Lag of a commit whose LagKnown is false is not kept: it reads as 0.
+	Commits []protocol.StoredCommit
+}
+
+// Summary counts what is in a snapshot.
+type Summary struct {
+	// Topics and Groups count the records, GroupPartitions and Commits what all groups hold together.
+	Topics, Groups, GroupPartitions, Commits uint64
+	// Blocks counts the blocks of the file, its header and footer among them; 0 for JSON lines.
+	Blocks uint64
+	// Bytes is the length of the whole file, or of the JSON lines.
+	Bytes uint64
+}
+
+// addGroup counts a group and what it holds.
+func (s *Summary) addGroup(g *Group) {
+	s.Groups++
+	for i := range g.Topics {
+		s.GroupPartitions += uint64(len(g.Topics[i].Partitions))
+		for j := range g.Topics[i].Partitions {
+			s.Commits += uint64(len(g.Topics[i].Partitions[j].Commits))
+		}
+	}
+}
+
+// Sink takes the records of a snapshot: a Writer, a JSONWriter, or an engine that loads. The record and all it points to
+// are the caller's again when the call returns; names are strings and may be kept.
+type Sink interface {
+	WriteTopic(*Topic) error
+	WriteGroup(*Group) error
+}
+
+func (h *Header) validate() error {
+	if h.Intervals < 0 || h.Intervals > math.MaxInt32 {
+		return fmt.Errorf("header: intervals is %d, must be 0 to %d", h.Intervals, math.MaxInt32)
+	}
+	return nil
+}
+
+func (t *Topic) validate() error {
+	if err := validCount(t.PartitionCount); err != nil {
+		return fmt.Errorf("topic %q of cluster %q: %w", t.Name, t.Cluster, err)
+	}
+	previous := int32(-1)
+	for i := range t.Partitions {
+		if err := validNumber(t.Partitions[i].Number, previous, t.PartitionCount); err != nil {
+			return fmt.Errorf("topic %q of cluster %q: %w", t.Name, t.Cluster, err)
+		}
+		previous = t.Partitions[i].Number
+	}
+	return nil
+}
+
+func (g *Group) validate() error {
+	for i := range g.Topics {
+		t := &g.Topics[i]
+		if err := validCount(t.PartitionCount); err != nil {
+			return fmt.Errorf("group %q of cluster %q: topic %q: %w", g.Name, g.Cluster, t.Name, err)
+		}
+		previous := int32(-1)
+		for j := range t.Partitions {
+			if err := validNumber(t.Partitions[j].Number, previous, t.PartitionCount); err != nil {
+				return fmt.Errorf("group %q of cluster %q: topic %q: %w", g.Name, g.Cluster, t.Name, err)
+			}
+			previous = t.Partitions[j].Number
+		}
+	}
+	return nil
+}
+
+func validCount(count int32) error {
+	if count < 0 || count > MaxPartitions {
+		return fmt.Errorf("partition count is %d, must be 0 to %d", count, MaxPartitions)
+	}
+	return nil
+}
+
+func validNumber(number, previous, count int32) error {
+	switch {
+	case number < 0 || number >= count:
+		return fmt.Errorf("partition %d is out of range, the topic has %d", number, count)
+	case number <= previous:
+		return fmt.Errorf("partition %d follows partition %d, must ascend", number, previous)
+	}
+	return nil
+}

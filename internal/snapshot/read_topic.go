@@ -1,0 +1,109 @@
+package snapshot
+
+// topicDecoder turns topic blocks into topics. It keeps the topic that a block breaks off until the next block.
+type topicDecoder struct {
+	takenAt int64
+	names   *names
+
+	topic Topic
+	// open is true while the topic goes on in the next block.
+	open     bool
+	previous int32
+	// ends and curves are behind the topic's EndOffsets and Curves.
+	ends   []EndOffset
+	curves []byte
+}
+
+// block decodes one block and calls f with each topic that ends in it. It returns what f returned; a fault of the block
+// is in the cursor.
+func (d *topicDecoder) block(c *cursor, f func(*Topic) error) error {
+	if d.open && len(c.payload) == 0 {
+		c.fail("the block is empty where a topic must go on")
+	}
+	for c.left() > 0 {
+		switch tag := c.uvarint(); {
+		case c.err != nil:
+			return nil
+		case tag == tagNew && !d.open:
+			d.begin(c)
+		case tag == tagContinued && d.open:
+		case tag == tagNew:
+			c.fail("a topic begins where the one broken off must go on")
+		default:
+			c.fail("%d begins no topic here", tag)
+		}
+		d.open = false
+		d.partitions(c)
+		tail := c.uvarint()
+		if c.err != nil {
+			return nil
+		}
+		switch {
+		case tail == tagEnd:
+			if err := f(&d.topic); err != nil {
+				return err
+			}
+		case tail == tagGoesOn && c.left() == 0:
+			d.open = true
+		default:
+			c.fail("%d ends no topic here", tail)
+			return nil
+		}
+	}
+	return nil
+}
+
+func (d *topicDecoder) begin(c *cursor) {
+	d.ends, d.curves, d.previous = d.ends[:0], d.curves[:0], -1
+	d.topic = Topic{Cluster: d.names.next(c), Name: d.names.next(c), Partitions: d.topic.Partitions[:0]}
+	d.topic.PartitionCount = c.partitionCount()
+	d.topic.Incarnation = c.uvarint()
+}
+
+func (d *topicDecoder) partitions(c *cursor) {
+	chain := endOffsetChain{firstTimestamp: d.takenAt}
+	incarnation := int64(0)
+	for c.err == nil {
+		number, ok := c.nextPartition(d.previous, d.topic.PartitionCount)
+		if !ok {
+			return
+		}
+		d.previous = number
+		incarnation += c.varint()
+		if incarnation != int64(uint32(incarnation)) {
+			c.fail("the incarnation of partition %d is %d, not 32 bits", number, incarnation)
+			return
+		}
+		p := Partition{Number: number, Incarnation: uint32(incarnation), LogStart: c.varint()}
+		p.EndOffsets = d.endOffsets(c, &chain)
+		if curve := c.bytes(c.uvarint(), "a curve"); len(curve) > 0 {
+			start := len(d.curves)
+			d.curves = append(d.curves, curve...)
+			p.Curve = d.curves[start:len(d.curves):len(d.curves)]
+		}
+		d.topic.Partitions = append(d.topic.Partitions, p)
+	}
+}
+
+// endOffsets decodes onto the common array. Where that moves, what was decoded before stays behind in the old one, sound.
+func (d *topicDecoder) endOffsets(c *cursor, chain *endOffsetChain) []EndOffset {
+	n := c.count(2, "end offsets")
+	start := len(d.ends)
+	for i := range n {
+		offset, timestamp := c.varint(), c.varint()
+		if c.err != nil {
+			return nil
+		}
+		if i == 0 {
+			chain.offset, chain.timestamp = chain.firstOffset+offset, chain.firstTimestamp+timestamp
+			chain.firstOffset, chain.firstTimestamp = chain.offset, chain.timestamp
+		} else {
+			chain.offsetStep += offset
+			chain.timestampStep += timestamp
+			chain.offset += chain.offsetStep
+			chain.timestamp += chain.timestampStep
+		}
+		d.ends = append(d.ends, EndOffset{Offset: chain.offset, Timestamp: chain.timestamp})
+	}
+	return d.ends[start:len(d.ends):len(d.ends)]
+}

@@ -1,0 +1,85 @@
+package snapshot
+
+import "fmt"
+
+// endOffsetChain is what the next end offset is written relative to. It runs through the partitions of a topic, since
+// neighbours see their end offsets at nearly the same times, and begins anew with each topic and block.
+type endOffsetChain struct {
+	offset, timestamp         int64
+	offsetStep, timestampStep int64
+	// firstOffset and firstTimestamp are the oldest of the partition before.
+	firstOffset, firstTimestamp int64
+}
+
+// WriteTopic writes one topic. The topic must obey the bounds that its type states.
+func (w *Writer) WriteTopic(t *Topic) error {
+	if err := w.ready(); err != nil {
+		return err
+	}
+	if err := t.validate(); err != nil {
+		return w.fail(err)
+	}
+	w.enter(blockTopics)
+	w.uvarint(tagNew)
+	w.name(t.Cluster)
+	w.name(t.Name)
+	w.uvarint(uint64(t.PartitionCount))
+	w.uvarint(t.Incarnation)
+
+	chain := endOffsetChain{firstTimestamp: w.takenAt}
+	incarnation := uint32(0)
+	previous := int32(-1)
+	for i := range t.Partitions {
+		p := &t.Partitions[i]
+		if w.full() {
+			w.uvarint(tagEnd)
+			w.uvarint(tagGoesOn)
+			w.flush()
+			w.begin(blockTopics)
+			w.uvarint(tagContinued)
+			chain = endOffsetChain{firstTimestamp: w.takenAt}
+			incarnation = 0
+		}
+		w.uvarint(uint64(p.Number - previous))
+		previous = p.Number
+		w.varint(int64(p.Incarnation) - int64(incarnation))
+		incarnation = p.Incarnation
+		w.varint(p.LogStart)
+		w.endOffsets(&chain, p.EndOffsets)
+		w.uvarint(uint64(len(p.Curve)))
+		w.block = append(w.block, p.Curve...)
+		if !w.fits() {
+			return w.fail(fmt.Errorf("topic %q of cluster %q: partition %d does not fit into a block of %d bytes",
+				t.Name, t.Cluster, p.Number, maxPayload))
+		}
+	}
+	w.uvarint(tagEnd)
+	w.uvarint(tagEnd)
+	if !w.fits() {
+		return w.fail(fmt.Errorf("topic %.100q of cluster %.100q: its names do not fit into a block of %d bytes",
+			t.Name, t.Cluster, maxPayload))
+	}
+	w.sum.Topics++
+	if w.full() {
+		w.flush()
+	}
+	return w.err
+}
+
+func (w *Writer) endOffsets(c *endOffsetChain, ends []EndOffset) {
+	w.uvarint(uint64(len(ends)))
+	for i := range ends {
+		e := &ends[i]
+		if i == 0 {
+			w.varint(e.Offset - c.firstOffset)
+			w.varint(e.Timestamp - c.firstTimestamp)
+			c.firstOffset, c.firstTimestamp = e.Offset, e.Timestamp
+		} else {
+			offsetStep, timestampStep := e.Offset-c.offset, e.Timestamp-c.timestamp
+			w.varint(offsetStep - c.offsetStep)
+			w.varint(timestampStep - c.timestampStep)
+			c.offsetStep, c.timestampStep = offsetStep, timestampStep
+		}
+		c.offset, c.timestamp = e.Offset, e.Timestamp
+	}
+}

@@ -1,0 +1,211 @@
+// Package window keeps the last commits of one group-partition in a few bytes: the newest commit as it is, every commit
+// before it as differences of a few bits, in one run of bytes without a pointer.
+//
+// A Window is a view on bytes that somebody else owns and moves. It never allocates, and it knows nothing of groups or
+// topics. Its layout, all integers little-endian:
+//
+//	 0  newest offset     int64
+//	 8  newest order      int64
+//	16  newest timestamp  int64, Unix milliseconds
+//	24  meta              uint64: see meta.go
+//	32  tag               8 bytes for the owner of the window
+//	40  records           a run of bits, oldest record first
+//
+// A record holds one commit: what it adds to the offset, order and timestamp of the commit before it, when it was observed
+// relative to its timestamp, and its lag. The additions of the oldest record lead to a commit that has left the window
+// and mean nothing. Since only the newest commit is kept whole, appending costs one record and dropping the oldest costs
+// nothing but skipping it: no other record changes. The width of each field is chosen per record from a small table
+// (record.go), which for regular commits comes to eight or nine bytes a commit.
+package window
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/lagkeeper/storage/protocol"
+)
+
+const (
+	// HeaderSize is how many bytes stand before the records.
+	HeaderSize = 40
+	// Padding is how many bytes must follow a window in the memory it lies in: bits are read and written eight bytes at
+	// a time. The bits beyond the window are left as they are.
+	Padding = 8
+	// MaxCommits is the largest number of commits that a window can hold.
+	MaxCommits = 1000
+	// TagSize is how many bytes the owner has for itself.
+	TagSize = 8
+
+	tagAt = 32
+)
+
+// MaxSize is the size of a window of n commits, in bytes, when every field of every record takes its greatest width.
+func MaxSize(n int) int {
+	return align(HeaderSize + (n*maxRecordBits+7)/8)
+}
+
+// Window is the memory of one window, from its first byte to at least Padding bytes beyond its last.
+type Window []byte
+
+// Init makes an empty window of size bytes, which must be a multiple of 4 no less than HeaderSize. The tag is cleared.
+func Init(w Window, size int) {
+	clear(w[:HeaderSize])
+	w.setMeta(meta{size: size})
+}
+
+// Size is how many bytes the window takes, without the padding.
+func (w Window) Size() int { return w.meta().size }
+
+// Len is how many commits the window holds.
+func (w Window) Len() int { return int(w.metaWord() >> countShift & countMask) }
+
+// Tag is the owner's part of the window.
+func (w Window) Tag() []byte { return w[tagAt : tagAt+TagSize : tagAt+TagSize] }
+
+// NewestOffset is the offset of the newest commit; it means nothing in an empty window.
+func (w Window) NewestOffset() int64 { return int64(binary.LittleEndian.Uint64(w[0:])) }
+
+// NewestOrder is the order of the newest commit; it means nothing in an empty window.
+func (w Window) NewestOrder() int64 { return int64(binary.LittleEndian.Uint64(w[8:])) }
+
+// NewestTimestamp is the timestamp of the newest commit in Unix milliseconds; it means nothing in an empty window.
+func (w Window) NewestTimestamp() int64 { return int64(binary.LittleEndian.Uint64(w[16:])) }
+
+func (w Window) setNewest(c *protocol.StoredCommit) {
+	binary.LittleEndian.PutUint64(w[0:], uint64(c.Offset))
+	binary.LittleEndian.PutUint64(w[8:], uint64(c.Order))
+	binary.LittleEndian.PutUint64(w[16:], uint64(c.Timestamp))
+}
+
+// Append makes c the newest commit; its order must not be below that of the newest. A window that holds limit commits
+// loses its oldest. Where c does not fit into the memory of the window, Append changes nothing and returns the size in
+// bytes that the window needs; otherwise it returns 0.
+func (w Window) Append(c *protocol.StoredCommit, limit int) (needed int) {
+	m := w.meta()
+	previous := c
+	var newest protocol.StoredCommit
+	if m.count > 0 {
+		newest = protocol.StoredCommit{Offset: w.NewestOffset(), Order: w.NewestOrder(), Timestamp: w.NewestTimestamp()}
+		previous = &newest
+	}
+	return w.push(&m, previous, c, limit)
+}
+
+// ReplaceNewest puts c in the place of the newest commit of a window that is not empty; its order must not be below that
+// of the commit before. It returns what Append returns.
+func (w Window) ReplaceNewest(c *protocol.StoredCommit) (needed int) {
+	m := w.meta()
+	before := *c
+	if m.count > 1 {
+		var last record
+		last.read(w, m.end-m.last)
+		before.Offset = w.NewestOffset() - last.offset
+		before.Order = w.NewestOrder() - last.order
+		before.Timestamp = w.NewestTimestamp() - last.timestamp
+	}
+	m.end -= m.last
+	m.count--
+	return w.push(&m, &before, c, math.MaxInt)
+}
+
+// push writes the record that leads from previous to c behind the records that m tells of.
+func (w Window) push(m *meta, previous, c *protocol.StoredCommit, limit int) (needed int) {
+	r := difference(previous, c)
+	control, bits := r.control()
+	head, count := m.head, m.count
+	for count >= limit {
+		head += recordBits(w, head)
+		count--
+	}
+	capacity := (m.size - HeaderSize) * 8
+	if m.end+bits > capacity || head > maxHead {
+		skip := head >> 3
+		if m.end-skip*8+bits > capacity {
+			return align(HeaderSize + (m.end-skip*8+bits+7)/8)
+		}
+		copy(w[HeaderSize:], w[HeaderSize+skip:HeaderSize+(m.end+7)>>3])
+		head -= skip * 8
+		m.end -= skip * 8
+	}
+	r.write(w, m.end, control)
+	m.head, m.count, m.last = head, count+1, bits
+	m.end += bits
+	w.setMeta(*m)
+	w.setNewest(c)
+	return 0
+}
+
+// AppendTo appends the commits of the window to dst, oldest first, and returns the result.
+func (w Window) AppendTo(dst []protocol.StoredCommit) []protocol.StoredCommit {
+	m := w.meta()
+	first := len(dst)
+	at := m.head
+	for range m.count {
+		var r record
+		at += r.read(w, at)
+		dst = append(dst, protocol.StoredCommit{
+			Offset: r.offset, Order: r.order, Timestamp: r.timestamp,
+			ObservedTimestamp: r.observed, Lag: r.lag, LagKnown: r.lagKnown,
+		})
+	}
+	// The records say what each commit added to the one before; from the newest backwards that gives them all.
+	offset, order, timestamp := w.NewestOffset(), w.NewestOrder(), w.NewestTimestamp()
+	for i := len(dst) - 1; i >= first; i-- {
+		c := &dst[i]
+		offset, c.Offset = offset-c.Offset, offset
+		order, c.Order = order-c.Order, order
+		timestamp, c.Timestamp = timestamp-c.Timestamp, timestamp
+		c.ObservedTimestamp = (seconds(c.Timestamp) + c.ObservedTimestamp) * 1000
+	}
+	return dst
+}
+
+// Rewrite puts commits, oldest first and ascending by order, in the place of what the window holds. It returns what
+// Append returns.
+func (w Window) Rewrite(commits []protocol.StoredCommit) (needed int) {
+	end := 0
+	for i := range commits {
+		r := difference(&commits[max(i-1, 0)], &commits[i])
+		_, bits := r.control()
+		end += bits
+	}
+	m := w.meta()
+	if needed := align(HeaderSize + (end+7)/8); needed > m.size {
+		return needed
+	}
+	m = meta{size: m.size}
+	for i := range commits {
+		w.push(&m, &commits[max(i-1, 0)], &commits[i], math.MaxInt)
+	}
+	w.setMeta(m)
+	return 0
+}
+
+// MoveTo copies the window, tag and all, into to, whose size in bytes must be at least what the records take.
+func (w Window) MoveTo(to Window, size int) {
+	m := w.meta()
+	skip := m.head >> 3
+	copy(to[:HeaderSize], w[:HeaderSize])
+	copy(to[HeaderSize:], w[HeaderSize+skip:HeaderSize+(m.end+7)>>3])
+	m.head -= skip * 8
+	m.end -= skip * 8
+	m.size = size
+	to.setMeta(m)
+}
+
+// Used is how many bytes the window needs for what it holds, without room for another commit.
+func (w Window) Used() int {
+	m := w.meta()
+	return align(HeaderSize + (m.end-m.head&^7+7)/8)
+}
+
+func align(size int) int { return (size + 3) &^ 3 }
+
+// seconds is the Unix time in whole seconds of a time in milliseconds, rounded down.
+func seconds(milliseconds int64) int64 {
+	s := milliseconds / 1000
+	if milliseconds%1000 < 0 {
+		s--
+	}
+	return s
+}

@@ -1,0 +1,51 @@
+// Package protocol holds the types that a lag-monitoring application shares with its storage subsystem: the application
+// context, the requests and their answers, and the evaluator types that are built from those answers.
+//
+// Times are Unix milliseconds. An offset, lag or reply that is not known is nil, never a zero that looks healthy.
+package protocol
+
+import "go.uber.org/zap"
+
+// ApplicationContext is what the subsystems of one application share. The application fills it before it configures the
+// subsystems and changes only AppReady afterwards.
+type ApplicationContext struct {
+	// Logger is the logger from which each subsystem derives its own. nil means that nothing is logged.
+	Logger *zap.Logger
+	// LogLevel is the level of Logger, adjustable while the application runs. The storage subsystem does not touch it.
+	LogLevel *zap.AtomicLevel
+
+	// ConfigurationValid is set by the application once its configuration has been read.
+	ConfigurationValid bool
+
+	// EvaluatorChannel takes requests for the status of a group. The storage subsystem does not touch it.
+	EvaluatorChannel chan *EvaluatorRequest
+	// StorageChannel takes the requests for the storage subsystem. The application makes it, unbuffered or buffered,
+	// before the storage Coordinator starts. A request sent here must not be changed by its sender before it has been
+	// answered or, for one without an answer, taken effect; the subsystem never changes it.
+	StorageChannel chan *StorageRequest
+
+	// AppReady is set by the application once all subsystems run.
+	AppReady bool
+}
+
+// Module is the life of one configured unit of a subsystem.
+type Module interface {
+	// Configure reads the configuration below configRoot for the module called name. It panics with a string that
+	// says what is wrong where the configuration cannot be used.
+	Configure(name, configRoot string)
+	// Start begins the work of the module and returns at once. After an error nothing is left running.
+	Start() error
+	// Stop ends the work of the module and returns when nothing of it runs any more.
+	Stop() error
+}
+
+// Coordinator is the life of one subsystem: it configures, starts and stops the modules of its kind.
+type Coordinator interface {
+	// Configure reads the configuration of the subsystem and creates its modules. It panics with a string that says
+	// what is wrong where the configuration cannot be used.
+	Configure()
+	// Start starts the modules and returns at once. After an error nothing is left running.
+	Start() error
+	// Stop stops the modules and returns when nothing of them runs any more.
+	Stop() error
+}

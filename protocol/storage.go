@@ -1,0 +1,169 @@
+package protocol
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+)
+
+// StorageRequestConstant is the type of a StorageRequest.
+type StorageRequestConstant int
+
+// The request types. A Fetch is answered on StorageRequest.Reply by exactly one value, after which Reply is closed; where
+// there is nothing to answer, Reply is closed without a value.
+const (
+	// StorageSetBrokerOffset stores the end offset of a topic-partition. It takes Cluster, Topic, Partition,
+	// TopicPartitionCount, Offset and Timestamp.
+	StorageSetBrokerOffset StorageRequestConstant = 0
+	// StorageSetConsumerOffset stores a commit. It takes Cluster, Group, Topic, Partition, Offset, Order and Timestamp.
+	StorageSetConsumerOffset StorageRequestConstant = 1
+	// StorageSetConsumerOwner stores who consumes a partition. It takes Cluster, Group, Topic, Partition, Owner and
+	// ClientID.
+	StorageSetConsumerOwner StorageRequestConstant = 2
+	// StorageSetDeleteTopic removes a topic from the brokers and from every group. It takes Cluster and Topic.
+	StorageSetDeleteTopic StorageRequestConstant = 3
+	// StorageSetDeleteGroup removes a group or, where Topic is set, that topic from the group. It takes Cluster, Group
+	// and, if wanted, Topic.
+	StorageSetDeleteGroup StorageRequestConstant = 4
+	// StorageFetchClusters answers []string, the configured clusters.
+	StorageFetchClusters StorageRequestConstant = 5
+	// StorageFetchConsumers answers []string, the groups of Cluster that have not expired.
+	StorageFetchConsumers StorageRequestConstant = 6
+	// StorageFetchTopics answers []string, the topics of Cluster.
+	StorageFetchTopics StorageRequestConstant = 7
+	// StorageFetchConsumer answers ConsumerTopics, everything about the Group of Cluster.
+	StorageFetchConsumer StorageRequestConstant = 8
+	// StorageFetchTopic answers []int64, the newest end offset of each partition of Topic in Cluster; the index is the
+	// partition, and -1 stands where none is known yet.
+	StorageFetchTopic StorageRequestConstant = 9
+	// StorageClearConsumerOwners empties owner and client id of every partition of a group. It takes Cluster and Group.
+	StorageClearConsumerOwners StorageRequestConstant = 10
+	// StorageFetchConsumersForTopic answers []string, the groups of Cluster that hold Topic; empty when there are none.
+	StorageFetchConsumersForTopic StorageRequestConstant = 11
+)
+
+var storageRequestNames = [...]string{
+	StorageSetBrokerOffset:        "StorageSetBrokerOffset",
+	StorageSetConsumerOffset:      "StorageSetConsumerOffset",
+	StorageSetConsumerOwner:       "StorageSetConsumerOwner",
+	StorageSetDeleteTopic:         "StorageSetDeleteTopic",
+	StorageSetDeleteGroup:         "StorageSetDeleteGroup",
+	StorageFetchClusters:          "StorageFetchClusters",
+	StorageFetchConsumers:         "StorageFetchConsumers",
+	StorageFetchTopics:            "StorageFetchTopics",
+	StorageFetchConsumer:          "StorageFetchConsumer",
+	StorageFetchTopic:             "StorageFetchTopic",
+	StorageClearConsumerOwners:    "StorageClearConsumerOwners",
+	StorageFetchConsumersForTopic: "StorageFetchConsumersForTopic",
+}
+
+// StorageRequestTypes is the number of request types; they are numbered from 0 without a gap.
+const StorageRequestTypes = len(storageRequestNames)
+
+// String returns the name of the constant, or "UNKNOWN" for a number that is none.
+func (c StorageRequestConstant) String() string {
+	if c < 0 || int(c) >= len(storageRequestNames) {
+		return "UNKNOWN"
+	}
+	return storageRequestNames[c]
+}
+
+// MarshalText returns String as text. The error is always nil.
+func (c StorageRequestConstant) MarshalText() ([]byte, error) {
+	return []byte(c.String()), nil
+}
+
+// MarshalJSON returns String as a JSON string. The error is always nil.
+func (c StorageRequestConstant) MarshalJSON() ([]byte, error) {
+	return json.Marshal(c.String())
+}
+
+// StorageRequest asks the storage subsystem for one thing. Which fields count is said at the constants; the others are
+// ignored. The subsystem never changes a request.
+type StorageRequest struct {
+	RequestType StorageRequestConstant
+
+	// Reply takes the answer to a Fetch. It may be unbuffered; whether and when it is read is the requester's affair.
+	// It is closed by the subsystem, so it must not be used for a second request. nil on a request that is no Fetch.
+	Reply chan interface{}
+
+	Cluster string
+	Group   string
+	Topic   string
+
+	// Partition is the number of a partition of Topic, from 0.
+	Partition int32
+	// TopicPartitionCount is how many partitions Topic has; 0 where the sender does not know.
+	TopicPartitionCount int32
+	// Offset is the end offset (the next that the partition will assign) or the commit.
+	Offset int64
+	// Order is the position of the commit in __consumer_offsets, greater being newer; 0 or less where the sender knows
+	// none, which makes the commit the newest.
+	Order int64
+	// Timestamp is when the offset was seen or committed, in Unix milliseconds.
+	Timestamp int64
+
+	Owner    string
+	ClientID string
+}
+
+// ConsumerTopics is everything about one group: its partitions by topic.
+type ConsumerTopics map[string]ConsumerPartitions
+
+// ConsumerPartitions are the partitions of one topic of a group; the index is the partition. A partition for which the
+// group committed nothing is present with empty Offsets.
+type ConsumerPartitions []*ConsumerPartition
+
+// ConsumerPartition is what is known of one group on one partition.
+type ConsumerPartition struct {
+	// Offsets are the last commits, oldest first, with exactly as many entries as the configured intervals: nil entries
+	// come first where there were fewer commits. It is empty where the group never committed.
+	Offsets []*ConsumerOffset `json:"offsets"`
+	// BrokerOffsets are the last end offsets of the partition, oldest first; empty where none is known.
+	BrokerOffsets []int64 `json:"-"`
+	// Owner is the host that consumes the partition, "" when unknown.
+	Owner string `json:"owner"`
+	// ClientID is the client id of the consumer, "" when unknown.
+	ClientID string `json:"client_id"`
+	// CurrentLag is the newest end offset less the newest commit, in messages; 0 where either is missing or the commit
+	// is ahead.
+	CurrentLag uint64 `json:"current-lag"`
+}
+
+// ConsumerOffset is one commit of a group for one partition.
+type ConsumerOffset struct {
+	// Offset is the committed offset: the next that the group will read.
+	Offset int64 `json:"offset"`
+	// Order is the position of the commit in __consumer_offsets; 0 where the sender knew none.
+	Order int64 `json:"-"`
+	// Timestamp is when the group committed, in Unix milliseconds.
+	Timestamp int64 `json:"timestamp"`
+	// ObservedTimestamp is when the storage subsystem took the commit, in Unix milliseconds, rounded down to a second.
+	ObservedTimestamp int64 `json:"observedAt"`
+	// Lag is how far the commit was behind the end offset when it was taken, in messages; nil where that is not known,
+	// as for a commit that arrived out of order.
+	Lag *Lag `json:"lag"`
+}
+
+// Lag is a number of messages. A nil *Lag is a lag that is not known, and is null in JSON.
+type Lag struct {
+	Value uint64
+}
+
+// MarshalJSON returns the value as a JSON number. The error is always nil.
+func (l Lag) MarshalJSON() ([]byte, error) {
+	return strconv.AppendUint(nil, l.Value, 10), nil
+}
+
+// UnmarshalJSON takes a JSON number. It returns an error for anything else but null, which changes nothing.
+func (l *Lag) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		return nil
+	}
+	value, err := strconv.ParseUint(string(data), 10, 64)
+	if err != nil {
+		return fmt.Errorf("read lag: %w", err)
+	}
+	l.Value = value
+	return nil
+}

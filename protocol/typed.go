@@ -1,0 +1,93 @@
+package protocol
+
+// EndOffset is the end offset of one partition of a topic: what the typed API takes in place of a StorageSetBrokerOffset
+// request.
+type EndOffset struct {
+	// Partition is the number of the partition, from 0.
+	Partition int32
+	// TopicPartitionCount is how many partitions the topic has; 0 where the caller does not know.
+	TopicPartitionCount int32
+	// Offset is the next offset that the partition will assign.
+	Offset int64
+	// Timestamp is when the offset was seen, in Unix milliseconds.
+	Timestamp int64
+}
+
+// Commit is one commit of a group: what the typed API takes in place of a StorageSetConsumerOffset request.
+type Commit struct {
+	Topic     string
+	Partition int32
+	// Offset is the next offset that the group will read.
+	Offset int64
+	// Order is the position of the commit in __consumer_offsets, greater being newer; 0 or less where the caller knows
+	// none, which makes the commit the newest.
+	Order int64
+	// Timestamp is when the group committed, in Unix milliseconds.
+	Timestamp int64
+}
+
+// PartitionOwner tells who consumes a partition for a group: what the typed API takes in place of a
+// StorageSetConsumerOwner request.
+type PartitionOwner struct {
+	Topic     string
+	Partition int32
+	// Owner is the host that consumes the partition.
+	Owner string
+	// ClientID is the client id of the consumer.
+	ClientID string
+}
+
+// Group is everything about one group at one moment, the typed answer of a fetch. It is made to be filled again and
+// again: its slices share a few large arrays, which the next fetch into the same Group reuses. Keep what you need longer
+// by copying it.
+type Group struct {
+	// Topics are the topics of the group, in no particular order.
+	Topics []GroupTopic
+
+	// Backing arrays of Topics; the caller may not rely on them.
+	Slabs GroupSlabs
+}
+
+// GroupSlabs are the arrays behind the slices of a Group. Only the engine that fills a Group uses them.
+type GroupSlabs struct {
+	Partitions []GroupPartition
+	Commits    []StoredCommit
+	EndOffsets []int64
+	Raw        []byte
+}
+
+// GroupTopic is one topic of a group.
+type GroupTopic struct {
+	Name string
+	// Partitions holds one entry for each partition; the index is the partition.
+	Partitions []GroupPartition
+}
+
+// GroupPartition is what is known of one group on one partition.
+type GroupPartition struct {
+	// Commits are the last commits, oldest first; empty where the group never committed.
+	Commits []StoredCommit
+	// EndOffsets are the last end offsets of the partition, oldest first; empty where none is known.
+	EndOffsets []int64
+	// Owner and ClientID are "" when unknown.
+	Owner    string
+	ClientID string
+	// CurrentLag is the newest end offset less the newest commit, in messages; 0 where either is missing or the commit
+	// is ahead.
+	CurrentLag uint64
+}
+
+// StoredCommit is a commit as it is kept.
+type StoredCommit struct {
+	Offset int64
+	// Order is the position of the commit in __consumer_offsets; 0 where the sender knew none.
+	Order int64
+	// Timestamp is when the group committed, in Unix milliseconds.
+	Timestamp int64
+	// ObservedTimestamp is when the store took the commit, in Unix milliseconds, rounded down to a second.
+	ObservedTimestamp int64
+	// Lag is how far the commit was behind the end offset when it was taken, in messages; see LagKnown.
+	Lag uint64
+	// LagKnown is false where Lag is not known, as for a commit that arrived out of order.
+	LagKnown bool
+}

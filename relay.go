@@ -1,0 +1,242 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// RelayOptions are the settings of a Relay; each is the configuration key of the same name.
+type RelayOptions struct {
+	// Workers is how many goroutines build answers, at least 1.
+	Workers int
+	// QueueDepth is the capacity of the request channel and, per worker, of the queue of answers to build.
+	QueueDepth int
+	// ReplyTimeout is for how long an answer that nobody reads stays deliverable.
+	ReplyTimeout time.Duration
+}
+
+// Relay is the channel half of a module: it takes requests of the channel protocol and lets a Store do what they ask. A
+// module on any engine embeds one.
+//
+// A Set takes effect, and what a Fetch answers is settled, before the next request is looked at: so requests take effect
+// in the order in which they were sent. Only building an answer, which takes far longer than settling it, is left to the
+// workers, and delivering one waits for nobody: an answer that its requester does not take at once is left with a
+// goroutine of its own until it is taken, ReplyTimeout has passed or the Relay stops.
+type Relay struct {
+	store   Store
+	options RelayOptions
+	log     *requestLog
+
+	requests chan *protocol.StorageRequest
+	receiver *receiver // of requests; nil before Start
+
+	mu      sync.RWMutex
+	running bool        // guarded by mu
+	answers chan answer // sent to under mu's read lock, closed under its write lock
+
+	workers sync.WaitGroup // building answers
+	waiters sync.WaitGroup // holding answers that nobody has taken
+	giveUp  chan struct{}  // closed when the waiters are to end
+
+	counts relayCounts
+}
+
+// answer is an answer to be built and delivered.
+type answer struct {
+	build func() any
+	// request is a copy: the requester may use its own again once it has the answer.
+	request protocol.StorageRequest
+}
+
+type relayCounts struct {
+	panics, abandoned, waiting, nilRequests, nilReplies, unknownTypes atomic.Uint64
+}
+
+// NewRelay makes a Relay for a store. log may be nil. Options out of range are brought into it.
+func NewRelay(store Store, log *zap.Logger, options RelayOptions) *Relay {
+	options.Workers = max(options.Workers, 1)
+	options.QueueDepth = max(options.QueueDepth, 0)
+	return &Relay{
+		store: store, options: options, log: newRequestLog(log),
+		requests: make(chan *protocol.StorageRequest, options.QueueDepth),
+	}
+}
+
+// GetCommunicationChannel returns the channel that the Relay receives from between Start and Stop.
+func (r *Relay) GetCommunicationChannel() chan *protocol.StorageRequest { return r.requests }
+
+// Start begins to receive. It must not be called again before Stop.
+func (r *Relay) Start() {
+	r.answers = make(chan answer, r.options.Workers*r.options.QueueDepth)
+	r.giveUp = make(chan struct{})
+	r.mu.Lock()
+	r.running = true
+	r.mu.Unlock()
+	for range r.options.Workers {
+		r.workers.Add(1)
+		go r.work()
+	}
+	r.receiver = startReceiver(r.requests, r.Submit)
+}
+
+// Stop ends the Relay. Everything sent before takes effect, and every Fetch accepted is answered or has its Reply closed.
+// Nothing of the Relay runs any more when it returns. The caller sees to it that it is called once for each Start.
+func (r *Relay) Stop() {
+	// 1. Receive what was sent before, then no more.
+	r.receiver.stop()
+	// 2. Take no more answers from those who call Submit.
+	r.mu.Lock()
+	r.running = false
+	close(r.answers)
+	r.mu.Unlock()
+	// 3. Let the workers build what was accepted.
+	r.workers.Wait()
+	// 4. Offer each answer that nobody has taken one last time.
+	close(r.giveUp)
+	r.waiters.Wait()
+}
+
+// Submit does what a request asks, as if it had come over the channel, without the way through it. It waits for no
+// requester, may be called from any number of goroutines, and does nothing but close the Reply when the Relay is stopped.
+func (r *Relay) Submit(request *protocol.StorageRequest) {
+	defer r.contain(request)
+	if request == nil {
+		r.log.fault(&r.counts.nilRequests, "nil request", nil)
+		return
+	}
+	var err error
+	ctx := context.Background()
+	switch request.RequestType {
+	case protocol.StorageSetConsumerOffset:
+		err = r.store.Commit(ctx, request.Cluster, request.Group, protocol.Commit{
+			Topic: request.Topic, Partition: request.Partition,
+			Offset: request.Offset, Order: request.Order, Timestamp: request.Timestamp,
+		})
+	case protocol.StorageSetBrokerOffset:
+		err = r.store.SetEndOffset(ctx, request.Cluster, request.Topic, protocol.EndOffset{
+			Partition: request.Partition, TopicPartitionCount: request.TopicPartitionCount,
+			Offset: request.Offset, Timestamp: request.Timestamp,
+		})
+	case protocol.StorageSetConsumerOwner:
+		err = r.store.SetOwner(ctx, request.Cluster, request.Group, protocol.PartitionOwner{
+			Topic: request.Topic, Partition: request.Partition, Owner: request.Owner, ClientID: request.ClientID,
+		})
+	case protocol.StorageClearConsumerOwners:
+		err = r.store.ClearOwners(ctx, request.Cluster, request.Group)
+	case protocol.StorageSetDeleteTopic:
+		err = r.store.DeleteTopic(ctx, request.Cluster, request.Topic)
+	case protocol.StorageSetDeleteGroup:
+		if request.Topic == "" {
+			err = r.store.DeleteGroup(ctx, request.Cluster, request.Group)
+		} else {
+			err = r.store.DeleteGroupTopic(ctx, request.Cluster, request.Group, request.Topic)
+		}
+	case protocol.StorageFetchClusters, protocol.StorageFetchConsumers, protocol.StorageFetchTopics,
+		protocol.StorageFetchConsumer, protocol.StorageFetchTopic, protocol.StorageFetchConsumersForTopic:
+		r.fetch(ctx, request)
+		return
+	default:
+		r.log.unknown(&r.counts.unknownTypes, request)
+		r.closeReply(request.Reply)
+		return
+	}
+	if err != nil {
+		r.log.dropped(request, err)
+	} else {
+		r.log.done(request)
+	}
+}
+
+// fetch settles an answer and leaves it to a worker to build it.
+func (r *Relay) fetch(ctx context.Context, request *protocol.StorageRequest) {
+	if request.Reply == nil {
+		r.log.fault(&r.counts.nilReplies, "fetch without a reply channel", request)
+		return
+	}
+	build, err := r.store.Fetch(ctx, request)
+	if err != nil {
+		r.log.dropped(request, err)
+		r.closeReply(request.Reply)
+		return
+	}
+	r.log.done(request)
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if !r.running {
+		r.closeReply(request.Reply)
+		return
+	}
+	r.answers <- answer{build: build, request: *request}
+}
+
+func (r *Relay) work() {
+	defer r.workers.Done()
+	for a := range r.answers {
+		r.answer(a)
+	}
+}
+
+func (r *Relay) answer(a answer) {
+	defer r.contain(&a.request)
+	value := a.build()
+	select {
+	case a.request.Reply <- value:
+		close(a.request.Reply)
+	default:
+		r.counts.waiting.Add(1)
+		r.waiters.Add(1)
+		go r.wait(a, value)
+	}
+}
+
+// wait holds an answer until its requester takes it.
+func (r *Relay) wait(a answer, value any) {
+	defer r.waiters.Done()
+	defer r.counts.waiting.Add(^uint64(0))
+	defer r.contain(nil)
+	timeout := time.NewTimer(r.options.ReplyTimeout)
+	defer timeout.Stop()
+	defer close(a.request.Reply)
+	select {
+	case a.request.Reply <- value:
+		return
+	case <-timeout.C:
+	case <-r.giveUp:
+		select {
+		case a.request.Reply <- value:
+			return
+		default:
+		}
+	}
+	r.counts.abandoned.Add(1)
+	r.log.abandoned(&a.request)
+}
+
+// contain ends a panic of whoever defers it: it is logged with its stack and counted, and the Reply of the request closed.
+func (r *Relay) contain(request *protocol.StorageRequest) {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	r.log.panicked(&r.counts.panics, request, fmt.Sprint(cause), debug.Stack())
+	if request != nil {
+		r.closeReply(request.Reply)
+	}
+}
+
+// closeReply closes a Reply, which may be nil or, by a fault of the requester, closed already.
+func (r *Relay) closeReply(reply chan interface{}) {
+	if reply == nil {
+		return
+	}
+	defer func() { _ = recover() }()
+	close(reply)
+}

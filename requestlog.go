@@ -1,0 +1,99 @@
+package storage
+
+import (
+	"sync/atomic"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// requestLog writes what becomes of requests. What is not to be written costs one look at the level.
+type requestLog struct {
+	log  *zap.Logger
+	core zapcore.Core
+}
+
+func newRequestLog(log *zap.Logger) *requestLog {
+	if log == nil {
+		log = zap.NewNop()
+	}
+	return &requestLog{log: log, core: log.Core()}
+}
+
+func (l *requestLog) done(request *protocol.StorageRequest) {
+	if l.core.Enabled(zapcore.DebugLevel) {
+		l.log.Debug("ok", requestFields(request)...)
+	}
+}
+
+func (l *requestLog) dropped(request *protocol.StorageRequest, why error) {
+	if l.core.Enabled(zapcore.DebugLevel) {
+		l.log.Debug("dropped", append(requestFields(request), zap.String("reason", why.Error()))...)
+	}
+}
+
+func (l *requestLog) abandoned(request *protocol.StorageRequest) {
+	if l.core.Enabled(zapcore.DebugLevel) {
+		l.log.Debug("answer abandoned", requestFields(request)...)
+	}
+}
+
+// fault counts a fault of the caller and warns of it now and then.
+func (l *requestLog) fault(count *atomic.Uint64, what string, request *protocol.StorageRequest) {
+	if n := count.Add(1); worthALine(n) {
+		l.log.Warn(what, append(requestFields(request), zap.Uint64("count", n))...)
+	}
+}
+
+func (l *requestLog) unknown(count *atomic.Uint64, request *protocol.StorageRequest) {
+	if n := count.Add(1); worthALine(n) {
+		l.log.Error("unknown request type", append(requestFields(request),
+			zap.Int("request_type", int(request.RequestType)), zap.Uint64("count", n))...)
+	}
+}
+
+func (l *requestLog) panicked(count *atomic.Uint64, request *protocol.StorageRequest, cause string, stack []byte) {
+	if n := count.Add(1); worthALine(n) {
+		l.log.Error("panic while handling a request", append(requestFields(request),
+			zap.String("panic", cause), zap.ByteString("stack", stack), zap.Uint64("count", n))...)
+	}
+}
+
+// worthALine says whether the nth of a kind is written: the first, the tenth, the hundredth and so on, so that a flood
+// leaves a trace but does not become one.
+func worthALine(n uint64) bool {
+	for n >= 10 && n%10 == 0 {
+		n /= 10
+	}
+	return n == 1
+}
+
+// requestFields are the fields of a request that say something, in an order that reads well.
+func requestFields(request *protocol.StorageRequest) []zap.Field {
+	if request == nil {
+		return nil
+	}
+	fields := make([]zap.Field, 0, 12)
+	fields = append(fields, zap.String("cluster", request.Cluster))
+	if request.Group != "" {
+		fields = append(fields, zap.String("consumer", request.Group))
+	}
+	if request.Topic != "" {
+		fields = append(fields, zap.String("topic", request.Topic))
+	}
+	switch request.RequestType {
+	case protocol.StorageSetBrokerOffset:
+		fields = append(fields, zap.Int32("partition", request.Partition),
+			zap.Int32("topic_partition_count", request.TopicPartitionCount),
+			zap.Int64("offset", request.Offset), zap.Int64("timestamp", request.Timestamp))
+	case protocol.StorageSetConsumerOffset:
+		fields = append(fields, zap.Int32("partition", request.Partition), zap.Int64("offset", request.Offset),
+			zap.Int64("order", request.Order), zap.Int64("timestamp", request.Timestamp))
+	case protocol.StorageSetConsumerOwner:
+		fields = append(fields, zap.Int32("partition", request.Partition),
+			zap.String("owner", request.Owner), zap.String("client_id", request.ClientID))
+	}
+	return append(fields, zap.String("request", request.RequestType.String()))
+}

@@ -1,0 +1,246 @@
+package storagetest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// answer is what came back for one request.
+type answer struct {
+	// value is what a fetch answered.
+	value any
+	// replied is false where Reply was closed without a value, or the request is no fetch.
+	replied bool
+	// err is what the typed API returned; it is always nil over the channel.
+	err error
+}
+
+// way is one of the ways to ask a module.
+type way struct {
+	name string
+	// ask carries out a request and returns when it has been carried out, which for a set over the channel is
+	// unknowable: it has been sent.
+	ask func(t *testing.T, s *subject, r *protocol.StorageRequest) answer
+	// typed is true where errors come back.
+	typed bool
+}
+
+// ways are all the ways to ask a module. The typed ones are skipped where it has no typed API.
+var ways = []way{
+	{name: "channel", ask: overChannel},
+	{name: "typed", ask: overStore, typed: true},
+	{name: "typed fetch", ask: overFetch, typed: true},
+}
+
+// isFetch tells whether a request type has an answer.
+func isFetch(r *protocol.StorageRequest) bool {
+	switch r.RequestType {
+	case protocol.StorageFetchClusters, protocol.StorageFetchConsumers, protocol.StorageFetchTopics,
+		protocol.StorageFetchConsumer, protocol.StorageFetchTopic, protocol.StorageFetchConsumersForTopic:
+		return true
+	}
+	return false
+}
+
+// overChannel sends a request and, where it is a fetch, awaits its answer.
+func overChannel(t *testing.T, s *subject, r *protocol.StorageRequest) answer {
+	t.Helper()
+	request := *r
+	if isFetch(&request) {
+		// Partition stands in for chance: replies with and without room are both asked for.
+		request.Reply = make(chan any, int(request.Partition)&1)
+	}
+	sent := request
+	send(t, s.channel, &request)
+	if request.Reply == nil {
+		return answer{}
+	}
+	got := await(t, request.Reply)
+	require.Equal(t, sent, request, "the request was changed")
+	return got
+}
+
+// send sends a request, or fails the test where the module does not take it.
+func send(t *testing.T, channel chan *protocol.StorageRequest, request *protocol.StorageRequest) {
+	t.Helper()
+	select {
+	case channel <- request:
+		return
+	default:
+	}
+	guard := time.NewTimer(hangGuard)
+	defer guard.Stop()
+	select {
+	case channel <- request:
+	case <-guard.C:
+		require.FailNow(t, "the module takes no request")
+	}
+}
+
+// await reads a Reply to its end and checks that it holds at most one value.
+func await(t *testing.T, reply chan any) answer {
+	t.Helper()
+	guard := time.NewTimer(hangGuard)
+	defer guard.Stop()
+	var got answer
+	for {
+		select {
+		case value, more := <-reply:
+			if !more {
+				return got
+			}
+			require.False(t, got.replied, "a second value on Reply: %v", value)
+			got = answer{value: value, replied: true}
+		case <-guard.C:
+			require.FailNow(t, "Reply is neither answered nor closed")
+		}
+	}
+}
+
+// overStore carries out a request as the typed call that stands for it.
+func overStore(t *testing.T, s *subject, r *protocol.StorageRequest) answer {
+	t.Helper()
+	value, err := callStore(t, s, r)
+	if err != nil {
+		return answer{err: err}
+	}
+	return answer{value: value, replied: isFetch(r)}
+}
+
+// overFetch is overStore with the fetches asked as channel requests of the typed API.
+func overFetch(t *testing.T, s *subject, r *protocol.StorageRequest) answer {
+	t.Helper()
+	if !isFetch(r) {
+		return overStore(t, s, r)
+	}
+	request := *r
+	build, err := s.store.Fetch(context.Background(), &request)
+	require.Equal(t, *r, request, "the request was changed")
+	if err != nil {
+		return answer{err: err}
+	}
+	return answer{value: build(), replied: true}
+}
+
+func callStore(t *testing.T, s *subject, r *protocol.StorageRequest) (any, error) {
+	ctx := context.Background()
+	switch r.RequestType {
+	case protocol.StorageSetBrokerOffset:
+		return nil, s.store.SetEndOffset(ctx, r.Cluster, r.Topic, endOffsetOf(r))
+	case protocol.StorageSetConsumerOffset:
+		return nil, s.store.Commit(ctx, r.Cluster, r.Group, commitOf(r))
+	case protocol.StorageSetConsumerOwner:
+		return nil, s.store.SetOwner(ctx, r.Cluster, r.Group, protocol.PartitionOwner{
+			Topic: r.Topic, Partition: r.Partition, Owner: r.Owner, ClientID: r.ClientID,
+		})
+	case protocol.StorageClearConsumerOwners:
+		return nil, s.store.ClearOwners(ctx, r.Cluster, r.Group)
+	case protocol.StorageSetDeleteTopic:
+		return nil, s.store.DeleteTopic(ctx, r.Cluster, r.Topic)
+	case protocol.StorageSetDeleteGroup:
+		if r.Topic == "" {
+			return nil, s.store.DeleteGroup(ctx, r.Cluster, r.Group)
+		}
+		return nil, s.store.DeleteGroupTopic(ctx, r.Cluster, r.Group, r.Topic)
+	case protocol.StorageFetchClusters:
+		names, err := s.store.Clusters(ctx)
+		require.True(t, slices.IsSorted(names), "the clusters are not sorted: %q", names)
+		return names, err
+	case protocol.StorageFetchConsumers:
+		names, err := s.store.Groups(ctx, r.Cluster)
+		return collect(names, err)
+	case protocol.StorageFetchTopics:
+		names, err := s.store.Topics(ctx, r.Cluster)
+		return collect(names, err)
+	case protocol.StorageFetchConsumersForTopic:
+		names, err := s.store.GroupsOfTopic(ctx, r.Cluster, r.Topic)
+		return collect(names, err)
+	case protocol.StorageFetchTopic:
+		// What stands in dst stays there: the answer is appended.
+		got, err := s.store.EndOffsets(ctx, r.Cluster, r.Topic, []int64{-7})
+		require.Equal(t, []int64{-7}, got[:min(1, len(got))], "EndOffsets lost what stood in dst")
+		return append([]int64{}, got[min(1, len(got)):]...), err
+	case protocol.StorageFetchConsumer:
+		group := protocol.Group{Topics: []protocol.GroupTopic{{Name: "left over"}}}
+		err := s.store.Group(ctx, r.Cluster, r.Group, &group)
+		if err != nil {
+			require.Empty(t, group.Topics, "Group erred and left something in its answer")
+			return nil, err
+		}
+		return consumerTopics(&group, s.config.int("intervals", 10)), nil
+	}
+	return nil, errors.New("the typed API has no such request")
+}
+
+func collect(names func(func(string) bool), err error) ([]string, error) {
+	if err != nil {
+		return nil, err
+	}
+	return append([]string{}, slices.Collect(names)...), nil
+}
+
+func endOffsetOf(r *protocol.StorageRequest) protocol.EndOffset {
+	return protocol.EndOffset{
+		Partition: r.Partition, TopicPartitionCount: r.TopicPartitionCount, Offset: r.Offset, Timestamp: r.Timestamp,
+	}
+}
+
+func commitOf(r *protocol.StorageRequest) protocol.Commit {
+	return protocol.Commit{
+		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Order: r.Order, Timestamp: r.Timestamp,
+	}
+}
+
+// consumerTopics returns a typed answer in the shape of the channel's.
+func consumerTopics(group *protocol.Group, intervals int) protocol.ConsumerTopics {
+	topics := protocol.ConsumerTopics{}
+	for _, topic := range group.Topics {
+		partitions := protocol.ConsumerPartitions{}
+		for _, p := range topic.Partitions {
+			offsets := []*protocol.ConsumerOffset{}
+			if len(p.Commits) > 0 {
+				offsets = make([]*protocol.ConsumerOffset, max(0, intervals-len(p.Commits)))
+			}
+			for _, commit := range p.Commits {
+				offset := &protocol.ConsumerOffset{
+					Offset: commit.Offset, Order: commit.Order, Timestamp: commit.Timestamp,
+					ObservedTimestamp: commit.ObservedTimestamp,
+				}
+				if commit.LagKnown {
+					offset.Lag = &protocol.Lag{Value: commit.Lag}
+				}
+				offsets = append(offsets, offset)
+			}
+			partitions = append(partitions, &protocol.ConsumerPartition{
+				Offsets: offsets, BrokerOffsets: append([]int64{}, p.EndOffsets...),
+				Owner: p.Owner, ClientID: p.ClientID, CurrentLag: p.CurrentLag,
+			})
+		}
+		topics[topic.Name] = partitions
+	}
+	return topics
+}
+
+// dropReasons are the errors with which a set says that it changed nothing.
+var dropReasons = []error{
+	storage.ErrUnknownCluster, storage.ErrUnknownGroup, storage.ErrUnknownTopic, storage.ErrUnknownPartition,
+	storage.ErrFiltered, storage.ErrTooOld, storage.ErrDuplicate, storage.ErrBackfill, storage.ErrInvalid,
+}
+
+// reason returns which of the drop reasons an error is, and the error itself where it is none.
+func reason(err error) error {
+	for _, known := range dropReasons {
+		if errors.Is(err, known) {
+			return known
+		}
+	}
+	return err
+}

@@ -1,0 +1,133 @@
+// Package storagetest holds the suite that every storage module passes, whatever engine it stands on. A module's own test
+// calls Exercise with a Factory; the suite makes, starts, asks and stops as many modules as it needs.
+//
+// The suite talks to a module over its communication channel alone. Where the module also has a method
+// Store() storage.Store, the same cases run over the typed API.
+package storagetest
+
+import (
+	"fmt"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// Config is what a test asks a Factory for.
+type Config struct {
+	// Settings are the keys below storage.<name>, for example "intervals". What is missing has its default.
+	Settings map[string]any
+	// Clusters are the names of the configured clusters.
+	Clusters []string
+}
+
+// Factory returns a module that is configured but not started. It is called many times and from many goroutines, also
+// inside testing/synctest bubbles, so what it returns must share nothing with what it returned before. The suite starts
+// the module and stops it.
+type Factory func(t *testing.T, config Config) storage.Module
+
+// hangGuard bounds what must not wait for ever, so that a hang is a failure with a name. It measures nothing.
+const hangGuard = 2 * time.Minute
+
+// Exercise runs the whole suite against the modules of a factory.
+func Exercise(t *testing.T, factory Factory) {
+	t.Helper()
+	t.Run("traces", func(t *testing.T) { exerciseTraces(t, factory) })
+	t.Run("end offsets", func(t *testing.T) { exerciseEndOffsets(t, factory) })
+	t.Run("dropped commits", func(t *testing.T) { exerciseDrops(t, factory) })
+	t.Run("window", func(t *testing.T) { exerciseWindow(t, factory) })
+	t.Run("min-distance", func(t *testing.T) { exerciseMinDistance(t, factory) })
+	t.Run("group", func(t *testing.T) { exerciseGroup(t, factory) })
+	t.Run("owners", func(t *testing.T) { exerciseOwners(t, factory) })
+	t.Run("deletes", func(t *testing.T) { exerciseDeletes(t, factory) })
+	t.Run("names", func(t *testing.T) { exerciseNames(t, factory) })
+	t.Run("replies", func(t *testing.T) { exerciseReplies(t, factory) })
+	t.Run("order", func(t *testing.T) { exerciseOrder(t, factory) })
+	t.Run("time", func(t *testing.T) { exerciseTime(t, factory) })
+	t.Run("lifecycle", func(t *testing.T) { exerciseLifecycle(t, factory) })
+	t.Run("typed", func(t *testing.T) { exerciseTyped(t, factory) })
+}
+
+// subject is a module under test.
+type subject struct {
+	module  storage.Module
+	channel chan *protocol.StorageRequest
+	// store is nil where the module has no typed API.
+	store  storage.Store
+	config Config
+}
+
+// start makes and starts a module, and stops it when the test ends.
+func start(t *testing.T, factory Factory, config Config) *subject {
+	t.Helper()
+	s := prepare(t, factory, config)
+	require.NoError(t, s.module.Start())
+	t.Cleanup(func() { stop(t, s.module) })
+	s.open()
+	return s
+}
+
+// prepare makes a module without starting it.
+func prepare(t *testing.T, factory Factory, config Config) *subject {
+	t.Helper()
+	module := factory(t, config)
+	require.NotNil(t, module, "the factory made no module")
+	return &subject{module: module, config: config}
+}
+
+// open takes what a module gives out once it has been started.
+func (s *subject) open() {
+	s.channel = s.module.GetCommunicationChannel()
+	if typed, ok := s.module.(interface{ Store() storage.Store }); ok {
+		s.store = typed.Store()
+	}
+}
+
+// stop stops a module and fails the test where that errs or hangs.
+func stop(t *testing.T, module protocol.Module) {
+	t.Helper()
+	stopped := make(chan error, 1)
+	go func() { stopped <- module.Stop() }()
+	select {
+	case err := <-stopped:
+		require.NoError(t, err)
+	case <-time.After(hangGuard):
+		require.FailNow(t, "Stop does not return")
+	}
+}
+
+// with returns a configuration with one key changed.
+func (c Config) with(key string, value any) Config {
+	settings := map[string]any{key: value}
+	for k, v := range c.Settings {
+		if k != key {
+			settings[k] = v
+		}
+	}
+	return Config{Settings: settings, Clusters: c.Clusters}
+}
+
+func (c Config) int(key string, otherwise int) int {
+	switch value := c.Settings[key].(type) {
+	case nil:
+		return otherwise
+	case int:
+		return value
+	default:
+		panic(fmt.Sprintf("setting %s is a %T; tests set whole numbers as int", key, value))
+	}
+}
+
+// expression returns the expression under the first of the keys that is set, nil where none is.
+func (c Config) expression(keys ...string) *regexp.Regexp {
+	for _, key := range keys {
+		if text, _ := c.Settings[key].(string); text != "" {
+			return regexp.MustCompile(text)
+		}
+	}
+	return nil
+}

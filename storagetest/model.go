@@ -1,0 +1,301 @@
+package storagetest
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// modelLimit is the greatest partition count that the contract lets a topic have.
+const modelLimit = 1_048_576
+
+// Model is the contract as plain maps and slices: single-threaded, slow and meant to be obviously right. Tests send it the
+// requests that they send to a module and compare the answers. It keeps nothing that it could compute again.
+type Model struct {
+	intervals   int
+	minDistance int64 // milliseconds
+	expireGroup int64 // milliseconds
+	expireTopic int64 // milliseconds
+	allow, deny *regexp.Regexp
+
+	// now is the clock, in Unix milliseconds.
+	now      func() int64
+	clusters map[string]*modelCluster
+}
+
+type modelCluster struct {
+	// topics holds, for each topic and partition, the end offsets, oldest first.
+	topics map[string][][]int64
+	groups map[string]*modelGroup
+}
+
+type modelGroup struct {
+	topics map[string][]*modelPartition
+	// touched is when each topic was last committed.
+	touched map[string]activity
+	// last is when the group last committed.
+	last activity
+}
+
+// activity tells when a group or topic was last committed and, which counts only where it never was, last given an owner.
+type activity struct {
+	committed, owned       int64
+	hasCommitted, hasOwned bool
+}
+
+type modelPartition struct {
+	window          []protocol.ConsumerOffset
+	owner, clientID string
+}
+
+// NewModel returns the model of a module with that configuration. A nil clock means time.Now.
+func NewModel(config Config, clock func() time.Time) *Model {
+	if clock == nil {
+		clock = time.Now
+	}
+	m := &Model{
+		intervals:   config.int("intervals", 10),
+		minDistance: seconds(config.int("min-distance", 0)),
+		expireGroup: seconds(config.int("expire-group", 604800)),
+		allow:       config.expression("group-allowlist", "group-whitelist"),
+		deny:        config.expression("group-denylist", "group-blacklist"),
+		now:         func() int64 { return clock().UnixMilli() },
+		clusters:    map[string]*modelCluster{},
+	}
+	m.expireTopic = seconds(config.int("expire-topic", config.int("expire-group", 604800)))
+	for _, name := range config.Clusters {
+		m.clusters[strings.ToLower(name)] = &modelCluster{
+			topics: map[string][][]int64{},
+			groups: map[string]*modelGroup{},
+		}
+	}
+	return m
+}
+
+// Handle carries out one request. A fetch returns its answer, with an error where Reply would be closed without a value. A
+// set returns the error that the typed API returns, and nil over the channel.
+func (m *Model) Handle(r *protocol.StorageRequest) (any, error) {
+	if r.RequestType == protocol.StorageFetchClusters {
+		return keys(m.clusters), nil
+	}
+	c := m.cluster(r.Cluster)
+	if c == nil {
+		return nil, storage.ErrUnknownCluster
+	}
+	m.expireGroups(c)
+	switch r.RequestType {
+	case protocol.StorageSetBrokerOffset:
+		return nil, m.setBrokerOffset(c, r)
+	case protocol.StorageSetConsumerOffset:
+		return nil, m.commit(c, r)
+	case protocol.StorageSetConsumerOwner:
+		return nil, m.setOwner(c, r)
+	case protocol.StorageClearConsumerOwners:
+		return nil, clearOwners(c, r)
+	case protocol.StorageSetDeleteTopic:
+		return nil, deleteTopic(c, r)
+	case protocol.StorageSetDeleteGroup:
+		return nil, deleteGroup(c, r)
+	case protocol.StorageFetchConsumers:
+		return keys(c.groups), nil
+	case protocol.StorageFetchTopics:
+		return keys(c.topics), nil
+	case protocol.StorageFetchTopic:
+		return fetchTopic(c, r)
+	case protocol.StorageFetchConsumersForTopic:
+		return groupsOfTopic(c, r.Topic), nil
+	case protocol.StorageFetchConsumer:
+		return m.fetchGroup(c, r)
+	default:
+		return nil, storage.ErrInvalid
+	}
+}
+
+// Sweep does what the active sweep does: it removes the expired groups, and the expired topics of the others.
+func (m *Model) Sweep() {
+	for _, c := range m.clusters {
+		m.expireGroups(c)
+		for name, g := range c.groups {
+			for topic, touched := range g.touched {
+				if touched.olderThan(m.now() - m.expireTopic) {
+					delete(g.topics, topic)
+					delete(g.touched, topic)
+				}
+			}
+			if len(g.topics) == 0 {
+				delete(c.groups, name)
+			}
+		}
+	}
+}
+
+// expireGroups removes the expired groups. The model does so before every request, so that to the model an expired group
+// is one that never was.
+func (m *Model) expireGroups(c *modelCluster) {
+	for name, g := range c.groups {
+		if g.last.olderThan(m.now() - m.expireGroup) {
+			delete(c.groups, name)
+		}
+	}
+}
+
+func (m *Model) cluster(name string) *modelCluster {
+	if c := m.clusters[name]; c != nil {
+		return c
+	}
+	return m.clusters[strings.ToLower(name)]
+}
+
+func (m *Model) setBrokerOffset(c *modelCluster, r *protocol.StorageRequest) error {
+	count := max(int64(r.TopicPartitionCount), int64(r.Partition)+1)
+	if r.Partition < 0 || count > modelLimit {
+		return storage.ErrInvalid
+	}
+	partitions := c.topics[r.Topic]
+	for int64(len(partitions)) < count {
+		partitions = append(partitions, nil)
+	}
+	partitions[r.Partition] = newest(append(partitions[r.Partition], r.Offset), m.intervals)
+	c.topics[r.Topic] = partitions
+	return nil
+}
+
+// refused tells whether the filters refuse a group.
+func (m *Model) refused(group string) bool {
+	return m.allow != nil && !m.allow.MatchString(group) || m.deny != nil && m.deny.MatchString(group)
+}
+
+func (m *Model) setOwner(c *modelCluster, r *protocol.StorageRequest) error {
+	if m.refused(r.Group) {
+		return storage.ErrFiltered
+	}
+	if err := checkPartition(c, r); err != nil {
+		return err
+	}
+	p := partitionOf(c, r)
+	p.owner, p.clientID = r.Owner, r.ClientID
+	g := c.groups[r.Group]
+	g.last = g.last.ownedAt(m.now())
+	g.touched[r.Topic] = g.touched[r.Topic].ownedAt(m.now())
+	return nil
+}
+
+// checkPartition tells whether the brokers know the partition of a request.
+func checkPartition(c *modelCluster, r *protocol.StorageRequest) error {
+	partitions, known := c.topics[r.Topic]
+	switch {
+	case !known:
+		return storage.ErrUnknownTopic
+	case r.Partition < 0:
+		return storage.ErrInvalid
+	case int(r.Partition) >= len(partitions) || len(partitions[r.Partition]) == 0:
+		return storage.ErrUnknownPartition
+	}
+	return nil
+}
+
+// partitionOf returns the group-partition of a request, and creates the group, its topic and partitions where needed.
+func partitionOf(c *modelCluster, r *protocol.StorageRequest) *modelPartition {
+	g := c.groups[r.Group]
+	if g == nil {
+		g = &modelGroup{topics: map[string][]*modelPartition{}, touched: map[string]activity{}}
+		c.groups[r.Group] = g
+	}
+	partitions := g.topics[r.Topic]
+	if int(r.Partition) >= len(partitions) {
+		for len(partitions) < len(c.topics[r.Topic]) {
+			partitions = append(partitions, &modelPartition{})
+		}
+	}
+	g.topics[r.Topic] = partitions
+	return partitions[r.Partition]
+}
+
+func clearOwners(c *modelCluster, r *protocol.StorageRequest) error {
+	g := c.groups[r.Group]
+	if g == nil {
+		return storage.ErrUnknownGroup
+	}
+	for _, partitions := range g.topics {
+		for _, p := range partitions {
+			p.owner, p.clientID = "", ""
+		}
+	}
+	return nil
+}
+
+func deleteTopic(c *modelCluster, r *protocol.StorageRequest) error {
+	_, known := c.topics[r.Topic]
+	delete(c.topics, r.Topic)
+	for name, g := range c.groups {
+		delete(g.topics, r.Topic)
+		delete(g.touched, r.Topic)
+		if len(g.topics) == 0 {
+			delete(c.groups, name)
+		}
+	}
+	if !known {
+		return storage.ErrUnknownTopic
+	}
+	return nil
+}
+
+func deleteGroup(c *modelCluster, r *protocol.StorageRequest) error {
+	g := c.groups[r.Group]
+	if g == nil {
+		return storage.ErrUnknownGroup
+	}
+	if r.Topic == "" {
+		delete(c.groups, r.Group)
+		return nil
+	}
+	_, held := g.topics[r.Topic]
+	delete(g.topics, r.Topic)
+	delete(g.touched, r.Topic)
+	if len(g.topics) == 0 {
+		delete(c.groups, r.Group)
+	}
+	if !held {
+		return storage.ErrUnknownTopic
+	}
+	return nil
+}
+
+func (a activity) committedAt(when int64) activity {
+	if !a.hasCommitted || when > a.committed {
+		a.committed, a.hasCommitted = when, true
+	}
+	return a
+}
+
+func (a activity) ownedAt(when int64) activity {
+	a.owned, a.hasOwned = when, true
+	return a
+}
+
+func (a activity) olderThan(limit int64) bool {
+	if a.hasCommitted {
+		return a.committed < limit
+	}
+	return a.hasOwned && a.owned < limit
+}
+
+func newest[T any](all []T, n int) []T {
+	return slices.Clone(all[max(0, len(all)-n):])
+}
+
+func keys[V any](m map[string]V) []string {
+	names := []string{}
+	for name := range m {
+		names = append(names, name)
+	}
+	return names
+}
+
+func seconds(n int) int64 {
+	return int64(n) * 1000
+}

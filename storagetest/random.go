@@ -1,0 +1,91 @@
+package storagetest
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// Modes are the names of the ways in which CheckAgainstModel can carry out requests; those from "typed" on need a module
+// with the typed API.
+func Modes() []string {
+	names := make([]string, len(modes))
+	for i, m := range modes {
+		names[i] = m.name
+	}
+	return names
+}
+
+// CheckAgainstModel carries out requests against a module of the factory and against the model, in one of the Modes, and
+// fails the test at the first answer that differs. It runs in a bubble of testing/synctest, so that both see one clock
+// that stands still, and returns when the module has been stopped. next returns the next requests, all carried out at the
+// time it is told, and how long to wait after them; no requests end the run.
+//
+// Where next lets time pass, no group or topic may expire within a second and a half of the times that next is told,
+// unless sooner or at once: the sweep happens some time between.
+func CheckAgainstModel(
+	t *testing.T, factory Factory, config Config, modeName string,
+	next func(now int64) (requests []*protocol.StorageRequest, wait time.Duration),
+) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, factory, config)
+		how := modeNamed(modeName)
+		if how.needsStore && s.store == nil {
+			t.Skip("the module has no typed API")
+		}
+		model := NewModel(config, nil)
+		for {
+			requests, wait := next(time.Now().UnixMilli())
+			if len(requests) == 0 {
+				break
+			}
+			checkSequence(t, s, model, how, requests)
+			if wait > 0 {
+				synctest.Wait()
+				time.Sleep(wait)
+				synctest.Wait()
+				model.Sweep()
+			}
+		}
+		checkSequence(t, s, model, how, everything(model))
+	})
+}
+
+// CheckRequests carries out requests, at once, against a module of the factory and against the model, in every mode.
+func CheckRequests(t *testing.T, factory Factory, config Config, requests []*protocol.StorageRequest) {
+	t.Helper()
+	for _, name := range Modes() {
+		sent := false
+		CheckAgainstModel(t, factory, config, name, func(int64) ([]*protocol.StorageRequest, time.Duration) {
+			if sent {
+				return nil, 0
+			}
+			sent = true
+			return requests, 0
+		})
+	}
+}
+
+// everything returns requests that fetch all that the model holds.
+func everything(m *Model) []*protocol.StorageRequest {
+	all := []*protocol.StorageRequest{{RequestType: protocol.StorageFetchClusters}}
+	add := func(kind protocol.StorageRequestConstant, cluster, group, topic string) {
+		r := request(kind, cluster, group, topic)
+		all = append(all, &r)
+	}
+	for name, c := range m.clusters {
+		add(protocol.StorageFetchTopics, name, "", "")
+		add(protocol.StorageFetchConsumers, name, "", "")
+		for topic := range c.topics {
+			add(protocol.StorageFetchTopic, name, "", topic)
+			add(protocol.StorageFetchConsumersForTopic, name, "", topic)
+		}
+		for group := range c.groups {
+			add(protocol.StorageFetchConsumer, name, group, "")
+		}
+	}
+	return all
+}

@@ -1,0 +1,66 @@
+package storage
+
+import (
+	"context"
+	"iter"
+
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// Store is the typed, synchronous API of a module, for an application that embeds it directly: the twelve requests of the
+// channel as methods, plus batches. It obeys the same contract as the channel, says with an error what the channel can
+// only answer with silence, and is safe for any number of goroutines. What a call changed is visible to every call that
+// begins after it returned, over the channel too.
+//
+// A module on another engine implements this one interface; NewRelay makes the channel half of the module from it.
+//
+// Every method returns ErrStopped before Start and after Stop, the context's error when the context is done before the
+// call begins, and ErrUnknownCluster for a cluster that is not configured (a name is looked up as given, then in lower
+// case).
+type Store interface {
+	// SetEndOffset stores the end offset of one partition and creates the topic where it is new. It returns ErrInvalid
+	// for a partition or count out of range.
+	SetEndOffset(ctx context.Context, cluster, topic string, end protocol.EndOffset) error
+	// SetEndOffsets stores the end offsets of many partitions of one topic. What is sound is stored; the error, if any,
+	// is a *BatchError.
+	SetEndOffsets(ctx context.Context, cluster, topic string, ends []protocol.EndOffset) error
+	// Commit stores one commit. It returns ErrTooOld, ErrFiltered, ErrUnknownTopic, ErrUnknownPartition, ErrInvalid,
+	// ErrBackfill or ErrDuplicate where the commit is dropped.
+	Commit(ctx context.Context, cluster, group string, commit protocol.Commit) error
+	// Commits stores many commits of one group, in the order given, and costs far less than that many calls of Commit.
+	// What is sound is stored; the error, if any, is a *BatchError.
+	Commits(ctx context.Context, cluster, group string, commits []protocol.Commit) error
+	// SetOwner stores who consumes a partition. It returns ErrFiltered, ErrUnknownTopic, ErrUnknownPartition or
+	// ErrInvalid where that is dropped.
+	SetOwner(ctx context.Context, cluster, group string, owner protocol.PartitionOwner) error
+	// ClearOwners empties owner and client id of every partition of a group. It returns ErrUnknownGroup.
+	ClearOwners(ctx context.Context, cluster, group string) error
+	// DeleteTopic removes a topic from the brokers and from every group. It returns ErrUnknownTopic.
+	DeleteTopic(ctx context.Context, cluster, topic string) error
+	// DeleteGroup removes a group. It returns ErrUnknownGroup.
+	DeleteGroup(ctx context.Context, cluster, group string) error
+	// DeleteGroupTopic removes one topic from a group, and the group when none is left. It returns ErrUnknownGroup, and
+	// ErrUnknownTopic for a topic that the group does not hold.
+	DeleteGroupTopic(ctx context.Context, cluster, group, topic string) error
+
+	// Clusters returns the configured clusters, sorted.
+	Clusters(ctx context.Context) ([]string, error)
+	// Groups returns the groups of a cluster that have not expired, as they are at the call, in no particular order.
+	Groups(ctx context.Context, cluster string) (iter.Seq[string], error)
+	// Topics returns the topics of a cluster, as they are at the call, in no particular order.
+	Topics(ctx context.Context, cluster string) (iter.Seq[string], error)
+	// GroupsOfTopic returns the groups that hold a topic and have not expired, as they are at the call, in no particular
+	// order; none for an unknown topic.
+	GroupsOfTopic(ctx context.Context, cluster, topic string) (iter.Seq[string], error)
+	// EndOffsets appends the newest end offset of each partition of a topic to dst and returns the result; the index is
+	// the partition, and -1 stands where none is known yet. It returns ErrUnknownTopic.
+	EndOffsets(ctx context.Context, cluster, topic string, dst []int64) ([]int64, error)
+	// Group fills into with everything about a group, reusing its memory. It returns ErrUnknownGroup, and leaves into
+	// empty then.
+	Group(ctx context.Context, cluster, group string, into *protocol.Group) error
+
+	// Fetch answers a Fetch request of the channel protocol. What it answers is settled when Fetch returns; building it
+	// is left to the function it returns, which is called at most once, on any goroutine, and may take its time.
+	// An error stands for a Reply that is closed without a value.
+	Fetch(ctx context.Context, request *protocol.StorageRequest) (answer func() any, err error)
+}
