@@ -186,7 +186,7 @@ func BenchmarkBatch(b *testing.B) {
 		for i := 0; b.Loop(); i++ {
 			g := i * 7919 % w.groups
 			if i%w.groups == 0 {
-				w.round += 1000
+				w.round++
 			}
 			for p := range batch {
 				batch[p] = w.next(g, p)

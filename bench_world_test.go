@@ -47,7 +47,7 @@ func newBenchWorld(tb testing.TB, groups, partitions, intervals int, log *zap.Lo
 			Log: log, Viper: v,
 		},
 		offsets: make([]int64, groups*partitions),
-		start:   time.Now().UnixMilli() - 3_600_000,
+		start:   time.Now().UnixMilli() - 6*24*3_600_000,
 		random:  rand.New(rand.NewPCG(1, 2)),
 	}
 	w.coordinator.Configure()

@@ -28,7 +28,7 @@ type way struct {
 	name string
 	// ask carries out a request and returns when it has been carried out, which for a set over the channel is
 	// unknowable: it has been sent.
-	ask func(t *testing.T, s *subject, r *protocol.StorageRequest) answer
+	ask func(t testing.TB, s *subject, r *protocol.StorageRequest) answer
 	// typed is true where errors come back.
 	typed bool
 }
@@ -51,7 +51,7 @@ func isFetch(r *protocol.StorageRequest) bool {
 }
 
 // overChannel sends a request and, where it is a fetch, awaits its answer.
-func overChannel(t *testing.T, s *subject, r *protocol.StorageRequest) answer {
+func overChannel(t testing.TB, s *subject, r *protocol.StorageRequest) answer {
 	t.Helper()
 	request := *r
 	if isFetch(&request) {
@@ -69,7 +69,7 @@ func overChannel(t *testing.T, s *subject, r *protocol.StorageRequest) answer {
 }
 
 // send sends a request, or fails the test where the module does not take it.
-func send(t *testing.T, channel chan *protocol.StorageRequest, request *protocol.StorageRequest) {
+func send(t testing.TB, channel chan *protocol.StorageRequest, request *protocol.StorageRequest) {
 	t.Helper()
 	select {
 	case channel <- request:
@@ -86,7 +86,7 @@ func send(t *testing.T, channel chan *protocol.StorageRequest, request *protocol
 }
 
 // await reads a Reply to its end and checks that it holds at most one value.
-func await(t *testing.T, reply chan any) answer {
+func await(t testing.TB, reply chan any) answer {
 	t.Helper()
 	guard := time.NewTimer(hangGuard)
 	defer guard.Stop()
@@ -106,7 +106,7 @@ func await(t *testing.T, reply chan any) answer {
 }
 
 // overStore carries out a request as the typed call that stands for it.
-func overStore(t *testing.T, s *subject, r *protocol.StorageRequest) answer {
+func overStore(t testing.TB, s *subject, r *protocol.StorageRequest) answer {
 	t.Helper()
 	value, err := callStore(t, s, r)
 	if err != nil {
@@ -116,7 +116,7 @@ func overStore(t *testing.T, s *subject, r *protocol.StorageRequest) answer {
 }
 
 // overFetch is overStore with the fetches asked as channel requests of the typed API.
-func overFetch(t *testing.T, s *subject, r *protocol.StorageRequest) answer {
+func overFetch(t testing.TB, s *subject, r *protocol.StorageRequest) answer {
 	t.Helper()
 	if !isFetch(r) {
 		return overStore(t, s, r)
@@ -130,7 +130,7 @@ func overFetch(t *testing.T, s *subject, r *protocol.StorageRequest) answer {
 	return answer{value: build(), replied: true}
 }
 
-func callStore(t *testing.T, s *subject, r *protocol.StorageRequest) (any, error) {
+func callStore(t testing.TB, s *subject, r *protocol.StorageRequest) (any, error) {
 	ctx := context.Background()
 	switch r.RequestType {
 	case protocol.StorageSetBrokerOffset:

@@ -13,7 +13,7 @@ import (
 
 // batched carries out runs of end offsets of one topic, and of commits of one group, as one batch each, and everything
 // else one by one.
-func batched(t *testing.T, s *subject, requests []*protocol.StorageRequest) []answer {
+func batched(t testing.TB, s *subject, requests []*protocol.StorageRequest) []answer {
 	t.Helper()
 	answers := make([]answer, len(requests))
 	for begin := 0; begin < len(requests); {
@@ -48,7 +48,7 @@ func sameBatch(first, next *protocol.StorageRequest) bool {
 }
 
 // callBatch carries out requests that belong in one batch and returns the error of each.
-func callBatch(t *testing.T, s *subject, requests []*protocol.StorageRequest) []error {
+func callBatch(t testing.TB, s *subject, requests []*protocol.StorageRequest) []error {
 	t.Helper()
 	first := requests[0]
 	if first.RequestType == protocol.StorageSetBrokerOffset {
@@ -66,7 +66,7 @@ func callBatch(t *testing.T, s *subject, requests []*protocol.StorageRequest) []
 }
 
 // batchErrors returns the error of each member of a batch of n.
-func batchErrors(t *testing.T, n int, err error) []error {
+func batchErrors(t testing.TB, n int, err error) []error {
 	t.Helper()
 	each := make([]error, n)
 	if err == nil {

@@ -83,7 +83,7 @@ type ordered struct {
 	// requests are those of one repetition, about a group and topic that nobody else has.
 	requests func(w *world, group, topic string) []protocol.StorageRequest
 	// check looks at the answers of the fetches among the requests, in their order.
-	check func(t *testing.T, got []answer)
+	check func(t testing.TB, got []answer)
 }
 
 var orderings = []ordered{
@@ -96,7 +96,7 @@ var orderings = []ordered{
 			}
 			return append(all, request(protocol.StorageFetchTopic, "local", "", topic))
 		},
-		check: func(t *testing.T, got []answer) { require.Equal(t, []int64{104}, got[0].value) },
+		check: func(t testing.TB, got []answer) { require.Equal(t, []int64{104}, got[0].value) },
 	},
 	{
 		name: "a commit between two end offsets has its lag against the first",
@@ -108,7 +108,7 @@ var orderings = []ordered{
 				request(protocol.StorageFetchConsumer, "local", group, ""),
 			}
 		},
-		check: func(t *testing.T, got []answer) {
+		check: func(t testing.TB, got []answer) {
 			p := onlyPartition(t, got[0])
 			require.Equal(t, &protocol.Lag{Value: 90}, p.Offsets[2].Lag)
 			require.Equal(t, uint64(990), p.CurrentLag)
@@ -131,7 +131,7 @@ var orderings = []ordered{
 				request(protocol.StorageFetchConsumer, "local", group, ""),
 			}
 		},
-		check: func(t *testing.T, got []answer) {
+		check: func(t testing.TB, got []answer) {
 			require.False(t, got[0].replied)
 			require.Equal(t, []int64{50}, got[1].value)
 			require.False(t, got[2].replied, "the group holds a topic that is gone")
@@ -153,7 +153,7 @@ var orderings = []ordered{
 				request(protocol.StorageFetchConsumer, "local", group, ""),
 			}
 		},
-		check: func(t *testing.T, got []answer) {
+		check: func(t testing.TB, got []answer) {
 			require.False(t, got[0].replied)
 			p := onlyPartition(t, got[1])
 			require.Nil(t, p.Offsets[1])
@@ -169,7 +169,7 @@ var orderings = []ordered{
 			}
 			return append(all, request(protocol.StorageFetchConsumer, "local", group, ""))
 		},
-		check: func(t *testing.T, got []answer) {
+		check: func(t testing.TB, got []answer) {
 			for i, commit := range onlyPartition(t, got[0]).Offsets {
 				require.Equal(t, int64(17+i), commit.Offset)
 				require.NotNil(t, commit.Lag, "the commit was taken for one out of order")
@@ -189,7 +189,7 @@ var orderings = []ordered{
 				request(protocol.StorageFetchConsumer, "local", group, ""),
 			}
 		},
-		check: func(t *testing.T, got []answer) {
+		check: func(t testing.TB, got []answer) {
 			require.Empty(t, onlyPartition(t, got[0]).Owner)
 			require.Equal(t, "second", onlyPartition(t, got[1]).Owner)
 		},
@@ -208,7 +208,7 @@ var orderings = []ordered{
 				request(protocol.StorageFetchConsumersForTopic, "local", "", topic),
 			}
 		},
-		check: func(t *testing.T, got []answer) {
+		check: func(t testing.TB, got []answer) {
 			require.False(t, got[0].replied)
 			require.False(t, got[1].replied)
 			require.Equal(t, []string{}, got[2].value)
@@ -218,7 +218,7 @@ var orderings = []ordered{
 	},
 }
 
-func onlyPartition(t *testing.T, got answer) *protocol.ConsumerPartition {
+func onlyPartition(t testing.TB, got answer) *protocol.ConsumerPartition {
 	t.Helper()
 	topics, ok := got.value.(protocol.ConsumerTopics)
 	require.True(t, ok, "no group was answered but %v", got.value)
@@ -260,24 +260,37 @@ func exerciseOrder(t *testing.T, factory Factory) {
 	t.Run("many senders, each in its order", func(t *testing.T) {
 		t.Parallel()
 		s := startStorm(t, factory, Config{Settings: map[string]any{"intervals": 3}, Clusters: []string{"local"}})
-		// The storm ends when its test does, after the senders' own.
+		var senders sync.WaitGroup
 		for sender := range 8 {
-			t.Run(fmt.Sprint("sender ", sender), func(t *testing.T) {
-				t.Parallel()
-				w := &world{subject: s.subject, t: t, way: ways[0], base: endOf("", "", 0, 0, 0).Timestamp}
-				for i := range repetitions / 4 {
+			senders.Add(1)
+			go func() {
+				defer senders.Done()
+				t := apart{t}
+				w := &world{subject: s.subject, way: ways[0], base: endOf("", "", 0, 0, 0).Timestamp}
+				for i := range repetitions / 8 {
 					for _, o := range orderings {
 						group, topic := fmt.Sprint(sender, o.name, i), fmt.Sprint(sender, "topic of ", o.name, i)
 						o.check(t, fetched(t, s.subject, o.requests(w, group, topic)))
 					}
 				}
-			})
+			}()
 		}
+		senders.Wait()
 	})
 }
 
+// apart is a test on a goroutine of its own: FailNow ends that goroutine, not the test.
+type apart struct {
+	testing.TB
+}
+
+func (a apart) FailNow() {
+	a.Fail()
+	runtime.Goexit()
+}
+
 // fetched sends requests without waiting and returns the answers of the fetches among them.
-func fetched(t *testing.T, s *subject, requests []protocol.StorageRequest) []answer {
+func fetched(t testing.TB, s *subject, requests []protocol.StorageRequest) []answer {
 	t.Helper()
 	pointers := make([]*protocol.StorageRequest, len(requests))
 	for i := range requests {

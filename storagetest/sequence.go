@@ -15,7 +15,7 @@ import (
 type mode struct {
 	name string
 	// run carries out the requests in order and returns one answer for each.
-	run func(t *testing.T, s *subject, requests []*protocol.StorageRequest) []answer
+	run func(t testing.TB, s *subject, requests []*protocol.StorageRequest) []answer
 	// needsStore is true where only a module with the typed API can be asked so.
 	needsStore bool
 	// typed is true where errors come back for every request.
@@ -44,9 +44,9 @@ func modeNamed(name string) mode {
 
 // sequentially asks one request after the other, each when the one before has been answered.
 func sequentially(
-	ask func(*testing.T, *subject, *protocol.StorageRequest) answer,
-) func(*testing.T, *subject, []*protocol.StorageRequest) []answer {
-	return func(t *testing.T, s *subject, requests []*protocol.StorageRequest) []answer {
+	ask func(testing.TB, *subject, *protocol.StorageRequest) answer,
+) func(testing.TB, *subject, []*protocol.StorageRequest) []answer {
+	return func(t testing.TB, s *subject, requests []*protocol.StorageRequest) []answer {
 		t.Helper()
 		answers := make([]answer, len(requests))
 		for i, r := range requests {
@@ -58,7 +58,7 @@ func sequentially(
 
 // pipelined sends all requests before it reads the first reply. One sender's requests take effect in the order sent, so
 // that the answers are those of asking one after the other: a fetch sent before a set does not see it.
-func pipelined(t *testing.T, s *subject, requests []*protocol.StorageRequest) []answer {
+func pipelined(t testing.TB, s *subject, requests []*protocol.StorageRequest) []answer {
 	t.Helper()
 	sent := make([]protocol.StorageRequest, len(requests))
 	kept := make([]protocol.StorageRequest, len(requests))
@@ -82,7 +82,7 @@ func pipelined(t *testing.T, s *subject, requests []*protocol.StorageRequest) []
 
 // mixed alternates between the channel and the typed API. A typed call sees what the channel took before only once that
 // has been carried out, so a fetch over the channel comes between.
-func mixed(t *testing.T, s *subject, requests []*protocol.StorageRequest) []answer {
+func mixed(t testing.TB, s *subject, requests []*protocol.StorageRequest) []answer {
 	t.Helper()
 	answers := make([]answer, len(requests))
 	for i, r := range requests {
@@ -100,7 +100,7 @@ func mixed(t *testing.T, s *subject, requests []*protocol.StorageRequest) []answ
 }
 
 // settle returns when what was sent before for the group and the topic of a request has been carried out.
-func settle(t *testing.T, s *subject, r *protocol.StorageRequest) {
+func settle(t testing.TB, s *subject, r *protocol.StorageRequest) {
 	t.Helper()
 	overChannel(t, s, &protocol.StorageRequest{
 		RequestType: protocol.StorageFetchConsumer, Cluster: r.Cluster, Group: r.Group,
@@ -112,7 +112,7 @@ func settle(t *testing.T, s *subject, r *protocol.StorageRequest) {
 
 // CheckSequence carries out requests against a started module and against the model, in the mode of that name, and fails
 // the test at the first answer that differs. Both must look at the same clock.
-func checkSequence(t *testing.T, s *subject, model *Model, how mode, requests []*protocol.StorageRequest) {
+func checkSequence(t testing.TB, s *subject, model *Model, how mode, requests []*protocol.StorageRequest) {
 	t.Helper()
 	want := make([]answer, len(requests))
 	for i, r := range requests {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -62,154 +60,37 @@ func newGatherer(client *kgo.Client) *gatherer {
 	return &gatherer{client: client, admin: kadm.NewClient(client), now: time.Now}
 }
 
-// gather reads groups, commits, topics and end offsets. It returns an error where there is nothing to show for the poll
-// at all; what failed in part is in the problems of the snapshot.
+// gather reads topics, groups, commits and end offsets. It returns an error where there is nothing to show for the poll at
+// all; what failed in part is in the problems of the snapshot.
 //
 // Commits are read before end offsets: a group that commits in between then looks a little more behind than it is, where
 // the other way round it would look ahead of the brokers.
-func (g *gatherer) gather(ctx context.Context) (*snapshot, error) {
+//
+// What of knownTopics and knownGroups is not in the snapshot is gone, where that has them all listed.
+func (g *gatherer) gather(ctx context.Context, knownTopics, knownGroups []string) (*snapshot, error) {
 	s := &snapshot{
 		topics: make(map[string]topicSeen),
 		groups: make(map[string]groupSeen),
 	}
-	g.groups(ctx, s)
-	s.at = g.now()
-	g.commits(ctx, s)
 	if err := g.topics(ctx, s); err != nil {
 		return nil, err
 	}
+	g.confirmTopics(ctx, s, knownTopics)
+	g.groups(ctx, s)
+	g.confirmGroups(ctx, s, knownGroups)
+	s.at = g.now()
+	g.commits(ctx, s)
 	g.ends(ctx, s)
 	return s, nil
-}
-
-// groups lists the groups and who consumes what.
-func (g *gatherer) groups(ctx context.Context, s *snapshot) {
-	listed, err := g.admin.ListGroups(ctx)
-	if err != nil {
-		s.problem("list groups", err)
-	}
-	s.groupsListed = err == nil
-	var names []string
-	for name, group := range listed {
-		// Connect workers and share groups have no commits to lag with.
-		if group.ProtocolType == "consumer" || group.ProtocolType == "" {
-			names = append(names, name)
-			s.groups[name] = groupSeen{}
-		}
-	}
-	if len(names) == 0 {
-		return
-	}
-	slices.Sort(names)
-	described, err := g.admin.DescribeGroups(ctx, names...)
-	if err != nil {
-		s.problem("describe groups", err)
-	}
-	var consumers []string // groups of the newer protocol, which the older request does not describe
-	for _, name := range names {
-		group, ok := described[name]
-		switch {
-		case !ok:
-		case errors.Is(group.Err, kerr.GroupIDNotFound), group.Err == nil && group.State == "Dead":
-			consumers = append(consumers, name)
-		case group.Err != nil:
-			s.problem("describe group "+name, group.Err)
-		// While a group rebalances its assignment says nothing.
-		case group.State == "Stable", group.State == "Empty":
-			s.setOwners(name, classicOwners(group))
-		}
-	}
-	if len(consumers) > 0 {
-		g.consumerGroups(ctx, s, consumers)
-	}
-}
-
-// consumerGroups describes groups of the consumer protocol of KIP-848. Brokers that do not know it have no such groups.
-func (g *gatherer) consumerGroups(ctx context.Context, s *snapshot, names []string) {
-	described, _ := g.admin.DescribeConsumerGroups(ctx, names...)
-	for _, name := range names {
-		group, ok := described[name]
-		if !ok || group.Err != nil {
-			continue
-		}
-		owners := make(map[string]map[int32]owner)
-		for _, member := range group.Members {
-			for topic, partitions := range member.Assignment {
-				for partition := range partitions {
-					setOwner(owners, topic, partition, member.ClientHost, member.ClientID)
-				}
-			}
-		}
-		s.setOwners(name, owners)
-	}
-}
-
-// classicOwners are the owners by the assignment of a group of the classic protocol.
-func classicOwners(group kadm.DescribedGroup) map[string]map[int32]owner {
-	owners := make(map[string]map[int32]owner)
-	for _, member := range group.Members {
-		assigned, ok := member.Assigned.AsConsumer()
-		if !ok {
-			continue
-		}
-		for _, topic := range assigned.Topics {
-			for _, partition := range topic.Partitions {
-				setOwner(owners, topic.Topic, partition, member.ClientHost, member.ClientID)
-			}
-		}
-	}
-	return owners
-}
-
-func setOwner(owners map[string]map[int32]owner, topic string, partition int32, host, clientID string) {
-	if owners[topic] == nil {
-		owners[topic] = make(map[int32]owner)
-	}
-	// The JVM's way to print an address has a slash before it.
-	owners[topic][partition] = owner{host: strings.TrimPrefix(host, "/"), clientID: clientID}
-}
-
-// commits reads what the listed groups have committed.
-func (g *gatherer) commits(ctx context.Context, s *snapshot) {
-	names := make([]string, 0, len(s.groups))
-	for name := range s.groups {
-		names = append(names, name)
-	}
-	for name, fetched := range g.admin.FetchManyOffsets(ctx, names...) {
-		if fetched.Err != nil {
-			// A group that was deleted since it was listed is no problem: the next listing does not have it.
-			if !errors.Is(fetched.Err, kerr.GroupIDNotFound) {
-				s.problem("fetch commits of group "+name, fetched.Err)
-			}
-			continue
-		}
-		group := s.groups[name]
-		group.commits = make(map[string]map[int32]int64)
-		group.commitsKnown = true
-		for topic, partitions := range fetched.Fetched {
-			for partition, response := range partitions {
-				if response.Err != nil {
-					group.commitsKnown = false
-					s.problem(fmt.Sprintf("fetch commit of group %s for %s/%d", name, topic, partition), response.Err)
-					continue
-				}
-				if response.At < 0 {
-					continue
-				}
-				if group.commits[topic] == nil {
-					group.commits[topic] = make(map[int32]int64)
-				}
-				group.commits[topic][partition] = response.At
-			}
-		}
-		s.groups[name] = group
-	}
 }
 
 // topics lists the topics with a request of its own, since the client's cache may not know the newest.
 func (g *gatherer) topics(ctx context.Context, s *snapshot) error {
 	request := kmsg.NewPtrMetadataRequest() // nil topics: all of them
 	response, err := request.RequestWith(ctx, g.client)
+	if err == nil {
+		err = kerr.ErrorForCode(response.ErrorCode)
+	}
 	if err != nil {
 		return fmt.Errorf("list topics: %w", err)
 	}
@@ -232,8 +113,10 @@ func (g *gatherer) topics(ctx context.Context, s *snapshot) error {
 // ends reads the end offsets of all listed topics.
 func (g *gatherer) ends(ctx context.Context, s *snapshot) {
 	names := make([]string, 0, len(s.topics))
-	for name := range s.topics {
-		names = append(names, name)
+	for name, topic := range s.topics {
+		if topic.partitions > 0 {
+			names = append(names, name)
+		}
 	}
 	if len(names) == 0 {
 		return // no names would mean every topic
@@ -254,12 +137,16 @@ func (g *gatherer) ends(ctx context.Context, s *snapshot) {
 	})
 }
 
-func (s *snapshot) setOwners(name string, owners map[string]map[int32]owner) {
-	group := s.groups[name]
-	group.owners, group.ownersKnown = owners, true
-	s.groups[name] = group
-}
-
 func (s *snapshot) problem(what string, err error) {
 	s.problems = append(s.problems, fmt.Errorf("%s: %w", what, err))
+}
+
+// topicByID finds the name of a topic, "" where it is not listed.
+func (s *snapshot) topicByID(id kadm.TopicID) string {
+	for name, topic := range s.topics {
+		if topic.id == id {
+			return name
+		}
+	}
+	return ""
 }

@@ -51,7 +51,15 @@ func newPoller(kafka *gatherer, store storeClient, events *eventLog, expiry time
 // poll reads Kafka once and updates the store. It returns an error where that failed as a whole and nothing was changed;
 // what failed in part is told by the event log.
 func (p *poller) poll(ctx context.Context) error {
-	seen, err := p.kafka.gather(ctx)
+	topics, err := p.store.topics(ctx)
+	if err != nil {
+		return err
+	}
+	groups, err := p.store.groups(ctx)
+	if err != nil {
+		return err
+	}
+	seen, err := p.kafka.gather(ctx, topics, groups)
 	if err != nil {
 		return err
 	}
@@ -65,10 +73,10 @@ func (p *poller) poll(ctx context.Context) error {
 	// The order is a time rather than a count, so that it goes on growing when the program is started again.
 	p.order = max(p.order+1, seen.at.UnixMicro())
 	p.counted = make(map[string]int)
-	if err := p.carryTopics(ctx, seen); err != nil {
+	if err := p.carryTopics(ctx, seen, topics); err != nil {
 		return err
 	}
-	if err := p.carryGroups(ctx, seen); err != nil {
+	if err := p.carryGroups(ctx, seen, groups); err != nil {
 		return err
 	}
 	p.missing = p.counted
@@ -76,11 +84,7 @@ func (p *poller) poll(ctx context.Context) error {
 }
 
 // carryTopics brings the topics and end offsets of the store up to date.
-func (p *poller) carryTopics(ctx context.Context, seen *snapshot) error {
-	stored, err := p.store.topics(ctx)
-	if err != nil {
-		return err
-	}
+func (p *poller) carryTopics(ctx context.Context, seen *snapshot, stored []string) error {
 	for _, name := range stored {
 		topic, listed := seen.topics[name]
 		recreated := listed && p.ids[name] != topic.id && p.ids[name] != kadm.TopicID{} && topic.id != kadm.TopicID{}
@@ -126,11 +130,7 @@ func (p *poller) carryTopics(ctx context.Context, seen *snapshot) error {
 }
 
 // carryGroups brings the groups of the store up to date.
-func (p *poller) carryGroups(ctx context.Context, seen *snapshot) error {
-	stored, err := p.store.groups(ctx)
-	if err != nil {
-		return err
-	}
+func (p *poller) carryGroups(ctx context.Context, seen *snapshot, stored []string) error {
 	for _, name := range stored {
 		_, listed := seen.groups[name]
 		if !p.isGone("group "+name, listed, seen.groupsListed) {

@@ -14,7 +14,11 @@ func TestThinningCoversWhatItDropped(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
-	for range 4000 {
+	runs := 4000
+	if raceEnabled {
+		runs /= 10
+	}
+	for range runs {
 		var c Curve
 		var m model
 		max := 2 + r.IntN(6)

@@ -43,7 +43,8 @@ type Estimate struct {
 }
 
 // Lag is how long ago the message at offset commit, which a group that committed it will read next, was the newest, seen
-// from now (Unix milliseconds). The commit must be one of the incarnation that the curve is of: the curve cannot tell.
+// from now (Unix milliseconds). The commit must be one of the incarnation that the curve is of: the curve cannot tell, and
+// the time lag of any other commit is unknown.
 //
 //   - An empty curve or a negative commit answers Unknown.
 //   - A commit at the newest end offset or beyond answers Exact, with a lag of 0.

@@ -9,7 +9,7 @@ import (
 )
 
 // TestMemory measures what a topic-partition costs after a day of polls every 30 s, and holds the package's documentation
-// to it: 72 bytes, and a buffer that the last column limits.
+// to it: 72 bytes, and a buffer of no more than is listed here.
 func TestMemory(t *testing.T) {
 	if size := unsafe.Sizeof(Curve{}); size != 72 {
 		t.Errorf("a Curve takes %d bytes, documented are 72", size)
@@ -28,7 +28,7 @@ func TestMemory(t *testing.T) {
 				polls = append(polls, 1_000_000+end)
 			}
 		}
-		n := 200
+		n := 226 // which fill a size class of the allocator
 		if raceEnabled {
 			n = 2
 		}
@@ -46,7 +46,8 @@ func TestMemory(t *testing.T) {
 		if cap(c.steps) > budgets[p.name] {
 			t.Errorf("%s: the buffer takes %d bytes, more than %d", p.name, cap(c.steps), budgets[p.name])
 		}
-		if limit := float64(72+budgets[p.name]) * 1.05; measured > limit && !raceEnabled {
+		// 64 is for what the runtime allocates meanwhile
+		if limit := float64(72 + budgets[p.name] + 64); measured > limit && !raceEnabled {
 			t.Errorf("%s: %.0f bytes a curve, more than %.0f", p.name, measured, limit)
 		}
 		curves = nil

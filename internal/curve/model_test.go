@@ -93,7 +93,11 @@ func TestAgainstModel(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
-	for range 3000 {
+	runs := 3000
+	if raceEnabled {
+		runs /= 10
+	}
+	for range runs {
 		var c Curve
 		var m model
 		scale := int64(1) << (1 + r.IntN(62))

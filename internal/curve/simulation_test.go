@@ -55,7 +55,7 @@ func TestSimulation(t *testing.T) {
 	}
 	t.Logf("seed %d", seed)
 	runs := 12
-	if testing.Short() {
+	if testing.Short() || raceEnabled {
 		runs = 2
 	}
 	for _, clk := range clocks {

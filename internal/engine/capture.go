@@ -68,7 +68,7 @@ func (k *Capture) take(g *group) {
 	k.slots = append(k.slots, g.memory.slots...)
 	size := window.Padding
 	for i := range g.memory.blocks {
-		size += g.memory.blocks[i].used
+		size += int(g.memory.blocks[i].used)
 	}
 	k.blocks = slices.Grow(k.blocks, size)
 	for i := range g.memory.blocks {

@@ -24,14 +24,17 @@ type group struct {
 	seen      atomic.Int64
 	committed bool
 
-	next     *group // with the same hash
-	position int    // in the shard's list of the cluster
-
+	memory memory
 	topics []groupTopic
+	// firstTopic is where topics lies until there is a second.
+	firstTopic [1]groupTopic
+
+	next     *group // with the same hash
+	position int32  // in the shard's list of the cluster
+
 	// byName finds a topic in topics; nil while there are few.
 	byName  map[string]int
 	members members
-	memory  memory
 	// holes is how many entries of memory.slots belong to no topic.
 	holes int
 }
@@ -42,12 +45,12 @@ type groupTopic struct {
 	// seen is group.seen for this topic alone.
 	seen      int64
 	committed bool
+	// position is where the group is in the shard's list of the topic.
+	position int32
 	// count is how many partitions the topic had when the group last grew it.
 	count int32
 	// The slots of the partitions are memory.slots[first : first+length]; a partition beyond has no window.
 	first, length uint32
-	// position is where the group is in the shard's list of the topic.
-	position int
 }
 
 // fewTopics is up to how many topics are searched one by one.
@@ -149,7 +152,13 @@ func (g *group) packSlots() {
 // attach adds a topic and returns its index.
 func (g *group) attach(t *ends.Topic) int {
 	i := len(g.topics)
+	if g.topics == nil {
+		g.topics = g.firstTopic[:0]
+	}
 	g.topics = append(g.topics, groupTopic{topic: t, seen: never, first: uint32(len(g.memory.slots))})
+	if i == 1 {
+		g.firstTopic[0] = groupTopic{}
+	}
 	if g.byName == nil && len(g.topics) > fewTopics {
 		g.byName = make(map[string]int, 2*fewTopics)
 		for i := range g.topics {

@@ -33,14 +33,16 @@ type memory struct {
 	// slots has one entry for each partition of each topic, in ranges that the topics know.
 	slots  []reference
 	blocks []block
+	// first is where the first block is kept until there is a second: few groups need one, and it saves a way.
+	first [1]block
 }
 
 type block struct {
 	// bytes is the memory, used how much of it is taken; window.Padding bytes stay free.
 	bytes []byte
-	used  int
+	used  int32
 	// dead is how many of the used bytes belong to no slot.
-	dead int
+	dead int32
 }
 
 func (m *memory) window(r reference) window.Window {
@@ -92,10 +94,10 @@ func (m *memory) bury(r reference) {
 	setSlot(w, deadSlot)
 	index := int(r >> unitBits)
 	b := &m.blocks[index]
-	b.dead += w.Size()
+	b.dead += int32(w.Size())
 	// The last block is built anew when it is full; of the others nobody else would take care.
 	if index < len(m.blocks)-1 && b.dead > b.used/2 {
-		m.rebuild(index, b.used-b.dead)
+		m.rebuild(index, int(b.used-b.dead))
 	}
 }
 
@@ -107,20 +109,26 @@ func (m *memory) reserve(size int) reference {
 	}
 	b := &m.blocks[last]
 	r := reference(last)<<unitBits | reference(b.used/unit)
-	b.used += size
+	b.used += int32(size)
 	return r
 }
 
-func (b *block) fits(size int) bool { return b.used+size+window.Padding <= len(b.bytes) }
+func (b *block) fits(size int) bool { return int(b.used)+size+window.Padding <= len(b.bytes) }
 
 func (m *memory) makeRoom(size int) (last int) {
 	last = len(m.blocks) - 1
 	live := blockStart
 	if last >= 0 {
-		live = m.blocks[last].used - m.blocks[last].dead
+		live = int(m.blocks[last].used - m.blocks[last].dead)
 	}
 	if last < 0 || live+size > blockTarget && live > blockStart {
+		if last < 0 {
+			m.blocks = m.first[:0]
+		}
 		m.blocks = append(m.blocks, block{used: blockStart})
+		if last == 0 {
+			m.first[0] = block{}
+		}
 		last, live = last+1, blockStart
 		if last > 0 {
 			// A group that filled a block will fill a good part of another.
@@ -134,7 +142,7 @@ func (m *memory) makeRoom(size int) (last int) {
 // rebuild copies what lives in a block into new memory with room for capacity bytes.
 func (m *memory) rebuild(index, capacity int) {
 	b := &m.blocks[index]
-	old, end := b.bytes, b.used
+	old, end := b.bytes, int(b.used)
 	// append rounds up to what the allocator gives anyway.
 	b.bytes = append([]byte(nil), make([]byte, capacity+window.Padding)...)
 	b.bytes = b.bytes[:cap(b.bytes)]
@@ -145,7 +153,7 @@ func (m *memory) rebuild(index, capacity int) {
 		if slot := slotOf(w); slot != deadSlot {
 			m.slots[slot] = reference(index)<<unitBits | reference(b.used/unit)
 			copy(b.bytes[b.used:], w[:size])
-			b.used += size
+			b.used += int32(size)
 		}
 		at += size
 	}

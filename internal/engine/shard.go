@@ -59,7 +59,7 @@ func (s *shard) findLive(e *Engine, c *Cluster, hash uint64, name string, now in
 }
 
 func (s *shard) add(c *Cluster, hash uint64, name string) *group {
-	g := &group{cluster: c, name: strings.Clone(name), hash: hash, next: s.groups[hash], position: len(s.lists[c.index])}
+	g := &group{cluster: c, name: strings.Clone(name), hash: hash, next: s.groups[hash], position: int32(len(s.lists[c.index]))}
 	g.seen.Store(never)
 	s.groups[hash] = g
 	s.lists[c.index] = append(s.lists[c.index], g)
@@ -70,7 +70,7 @@ func (s *shard) remove(g *group) {
 	for i := range g.topics {
 		s.unlist(&g.topics[i])
 	}
-	s.lists[g.cluster.index] = s.swapRemove(s.lists[g.cluster.index], g.position, func(moved *group) *int { return &moved.position })
+	s.lists[g.cluster.index] = s.swapRemove(s.lists[g.cluster.index], g.position, func(moved *group) *int32 { return &moved.position })
 	if first := s.groups[g.hash]; first == g {
 		if g.next != nil {
 			s.groups[g.hash] = g.next
@@ -87,7 +87,7 @@ func (s *shard) remove(g *group) {
 
 // swapRemove takes the group at a position out of a list and puts the last in its place. position tells where a group
 // keeps its position in that list.
-func (s *shard) swapRemove(list []*group, at int, position func(*group) *int) []*group {
+func (s *shard) swapRemove(list []*group, at int32, position func(*group) *int32) []*group {
 	last := len(list) - 1
 	list[at] = list[last]
 	*position(list[at]) = at
@@ -102,7 +102,7 @@ func (s *shard) swapRemove(list []*group, at int, position func(*group) *int) []
 // attach adds a topic to a group and returns its index there.
 func (s *shard) attach(g *group, t *ends.Topic) int {
 	i := g.attach(t)
-	g.topics[i].position = len(s.byTopic[t])
+	g.topics[i].position = int32(len(s.byTopic[t]))
 	s.byTopic[t] = append(s.byTopic[t], g)
 	return i
 }
@@ -121,7 +121,7 @@ func (s *shard) detach(g *group, i int) (left bool) {
 // unlist takes a group out of the list of one of its topics.
 func (s *shard) unlist(gt *groupTopic) {
 	t := gt.topic
-	list := s.swapRemove(s.byTopic[t], gt.position, func(moved *group) *int { return &moved.topicOf(t).position })
+	list := s.swapRemove(s.byTopic[t], gt.position, func(moved *group) *int32 { return &moved.topicOf(t).position })
 	if len(list) == 0 {
 		delete(s.byTopic, t)
 	} else {

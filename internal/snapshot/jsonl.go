@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"bytes"
 	"encoding/json"
 	"unicode/utf8"
 )
@@ -26,10 +27,15 @@ type textBytes struct {
 }
 
 func (t text) MarshalJSON() ([]byte, error) {
+	var value any = string(t)
 	if !utf8.ValidString(string(t)) {
-		return json.Marshal(textBytes{[]byte(t)})
+		value = textBytes{[]byte(t)}
 	}
-	return json.Marshal(string(t))
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(value)
+	return b.Bytes(), err
 }
 
 func (t *text) UnmarshalJSON(b []byte) error {

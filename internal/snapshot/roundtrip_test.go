@@ -52,7 +52,7 @@ func TestGroupAndTopicLargerThanABlock(t *testing.T) {
 	for n := range int32(40_000) {
 		wide.Partitions = append(wide.Partitions, Partition{
 			Number: 26 * n, Incarnation: uint32(n), LogStart: -1, EndOffsets: []EndOffset{{int64(n), testNow}, {int64(2 * n), testNow + 1}},
-			Curve: []byte("0123456789")[:n%11:n%11],
+			Curve: []byte("0123456789")[: n%11 : n%11],
 		})
 		if n%11 == 0 {
 			wide.Partitions[n].Curve = nil

@@ -39,7 +39,8 @@ func (o Options) fs() FS {
 // The steps, and what a crash after each of them leaves. "Old" is what path was, "older" what path.prev was, "new" what is
 // being written:
 //
-//  1. Ask whether path or path.prev has a version this package does not know: then nothing is touched.
+//  1. Ask whether path or path.prev has a version this package does not know, or is no file that can be opened: then
+//     nothing is touched.
 //  2. Write new to path.tmp-<digits>, sync it, close it.            path old, path.prev older
 //  3. Link path to path.prev.new: old has two names.                path old, path.prev older
 //  4. Rename path.tmp-<digits> to path.                             path new, path.prev older, path.prev.new old
@@ -47,9 +48,11 @@ func (o Options) fs() FS {
 //  6. Rename path.prev.new to path.prev.                            path new, path.prev old
 //  7. Sync the directory.
 //
-// So path is never missing, path.prev changes only when new is durable, and a power loss that keeps any part of steps 3, 4
-// and 6 leaves two sound files. Load finishes or undoes what a crash left. Where the file system has no links, step 3
-// renames path to path.prev and step 6 falls away: between 3 and 4 path.prev, which is old, is the only one, and sound.
+// So path is never missing and always sound, and path.prev changes only when new is durable. Load finishes or undoes what a
+// crash left. That holds for the end of the process and for a power loss that keeps any part of what was not synced; of a
+// power loss that keeps step 4 and loses step 3, which a journal does not do, path.prev is older instead of old. Where the
+// file system has no links, step 3 renames path to path.prev and steps 6 and 7 fall away: between 3 and 4 path.prev, which
+// is old, is the only one, and sound.
 //
 // An error of Save says which step failed. One before step 4 leaves path as it was; one in step 5 or later leaves new in
 // path, not known to be durable. Save may simply be called again.
@@ -102,7 +105,7 @@ func save(fsys FS, path string, header Header, fill func(*Writer) error) (Summar
 }
 
 // writeTemp writes a whole snapshot next to path. Nothing is left of it where that fails, or where fill panics.
-func writeTemp(fsys FS, path string, header Header, fill func(*Writer) error) (name string, sum Summary, err error) {
+func writeTemp(fsys FS, path string, header Header, fill func(*Writer) error) (temp string, sum Summary, err error) {
 	dir, base := filepath.Split(path)
 	if dir == "" {
 		dir = "."
@@ -111,7 +114,7 @@ func writeTemp(fsys FS, path string, header Header, fill func(*Writer) error) (n
 	if err != nil {
 		return "", Summary{}, fmt.Errorf("create temporary file: %w", err)
 	}
-	name = file.Name()
+	name := file.Name()
 	closed, whole := false, false
 	defer func() {
 		if whole {
@@ -179,15 +182,18 @@ func removeIfThere(fsys FS, name string) error {
 }
 
 // refuseFuture returns a *VersionError if one of the files is sound as far as its version goes and that version is
-// unknown. Whatever else is wrong with them is for others to find.
+// unknown, and an error if one is there and cannot be opened. Whatever else is wrong with them is for others to find.
 func refuseFuture(fsys FS, names ...string) error {
 	for _, name := range names {
 		file, err := fsys.Open(name)
-		if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
+		if err != nil {
+			return fmt.Errorf("ask for its version: %w", err)
+		}
 		preamble := make([]byte, preambleSize)
-		n, _ := file.ReadAt(preamble, 0)
+		n, _ := file.ReadAt(preamble, 0) // what cannot be read is damaged, not of the future
 		_, err = parsePreamble(preamble[:n])
 		_ = file.Close() // it was only read
 		var version *VersionError

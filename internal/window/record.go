@@ -96,20 +96,38 @@ func (r *record) control() (control uint64, length int) {
 
 func recordBits(w Window, at int) int { return int(lengths[get(w, at, controlBits)]) }
 
+// write writes the record at a bit. The bits are gathered and stored eight bytes at a time: reading back what has just
+// been written in smaller parts would make the processor wait.
 func (r *record) write(w Window, at int, control uint64) {
-	// The control and all but the widest timestamps go into one word.
-	width := int(timestampWidths[control>>timestampShift&7])
-	if width < 64 {
-		put(w, at, controlBits+width, control|uint64(r.timestamp)<<controlBits)
-		at += controlBits + width
-	} else {
-		put(w, at, controlBits, control)
-		at = putWide(w, at+controlBits, width, uint64(r.timestamp))
+	b := bitWriter{to: w[HeaderSize+at>>3:], used: at & 7}
+	b.bits = uint64(b.to[0]) & (1<<b.used - 1)
+	b.add(control, controlBits)
+	b.add(uint64(r.timestamp), int(timestampWidths[control>>timestampShift&7]))
+	b.add(uint64(r.order), int(orderWidths[control>>orderShift&7]))
+	b.add(uint64(r.offset), int(offsetWidths[control>>offsetShift&7]))
+	b.add(r.lag, int(lagWidths[control>>lagShift&7]))
+	b.add(uint64(r.observed), int(observedWidths[control>>observedShift&3]))
+	// What follows the record may belong to somebody else.
+	binary.LittleEndian.PutUint64(b.to, b.bits|binary.LittleEndian.Uint64(b.to)>>b.used<<b.used)
+}
+
+// bitWriter gathers bits, lowest first.
+type bitWriter struct {
+	to   []byte
+	bits uint64
+	used int // how many of bits are taken, less than 64
+}
+
+// add adds the lowest width bits of v, which must have no others.
+func (b *bitWriter) add(v uint64, width int) {
+	b.bits |= v << b.used
+	b.used += width
+	if b.used >= 64 {
+		binary.LittleEndian.PutUint64(b.to, b.bits)
+		b.to = b.to[8:]
+		b.used -= 64
+		b.bits = v >> (width - b.used)
 	}
-	at = putWide(w, at, int(orderWidths[control>>orderShift&7]), uint64(r.order))
-	at = putWide(w, at, int(offsetWidths[control>>offsetShift&7]), uint64(r.offset))
-	at = putWide(w, at, int(lagWidths[control>>lagShift&7]), r.lag)
-	putWide(w, at, int(observedWidths[control>>observedShift]), uint64(r.observed))
 }
 
 // read reads the record at a bit and returns how many bits it takes.
@@ -131,31 +149,9 @@ func (r *record) read(w Window, at int) int {
 	return at - from
 }
 
-// put writes the lowest width bits of v at a bit; width is at most 57.
-func put(w Window, at, width int, v uint64) {
-	word := w[HeaderSize+at>>3:]
-	shift := at & 7
-	mask := (uint64(1)<<width - 1) << shift
-	binary.LittleEndian.PutUint64(word, binary.LittleEndian.Uint64(word)&^mask|v<<shift&mask)
-}
-
 // get reads width bits at a bit; width is at most 57.
 func get(w Window, at, width int) uint64 {
 	return binary.LittleEndian.Uint64(w[HeaderSize+at>>3:]) >> (at & 7) & (uint64(1)<<width - 1)
-}
-
-// putWide is put for any width up to 64, and returns the bit behind.
-func putWide(w Window, at, width int, v uint64) int {
-	if width == 0 {
-		return at
-	}
-	if width == 64 {
-		put(w, at, 32, v)
-		put(w, at+32, 32, v>>32)
-		return at + 64
-	}
-	put(w, at, width, v)
-	return at + width
 }
 
 // getWide is get for any width up to 64, and returns the bit behind.

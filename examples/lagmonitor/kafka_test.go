@@ -1,0 +1,130 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kfake"
+)
+
+// certificate makes a self-signed certificate for loopback, and PEM files of it.
+func certificate(t *testing.T) (pair tls.Certificate, certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		Subject:               pkix.Name{CommonName: "lagmonitor test"},
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(time.Hour),
+		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	require.NoError(t, err)
+	keyDER, err := x509.MarshalECPrivateKey(key)
+	require.NoError(t, err)
+	certFile, keyFile = filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER})
+	require.NoError(t, os.WriteFile(certFile, certPEM, 0o600))
+	require.NoError(t, os.WriteFile(keyFile, keyPEM, 0o600))
+	pair, err = tls.X509KeyPair(certPEM, keyPEM)
+	require.NoError(t, err)
+	return pair, certFile, keyFile
+}
+
+func TestTLS(t *testing.T) {
+	pair, certFile, keyFile := certificate(t)
+	roots := x509.NewCertPool()
+	leaf, err := x509.ParseCertificate(pair.Certificate[0])
+	require.NoError(t, err)
+	roots.AddCert(leaf)
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.TLS(&tls.Config{
+		Certificates: []tls.Certificate{pair},
+		ClientAuth:   tls.VerifyClientCertIfGiven,
+		ClientCAs:    roots,
+		MinVersion:   tls.VersionTLS12,
+	}))
+	require.NoError(t, err)
+	defer cluster.Close()
+	ctx := testContext(t)
+	brokers := cluster.ListenAddrs()
+
+	for name, cfg := range map[string]kafkaConfig{
+		"trusted":     {brokers: brokers, tls: true, tlsCA: certFile},
+		"client cert": {brokers: brokers, tls: true, tlsCA: certFile, tlsCert: certFile, tlsKey: keyFile},
+		"skip verify": {brokers: brokers, tls: true, tlsSkipVerify: true},
+	} {
+		client, err := openKafka(ctx, cfg)
+		require.NoError(t, err, name)
+		client.Close()
+	}
+	_, err = openKafka(ctx, kafkaConfig{brokers: brokers, tls: true})
+	assert.ErrorContains(t, err, "certificate")
+	for want, cfg := range map[string]kafkaConfig{
+		"read TLS CA: open /no/such.pem":                 {tls: true, tlsCA: "/no/such.pem"},
+		"holds no PEM certificate":                       {tls: true, tlsCA: keyFile},
+		"read TLS client certificate: open /no/such.pem": {tls: true, tlsCert: "/no/such.pem", tlsKey: keyFile},
+	} {
+		_, err := openKafka(ctx, cfg)
+		assert.ErrorContains(t, err, want)
+		assert.ErrorAs(t, err, new(*configError))
+	}
+}
+
+func TestSASL(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(),
+		kfake.Superuser("PLAIN", "plain", "p1"),
+		kfake.Superuser("SCRAM-SHA-256", "s256", "p2"),
+		kfake.Superuser("SCRAM-SHA-512", "s512", "p3"),
+	)
+	require.NoError(t, err)
+	defer cluster.Close()
+	ctx := testContext(t)
+	for _, cfg := range []kafkaConfig{
+		{saslMechanism: "PLAIN", saslUser: "plain", saslPassword: "p1"},
+		{saslMechanism: "SCRAM-SHA-256", saslUser: "s256", saslPassword: "p2"},
+		{saslMechanism: "SCRAM-SHA-512", saslUser: "s512", saslPassword: "p3"},
+	} {
+		cfg.brokers = cluster.ListenAddrs()
+		client, err := openKafka(ctx, cfg)
+		require.NoError(t, err, cfg.saslMechanism)
+		client.Close()
+
+		cfg.saslPassword = "wrong"
+		_, err = openKafka(ctx, cfg)
+		require.Error(t, err, cfg.saslMechanism)
+		assert.Contains(t, err.Error(), "reach Kafka at "+cfg.brokers[0])
+		assert.NotContains(t, err.Error(), "wrong")
+		assert.NotContains(t, err.Error(), "\n")
+	}
+}
+
+func TestHostOnly(t *testing.T) {
+	for in, want := range map[string]string{
+		"/10.0.0.1":      "10.0.0.1",
+		"127.0.0.1:5555": "127.0.0.1",
+		"/::1":           "::1",
+		"host":           "host",
+		"":               "",
+	} {
+		assert.Equal(t, want, hostOnly(in))
+	}
+}

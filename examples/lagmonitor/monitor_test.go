@@ -1,0 +1,342 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/viper"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// rigInterval is how much the rig's clock moves with each poll.
+const rigInterval = 2 * time.Second
+
+// rig is a whole monitor in process: brokers, store, poller and view, on a clock that moves with the polls.
+type rig struct {
+	t      *testing.T
+	ctx    context.Context
+	poller *poller
+	view   view
+	events *eventLog
+	clock  time.Time
+}
+
+func newRig(t *testing.T, ctx context.Context, brokers []string) *rig {
+	t.Helper()
+	v := viper.New()
+	v.Set("cluster.demo.class-name", "kafka")
+	r := &rig{t: t, ctx: ctx, events: new(eventLog), clock: time.Now().Add(-10 * time.Minute).Truncate(time.Second)}
+	app, stop, err := openStore(v, r.events.logger())
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, stop()) })
+	client, err := openKafka(ctx, kafkaConfig{brokers: brokers})
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+
+	now := func() time.Time { return r.clock }
+	gatherer := newGatherer(client)
+	gatherer.now = now
+	store := storeClient{requests: app.StorageChannel, cluster: "demo"}
+	r.poller = newPoller(gatherer, store, r.events, defaultExpiry)
+	r.view = view{store: store, pace: paceFor(rigInterval), now: now}
+	return r
+}
+
+// poll moves the clock, polls and returns the table.
+func (r *rig) poll() table {
+	r.t.Helper()
+	r.clock = r.clock.Add(rigInterval)
+	require.NoError(r.t, r.poller.poll(r.ctx))
+	t, err := r.view.table(r.ctx)
+	require.NoError(r.t, err)
+	return t
+}
+
+// row finds a row of a table, nil where it is not there.
+func (t table) row(group, topic string) *row {
+	for i := range t.Rows {
+		if t.Rows[i].Group == group && t.Rows[i].Topic == topic {
+			return &t.Rows[i]
+		}
+	}
+	return nil
+}
+
+func (r *rig) eventTexts() string {
+	var texts []string
+	for _, e := range r.events.last(keptEvents) {
+		texts = append(texts, e.Text)
+	}
+	return strings.Join(texts, "\n")
+}
+
+// The whole of it, step by step: what the workload does to Kafka is what the store answers.
+func TestMonitorFollowsTheWorkload(t *testing.T) {
+	ctx := testContext(t)
+	d := testDemo(t, ctx)
+	r := newRig(t, ctx, d.brokers())
+
+	lag := func(table table, group, topic string) uint64 {
+		t.Helper()
+		found := table.row(group, topic)
+		require.NotNil(t, found, "%s on %s at step %d", group, topic, d.workload.steps)
+		require.False(t, found.LagAtLeast)
+		return found.Lag
+	}
+	var last table
+	for step := uint64(1); step <= scriptSettled; step++ {
+		require.NoError(t, d.workload.step(ctx))
+		last = r.poll()
+
+		assert.Zero(t, lag(last, "billing", "orders"))
+		assert.Zero(t, lag(last, "dashboard", "clicks"))
+		assert.Equal(t, 4*6*step, lag(last, "warehouse", "orders"))
+		switch {
+		case step < 6:
+			assert.Zero(t, lag(last, "mailer", "payments"))
+		default: // stopped
+			assert.Equal(t, 3*10*(step-5), lag(last, "mailer", "payments"))
+		}
+		switch {
+		case step < 11:
+			assert.Zero(t, lag(last, "search", "payments"))
+		default: // went back by 60, and reads 15 while 10 are written
+			assert.Equal(t, 3*(60-5*(step-10)), lag(last, "search", "payments"))
+		}
+		// Gone at the second listing without it.
+		assert.Equal(t, step < 9, last.row("adhoc", "payments") != nil)
+		assert.Equal(t, step < 10, last.row("archiver", "legacy") != nil)
+		clicks := 2
+		if step >= 7 {
+			clicks = 4
+		}
+		assert.Equal(t, clicks, last.row("dashboard", "clicks").Partitions)
+	}
+
+	assert.Equal(t, 5, last.Groups)
+	assert.Equal(t, 3, last.Topics)
+	for _, want := range []struct {
+		group, topic string
+		members      int
+		moved        time.Duration
+		state        state
+	}{
+		{"billing", "orders", 2, 0, stateCaughtUp},
+		{"dashboard", "clicks", 1, 0, stateCaughtUp},
+		{"mailer", "payments", 0, 9 * rigInterval, stateStopped},
+		{"search", "payments", 1, 0, stateRewind},
+		{"warehouse", "orders", 1, 0, stateBehind},
+	} {
+		got := last.row(want.group, want.topic)
+		require.NotNil(t, got, want.group)
+		assert.Equal(t, want.members, got.Members, want.group)
+		assert.Equal(t, want.moved, got.Moved, want.group)
+		assert.False(t, got.MovedAtLeast, want.group)
+		assert.Equal(t, want.state, got.State, want.group)
+	}
+	// The window reaches back ten commits: the lag grew by 24 with each.
+	assert.Equal(t, []float64{120, 144, 168, 192, 216, 240, 264, 288, 312, 336}, last.row("warehouse", "orders").Trend)
+	assert.Equal(t, ""+
+		"topic clicks grew from 2 to 4 partitions\n"+
+		"group adhoc was deleted\n"+
+		"topic legacy was deleted\n"+
+		"group archiver was deleted", r.eventTexts())
+}
+
+// newCluster is a Kafka without a workload.
+func newCluster(t *testing.T, options ...kfake.Opt) (*kfake.Cluster, *kgo.Client) {
+	t.Helper()
+	cluster, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(3), kfake.SeedTopics(2, "t")}, options...)...)
+	require.NoError(t, err)
+	t.Cleanup(cluster.Close)
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(cluster.ListenAddrs()...),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.MetadataMinAge(metadataMinAge),
+	)
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+	return cluster, client
+}
+
+// write writes messages to partition 0 of topic t.
+func write(t *testing.T, ctx context.Context, client *kgo.Client, n int) {
+	t.Helper()
+	for range n {
+		require.NoError(t, client.ProduceSync(ctx, &kgo.Record{Topic: "t", Value: []byte("x")}).FirstErr())
+	}
+}
+
+// commit commits as a tool does that is no member.
+func commit(t *testing.T, ctx context.Context, client *kgo.Client, group string, offset int64) {
+	t.Helper()
+	offsets := make(kadm.Offsets)
+	offsets.AddOffset("t", 0, offset, -1)
+	require.NoError(t, kadm.NewClient(client).CommitAllOffsets(ctx, group, offsets))
+}
+
+// Whatever Kafka fails to answer, nothing is deleted because of it.
+func TestErrorsDeleteNothing(t *testing.T) {
+	ctx := testContext(t)
+	cluster, client := newCluster(t)
+	write(t, ctx, client, 5)
+	commit(t, ctx, client, "g", 2)
+	r := newRig(t, ctx, cluster.ListenAddrs())
+	before := r.poll()
+	require.EqualValues(t, 3, before.row("g", "t").Lag)
+
+	for _, key := range []kmsg.Key{
+		kmsg.ListGroups, kmsg.DescribeGroups, kmsg.OffsetFetch, kmsg.FindCoordinator, kmsg.ListOffsets, kmsg.Metadata,
+	} {
+		for _, topLevel := range []bool{true, false} {
+			if topLevel && key == kmsg.OffsetFetch {
+				continue // its newer versions have no top-level error, so that kfake's would read as a success
+			}
+			fault := cluster.Fault(kfake.Fault{
+				Keys: []kmsg.Key{key}, TopLevel: topLevel, Count: -1, Err: kerr.InvalidRequest,
+			})
+			for range 2 * gone {
+				r.clock = r.clock.Add(rigInterval)
+				_ = r.poller.poll(ctx) // may fail as a whole
+				after, err := r.view.table(ctx)
+				require.NoError(t, err)
+				require.NotNil(t, after.row("g", "t"), "with %v failing, %v: %s", key.Name(), topLevel, r.eventTexts())
+				require.EqualValues(t, 3, after.row("g", "t").Lag)
+				require.Equal(t, 1, after.Topics)
+			}
+			fault.Remove()
+			r.poll()
+		}
+	}
+	assert.NotContains(t, r.eventTexts(), "deleted")
+}
+
+// A single listing without a group or topic is not yet believed.
+func TestGoneNeedsTwoListings(t *testing.T) {
+	ctx := testContext(t)
+	cluster, client := newCluster(t)
+	write(t, ctx, client, 5)
+	commit(t, ctx, client, "g", 2)
+	r := newRig(t, ctx, cluster.ListenAddrs())
+	require.NotNil(t, r.poll().row("g", "t"))
+
+	require.NoError(t, cluster.DeleteTopic("t"))
+	assert.Equal(t, 1, r.poll().Topics)
+	now := r.poll()
+	assert.Zero(t, now.Topics)
+	assert.Zero(t, now.Groups, "its only topic is gone")
+	assert.Equal(t, "topic t was deleted", r.eventTexts())
+}
+
+// A topic that is deleted and created again between two polls is told by its id; the lags of the old one are gone.
+func TestRecreatedTopic(t *testing.T) {
+	ctx := testContext(t)
+	cluster, client := newCluster(t)
+	write(t, ctx, client, 5)
+	commit(t, ctx, client, "g", 5)
+	r := newRig(t, ctx, cluster.ListenAddrs())
+	require.NotNil(t, r.poll().row("g", "t"))
+
+	require.NoError(t, cluster.DeleteTopic("t"))
+	require.NoError(t, cluster.CreateTopic("t", 1, nil))
+	r.poll()
+	assert.Equal(t, "topic t was deleted and created again", r.eventTexts())
+	ends, err := r.view.store.topic(ctx, "t")
+	require.NoError(t, err)
+	assert.Equal(t, []int64{0}, ends)
+}
+
+// A commit that stands still is not sent again before half of the expiry is over, and then keeps its age.
+func TestStandingCommitIsConfirmed(t *testing.T) {
+	ctx := testContext(t)
+	cluster, client := newCluster(t)
+	write(t, ctx, client, 5)
+	commit(t, ctx, client, "g", 1)
+	r := newRig(t, ctx, cluster.ListenAddrs())
+	r.poller.confirm = 3 * rigInterval
+	r.poll()
+	commit(t, ctx, client, "g", 2)
+	commits := func() (n int) {
+		group, err := r.view.store.group(ctx, "g")
+		require.NoError(t, err)
+		for _, commit := range group["t"][0].Offsets {
+			if commit != nil {
+				n++
+			}
+		}
+		return n
+	}
+	for i, want := range []int{2, 2, 2, 3, 3, 3, 4} {
+		row := r.poll().row("g", "t")
+		assert.Equal(t, want, commits(), "poll %d", i)
+		assert.Equal(t, time.Duration(i)*rigInterval, row.Moved)
+		assert.False(t, row.MovedAtLeast)
+	}
+}
+
+// Members of both protocols are seen, and seen to leave.
+func TestOwners(t *testing.T) {
+	ctx := testContext(t)
+	cluster, writer := newCluster(t)
+	write(t, ctx, writer, 5)
+	r := newRig(t, ctx, cluster.ListenAddrs())
+	for group, options := range map[string][]kgo.Opt{
+		"classic": nil,
+		"kip-848": {kgo.ServerSideBalancer()},
+	} {
+		consumer, err := kgo.NewClient(append(options,
+			kgo.SeedBrokers(cluster.ListenAddrs()...),
+			kgo.ConsumerGroup(group),
+			kgo.ConsumeTopics("t"),
+			kgo.ClientID("client-"+group),
+		)...)
+		require.NoError(t, err)
+		defer consumer.Close()
+		received := consumer.PollFetches(ctx)
+		require.NoError(t, received.Err())
+		require.NoError(t, consumer.CommitUncommittedOffsets(ctx))
+		require.NoError(t, until(ctx, func() bool {
+			row := r.poll().row(group, "t")
+			return row != nil && row.Members == 1 && row.Lag == 0
+		}), group)
+		stored, err := r.view.store.group(ctx, group)
+		require.NoError(t, err)
+		for _, partition := range stored["t"] {
+			assert.Equal(t, "127.0.0.1", partition.Owner)
+			assert.Equal(t, "client-"+group, partition.ClientID)
+		}
+		consumer.Close()
+		require.NoError(t, until(ctx, func() bool { return r.poll().row(group, "t").Members == 0 }), group)
+	}
+	assert.Empty(t, r.eventTexts())
+}
+
+// A group that no longer has offsets for a topic leaves it.
+func TestGroupLeavesTopic(t *testing.T) {
+	ctx := testContext(t)
+	cluster, client := newCluster(t, kfake.SeedTopics(1, "other"))
+	write(t, ctx, client, 5)
+	commit(t, ctx, client, "g", 1)
+	offsets := make(kadm.Offsets)
+	offsets.AddOffset("other", 0, 0, -1)
+	require.NoError(t, kadm.NewClient(client).CommitAllOffsets(ctx, "g", offsets))
+	r := newRig(t, ctx, cluster.ListenAddrs())
+	require.NotNil(t, r.poll().row("g", "other"))
+
+	deleted, err := kadm.NewClient(client).DeleteOffsets(ctx, "g", offsets.TopicsSet())
+	require.NoError(t, err)
+	require.NoError(t, deleted.Error())
+	require.NotNil(t, r.poll().row("g", "other"), "not believed yet")
+	after := r.poll()
+	assert.Nil(t, after.row("g", "other"))
+	assert.NotNil(t, after.row("g", "t"))
+	assert.Equal(t, "group g left topic other", r.eventTexts())
+}

@@ -1,0 +1,222 @@
+package snapshot
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func (s *state) lines(t testing.TB) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	sum, err := WriteJSONLines(&b, s.Header, s.copyTo)
+	require.NoError(t, err)
+	require.EqualValues(t, b.Len(), sum.Bytes)
+	return b.Bytes()
+}
+
+func fromLines(r io.Reader, maxLine int) (*state, JSONReport, error) {
+	s := &state{}
+	report, err := ReadJSONLines(r, maxLine, func(h Header) error {
+		s.Header = h
+		return nil
+	}, s)
+	return s, report, err
+}
+
+func TestJSONLinesRoundTrip(t *testing.T) {
+	for _, wild := range []bool{false, true} {
+		g := newGenerator(t, wild)
+		for range 60 {
+			want := g.state(g.IntN(6), g.IntN(12))
+			lines := want.lines(t)
+			got, report, err := fromLines(bytes.NewReader(lines), 0)
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+			require.True(t, report.Complete)
+			require.EqualValues(t, len(lines), report.Summary.Bytes)
+
+			// Through the other format and back.
+			b := want.encode(t)
+			r, err := NewReader(bytes.NewReader(b), int64(len(b)))
+			require.NoError(t, err)
+			var again bytes.Buffer
+			_, err = WriteJSONLines(&again, r.Header(), r.CopyTo)
+			require.NoError(t, err)
+			require.Equal(t, string(lines), again.String())
+		}
+	}
+}
+
+func TestJSONLinesRead(t *testing.T) {
+	s := &state{Header: Header{TakenAt: 1, Intervals: 10, Sequence: math.MaxUint64, Creator: "test"}}
+	s.Topics = []Topic{{
+		Cluster: "c", Name: "t", PartitionCount: 2, Incarnation: 1 << 60, Partitions: []Partition{
+			{Number: 1, LogStart: -1, EndOffsets: []EndOffset{{math.MaxInt64, 5}}, Curve: []byte{1, 2, 3}},
+		},
+	}}
+	s.Groups = []Group{
+		{Cluster: "c", Name: "a<b", LastCommit: 9, LastOwner: Never, MaxOrder: 7, Topics: []GroupTopic{
+			{Name: "t", PartitionCount: 1, LastCommit: Never, Partitions: []GroupPartition{{Owner: "o", Commits: nil}}},
+		}},
+		{Cluster: "c", Name: "\xff", LastCommit: Never, LastOwner: Never},
+	}
+	require.Equal(t, `{"kind":"header","version":1,"taken_at":1,"intervals":10,"sequence":18446744073709551615,"creator":"test"}
+{"kind":"topic","cluster":"c","name":"t","partition_count":2,"incarnation":1152921504606846976,"partitions":[`+
+		`{"partition":1,"incarnation":0,"log_start":-1,"end_offsets":[{"offset":9223372036854775807,"timestamp":5}],"curve":"AQID"}]}
+{"kind":"group","cluster":"c","name":"a<b","last_commit":9,"last_owner":null,"max_order":7,"topics":[`+
+		`{"name":"t","partition_count":1,"last_commit":null,"partitions":[`+
+		`{"partition":0,"owner":"o","client_id":"","flags":0,"incarnation":0,"commits":[]}]}]}
+{"kind":"group","cluster":"c","name":{"base64":"/w=="},"last_commit":null,"last_owner":null,"max_order":0,"topics":[]}
+{"kind":"end","topics":1,"groups":2,"group_partitions":1,"commits":0}
+`, string(s.lines(t)))
+}
+
+// Lines made by hand: few keys, other order, spaces, blank lines, no last line and no last line feed.
+func TestJSONLinesByHand(t *testing.T) {
+	got, report, err := fromLines(strings.NewReader("\n"+` { "taken_at": 5, "version": 1, "kind": "header" } `+"\r\n\n"+
+		`{"name":"g","cluster":"c","topics":[{"name":"t","partition_count":2,"partitions":[`+
+		`{"partition":1,"commits":[{"offset":4,"timestamp":6,"order":8},{"offset":5,"timestamp":7,"lag":0}]}]}],"kind":"group"}`), 0)
+	require.NoError(t, err)
+	require.False(t, report.Complete)
+	require.Equal(t, Header{TakenAt: 5}, got.Header)
+	g := got.Groups[0]
+	require.Equal(t, Never, g.LastCommit)
+	require.Equal(t, Never, g.LastOwner)
+	require.Equal(t, Never, g.Topics[0].LastCommit)
+	require.EqualValues(t, 8, g.MaxOrder, "from the commits")
+	commits := g.Topics[0].Partitions[0].Commits
+	require.False(t, commits[0].LagKnown)
+	require.True(t, commits[1].LagKnown)
+}
+
+func TestJSONLinesFaults(t *testing.T) {
+	const header = `{"kind":"header","version":1,"taken_at":1}` + "\n"
+	const group = `{"kind":"group","cluster":"c","name":"g","topics":[{"name":"t","partition_count":2,"partitions":[`
+	for name, c := range map[string]struct {
+		lines string
+		line  int
+		want  string
+	}{
+		"nothing":              {"", 1, "empty"},
+		"blank":                {"\n\n", 3, "empty"},
+		"not JSON":             {header + "{\n", 2, "JSON"},
+		"two in a line":        {header + `{"kind":"end"} {}` + "\n", 2, "after top-level value"},
+		"two in a group line":  {header + `{"kind":"group","cluster":"c","name":"g"} 1` + "\n", 2, "more than one value"},
+		"no kind":              {header + "{}\n", 2, "kind is"},
+		"unknown kind":         {header + `{"kind":"user"}` + "\n", 2, `"user"`},
+		"no header":            {`{"kind":"end"}` + "\n", 1, "first line"},
+		"two headers":          {header + header, 2, "first line"},
+		"after the end":        {header + `{"kind":"end"}` + "\n" + `{"kind":"end"}` + "\n", 3, "the last"},
+		"wrong count":          {header + `{"kind":"end","groups":1}` + "\n", 2, "counts 1 groups"},
+		"no version":           {`{"kind":"header"}` + "\n", 1, "without version"},
+		"no time":              {`{"kind":"header","version":1}` + "\n", 1, "without taken_at"},
+		"intervals":            {`{"kind":"header","version":1,"taken_at":1,"intervals":-1}` + "\n", 1, "intervals"},
+		"slip of the pen":      {header + group + `{"partition":0,"comits":[]}]}]}`, 2, "comits"},
+		"no partition":         {header + group + `{}]}]}`, 2, "without partition"},
+		"no offset":            {header + group + `{"partition":0,"commits":[{"timestamp":1}]}]}]}`, 2, "without offset"},
+		"null offset":          {header + group + `{"partition":0,"commits":[{"timestamp":1,"offset":null}]}]}]}`, 2, "without offset"},
+		"partition beyond":     {header + group + `{"partition":2}]}]}`, 2, "out of range"},
+		"partition descends":   {header + group + `{"partition":1},{"partition":0}]}]}`, 2, "ascend"},
+		"more than 64 bits":    {header + group + `{"partition":0,"commits":[{"timestamp":1,"offset":9223372036854775808}]}]}]}`, 2, "int64"},
+		"a fraction":           {header + group + `{"partition":0,"commits":[{"timestamp":1.5,"offset":1}]}]}]}`, 2, "int64"},
+		"negative lag":         {header + group + `{"partition":0,"commits":[{"timestamp":1,"offset":1,"lag":-1}]}]}]}`, 2, "lag"},
+		"group without name":   {header + `{"kind":"group","cluster":"c"}`, 2, "without cluster or name"},
+		"topic without name":   {header + `{"kind":"topic","cluster":"c"}`, 2, "without cluster or name"},
+		"its topic without":    {header + `{"kind":"group","cluster":"c","name":"g","topics":[{}]}`, 2, "without name"},
+		"end offset without":   {header + `{"kind":"topic","cluster":"c","name":"t","partition_count":1,"partitions":[{"partition":0,"end_offsets":[{"offset":1}]}]}`, 2, "without offset or timestamp"},
+		"partition of a topic": {header + `{"kind":"topic","cluster":"c","name":"t","partition_count":1,"partitions":[{}]}`, 2, "without partition"},
+		"too many partitions":  {header + `{"kind":"topic","cluster":"c","name":"t","partition_count":1048577}`, 2, "1048576"},
+		"too long":             {header + strings.Repeat(" ", 2001), 2, "too long"},
+		"too long for ever":    {header + strings.Repeat("x", 300_000), 2, "too long"},
+		"nested":               {header + strings.Repeat("[", 1999), 2, "JSON"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, report, err := fromLines(strings.NewReader(c.lines), 2000)
+			var line *LineError
+			require.ErrorAs(t, err, &line)
+			require.Equal(t, c.line, line.Line)
+			require.ErrorContains(t, err, c.want)
+			require.False(t, report.Complete && name != "after the end")
+		})
+	}
+}
+
+func TestJSONLinesOfTheGreatestLength(t *testing.T) {
+	header := `{"kind":"header","version":1,"taken_at":1}`
+	for pad, ok := range map[int]bool{0: true, 1: false} {
+		line := header + strings.Repeat(" ", 100_000-len(header)+pad)
+		for _, end := range []string{"", "\n"} {
+			_, _, err := fromLines(strings.NewReader(line+end), 100_000)
+			require.Equal(t, ok, err == nil, err)
+			require.Equal(t, !ok, errors.Is(err, ErrLineTooLong))
+		}
+	}
+}
+
+func TestJSONLinesOfAnotherVersion(t *testing.T) {
+	_, _, err := fromLines(strings.NewReader(`{"kind":"header","version":2,"when":"tomorrow"}`), 0)
+	var version *VersionError
+	require.ErrorAs(t, err, &version)
+	require.Equal(t, 2, version.Major)
+}
+
+func TestJSONLinesErrorsOfOthers(t *testing.T) {
+	g := newGenerator(t, false)
+	s := g.state(3, 3)
+	lines := s.lines(t)
+	mine := errors.New("mine")
+	_, err := ReadJSONLines(bytes.NewReader(lines), 0, func(Header) error { return mine }, s)
+	require.ErrorIs(t, err, mine)
+	_, err = ReadJSONLines(bytes.NewReader(lines), 0, func(Header) error { return nil }, failingSink{mine})
+	require.ErrorIs(t, err, mine)
+	require.ErrorContains(t, err, "line 2")
+	_, _, err = fromLines(io.MultiReader(bytes.NewReader(lines[:200]), errReader{mine}), 0)
+	require.ErrorIs(t, err, mine)
+
+	_, err = WriteJSONLines(io.Discard, s.Header, func(Sink) error { return mine })
+	require.ErrorIs(t, err, mine)
+	_, err = WriteJSONLines(&limitedWriter{limit: 300}, s.Header, s.copyTo)
+	require.ErrorIs(t, err, io.ErrShortWrite)
+	w := NewJSONWriter(io.Discard, Header{Intervals: -1})
+	require.Error(t, w.WriteTopic(&Topic{}))
+	w = NewJSONWriter(io.Discard, Header{})
+	w.maxLine = 1000
+	err = w.WriteTopic(&Topic{Name: strings.Repeat("x", 1001)})
+	require.ErrorIs(t, err, ErrLineTooLong)
+	require.Equal(t, err, w.WriteGroup(&Group{}))
+	w = NewJSONWriter(io.Discard, Header{})
+	require.ErrorContains(t, w.WriteGroup(&Group{Topics: []GroupTopic{{PartitionCount: -1}}}), "partition count")
+	w = NewJSONWriter(io.Discard, Header{})
+	require.ErrorContains(t, w.WriteTopic(&Topic{PartitionCount: -1}), "partition count")
+	w = NewJSONWriter(io.Discard, Header{})
+	_, err = w.Close()
+	require.NoError(t, err)
+	_, err = w.Close()
+	require.ErrorIs(t, err, ErrClosed)
+	require.ErrorIs(t, w.WriteGroup(&Group{}), ErrClosed)
+}
+
+type failingSink struct{ err error }
+
+func (s failingSink) WriteTopic(*Topic) error { return s.err }
+func (s failingSink) WriteGroup(*Group) error { return s.err }
+
+type errReader struct{ err error }
+
+func (r errReader) Read([]byte) (int, error) { return 0, r.err }
+
+// Cut off anywhere, lines are refused or said not to be complete.
+func TestJSONLinesCutOff(t *testing.T) {
+	g := newGenerator(t, true)
+	lines := g.state(2, 2).lines(t)
+	for n := range len(lines) - 1 {
+		_, report, err := fromLines(bytes.NewReader(lines[:n]), 0)
+		require.True(t, err != nil || !report.Complete, "%d of %d", n, len(lines))
+	}
+}

@@ -1,0 +1,78 @@
+package trend
+
+import "github.com/lagkeeper/storage/protocol"
+
+// Production is the rate at which end offsets grew over their newest run, and not known where that spans no time.
+func Production(ends []EndOffset) Rate {
+	if len(ends) == 0 {
+		return Rate{}
+	}
+	run := ends[runOfEnds(ends):]
+	first, last := run[0], run[len(run)-1]
+	return rate(since(first.Offset, last.Offset), since(first.Timestamp, last.Timestamp))
+}
+
+// Consumption is the rate at which a group committed over the newest run of its commits, and not known where that spans no
+// time.
+//
+// A group that falls silent commits nothing that would tell of it. So the silence since the newest commit counts as far as
+// it is longer than the longest pause of the run: the rate of a group that commits every 5 s is untouched for 5 s, and then
+// sinks towards 0 without a step.
+func Consumption(commits []protocol.StoredCommit, now int64) Rate {
+	if len(commits) == 0 {
+		return Rate{}
+	}
+	run := commits[runOfCommits(commits):]
+	first, last := run[0], run[len(run)-1]
+	elapsed := since(first.Timestamp, last.Timestamp)
+	if elapsed == 0 {
+		return Rate{}
+	}
+	return rate(since(first.Offset, last.Offset), elapsed+overdue(run, now))
+}
+
+// overdue is by how many ms the silence since the newest commit of a run exceeds its longest pause. Added to the time that
+// the run spans it does not overflow: both end by now.
+func overdue(run []protocol.StoredCommit, now int64) uint64 {
+	silence := since(run[len(run)-1].Timestamp, now)
+	pause := longestPause(run)
+	if silence <= pause {
+		return 0
+	}
+	return silence - pause
+}
+
+// longestPause is the longest time between two commits of a run that follow each other, in ms.
+func longestPause(run []protocol.StoredCommit) uint64 {
+	var longest uint64
+	for i := 1; i < len(run); i++ {
+		longest = max(longest, since(run[i-1].Timestamp, run[i].Timestamp))
+	}
+	return longest
+}
+
+// rate is messages per second.
+func rate(messages, millis uint64) Rate {
+	if millis == 0 {
+		return Rate{}
+	}
+	return Rate{PerSecond: float64(messages) / (float64(millis) / 1000), Known: true}
+}
+
+// runOfCommits is where the newest run starts.
+func runOfCommits(commits []protocol.StoredCommit) int {
+	i := len(commits) - 1
+	for i > 0 && commits[i-1].Offset <= commits[i].Offset && commits[i-1].Timestamp <= commits[i].Timestamp {
+		i--
+	}
+	return i
+}
+
+// runOfEnds is where the newest run starts.
+func runOfEnds(ends []EndOffset) int {
+	i := len(ends) - 1
+	for i > 0 && ends[i-1].Offset <= ends[i].Offset && ends[i-1].Timestamp <= ends[i].Timestamp {
+		i--
+	}
+	return i
+}

@@ -1,0 +1,101 @@
+// Package trend tells how a group moves on one partition, from what is stored of it: its last commits and the end offsets
+// of the partition with their times. Everything here is a pure function of its arguments, times are Unix milliseconds, and
+// what cannot be told is marked as not known instead of being 0.
+//
+// All functions look only at the newest run of what they are given: the longest stretch up to the newest element in which
+// neither offsets nor times go back. What lies before a rewind, a recreated topic or a clock that went back has no part in
+// a rate.
+package trend
+
+import (
+	"math"
+
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// EndOffset is an end offset and when it was seen. A segment of a curve (internal/curve) makes two, one with the first and
+// one with the last time it was seen.
+type EndOffset struct {
+	Offset int64
+	// Timestamp is Unix milliseconds.
+	Timestamp int64
+}
+
+// Rate is a number of messages per second.
+type Rate struct {
+	// PerSecond is never negative, and 0 where Known is false.
+	PerSecond float64
+	Known     bool
+}
+
+// Duration is a time in milliseconds.
+type Duration struct {
+	// Millis is never negative, and 0 where Known is false.
+	Millis int64
+	Known  bool
+}
+
+// Trend is how a group moves on a partition.
+type Trend struct {
+	// Consumed is how fast the group commits; see Consumption.
+	Consumed Rate
+	// Produced is how fast the end offset grows; see Production.
+	Produced Rate
+	// Lag is where the lag goes; see DirectionOf.
+	Lag Direction
+	// CatchUp is the time until the group has read everything; see CatchUp.
+	CatchUp Duration
+	// Freshness is the age of the newest commit; see Freshness.
+	Freshness Duration
+}
+
+// Of is everything there is to tell, from the last commits and end offsets, both oldest first and of one incarnation of
+// the partition, as of now. How old the newest end offset is, and so what the rate of production is worth, is the caller's
+// to tell.
+func Of(commits []protocol.StoredCommit, ends []EndOffset, now int64) Trend {
+	t := Trend{
+		Consumed:  Consumption(commits, now),
+		Produced:  Production(ends),
+		Lag:       DirectionOf(commits, ends),
+		Freshness: Freshness(commits, now),
+	}
+	if len(commits) > 0 && len(ends) > 0 {
+		t.CatchUp = CatchUp(commits[len(commits)-1].Offset, ends[len(ends)-1].Offset, t.Consumed, t.Produced)
+	}
+	return t
+}
+
+// Freshness is how long ago the newest commit was made, 0 where its time is in the future, and not known without a commit.
+func Freshness(commits []protocol.StoredCommit, now int64) Duration {
+	if len(commits) == 0 {
+		return Duration{}
+	}
+	age := since(commits[len(commits)-1].Timestamp, now)
+	return Duration{Millis: int64(min(age, math.MaxInt64)), Known: true}
+}
+
+// CatchUp is the time until a group at the offset commit has read everything, with the end offset at end now and both
+// moving on at the given rates. It is 0 for a group that has, and not known where a rate is not, or where it would never
+// be: the group reads no faster than the producer writes, or so little faster that it takes more than 292 million years.
+func CatchUp(commit, end int64, consumed, produced Rate) Duration {
+	if commit >= end {
+		return Duration{Known: true}
+	}
+	net := consumed.PerSecond - produced.PerSecond
+	if !consumed.Known || !produced.Known || !(net > 0) {
+		return Duration{}
+	}
+	millis := math.Ceil(float64(since(commit, end)) / net * 1000)
+	if !(millis < math.MaxInt64) {
+		return Duration{}
+	}
+	return Duration{Millis: int64(millis), Known: true}
+}
+
+// since is how far to lies after from, 0 where it does not.
+func since(from, to int64) uint64 {
+	if to <= from {
+		return 0
+	}
+	return uint64(to) - uint64(from)
+}

@@ -1,0 +1,195 @@
+package storage_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lagkeeper/storage/protocol"
+	"github.com/lagkeeper/storage/storagetest"
+)
+
+// The random tests choose with a seed that they print when they fail; set seedVariable to it to see the failure again,
+// and requestsVariable to run longer.
+const (
+	seedVariable     = "STORAGE_TEST_SEED"
+	requestsVariable = "STORAGE_TEST_REQUESTS"
+)
+
+// seed returns the seed of this run.
+func seed(t *testing.T) uint64 {
+	t.Helper()
+	chosen := rand.Uint64()
+	if text := os.Getenv(seedVariable); text != "" {
+		var err error
+		chosen, err = strconv.ParseUint(text, 10, 64)
+		require.NoError(t, err, seedVariable)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("to see this again: %s=%d go test -run '%s'", seedVariable, chosen, t.Name())
+		}
+	})
+	return chosen
+}
+
+// length returns how many requests a random run is to make.
+func length(t *testing.T, otherwise int) int {
+	t.Helper()
+	text := os.Getenv(requestsVariable)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	require.NoError(t, err, requestsVariable)
+	return n
+}
+
+// filters are lists that let some of the Generator's groups in.
+var filters = []map[string]any{
+	{},
+	{},
+	{"group-allowlist": "[0-2]$"},
+	{"group-denylist": "^group1$"},
+	{"group-allowlist": "^group", "group-denylist": "3"},
+}
+
+// space is how many names a Generator has and what else it does.
+type space struct {
+	name                       string
+	groups, topics, partitions int
+	wild, keep                 bool
+}
+
+var spaces = []space{
+	{name: "small", groups: 3, topics: 2, partitions: 2},
+	{name: "usual", groups: 5, topics: 4, partitions: 4, keep: true},
+	{name: "wild", groups: 3, topics: 3, partitions: 3, wild: true, keep: true},
+}
+
+func (s space) generator(random *rand.Rand) *storagetest.Generator {
+	return &storagetest.Generator{
+		Choose: random.IntN, Groups: s.groups, Topics: s.topics, Partitions: s.partitions, Wild: s.wild, Keep: s.keep,
+	}
+}
+
+// inChunks returns what CheckAgainstModel asks for: n requests of a generator, some at a time.
+func inChunks(
+	random *rand.Rand, generator *storagetest.Generator, n int,
+) func(int64) ([]*protocol.StorageRequest, time.Duration) {
+	return func(now int64) ([]*protocol.StorageRequest, time.Duration) {
+		chunk := make([]*protocol.StorageRequest, min(n, 1+random.IntN(200)))
+		n -= len(chunk)
+		for i := range chunk {
+			chunk[i] = generator.Next(now)
+		}
+		return chunk, 0
+	}
+}
+
+// TestModel sends random requests to the module and to the naive model of the contract, in many configurations.
+func TestModel(t *testing.T) {
+	t.Parallel()
+	for _, intervals := range []int{1, 2, 3, 10, 60} {
+		for _, distance := range []int{0, 1, 30} {
+			for _, workers := range []int{1, 3, 20} {
+				t.Run(fmt.Sprintf("intervals=%d,min-distance=%d,workers=%d", intervals, distance, workers), func(t *testing.T) {
+					t.Parallel()
+					seed := seed(t)
+					random := rand.New(rand.NewPCG(seed, 0))
+					for _, mode := range storagetest.Modes() {
+						for _, space := range spaces {
+							config := storagetest.Config{Settings: map[string]any{
+								"intervals": intervals, "min-distance": distance, "workers": workers,
+								"queue-depth": random.IntN(4),
+							}, Clusters: storagetest.GeneratorClusters}
+							for key, value := range filters[random.IntN(len(filters))] {
+								config.Settings[key] = value
+							}
+							next := inChunks(random, space.generator(random), length(t, 250))
+							storagetest.CheckAgainstModel(t, inMemory, config, mode, next)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// TestModelLong sends many requests about few names, and about many partitions, so that everything that is packed, moved
+// or built anew as it grows is.
+func TestModelLong(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		space
+		intervals, requests int
+	}{
+		{space{"one window", 1, 1, 1, true, true}, 60, 4000},
+		{space{"one window of a thousand", 1, 1, 1, true, true}, 1000, 4000},
+		{space{"few windows", 2, 2, 2, true, true}, 200, 4000},
+		{space{"many partitions", 1, 2, 700, false, true}, 5, 8000},
+		{space{"many partitions, wild", 2, 3, 300, true, true}, 10, 8000},
+		{space{"many topics", 3, 200, 3, false, false}, 3, 4000},
+		{space{"many groups", 250, 3, 2, false, true}, 3, 4000},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			seed := seed(t)
+			for i, mode := range []string{"pipelined", "typed"} {
+				random := rand.New(rand.NewPCG(seed, uint64(i)))
+				config := storagetest.Config{
+					Settings: map[string]any{"intervals": test.intervals}, Clusters: storagetest.GeneratorClusters,
+				}
+				next := inChunks(random, test.generator(random), length(t, test.requests))
+				storagetest.CheckAgainstModel(t, inMemory, config, mode, next)
+			}
+		})
+	}
+}
+
+// TestModelExpiry lets time pass between random requests, several times as long as groups and topics live. All that
+// expires does so at multiples of ten seconds, and requests come five seconds after one.
+func TestModelExpiry(t *testing.T) {
+	t.Parallel()
+	for _, settings := range []map[string]any{
+		{"intervals": 3, "expire-group": 80, "sweep-interval": 1},
+		{"intervals": 10, "expire-group": 160, "expire-topic": 80, "sweep-interval": 2, "min-distance": 15},
+		{"intervals": 3, "expire-group": 80, "expire-topic": 160, "sweep-interval": 1, "workers": 3},
+		{"intervals": 1, "expire-group": 160, "expire-topic": 20, "sweep-interval": 1, "workers": 1},
+	} {
+		for _, mode := range storagetest.Modes() {
+			t.Run(fmt.Sprintf("%v/%s", settings, mode), func(t *testing.T) {
+				t.Parallel()
+				random := rand.New(rand.NewPCG(seed(t), 0))
+				config := storagetest.Config{Settings: settings, Clusters: storagetest.GeneratorClusters}
+				generator := spaces[1].generator(random)
+				generator.Grain, generator.Expire = 10_000, int64(settings["expire-group"].(int))*1000
+				left := length(t, 80)
+				storagetest.CheckAgainstModel(t, inMemory, config, mode,
+					func(now int64) ([]*protocol.StorageRequest, time.Duration) {
+						if left--; left < 0 {
+							return nil, 0
+						}
+						chunk := make([]*protocol.StorageRequest, 1+random.IntN(20))
+						for i := range chunk {
+							chunk[i] = generator.Next(now)
+						}
+						wait := time.Duration(1+random.IntN(4)) * 10 * time.Second
+						if random.IntN(10) == 0 {
+							wait *= 5
+						}
+						if now%10_000 == 0 {
+							// The bubble's clock starts on the hour.
+							wait += 5 * time.Second
+						}
+						return chunk, wait
+					})
+			})
+		}
+	}
+}
