@@ -13,8 +13,11 @@ import (
 	"github.com/spf13/viper"
 	"go.uber.org/zap"
 
+	"github.com/lagkeeper/storage/internal/curve"
 	"github.com/lagkeeper/storage/internal/engine"
+	"github.com/lagkeeper/storage/internal/feed"
 	"github.com/lagkeeper/storage/internal/window"
+	"github.com/lagkeeper/storage/protocol"
 )
 
 // config is the configuration of an in-memory module: what stands under storage.<name>.
@@ -27,8 +30,13 @@ type config struct {
 	queueDepth    int           // default 1
 	minDistance   time.Duration // default 0
 	replyTimeout  time.Duration // default 30 s
-	allowlist     *regexp.Regexp
-	denylist      *regexp.Regexp
+	curveSegments int           // default 32; 0 turns the lag in time off
+	// snapshotPath is the file of the snapshot, "" for none; default "".
+	snapshotPath string
+	// snapshotInterval is the time between snapshots, 0 for one on Stop alone; default 60 s.
+	snapshotInterval time.Duration
+	allowlist        *regexp.Regexp
+	denylist         *regexp.Regexp
 }
 
 // accept returns the filter of groups, nil where every group is let in.
@@ -41,13 +49,17 @@ func (c *config) accept() func(group string) bool {
 	}
 }
 
-func (c *config) engine(clusters []string, clock engine.Clock) engine.Config {
+func (c *config) engine(clusters []string, clock engine.Clock, hub *feed.Hub[protocol.Event]) engine.Config {
 	return engine.Config{
 		Clusters: clusters, Shards: c.workers, Intervals: c.intervals,
 		ExpireGroup: c.expireGroup.Milliseconds(), ExpireTopic: c.expireTopic.Milliseconds(),
-		MinDistance: c.minDistance.Milliseconds(), Accept: c.accept(), Clock: clock,
+		MinDistance: c.minDistance.Milliseconds(), Accept: c.accept(),
+		CurveSegments: c.curveSegments, Clock: clock, Hub: hub,
 	}
 }
+
+// maxQueueDepth is the greatest queue-depth: a channel of that capacity takes 128 MiB.
+const maxQueueDepth = 1 << 24
 
 // maxSeconds is how many seconds a time.Duration can hold; what is configured beyond is as good as for ever.
 const maxSeconds = math.MaxInt64 / int64(time.Second)
@@ -56,15 +68,18 @@ const maxSeconds = math.MaxInt64 / int64(time.Second)
 func readConfig(v *viper.Viper, root string, log *zap.Logger) *config {
 	r := &configReader{viper: v, root: root}
 	c := &config{
-		intervals:     int(r.integer("intervals", 10, 1, window.MaxCommits)),
-		expireGroup:   r.seconds("expire-group", 604800, 1),
-		sweepInterval: r.seconds("sweep-interval", 60, 1),
-		workers:       int(r.integer("workers", 20, 1, 1024)),
-		queueDepth:    int(r.integer("queue-depth", 1, 0, math.MaxInt32)),
-		minDistance:   r.seconds("min-distance", 0, 0),
-		replyTimeout:  r.seconds("reply-timeout", 30, 1),
-		allowlist:     r.expression("group-allowlist", "group-whitelist"),
-		denylist:      r.expression("group-denylist", "group-blacklist"),
+		intervals:        int(r.integer("intervals", 10, 1, window.MaxCommits)),
+		expireGroup:      r.seconds("expire-group", 604800, 1),
+		sweepInterval:    r.seconds("sweep-interval", 60, 1),
+		workers:          int(r.integer("workers", 20, 1, 1024)),
+		queueDepth:       int(r.integer("queue-depth", 1, 0, maxQueueDepth)),
+		minDistance:      r.seconds("min-distance", 0, 0),
+		replyTimeout:     r.seconds("reply-timeout", 30, 1),
+		curveSegments:    int(r.integer("curve-segments", curve.DefaultSegments, 0, curve.MaxSegments)),
+		snapshotPath:     r.text("snapshot-path"),
+		snapshotInterval: r.seconds("snapshot-interval", 60, 0),
+		allowlist:        r.expression("group-allowlist", "group-whitelist"),
+		denylist:         r.expression("group-denylist", "group-blacklist"),
 	}
 	c.expireTopic = r.seconds("expire-topic", int64(c.expireGroup/time.Second), 1)
 	r.known = append(r.known, "class-name")

@@ -72,7 +72,9 @@ type asModule struct {
 
 func (m asModule) Configure(string, string) { m.Coordinator.Configure() }
 
-func (m asModule) GetCommunicationChannel() chan *protocol.StorageRequest { return m.App.StorageChannel }
+func (m asModule) GetCommunicationChannel() chan *protocol.StorageRequest {
+	return m.App.StorageChannel
+}
 
 func coordinated(_ *testing.T, config storagetest.Config) storage.Module {
 	return asModule{newCoordinator(config)}

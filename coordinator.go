@@ -1,7 +1,10 @@
 package storage
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"iter"
 	"sync"
 	"time"
 
@@ -128,6 +131,57 @@ func (c *Coordinator) Stop() error {
 		return fmt.Errorf("stop storage module: %w", err)
 	}
 	return nil
+}
+
+// Watch tells of changes in the store: groups and topics that come and go, partitions that were recreated, owners that
+// change. It watches from the call on, so that a list taken afterwards and the events together miss nothing; the loop over
+// the result waits for events and ends when the context is done, the loop is left or the store stops. No writer ever waits
+// for it: a watcher that leaves more than 65,536 events unread is told how many it missed, and lists again.
+//
+// It returns ErrUnsupported for a module that cannot be watched, and before Configure.
+func (c *Coordinator) Watch(ctx context.Context, filter WatchFilter) (iter.Seq[protocol.Event], error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m, ok := c.module.(interface {
+		Watch(context.Context, WatchFilter) iter.Seq[protocol.Event]
+	}); ok {
+		return m.Watch(ctx, filter), nil
+	}
+	return nil, fmt.Errorf("watch store: %w", ErrUnsupported)
+}
+
+// Stats tells what the store holds and what it has done since Start; the zero value while it does not run. It returns
+// ErrUnsupported for a module that does not count, and before Configure.
+func (c *Coordinator) Stats() (Stats, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m, ok := c.module.(interface{ Stats() Stats }); ok {
+		return m.Stats(), nil
+	}
+	return Stats{}, fmt.Errorf("read statistics: %w", ErrUnsupported)
+}
+
+// Persistent is what a module can do whose state survives a restart. InMemoryStorage documents each.
+type Persistent interface {
+	Snapshot(ctx context.Context) error
+	Restored() Restored
+	ReplayDone()
+	KnownUntil(cluster, group string) (order int64, ok bool)
+	Export(ctx context.Context, w io.Writer) error
+	Import(ctx context.Context, r io.Reader) error
+}
+
+var _ Persistent = (*InMemoryStorage)(nil)
+
+// Persistent returns the module's means to survive a restart. It returns ErrUnsupported for a module that has none, and
+// before Configure.
+func (c *Coordinator) Persistent() (Persistent, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m, ok := c.module.(Persistent); ok {
+		return m, nil
+	}
+	return nil, fmt.Errorf("persist store: %w", ErrUnsupported)
 }
 
 // Store returns the typed API of the module, nil where the module has none or the Coordinator has not been configured. It

@@ -1,6 +1,10 @@
 package storage
 
-import "github.com/lagkeeper/storage/internal/engine"
+import (
+	"errors"
+
+	"github.com/lagkeeper/storage/internal/engine"
+)
 
 // What the caller asked about is not there. Over the channel these are a Reply closed without a value, or a dropped Set.
 var (
@@ -24,9 +28,15 @@ var (
 	ErrDuplicate error = engine.Duplicate
 	// ErrBackfill is returned when a commit is not newer than the oldest of a full window.
 	ErrBackfill error = engine.Backfill
-	// ErrInvalid is returned when a field is out of range: a negative partition, a partition or a partition count above
-	// 1,048,576, or a name too long to keep.
+	// ErrInvalid is returned when a field is out of range: a negative partition, a partition or a partition count beyond
+	// 1,048,576, or a partition that would be a group's 16,777,216th.
 	ErrInvalid error = engine.Invalid
+)
+
+// The module cannot do it.
+var (
+	// ErrUnsupported is returned when the module has no such ability. It is errors.ErrUnsupported.
+	ErrUnsupported = errors.ErrUnsupported
 )
 
 // The store is not running.

@@ -1,7 +1,10 @@
 package storage
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"iter"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,6 +14,7 @@ import (
 
 	"github.com/lagkeeper/storage/internal/clock"
 	"github.com/lagkeeper/storage/internal/engine"
+	"github.com/lagkeeper/storage/internal/feed"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -26,14 +30,18 @@ type InMemoryStorage struct {
 
 	store memoryStore
 	relay atomic.Pointer[Relay] // nil before Configure
+	hub   feed.Hub[protocol.Event]
+	// persistence is nil before Start and where no snapshot-path is configured.
+	persistence atomic.Pointer[persistence]
 
 	// mu is held for as long as Configure, Start or Stop takes, so that a second Stop returns no sooner than the first.
 	mu     sync.Mutex
 	state  moduleState // guarded by mu, as all below
-	config *config
 	clock  *clock.Clock
-	quit   chan struct{} // closed when the sweeper is to end
-	done   chan struct{} // closed when the sweeper has ended
+	quit   chan struct{}  // closed when what runs by the clock is to end
+	timers sync.WaitGroup // what runs by the clock
+
+	config atomic.Pointer[config] // written under mu
 }
 
 // moduleState is where in its life a module or a coordinator is.
@@ -55,9 +63,10 @@ func (m *InMemoryStorage) Configure(name, configRoot string) {
 	}
 	log := m.log()
 	log.Info("configuring", zap.String("name", name))
-	m.config = readConfig(viperOrGlobal(m.Viper), configRoot, log)
+	c := readConfig(viperOrGlobal(m.Viper), configRoot, log)
+	m.config.Store(c)
 	m.relay.Store(NewRelay(&m.store, log, RelayOptions{
-		Workers: m.config.workers, QueueDepth: m.config.queueDepth, ReplyTimeout: m.config.replyTimeout,
+		Workers: c.workers, QueueDepth: c.queueDepth, ReplyTimeout: c.replyTimeout,
 	}))
 	m.state = configured
 }
@@ -95,6 +104,24 @@ func (m *InMemoryStorage) Submit(request *protocol.StorageRequest) {
 	}
 }
 
+// Watch tells of changes from the call on: see Coordinator.Watch.
+func (m *InMemoryStorage) Watch(ctx context.Context, filter WatchFilter) iter.Seq[protocol.Event] {
+	return watch(ctx, &m.hub, filter)
+}
+
+// Stats tells what the store holds and what it has done since Start. It is the zero value while the module does not run.
+func (m *InMemoryStorage) Stats() Stats {
+	e, relay := m.store.engine.Load(), m.relay.Load()
+	if e == nil || relay == nil {
+		return Stats{}
+	}
+	stats := statsOf(e, relay)
+	if p := m.persistence.Load(); p != nil {
+		stats.Snapshots = p.stats()
+	}
+	return stats
+}
+
 // Start begins to take requests, with the clusters that are configured now. It returns an error, and changes nothing,
 // unless the module has been configured since it was made or stopped, and where the clusters cannot be used.
 func (m *InMemoryStorage) Start() error {
@@ -108,14 +135,60 @@ func (m *InMemoryStorage) Start() error {
 		return err
 	}
 	m.log().Info("starting", zap.Strings("clusters", clusters))
-	m.clock = clock.Start()
-	e := engine.New(m.config.engine(clusters, m.clock))
+	c := m.config.Load()
+	clock := clock.Start()
+	e := engine.New(c.engine(clusters, clock, &m.hub))
+	var p *persistence
+	if c.snapshotPath != "" {
+		if p, err = openPersistence(c.snapshotPath, m.log(), e); err != nil {
+			clock.Stop()
+			return err
+		}
+	}
+	m.clock = clock
+	m.persistence.Store(p)
 	m.store.engine.Store(e)
-	m.quit, m.done = make(chan struct{}), make(chan struct{})
-	go sweep(e, m.config.sweepInterval, m.quit, m.done)
+	m.quit = make(chan struct{})
+	m.every(c.sweepInterval, e.Sweep)
+	if p != nil && c.snapshotInterval > 0 {
+		// save logs and counts its errors, and the next one may succeed.
+		m.every(c.snapshotInterval, func() { _ = p.save(c.intervals) })
+	}
 	m.relay.Load().Start()
 	m.state = started
 	return nil
+}
+
+// every calls do every now and then, until quit is closed.
+func (m *InMemoryStorage) every(interval time.Duration, do func()) {
+	quit := m.quit
+	m.timers.Add(1)
+	go func() {
+		defer m.timers.Done()
+		ticker := time.NewTicker(interval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				do()
+			case <-quit:
+				return
+			}
+		}
+	}()
+}
+
+func (m *InMemoryStorage) intervals() int { return m.config.Load().intervals }
+
+// persistent returns what keeps the snapshots.
+func (m *InMemoryStorage) persistent(ctx context.Context) (*persistence, error) {
+	if _, err := m.store.running(ctx); err != nil {
+		return nil, err
+	}
+	if p := m.persistence.Load(); p != nil {
+		return p, nil
+	}
+	return nil, fmt.Errorf("no snapshot-path is configured: %w", ErrUnsupported)
 }
 
 // notConfigured says why something in a state cannot be started.
@@ -126,8 +199,9 @@ func notConfigured(what string, state moduleState) error {
 	return fmt.Errorf("start %s: it has not been configured", what)
 }
 
-// Stop ends the module: what was sent before takes effect, every Fetch accepted is answered or its Reply closed. It does
-// nothing when the module does not run. The error is always nil.
+// Stop ends the module: what was sent before takes effect, every Fetch accepted is answered or its Reply closed, and a
+// snapshot is saved where one is configured. It does nothing when the module does not run. The error is that of the
+// snapshot; the module has stopped all the same.
 func (m *InMemoryStorage) Stop() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -140,26 +214,18 @@ func (m *InMemoryStorage) Stop() error {
 	m.relay.Load().Stop()
 	// 2. Refuse typed calls.
 	m.store.engine.Load().Stop()
+	m.store.engine.Store(nil)
 	// 3. End what runs by the clock, then the clock.
 	close(m.quit)
-	<-m.done
+	m.timers.Wait()
 	m.clock.Stop()
-	m.store.engine.Store(nil)
-	m.state = unconfigured
-	return nil
-}
-
-// sweep removes what has expired every now and then, until quit is closed.
-func sweep(e *engine.Engine, every time.Duration, quit, done chan struct{}) {
-	defer close(done)
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-			e.Sweep()
-		case <-quit:
-			return
-		}
+	// 4. Keep what nobody can change any more.
+	var err error
+	if p := m.persistence.Swap(nil); p != nil {
+		err = errors.Join(p.save(m.intervals()), p.close())
 	}
+	// 5. Tell those who watch that it is over.
+	m.hub.CloseAll()
+	m.state = unconfigured
+	return err
 }

@@ -18,15 +18,15 @@ type memoryStore struct {
 	engine atomic.Pointer[engine.Engine]
 }
 
-// enter begins a call that concerns a cluster.
-func (m *memoryStore) enter(ctx context.Context, cluster string) (*engine.Engine, *engine.Cluster, error) {
+// enter begins a request that concerns a cluster.
+func (m *memoryStore) enter(ctx context.Context, cluster string, as protocol.StorageRequestConstant) (*engine.Engine, *engine.Cluster, error) {
 	e, err := m.running(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	c := e.Cluster(cluster)
 	if c == nil {
-		return nil, nil, ErrUnknownCluster
+		return nil, nil, e.Count(as, engine.UnknownCluster)
 	}
 	return e, c, nil
 }
@@ -43,15 +43,15 @@ func (m *memoryStore) running(ctx context.Context) (*engine.Engine, error) {
 }
 
 func (m *memoryStore) SetEndOffset(ctx context.Context, cluster, topic string, end protocol.EndOffset) error {
-	e, c, err := m.enter(ctx, cluster)
+	e, c, err := m.enter(ctx, cluster, protocol.StorageSetBrokerOffset)
 	if err != nil {
 		return err
 	}
-	return e.SetEndOffset(c, topic, &end).Err()
+	return e.Count(protocol.StorageSetBrokerOffset, e.SetEndOffset(c, topic, &end))
 }
 
 func (m *memoryStore) SetEndOffsets(ctx context.Context, cluster, topic string, ends []protocol.EndOffset) error {
-	e, c, err := m.enter(ctx, cluster)
+	e, c, err := m.enter(ctx, cluster, protocol.StorageSetBrokerOffset)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (m *memoryStore) SetEndOffsets(ctx context.Context, cluster, topic string, 
 }
 
 func (m *memoryStore) Commit(ctx context.Context, cluster, group string, commit protocol.Commit) error {
-	e, c, err := m.enter(ctx, cluster)
+	e, c, err := m.enter(ctx, cluster, protocol.StorageSetConsumerOffset)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (m *memoryStore) Commit(ctx context.Context, cluster, group string, commit 
 }
 
 func (m *memoryStore) Commits(ctx context.Context, cluster, group string, commits []protocol.Commit) error {
-	e, c, err := m.enter(ctx, cluster)
+	e, c, err := m.enter(ctx, cluster, protocol.StorageSetConsumerOffset)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (m *memoryStore) Commits(ctx context.Context, cluster, group string, commit
 }
 
 func (m *memoryStore) SetOwner(ctx context.Context, cluster, group string, owner protocol.PartitionOwner) error {
-	e, c, err := m.enter(ctx, cluster)
+	e, c, err := m.enter(ctx, cluster, protocol.StorageSetConsumerOwner)
 	if err != nil {
 		return err
 	}
@@ -87,35 +87,35 @@ func (m *memoryStore) SetOwner(ctx context.Context, cluster, group string, owner
 }
 
 func (m *memoryStore) ClearOwners(ctx context.Context, cluster, group string) error {
-	e, c, err := m.enter(ctx, cluster)
+	e, c, err := m.enter(ctx, cluster, protocol.StorageClearConsumerOwners)
 	if err != nil {
 		return err
 	}
-	return e.ClearOwners(c, group).Err()
+	return e.Count(protocol.StorageClearConsumerOwners, e.ClearOwners(c, group))
 }
 
 func (m *memoryStore) DeleteTopic(ctx context.Context, cluster, topic string) error {
-	e, c, err := m.enter(ctx, cluster)
+	e, c, err := m.enter(ctx, cluster, protocol.StorageSetDeleteTopic)
 	if err != nil {
 		return err
 	}
-	return e.DeleteTopic(c, topic).Err()
+	return e.Count(protocol.StorageSetDeleteTopic, e.DeleteTopic(c, topic))
 }
 
 func (m *memoryStore) DeleteGroup(ctx context.Context, cluster, group string) error {
-	e, c, err := m.enter(ctx, cluster)
+	e, c, err := m.enter(ctx, cluster, protocol.StorageSetDeleteGroup)
 	if err != nil {
 		return err
 	}
-	return e.DeleteGroup(c, group).Err()
+	return e.Count(protocol.StorageSetDeleteGroup, e.DeleteGroup(c, group))
 }
 
 func (m *memoryStore) DeleteGroupTopic(ctx context.Context, cluster, group, topic string) error {
-	e, c, err := m.enter(ctx, cluster)
+	e, c, err := m.enter(ctx, cluster, protocol.StorageSetDeleteGroup)
 	if err != nil {
 		return err
 	}
-	return e.DeleteGroupTopic(c, group, topic).Err()
+	return e.Count(protocol.StorageSetDeleteGroup, e.DeleteGroupTopic(c, group, topic))
 }
 
 func (m *memoryStore) Clusters(ctx context.Context) ([]string, error) {
@@ -123,54 +123,55 @@ func (m *memoryStore) Clusters(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.Count(protocol.StorageFetchClusters, 0)
 	return append([]string{}, e.Clusters()...), nil
 }
 
 func (m *memoryStore) Groups(ctx context.Context, cluster string) (iter.Seq[string], error) {
-	e, c, err := m.enter(ctx, cluster)
+	e, c, err := m.enter(ctx, cluster, protocol.StorageFetchConsumers)
 	if err != nil {
 		return nil, err
 	}
 	names, why := e.Groups(c)
-	return names.All(), why.Err()
+	return names.All(), e.Count(protocol.StorageFetchConsumers, why)
 }
 
 func (m *memoryStore) Topics(ctx context.Context, cluster string) (iter.Seq[string], error) {
-	e, c, err := m.enter(ctx, cluster)
+	e, c, err := m.enter(ctx, cluster, protocol.StorageFetchTopics)
 	if err != nil {
 		return nil, err
 	}
 	names, why := e.Topics(c)
-	return names.All(), why.Err()
+	return names.All(), e.Count(protocol.StorageFetchTopics, why)
 }
 
 func (m *memoryStore) GroupsOfTopic(ctx context.Context, cluster, topic string) (iter.Seq[string], error) {
-	e, c, err := m.enter(ctx, cluster)
+	e, c, err := m.enter(ctx, cluster, protocol.StorageFetchConsumersForTopic)
 	if err != nil {
 		return nil, err
 	}
 	names, why := e.GroupsOfTopic(c, topic)
-	return names.All(), why.Err()
+	return names.All(), e.Count(protocol.StorageFetchConsumersForTopic, why)
 }
 
 func (m *memoryStore) EndOffsets(ctx context.Context, cluster, topic string, dst []int64) ([]int64, error) {
-	e, c, err := m.enter(ctx, cluster)
+	e, c, err := m.enter(ctx, cluster, protocol.StorageFetchTopic)
 	if err != nil {
 		return dst, err
 	}
 	dst, why := e.EndOffsets(c, topic, dst)
-	return dst, why.Err()
+	return dst, e.Count(protocol.StorageFetchTopic, why)
 }
 
 func (m *memoryStore) Group(ctx context.Context, cluster, group string, into *protocol.Group) error {
 	into.Topics = into.Topics[:0]
-	e, c, err := m.enter(ctx, cluster)
+	e, c, err := m.enter(ctx, cluster, protocol.StorageFetchConsumer)
 	if err != nil {
 		return err
 	}
 	capture, why := e.Capture(c, group)
-	if why != 0 {
-		return why
+	if err := e.Count(protocol.StorageFetchConsumer, why); err != nil {
+		return err
 	}
 	defer capture.Release()
 	capture.Group(into)
@@ -182,29 +183,29 @@ func (m *memoryStore) Fetch(ctx context.Context, request *protocol.StorageReques
 		clusters, err := m.Clusters(ctx)
 		return func() any { return clusters }, err
 	}
-	e, c, err := m.enter(ctx, request.Cluster)
+	e, c, err := m.enter(ctx, request.Cluster, request.RequestType)
 	if err != nil {
 		return nil, err
 	}
 	switch request.RequestType {
 	case protocol.StorageFetchConsumers:
 		names, why := e.Groups(c)
-		return func() any { return names.Strings() }, why.Err()
+		return func() any { return names.Strings() }, e.Count(request.RequestType, why)
 	case protocol.StorageFetchTopics:
 		names, why := e.Topics(c)
-		return func() any { return names.Strings() }, why.Err()
+		return func() any { return names.Strings() }, e.Count(request.RequestType, why)
 	case protocol.StorageFetchConsumersForTopic:
 		names, why := e.GroupsOfTopic(c, request.Topic)
-		return func() any { return names.Strings() }, why.Err()
+		return func() any { return names.Strings() }, e.Count(request.RequestType, why)
 	case protocol.StorageFetchTopic:
 		offsets, why := e.EndOffsets(c, request.Topic, []int64{})
-		return func() any { return offsets }, why.Err()
+		return func() any { return offsets }, e.Count(request.RequestType, why)
 	case protocol.StorageFetchConsumer:
 		capture, why := e.Capture(c, request.Group)
 		return func() any {
 			defer capture.Release()
 			return capture.ConsumerTopics()
-		}, why.Err()
+		}, e.Count(request.RequestType, why)
 	default:
 		return nil, fmt.Errorf("fetch %s: %w", request.RequestType, errors.ErrUnsupported)
 	}

@@ -60,6 +60,9 @@ type relayCounts struct {
 	panics, abandoned, waiting, nilRequests, nilReplies, unknownTypes atomic.Uint64
 }
 
+// maxQueuedAnswers bounds the queue of answers to build, whatever the options say.
+const maxQueuedAnswers = 1 << 16
+
 // NewRelay makes a Relay for a store. log may be nil. Options out of range are brought into it.
 func NewRelay(store Store, log *zap.Logger, options RelayOptions) *Relay {
 	options.Workers = max(options.Workers, 1)
@@ -75,7 +78,7 @@ func (r *Relay) GetCommunicationChannel() chan *protocol.StorageRequest { return
 
 // Start begins to receive. It must not be called again before Stop.
 func (r *Relay) Start() {
-	r.answers = make(chan answer, r.options.Workers*r.options.QueueDepth)
+	r.answers = make(chan answer, min(r.options.Workers*r.options.QueueDepth, maxQueuedAnswers))
 	r.giveUp = make(chan struct{})
 	r.mu.Lock()
 	r.running = true

@@ -105,6 +105,10 @@ type StorageRequest struct {
 
 	Owner    string
 	ClientID string
+
+	// LogStartOffset is the first offset that the partition still holds; 0 where the sender of an end offset does not
+	// know.
+	LogStartOffset int64
 }
 
 // ConsumerTopics is everything about one group: its partitions by topic.
@@ -128,6 +132,19 @@ type ConsumerPartition struct {
 	// CurrentLag is the newest end offset less the newest commit, in messages; 0 where either is missing or the commit
 	// is ahead.
 	CurrentLag uint64 `json:"current-lag"`
+
+	// State says what CurrentLag is worth. This and what follows is absent from JSON where it is not known.
+	State PartitionState `json:"state,omitempty"`
+	// Difference is the newest end offset less the newest commit, below 0 where the commit is ahead; nil where either is
+	// missing or they belong to different incarnations of the partition.
+	Difference *int64 `json:"lag-difference,omitempty"`
+	// EndOffsetAge is how long ago the newest end offset was seen, in milliseconds; nil where none is known.
+	EndOffsetAge *int64 `json:"end-offset-age,omitempty"`
+	// TimeLag is the lag in time; nil where nothing can be said.
+	TimeLag *TimeLag `json:"time-lag,omitempty"`
+	// Lost is how many messages the group can no longer read because its commit lies below the first offset that the
+	// partition still holds; nil where there are none or that offset is not known.
+	Lost *uint64 `json:"lost-messages,omitempty"`
 }
 
 // ConsumerOffset is one commit of a group for one partition.

@@ -9,8 +9,10 @@ type EndOffset struct {
 	TopicPartitionCount int32
 	// Offset is the next offset that the partition will assign.
 	Offset int64
-	// Timestamp is when the offset was seen, in Unix milliseconds.
+	// Timestamp is when the offset was seen, in Unix milliseconds; 0 or less stands for now.
 	Timestamp int64
+	// LogStartOffset is the first offset that the partition still holds; 0 where the caller does not know.
+	LogStartOffset int64
 }
 
 // Commit is one commit of a group: what the typed API takes in place of a StorageSetConsumerOffset request.
@@ -44,17 +46,18 @@ type Group struct {
 	// Topics are the topics of the group, in no particular order.
 	Topics []GroupTopic
 
-	// Backing arrays of Topics; the caller may not rely on them.
-	Slabs GroupSlabs
+	slabs GroupSlabs
 }
 
-// GroupSlabs are the arrays behind the slices of a Group. Only the engine that fills a Group uses them.
+// GroupSlabs are the arrays that the slices of a Group share.
 type GroupSlabs struct {
 	Partitions []GroupPartition
 	Commits    []StoredCommit
 	EndOffsets []int64
-	Raw        []byte
 }
+
+// Slabs returns the arrays of a Group, for an engine that fills it.
+func (g *Group) Slabs() *GroupSlabs { return &g.slabs }
 
 // GroupTopic is one topic of a group.
 type GroupTopic struct {
@@ -75,6 +78,22 @@ type GroupPartition struct {
 	// CurrentLag is the newest end offset less the newest commit, in messages; 0 where either is missing or the commit
 	// is ahead.
 	CurrentLag uint64
+
+	// State says what CurrentLag is worth.
+	State PartitionState
+	// Difference is the newest end offset less the newest commit, below 0 where the commit is ahead; see
+	// DifferenceKnown.
+	Difference int64
+	// DifferenceKnown is false where end offset or commit is missing, or they belong to different incarnations of the
+	// partition.
+	DifferenceKnown bool
+	// EndOffsetAge is how long ago the newest end offset was seen, in milliseconds; -1 where none is known.
+	EndOffsetAge int64
+	// TimeLag is the lag in time; its Kind is TimeLagUnknown where nothing can be said.
+	TimeLag TimeLag
+	// Lost is how many messages the group can no longer read because its commit lies below the first offset that the
+	// partition still holds; 0 where there are none or that offset is not known.
+	Lost uint64
 }
 
 // StoredCommit is a commit as it is kept.

@@ -110,7 +110,7 @@ func settle(t testing.TB, s *subject, r *protocol.StorageRequest) {
 	})
 }
 
-// CheckSequence carries out requests against a started module and against the model, in the mode of that name, and fails
+// checkSequence carries out requests against a started module and against the model, in the mode of that name, and fails
 // the test at the first answer that differs. Both must look at the same clock.
 func checkSequence(t testing.TB, s *subject, model *Model, how mode, requests []*protocol.StorageRequest) {
 	t.Helper()
@@ -122,8 +122,8 @@ func checkSequence(t testing.TB, s *subject, model *Model, how mode, requests []
 	got := how.run(t, s, requests)
 	for i, r := range requests {
 		if wantText, gotText := text(want[i], true), text(got[i], true); wantText != gotText {
-			require.FailNowf(t, "wrong answer", "%s\nrequest %d of %d: %s\nwant: %s\ngot:  %s",
-				history(requests[:i], r), i, len(requests), describe(r), wantText, gotText)
+			require.FailNowf(t, "wrong answer", "%s\nrequest %d of %d: %s\n%s",
+				history(requests[:i], r), i, len(requests), describe(r), difference(wantText, gotText))
 		}
 		if how.typed && !sameReason(r, want[i].err, got[i].err) {
 			require.FailNowf(t, "wrong error", "%s\nrequest %d of %d: %s\nwant: %v\ngot:  %v",

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/lagkeeper/storage/protocol"
 )
@@ -123,4 +124,30 @@ func short(name string) string {
 		return fmt.Sprintf("%q and %d bytes", name[:40], len(name)-40)
 	}
 	return strconv.Quote(name)
+}
+
+// difference returns the lines in which two texts differ, the first ten of them.
+func difference(want, got string) string {
+	wanted, gotten := strings.Split(want, "\n"), strings.Split(got, "\n")
+	var lines []string
+	for i := range max(len(wanted), len(gotten)) {
+		var w, g string
+		if i < len(wanted) {
+			w = wanted[i]
+		}
+		if i < len(gotten) {
+			g = gotten[i]
+		}
+		if w != g && len(lines) < 20 {
+			lines = append(lines, "want: "+cut(w), "got:  "+cut(g))
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+func cut(line string) string {
+	if len(line) > 2000 {
+		return fmt.Sprintf("%s… (%d bytes)", line[:2000], len(line))
+	}
+	return line
 }

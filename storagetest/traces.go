@@ -211,8 +211,8 @@ func replay(t *testing.T, s *subject, how mode, trace Trace) {
 		want, err := trace.Steps[i].answer(start)
 		require.NoError(t, err)
 		if wantText, gotText := text(want, false), text(answers[i], false); wantText != gotText {
-			require.FailNowf(t, "wrong answer", "%s, %s\nrequest %d: %s\nwant: %s\ngot:  %s",
-				trace.Name, history(requests[:i], requests[i]), i, describe(requests[i]), wantText, gotText)
+			require.FailNowf(t, "wrong answer", "%s, %s\nrequest %d: %s\n%s",
+				trace.Name, history(requests[:i], requests[i]), i, describe(requests[i]), difference(wantText, gotText))
 		}
 	}
 }

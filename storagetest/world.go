@@ -190,6 +190,12 @@ func (w *world) partition(group, topic string, partition int) *protocol.Consumer
 	return partitions[partition]
 }
 
+// samePartition compares what the contract says of a group-partition; a module may tell more.
+func (w *world) samePartition(want, got *protocol.ConsumerPartition) {
+	w.t.Helper()
+	require.Equal(w.t, string(appendPartition(nil, want, true)), string(appendPartition(nil, got, true)))
+}
+
 // window checks the commits of a group for partition 0 of a topic. Each is "offset/order/lag@timestamp" with the
 // timestamp relative to the base of the world, "-" for an unknown lag, and "nil" for an empty place.
 func (w *world) window(group, topic, want string) {

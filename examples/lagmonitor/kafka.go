@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -24,6 +25,8 @@ const (
 	// metadataMinAge is how long the client may answer from its cache where it was asked for fresh metadata. The
 	// default of five seconds would hide a topic that was just created, grown or deleted.
 	metadataMinAge = 50 * time.Millisecond
+	// requestRetries is how often a request is tried again. It is little, since the next poll asks anyway.
+	requestRetries = 3
 )
 
 // openKafka connects to a cluster and returns once a broker has answered. The error says in one line why none did.
@@ -41,7 +44,7 @@ func openKafka(ctx context.Context, cfg kafkaConfig) (*kgo.Client, error) {
 	defer cancel()
 	if err := client.Ping(ctx); err != nil {
 		client.Close()
-		return nil, fmt.Errorf("reach Kafka at %s: %w", strings.Join(cfg.brokers, ","), dials.cause(err))
+		return nil, fmt.Errorf("reach Kafka at %s: %w", strings.Join(cfg.brokers, ","), explain(dials.cause(err), cfg))
 	}
 	return client, nil
 }
@@ -52,6 +55,7 @@ func (k kafkaConfig) clientOptions() ([]kgo.Opt, error) {
 		kgo.SeedBrokers(k.brokers...),
 		kgo.ClientID("lagmonitor"),
 		kgo.MetadataMinAge(metadataMinAge),
+		kgo.RequestRetries(requestRetries),
 		kgo.DisableClientMetrics(),
 	}
 	dialer := &net.Dialer{Timeout: dialTimeout}
@@ -119,12 +123,24 @@ func (d *dialWatch) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net
 func (d *dialWatch) cause(err error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.last != nil {
+		return d.last
+	}
+	return err
+}
+
+// explain puts into words what is most likely behind an error that says nothing by itself.
+func explain(err error, cfg kafkaConfig) error {
 	var dial *net.OpError
 	switch {
-	case d.last == nil:
-		return err
-	case errors.As(d.last, &dial):
+	case errors.As(err, &dial):
 		return dial
+	case errors.Is(err, io.EOF) && cfg.saslMechanism != "":
+		return fmt.Errorf("the broker closed the connection: check SASL mechanism, user and password (%w)", err)
+	case errors.Is(err, context.DeadlineExceeded) && cfg.tls:
+		return fmt.Errorf("no TLS handshake: does the broker speak TLS on that port? (%w)", err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("no answer (%w)", err)
 	}
-	return d.last
+	return err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -8,6 +9,9 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"os"
@@ -112,9 +116,20 @@ func TestSASL(t *testing.T) {
 		_, err = openKafka(ctx, cfg)
 		require.Error(t, err, cfg.saslMechanism)
 		assert.Contains(t, err.Error(), "reach Kafka at "+cfg.brokers[0])
+		assert.Contains(t, err.Error(), "check SASL mechanism, user and password")
 		assert.NotContains(t, err.Error(), "wrong")
 		assert.NotContains(t, err.Error(), "\n")
 	}
+}
+
+func TestExplain(t *testing.T) {
+	refused := &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
+	wrapped := fmt.Errorf("unable to dial: %w", refused)
+	timeout := fmt.Errorf("unable to dial: %w", context.DeadlineExceeded)
+	assert.Equal(t, error(refused), explain(wrapped, kafkaConfig{}))
+	assert.ErrorContains(t, explain(timeout, kafkaConfig{tls: true}), "does the broker speak TLS on that port?")
+	assert.ErrorContains(t, explain(timeout, kafkaConfig{}), "no answer")
+	assert.Equal(t, io.EOF, explain(io.EOF, kafkaConfig{}))
 }
 
 func TestHostOnly(t *testing.T) {

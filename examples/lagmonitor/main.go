@@ -49,9 +49,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 
 	err = monitor(ctx, opts, stdout, stderr)
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		// Nothing failed but that it was told to end. With --once that leaves the user without a table.
+		if !opts.once {
+			return exitOK
+		}
+		err = errors.New("interrupted before there was a table to print")
+	}
 	var bad *configError
 	switch {
-	case err == nil, errors.Is(err, context.Canceled) && ctx.Err() != nil:
+	case err == nil:
 		return exitOK
 	case errors.As(err, &bad):
 		fmt.Fprintf(stderr, "lagmonitor: %v\n", err)

@@ -91,7 +91,7 @@ func (s *session) once(ctx context.Context, out display) error {
 			select {
 			case <-ticker.C:
 			case <-ctx.Done():
-				return errInterrupted
+				return ctx.Err()
 			}
 		}
 		if s.demo != nil {
@@ -112,6 +112,3 @@ func (s *session) once(ctx context.Context, out display) error {
 	}
 	return out.close()
 }
-
-// errInterrupted is returned when --once was ended before it had a table to print.
-var errInterrupted = errors.New("interrupted before there was a table to print")

@@ -32,8 +32,8 @@ var scriptGroups = []role{
 	{"billing", "orders", 2, always(everything)},
 	// Falls behind, and catches up towards the end of the cycle.
 	{"warehouse", "orders", 1, func(at int) int {
-		if at >= 45 {
-			return 10 * perStep
+		if at >= 42 {
+			return 3 * perStep
 		}
 		return 4
 	}},

@@ -56,12 +56,7 @@ func (v view) table(ctx context.Context) (table, error) {
 		return t, err
 	}
 	t.Topics = len(topics)
-	ends := make(map[string][]int64, len(topics))
-	for _, topic := range topics {
-		if ends[topic], err = v.store.topic(ctx, topic); err != nil {
-			return t, err
-		}
-	}
+	ends := make(map[string][]int64) // of the topics that have a row
 	groups, err := v.store.groups(ctx)
 	if err != nil {
 		return t, err
@@ -76,6 +71,11 @@ func (v view) table(ctx context.Context) (table, error) {
 		}
 		t.Groups++
 		for topic, partitions := range group {
+			if _, ok := ends[topic]; !ok {
+				if ends[topic], err = v.store.topic(ctx, topic); err != nil {
+					return t, err
+				}
+			}
 			t.Rows = append(t.Rows, makeRow(name, topic, partitions, ends[topic], t.At, v.pace))
 		}
 	}

@@ -205,3 +205,6 @@ func later(from int64, by uint64) int64 { return int64(uint64(from) + by) }
 
 // earlier is the inverse of later.
 func earlier(to int64, by uint64) int64 { return int64(uint64(to) - by) }
+
+// Buffer is how many bytes the curve holds beside itself.
+func (c *Curve) Buffer() int { return cap(c.steps) }

@@ -10,18 +10,36 @@ import (
 // MaxPartitions is the largest number of partitions that a topic can have.
 const MaxPartitions = 1_048_576
 
+// Options say what a Table keeps and whom it tells.
+type Options struct {
+	// History is how many end offsets are kept per partition.
+	History int
+	// CurveSegments is how many segments the curve of a partition may have; 0 means that none is kept.
+	CurveSegments int
+	// Created, Deleted and Reset, where not nil, are called when a topic was created or deleted, and when the end offset
+	// of one of its partitions went back. They are called with locks held and must not call the table.
+	Created, Deleted func(*Topic)
+	Reset            func(t *Topic, partition int32)
+}
+
 // Table holds the topics of one cluster. It is safe for any number of goroutines.
 type Table struct {
-	history int // how many end offsets are kept per partition
+	options Options
 
 	mu sync.RWMutex
 	// topics by name; guarded by mu.
 	topics map[string]*Topic
 }
 
-// NewTable makes an empty table that keeps history end offsets per partition.
-func NewTable(history int) *Table {
-	return &Table{history: history, topics: make(map[string]*Topic)}
+// NewTable makes an empty table.
+func NewTable(options Options) *Table {
+	return &Table{options: options, topics: make(map[string]*Topic)}
+}
+
+func (t *Table) reset(topic *Topic, partition int32) {
+	if t.options.Reset != nil {
+		t.options.Reset(topic, partition)
+	}
 }
 
 // Topic returns the topic of a name, nil where there is none.
@@ -31,20 +49,22 @@ func (t *Table) Topic(name string) *Topic {
 	return t.topics[name]
 }
 
-// Ensure returns the topic of a name, and makes it where there is none. created says that it did.
-func (t *Table) Ensure(name string) (topic *Topic, created bool) {
+// Ensure returns the topic of a name, and makes it where there is none.
+func (t *Table) Ensure(name string) *Topic {
 	if topic := t.Topic(name); topic != nil {
-		return topic, false
+		return topic
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	topic = t.topics[name]
+	topic := t.topics[name]
 	if topic == nil {
-		topic = &Topic{Name: strings.Clone(name), limit: t.history}
+		topic = &Topic{Name: strings.Clone(name), table: t}
 		t.topics[topic.Name] = topic
-		created = true
+		if t.options.Created != nil {
+			t.options.Created(topic)
+		}
 	}
-	return topic, created
+	return topic
 }
 
 // Delete takes the topic of a name out of the table and marks it deleted. It returns nil where there is none.
@@ -55,6 +75,9 @@ func (t *Table) Delete(name string) *Topic {
 	if topic != nil {
 		delete(t.topics, name)
 		topic.deleted.Store(true)
+		if t.options.Deleted != nil {
+			t.options.Deleted(topic)
+		}
 	}
 	return topic
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/lagkeeper/storage/internal/curve"
 )
 
 // Topic holds the end offsets of one topic, from its creation to its deletion: a topic that is created again is another
@@ -11,7 +13,7 @@ import (
 type Topic struct {
 	// Name never changes.
 	Name  string
-	limit int
+	table *Table
 
 	// deleted is set once, when the topic leaves its table.
 	deleted atomic.Bool
@@ -25,14 +27,53 @@ type Topic struct {
 	// histories holds stride end offsets for each entry of partitions, each a ring; guarded by mu.
 	histories []int64
 	stride    int
+	// details has one entry for each of partitions, curves too unless they are turned off; guarded by mu.
+	details []detail
+	curves  []curve.Curve
+}
+
+// detail is what else is known of a partition.
+type detail struct {
+	// seen is when the newest end offset was seen, in Unix milliseconds.
+	seen int64
+	// logStart is the first offset that the partition still holds, 0 when unknown.
+	logStart int64
 }
 
 // partition is the newest end offset of one partition. It is written under Topic.mu and read without.
 type partition struct {
 	newest atomic.Int64
-	// ring packs how many end offsets the history holds (lower 16 bits; 0 means that none is known, and newest means
-	// nothing) and where the oldest is (upper 16 bits).
+	// ring packs, from the lowest bit: how many end offsets the history holds (10 bits; 0 means that none is known, and
+	// newest means nothing), where the oldest is (10 bits), whether the end offset was restored and not seen since (1
+	// bit), and the incarnation (8 bits).
 	ring atomic.Uint32
+}
+
+// ring is partition.ring unpacked.
+type ring struct {
+	count, oldest int
+	restored      bool
+	incarnation   uint8
+}
+
+const (
+	ringMask         = 1<<10 - 1
+	oldestShift      = 10
+	restoredBit      = 1 << 20
+	incarnationShift = 24
+)
+
+func (p *partition) load() ring {
+	v := p.ring.Load()
+	return ring{int(v & ringMask), int(v >> oldestShift & ringMask), v&restoredBit != 0, uint8(v >> incarnationShift)}
+}
+
+func (p *partition) store(r ring) {
+	v := uint32(r.count) | uint32(r.oldest)<<oldestShift | uint32(r.incarnation)<<incarnationShift
+	if r.restored {
+		v |= restoredBit
+	}
+	p.ring.Store(v)
 }
 
 // Deleted says that the topic has left its table.
@@ -41,49 +82,92 @@ func (t *Topic) Deleted() bool { return t.deleted.Load() }
 // Count is how many partitions the topic is known to have.
 func (t *Topic) Count() int32 { return t.count.Load() }
 
-// Newest returns the newest end offset of a partition; ok is false where none is known.
-func (t *Topic) Newest(number int32) (offset int64, ok bool) {
+// Newest returns the newest end offset of a partition and the incarnation that it belongs to; ok is false where none is
+// known. The incarnation changes whenever the end offset goes back.
+func (t *Topic) Newest(number int32) (offset int64, incarnation uint8, ok bool) {
 	partitions := t.partitions.Load()
 	if partitions == nil || uint(number) >= uint(len(*partitions)) {
-		return 0, false
+		return 0, 0, false
 	}
 	p := &(*partitions)[number]
-	if p.ring.Load() == 0 {
-		return 0, false
+	v := p.ring.Load()
+	if v&ringMask == 0 {
+		return 0, 0, false
 	}
-	return p.newest.Load(), true
+	return p.newest.Load(), uint8(v >> incarnationShift), true
 }
 
-// Set stores an end offset. The caller has checked that number is in [0, MaxPartitions) and count at most MaxPartitions.
-func (t *Topic) Set(number, count int32, offset int64) {
+// EndOffset is one end offset of a partition to be stored.
+type EndOffset struct {
+	// Number is the partition, in [0, MaxPartitions).
+	Number int32
+	// Count is how many partitions the topic has, at most MaxPartitions; 0 or less where that is not known.
+	Count  int32
+	Offset int64
+	// Seen is when the offset was seen, in Unix milliseconds.
+	Seen int64
+	// LogStart is the first offset that the partition still holds; 0 or less where that is not known.
+	LogStart int64
+}
+
+// Set stores an end offset.
+func (t *Topic) Set(end EndOffset) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if known := max(t.count.Load(), count, number+1); known > t.count.Load() {
-		t.count.Store(known)
+	t.growLocked(max(end.Count, end.Number+1))
+	p := t.reachLocked(end.Number)
+	r := p.load()
+	if r.count > 0 && end.Offset < p.newest.Load() {
+		r.incarnation++
+		t.table.reset(t, end.Number)
 	}
-	p := t.reachLocked(number)
-	ring := p.ring.Load()
-	n, oldest := int(ring&0xFFFF), int(ring>>16)
-	if n == t.stride && t.stride < t.limit {
-		t.restrideLocked(min(max(2*t.stride, 2), t.limit))
-		oldest = 0
+	r.restored = false
+	t.pushLocked(p, r, end.Number, end.Offset)
+	t.details[end.Number].seen = end.Seen
+	if end.LogStart > 0 {
+		t.details[end.Number].logStart = end.LogStart
+	}
+	if limit := t.table.options.CurveSegments; limit > 0 {
+		t.curvesLocked()[end.Number].Observe(end.Offset, end.Seen, limit)
+	}
+}
+
+func (t *Topic) growLocked(count int32) {
+	if count > t.count.Load() {
+		t.count.Store(count)
+	}
+}
+
+// pushLocked adds an end offset to the history of a partition.
+func (t *Topic) pushLocked(p *partition, r ring, number int32, offset int64) {
+	if r.count == t.stride && t.stride < t.table.options.History {
+		t.restrideLocked(min(2*t.stride, t.table.options.History))
+		r.oldest = 0
 	}
 	history := t.histories[int(number)*t.stride : (int(number)+1)*t.stride]
-	if n < t.stride {
-		at := oldest + n
+	if r.count < t.stride {
+		at := r.oldest + r.count
 		if at >= t.stride {
 			at -= t.stride
 		}
 		history[at] = offset
-		n++
+		r.count++
 	} else {
-		history[oldest] = offset
-		if oldest++; oldest == t.stride {
-			oldest = 0
+		history[r.oldest] = offset
+		if r.oldest++; r.oldest == t.stride {
+			r.oldest = 0
 		}
 	}
 	p.newest.Store(offset)
-	p.ring.Store(uint32(oldest)<<16 | uint32(n))
+	p.store(r)
+}
+
+// curvesLocked returns the curves, made long enough.
+func (t *Topic) curvesLocked() []curve.Curve {
+	if more := len(t.details) - len(t.curves); more > 0 {
+		t.curves = append(t.curves, make([]curve.Curve, more)...)
+	}
+	return t.curves
 }
 
 // reachLocked returns the entry of a partition and makes room for it where it lies beyond what there is.
@@ -103,12 +187,9 @@ func (t *Topic) reachLocked(number int32) *partition {
 		grown[i].newest.Store(old[i].newest.Load())
 		grown[i].ring.Store(old[i].ring.Load())
 	}
-	if t.stride == 0 {
-		t.stride = 1
-	}
-	histories := make([]int64, length*t.stride)
-	copy(histories, t.histories)
-	t.histories = histories
+	t.stride = max(t.stride, 1)
+	t.histories = append(t.histories, make([]int64, (length-len(old))*t.stride)...)
+	t.details = append(t.details, make([]detail, length-len(old))...)
 	t.partitions.Store(&grown)
 	return &grown[number]
 }
@@ -118,52 +199,38 @@ func (t *Topic) restrideLocked(stride int) {
 	partitions := *t.partitions.Load()
 	histories := make([]int64, len(partitions)*stride)
 	for i := range partitions {
-		n := t.copyRingLocked(histories[i*stride:(i+1)*stride], i)
-		partitions[i].ring.Store(uint32(n))
+		p := &partitions[i]
+		r := p.load()
+		t.copyHistoryLocked(histories[i*stride:], i, r)
+		r.oldest = 0
+		p.store(r)
 	}
 	t.histories, t.stride = histories, stride
 }
 
-// copyRingLocked copies the history of an entry, oldest first, and returns its length.
-func (t *Topic) copyRingLocked(dst []int64, i int) int {
-	ring := (*t.partitions.Load())[i].ring.Load()
-	n, oldest := int(ring&0xFFFF), int(ring>>16)
+// copyHistoryLocked copies the history of an entry to dst, oldest first.
+func (t *Topic) copyHistoryLocked(dst []int64, i int, r ring) {
 	history := t.histories[i*t.stride : (i+1)*t.stride]
-	until := min(oldest+n, t.stride)
-	copied := copy(dst, history[oldest:until])
-	return copied + copy(dst[copied:], history[:n-copied])
+	copied := copy(dst, history[r.oldest:min(r.oldest+r.count, t.stride)])
+	copy(dst[copied:], history[:r.count-copied])
+}
+
+// appendHistoryLocked appends the history of an entry to dst, oldest first, and returns the result.
+func (t *Topic) appendHistoryLocked(dst []int64, i int, r ring) []int64 {
+	from := len(dst)
+	dst = slices.Grow(dst, r.count)[:from+r.count]
+	t.copyHistoryLocked(dst[from:], i, r)
+	return dst
 }
 
 // AppendNewest appends the newest end offset of every partition to dst, -1 where none is known, and returns the result.
 func (t *Topic) AppendNewest(dst []int64) []int64 {
 	for number := range t.Count() {
-		offset, ok := t.Newest(number)
+		offset, _, ok := t.Newest(number)
 		if !ok {
 			offset = -1
 		}
 		dst = append(dst, offset)
 	}
 	return dst
-}
-
-// AppendHistories appends the histories of the first count partitions to dst and the end of each within dst to bounds:
-// the history of partition i is dst[bounds[i-1]:bounds[i]], the first beginning where dst ended. A deleted topic has no
-// histories.
-func (t *Topic) AppendHistories(count int, dst []int64, bounds []int) ([]int64, []int) {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	var partitions []partition
-	if p := t.partitions.Load(); p != nil && !t.Deleted() {
-		partitions = *p
-	}
-	for i := range count {
-		if i < len(partitions) {
-			n := int(partitions[i].ring.Load() & 0xFFFF)
-			from := len(dst)
-			dst = slices.Grow(dst, n)[:from+n]
-			t.copyRingLocked(dst[from:], i)
-		}
-		bounds = append(bounds, len(dst))
-	}
-	return dst, bounds
 }

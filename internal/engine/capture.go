@@ -21,9 +21,10 @@ type Capture struct {
 	starts  []int // of each block in blocks
 	members []member
 
-	// The end offsets of partition i of a topic are histories[bounds[topic.bounds+i-1]:bounds[topic.bounds+i]].
-	histories []int64
-	bounds    []int
+	// One entry for each partition of each topic: where its end offsets end in histories, and what its lag is worth.
+	histories  []int64
+	bounds     []int
+	judgements []judgement
 
 	scratch []protocol.StoredCommit
 }
@@ -32,7 +33,8 @@ type capturedTopic struct {
 	topic         *ends.Topic
 	first, length uint32
 	count         int
-	bounds        int
+	// from is where the topic begins in bounds and judgements.
+	from int
 }
 
 var captures = sync.Pool{New: func() any { return new(Capture) }}
@@ -41,7 +43,9 @@ var captures = sync.Pool{New: func() any { return new(Capture) }}
 func (e *Engine) Capture(c *Cluster, groupName string) (*Capture, Reason) {
 	k := captures.Get().(*Capture)
 	k.intervals = e.config.Intervals
-	why := e.withGroup(c, groupName, func(_ *shard, g *group) Reason {
+	now := int64(0)
+	why := e.withGroup(c, groupName, func(_ *shard, g *group, at int64) Reason {
+		now = at
 		k.take(g)
 		return 0
 	})
@@ -49,14 +53,22 @@ func (e *Engine) Capture(c *Cluster, groupName string) (*Capture, Reason) {
 		k.Release()
 		return nil, why
 	}
-	// The first bound stands for where the first history begins.
-	k.bounds = append(k.bounds, 0)
 	for i := range k.topics {
-		t := &k.topics[i]
-		t.bounds = len(k.bounds)
-		k.histories, k.bounds = t.topic.AppendHistories(t.count, k.histories, k.bounds)
+		k.read(&k.topics[i], now)
 	}
 	return k, 0
+}
+
+// read copies what is known of the end offsets of a topic.
+func (k *Capture) read(t *capturedTopic, now int64) {
+	reading := t.topic.Read()
+	defer reading.Close()
+	t.from = len(k.bounds)
+	for p := range t.count {
+		k.histories = reading.AppendHistory(k.histories, p)
+		k.bounds = append(k.bounds, len(k.histories))
+		k.judgements = append(k.judgements, judge(reading, p, k.window(t, p), now))
+	}
 }
 
 // take copies what the shard guards.
@@ -85,7 +97,7 @@ func (k *Capture) Release() {
 	clear(k.topics)
 	*k = Capture{
 		topics: k.topics[:0], slots: k.slots[:0], blocks: k.blocks[:0], starts: k.starts[:0],
-		histories: k.histories[:0], bounds: k.bounds[:0], scratch: k.scratch[:0],
+		histories: k.histories[:0], bounds: k.bounds[:0], judgements: k.judgements[:0], scratch: k.scratch[:0],
 	}
 	captures.Put(k)
 }
@@ -102,9 +114,13 @@ func (k *Capture) window(t *capturedTopic, partition int) window.Window {
 	return window.Window(k.blocks[k.starts[r>>unitBits]+int(r&unitMask)*unit:])
 }
 
-// endOffsets returns the history of a partition of a topic, without room behind it.
+// endOffsets tells where in histories the end offsets of a partition of a topic are.
 func (k *Capture) endOffsets(t *capturedTopic, partition int) (from, until int) {
-	return k.bounds[t.bounds+partition-1], k.bounds[t.bounds+partition]
+	i := t.from + partition
+	if i > 0 {
+		from = k.bounds[i-1]
+	}
+	return from, k.bounds[i]
 }
 
 // totals counts what an answer will hold.
@@ -140,6 +156,34 @@ type offsetAndLag struct {
 	lag    protocol.Lag
 }
 
+// judged holds what the judgement of a partition in an answer points to.
+type judged struct {
+	difference, age int64
+	timeLag         protocol.TimeLag
+	lost            uint64
+}
+
+// tell writes a judgement into an answer.
+func (j *judgement) tell(out *protocol.ConsumerPartition, to *judged) {
+	out.State = j.state
+	if j.differenceKnown {
+		to.difference = j.difference
+		out.Difference = &to.difference
+	}
+	if j.endAge >= 0 {
+		to.age = j.endAge
+		out.EndOffsetAge = &to.age
+	}
+	if j.timeLag.Kind != protocol.TimeLagUnknown {
+		to.timeLag = j.timeLag
+		out.TimeLag = &to.timeLag
+	}
+	if j.lost > 0 {
+		to.lost = j.lost
+		out.Lost = &to.lost
+	}
+}
+
 // ConsumerTopics makes the answer of the channel protocol. Everything in it is the caller's to keep and to change; it lies
 // in a few large allocations.
 func (k *Capture) ConsumerTopics() protocol.ConsumerTopics {
@@ -149,6 +193,7 @@ func (k *Capture) ConsumerTopics() protocol.ConsumerTopics {
 	pointerSlab := make([]*protocol.ConsumerPartition, partitions)
 	offsetSlab := make([]*protocol.ConsumerOffset, windows*k.intervals)
 	commitSlab := make([]offsetAndLag, commits)
+	judgedSlab := make([]judged, partitions)
 	endSlab := slices.Clone(k.histories)
 	none := offsetSlab[:0:0]
 	for i := range k.topics {
@@ -159,6 +204,7 @@ func (k *Capture) ConsumerTopics() protocol.ConsumerTopics {
 			from, until := k.endOffsets(t, p)
 			out.BrokerOffsets = endSlab[from:until:until]
 			out.Offsets = none
+			k.judgements[t.from+p].tell(out, &judgedSlab[t.from+p])
 			w := k.window(t, p)
 			if w == nil {
 				continue
@@ -197,7 +243,7 @@ func (k *Capture) ConsumerTopics() protocol.ConsumerTopics {
 func (k *Capture) Group(into *protocol.Group) {
 	partitions, _, commits := k.totals()
 	into.Topics = slices.Grow(into.Topics[:0], len(k.topics))
-	slabs := &into.Slabs
+	slabs := into.Slabs()
 	slabs.Partitions = slices.Grow(slabs.Partitions[:0], partitions)[:partitions]
 	slabs.Commits = slices.Grow(slabs.Commits[:0], commits)
 	slabs.EndOffsets = append(slabs.EndOffsets[:0], k.histories...)
@@ -209,7 +255,11 @@ func (k *Capture) Group(into *protocol.Group) {
 		for p := range list {
 			out := &list[p]
 			from, until := k.endOffsets(t, p)
-			*out = protocol.GroupPartition{EndOffsets: slabs.EndOffsets[from:until:until]}
+			j := &k.judgements[t.from+p]
+			*out = protocol.GroupPartition{
+				EndOffsets: slabs.EndOffsets[from:until:until], State: j.state, Difference: j.difference,
+				DifferenceKnown: j.differenceKnown, EndOffsetAge: j.endAge, TimeLag: j.timeLag, Lost: j.lost,
+			}
 			w := k.window(t, p)
 			if w == nil {
 				continue

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"strings"
+
 	"github.com/lagkeeper/storage/internal/ends"
 	"github.com/lagkeeper/storage/internal/window"
 	"github.com/lagkeeper/storage/protocol"
@@ -57,17 +59,33 @@ func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Rea
 	if e.older(in.Timestamp, now, e.config.ExpireGroup) {
 		return TooOld
 	}
-	end, why := e.locate(s, at, in.Topic, in.Partition, now)
+	if why := e.locateGroup(s, at, now); why != 0 {
+		return why
+	}
+	if g := at.group; g != nil && in.Order > 0 && in.Order <= g.knownUntil {
+		g.confirm(in.Topic, in.Partition)
+		return Duplicate
+	}
+	end, incarnation, why := e.locate(s, at, in.Topic, in.Partition, now)
 	if why != 0 {
 		return why
 	}
 	g := at.group
+	slot, why := s.slot(g, at.topic, in.Partition, now)
+	if why != 0 {
+		return why
+	}
 	gt := &g.topics[at.topic]
-	slot := g.slot(gt, in.Partition)
 	w := g.windowOf(slot)
 	if w == nil {
 		w = g.memory.add(slot, firstWindow)
 	}
+
+	if restored(w) {
+		setRestored(w, false)
+	}
+
+	g.maxOrder = max(g.maxOrder, in.Order)
 
 	n := w.Len()
 	c := protocol.StoredCommit{Offset: in.Offset, Order: in.Order, Timestamp: in.Timestamp, ObservedTimestamp: now}
@@ -88,11 +106,14 @@ func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Rea
 	if n > 0 && tooClose(w.NewestTimestamp(), c.Timestamp, e.config.MinDistance) {
 		c.Timestamp = w.NewestTimestamp()
 		if needed := w.ReplaceNewest(&c); needed > 0 {
-			g.memory.resize(slot, needed).ReplaceNewest(&c)
+			w = g.memory.resize(slot, needed)
+			w.ReplaceNewest(&c)
 		}
 	} else if needed := w.Append(&c, e.config.Intervals); needed > 0 {
-		g.memory.resize(slot, roomFor(needed, n, e.config.Intervals)).Append(&c, e.config.Intervals)
+		w = g.memory.resize(slot, roomFor(needed, n, e.config.Intervals))
+		w.Append(&c, e.config.Intervals)
 	}
+	setIncarnation(w, incarnation)
 	committed := in.Timestamp
 	if committed > now {
 		committed = min(committed, e.config.Clock.Now())
@@ -101,15 +122,21 @@ func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Rea
 	return 0
 }
 
-// locate finds group and topic, and makes them where they are to be made, once nothing stands against it. It returns the
-// newest end offset of the partition.
-func (e *Engine) locate(s *shard, at *place, topic string, partition int32, now int64) (end int64, why Reason) {
-	if at.group == nil {
-		at.group = s.findLive(e, at.cluster, at.hash, at.name, now)
-		if at.group == nil && e.config.Accept != nil && !e.config.Accept(at.name) {
-			return 0, Filtered
-		}
+// locateGroup finds the group. Where there is none it says whether there may be one.
+func (e *Engine) locateGroup(s *shard, at *place, now int64) Reason {
+	if at.group != nil {
+		return 0
 	}
+	at.group = s.findLive(e, at.cluster, at.hash, at.name, now)
+	if at.group == nil && e.config.Accept != nil && !e.config.Accept(at.name) {
+		return Filtered
+	}
+	return 0
+}
+
+// locate finds the topic of a located group, and makes topic and group where they are to be made, once nothing stands
+// against it. It returns the newest end offset of the partition and its incarnation.
+func (e *Engine) locate(s *shard, at *place, topic string, partition int32, now int64) (end int64, incarnation uint8, why Reason) {
 	g := at.group
 	var t *ends.Topic
 	if g != nil {
@@ -120,7 +147,7 @@ func (e *Engine) locate(s *shard, at *place, topic string, partition int32, now 
 			t = g.topics[at.topic].topic
 			if t.Deleted() {
 				// Whoever deletes the topic has not come to this shard yet.
-				if !s.detach(g, at.topic) {
+				if !s.detachDeleted(g, at.topic, now) {
 					g, at.group = nil, nil
 				}
 				t, at.topic = nil, -1
@@ -129,24 +156,49 @@ func (e *Engine) locate(s *shard, at *place, topic string, partition int32, now 
 	}
 	if t == nil {
 		if t = at.cluster.topics.Topic(topic); t == nil {
-			return 0, UnknownTopic
+			return 0, 0, UnknownTopic
 		}
 	}
 	if partition < 0 {
-		return 0, Invalid
+		return 0, 0, Invalid
 	}
-	end, ok := t.Newest(partition)
+	end, incarnation, ok := t.Newest(partition)
 	if !ok {
-		return 0, UnknownPartition
+		return 0, 0, UnknownPartition
 	}
 	if g == nil {
-		g = s.add(at.cluster, at.hash, at.name)
+		g = s.add(at.cluster, at.hash, at.name, now)
 		at.group = g
 	}
 	if at.topic < 0 {
-		at.topic = s.attach(g, t)
+		at.topic = s.attach(g, t, now)
 	}
-	return end, 0
+	return end, incarnation, 0
+}
+
+// slot returns the slot of a partition of the topic at an index of a group. A group that has no room for it is left as it
+// was.
+func (s *shard) slot(g *group, topic int, partition int32, now int64) (uint32, Reason) {
+	gt := &g.topics[topic]
+	slot, ok := g.slot(gt, partition)
+	if ok {
+		return slot, 0
+	}
+	if gt.length == 0 {
+		s.detachDeleted(g, topic, now)
+	}
+	return 0, Invalid
+}
+
+// confirm marks a partition that was restored as seen.
+func (g *group) confirm(topic string, partition int32) {
+	i := g.find(topic)
+	if i < 0 || partition < 0 || uint32(partition) >= g.topics[i].length {
+		return
+	}
+	if w := g.windowOf(g.topics[i].first + uint32(partition)); w != nil && restored(w) {
+		setRestored(w, false)
+	}
 }
 
 // insert puts a commit that is not newer than the newest where its order belongs.
@@ -213,53 +265,71 @@ func (e *Engine) SetOwner(c *Cluster, groupName string, in *protocol.PartitionOw
 	}
 	at := place{cluster: c, name: groupName, hash: hash, topic: -1}
 	now := e.config.Clock.Coarse()
-	_, why := e.locate(s, &at, in.Topic, in.Partition, now)
+	why := e.setOwner(s, &at, in, now)
 	s.counts.owners[why]++
-	if why != 0 {
+	return why
+}
+
+func (e *Engine) setOwner(s *shard, at *place, in *protocol.PartitionOwner, now int64) Reason {
+	if why := e.locateGroup(s, at, now); why != 0 {
+		return why
+	}
+	if _, _, why := e.locate(s, at, in.Topic, in.Partition, now); why != 0 {
 		return why
 	}
 	g := at.group
+	slot, why := s.slot(g, at.topic, in.Partition, now)
+	if why != 0 {
+		return why
+	}
 	gt := &g.topics[at.topic]
-	slot := g.slot(gt, in.Partition)
 	w := g.windowOf(slot)
 	if w == nil {
 		w = g.memory.add(slot, window.HeaderSize)
 	}
-	g.setOwner(w, in.Owner, in.ClientID)
 	g.touchOwner(gt, now)
+	if g.setOwner(w, in.Owner, in.ClientID) && s.hub.Watched() {
+		s.hub.Publish(protocol.Event{
+			Kind: protocol.EventOwnerChanged, Time: now, Cluster: g.cluster.Name, Group: g.name,
+			Topic: gt.topic.Name, Partition: in.Partition, Owner: strings.Clone(in.Owner), ClientID: strings.Clone(in.ClientID),
+		})
+	}
 	return 0
 }
 
 // ClearOwners makes nobody the owner of every partition of a group.
 func (e *Engine) ClearOwners(c *Cluster, groupName string) Reason {
-	return e.withGroup(c, groupName, func(_ *shard, g *group) Reason {
-		g.clearOwners()
+	return e.withGroup(c, groupName, func(s *shard, g *group, now int64) Reason {
+		if g.clearOwners() {
+			s.tell(protocol.EventOwnersCleared, g, nil, now)
+		}
 		return 0
 	})
 }
 
 // DeleteGroup removes a group.
 func (e *Engine) DeleteGroup(c *Cluster, groupName string) Reason {
-	return e.withGroup(c, groupName, func(s *shard, g *group) Reason {
+	return e.withGroup(c, groupName, func(s *shard, g *group, now int64) Reason {
 		s.remove(g)
+		s.tell(protocol.EventGroupDeleted, g, nil, now)
 		return 0
 	})
 }
 
 // DeleteGroupTopic removes a topic from a group, and the group when none is left.
 func (e *Engine) DeleteGroupTopic(c *Cluster, groupName, topic string) Reason {
-	return e.withGroup(c, groupName, func(s *shard, g *group) Reason {
+	return e.withGroup(c, groupName, func(s *shard, g *group, now int64) Reason {
 		i := g.find(topic)
 		if i < 0 {
 			return UnknownTopic
 		}
-		s.detach(g, i)
+		s.detachDeleted(g, i, now)
 		return 0
 	})
 }
 
 // withGroup calls do with a live group and its shard, locked.
-func (e *Engine) withGroup(c *Cluster, groupName string, do func(*shard, *group) Reason) Reason {
+func (e *Engine) withGroup(c *Cluster, groupName string, do func(s *shard, g *group, now int64) Reason) Reason {
 	hash := c.hash(groupName)
 	s := e.shard(hash)
 	s.mu.Lock()
@@ -267,9 +337,10 @@ func (e *Engine) withGroup(c *Cluster, groupName string, do func(*shard, *group)
 	if s.stopped {
 		return Stopped
 	}
-	g := s.findLive(e, c, hash, groupName, e.config.Clock.Coarse())
+	now := e.config.Clock.Coarse()
+	g := s.findLive(e, c, hash, groupName, now)
 	if g == nil {
 		return UnknownGroup
 	}
-	return do(s, g)
+	return do(s, g, now)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/lagkeeper/storage/internal/ends"
+	"github.com/lagkeeper/storage/internal/feed"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -32,8 +33,12 @@ type Config struct {
 	MinDistance int64
 	// Accept says whether the filters let a group in; nil lets in all.
 	Accept func(group string) bool
+	// CurveSegments is how many segments the curve of end offsets of a partition may have; 0 turns time lag off.
+	CurveSegments int
 	// Clock tells the time.
 	Clock Clock
+	// Hub takes the events.
+	Hub *feed.Hub[protocol.Event]
 }
 
 // Engine is the state of a store. Make it with New.
@@ -44,6 +49,9 @@ type Engine struct {
 
 	shards  []shard
 	stopped atomic.Bool
+	sweeps  atomic.Uint64
+	// requests counts, by type and outcome, the requests that are not counted by a shard.
+	requests [protocol.StorageRequestTypes][Reasons]atomic.Uint64
 }
 
 // Cluster is one configured cluster.
@@ -53,7 +61,6 @@ type Cluster struct {
 	index  int
 	seed   uint64
 	topics *ends.Table
-	counts clusterCounts
 }
 
 // New makes an empty engine.
@@ -63,15 +70,29 @@ func New(config Config) *Engine {
 		if e.clusters[name] != nil {
 			continue
 		}
-		e.clusters[name] = &Cluster{
-			Name: name, index: len(e.names), seed: xxhash.Sum64String(name), topics: ends.NewTable(config.Intervals),
-		}
+		c := &Cluster{Name: name, index: len(e.names), seed: xxhash.Sum64String(name)}
+		c.topics = ends.NewTable(ends.Options{
+			History: config.Intervals, CurveSegments: config.CurveSegments,
+			Created: func(t *ends.Topic) { e.tell(protocol.EventTopicCreated, c, t, 0) },
+			Deleted: func(t *ends.Topic) { e.tell(protocol.EventTopicDeleted, c, t, 0) },
+			Reset:   func(t *ends.Topic, p int32) { e.tell(protocol.EventIncarnationChanged, c, t, p) },
+		})
+		e.clusters[name] = c
 		e.names = append(e.names, name)
 	}
 	for i := range e.shards {
-		e.shards[i].init(len(e.names))
+		e.shards[i].init(len(e.names), config.Hub)
 	}
 	return e
+}
+
+// tell publishes what happened to a topic.
+func (e *Engine) tell(kind protocol.EventKind, c *Cluster, t *ends.Topic, partition int32) {
+	if e.config.Hub.Watched() {
+		e.config.Hub.Publish(protocol.Event{
+			Kind: kind, Time: e.config.Clock.Coarse(), Cluster: c.Name, Topic: t.Name, Partition: partition,
+		})
+	}
 }
 
 // Clusters returns the names of the clusters. The caller must not change the slice.
@@ -123,29 +144,42 @@ func (e *Engine) SetEndOffset(c *Cluster, topic string, end *protocol.EndOffset)
 		return Stopped
 	}
 	if !validEndOffset(end) {
-		return c.counts.endOffset(Invalid)
+		return Invalid
 	}
-	t, _ := c.topics.Ensure(topic)
-	t.Set(end.Partition, end.TopicPartitionCount, end.Offset)
-	return c.counts.endOffset(0)
+	e.setEndOffset(c.topics.Ensure(topic), end)
+	return 0
+}
+
+func (e *Engine) setEndOffset(t *ends.Topic, end *protocol.EndOffset) {
+	seen := end.Timestamp
+	if seen <= 0 {
+		seen = e.config.Clock.Coarse()
+	}
+	t.Set(ends.EndOffset{
+		Number: end.Partition, Count: end.TopicPartitionCount, Offset: end.Offset, Seen: seen, LogStart: end.LogStartOffset,
+	})
 }
 
 // SetEndOffsets stores the end offsets of many partitions of one topic. It calls refused for each that is not stored.
 func (e *Engine) SetEndOffsets(c *Cluster, topic string, all []protocol.EndOffset, refused func(i int, why Reason)) {
 	var t *ends.Topic
 	for i := range all {
+		why := Reason(0)
 		switch {
 		case e.stopped.Load():
-			refused(i, Stopped)
-			continue
+			why = Stopped
 		case !validEndOffset(&all[i]):
-			refused(i, c.counts.endOffset(Invalid))
-			continue
-		case t == nil:
-			t, _ = c.topics.Ensure(topic)
+			why = Invalid
+		default:
+			if t == nil || t.Deleted() {
+				t = c.topics.Ensure(topic)
+			}
+			e.setEndOffset(t, &all[i])
 		}
-		t.Set(all[i].Partition, all[i].TopicPartitionCount, all[i].Offset)
-		c.counts.endOffset(0)
+		e.Count(protocol.StorageSetBrokerOffset, why)
+		if why != 0 {
+			refused(i, why)
+		}
 	}
 }
 
@@ -174,10 +208,11 @@ func (e *Engine) DeleteTopic(c *Cluster, topic string) Reason {
 	if t == nil {
 		return UnknownTopic
 	}
+	now := e.config.Clock.Coarse()
 	for i := range e.shards {
 		s := &e.shards[i]
 		s.mu.Lock()
-		s.forgetTopic(t)
+		s.forgetTopic(t, now)
 		s.mu.Unlock()
 	}
 	return 0

@@ -35,6 +35,9 @@ type group struct {
 	// byName finds a topic in topics; nil while there are few.
 	byName  map[string]int
 	members members
+	// maxOrder is the greatest order of any commit of the group. What has an order up to knownUntil was in the snapshot
+	// that the group came from, or was dropped before that was taken.
+	maxOrder, knownUntil int64
 	// holes is how many entries of memory.slots belong to no topic.
 	holes int
 }
@@ -95,15 +98,21 @@ func (g *group) touchOwner(gt *groupTopic, now int64) {
 }
 
 // slot returns the index of the slot of a partition, and makes it where there is none. The topic must have the partition.
-func (g *group) slot(gt *groupTopic, partition int32) uint32 {
+// ok is false where the group has no room for it.
+func (g *group) slot(gt *groupTopic, partition int32) (slot uint32, ok bool) {
+	if uint32(partition) >= gt.length {
+		// Most groups commit all partitions of a topic, but one with a million partitions gets its slots as it goes.
+		count := uint32(max(gt.count, gt.topic.Count()))
+		length := max(uint32(partition)+1, min(count, max(2*gt.length, 128)), gt.length+gt.length/4)
+		if len(g.memory.slots)+int(length) > maxSlots {
+			return 0, false
+		}
+		g.extend(gt, length)
+	}
 	if partition >= gt.count {
 		gt.count = max(gt.topic.Count(), partition+1)
 	}
-	if uint32(partition) >= gt.length {
-		// Most groups commit all partitions of a topic, but one with a million partitions gets its slots as it goes.
-		g.extend(gt, max(uint32(partition)+1, min(uint32(gt.count), max(2*gt.length, 128)), gt.length+gt.length/4))
-	}
-	return gt.first + uint32(partition)
+	return gt.first + uint32(partition), true
 }
 
 // extend gives a topic length slots.
@@ -115,6 +124,7 @@ func (g *group) extend(gt *groupTopic, length uint32) {
 		first := uint32(len(m.slots))
 		m.slots = append(m.slots, make([]reference, length)...)
 		g.moveSlots(gt, m.slots, m.slots, first)
+		clear(m.slots[gt.first : gt.first+gt.length]) // a hole holds no window
 		g.holes += int(gt.length)
 		gt.first = first
 	}
@@ -245,12 +255,15 @@ func (m *members) number(owner, clientID string) uint32 {
 	return n
 }
 
-// setOwner makes a member the owner of a window.
-func (g *group) setOwner(w window.Window, owner, clientID string) {
+// setOwner makes a member the owner of a window, and says whether it was not before.
+func (g *group) setOwner(w window.Window, owner, clientID string) (changed bool) {
 	if len(g.members.list) >= max(g.members.packAt, firstPack) {
 		g.packMembers()
 	}
-	setMember(w, g.members.number(owner, clientID))
+	n := g.members.number(owner, clientID)
+	changed = n != memberOf(w)
+	setMember(w, n)
+	return changed
 }
 
 // packMembers forgets the members that own nothing.
@@ -269,12 +282,14 @@ func (g *group) packMembers() {
 	g.members.packAt = 2 * len(g.members.list)
 }
 
-// clearOwners makes nobody the owner of every window.
-func (g *group) clearOwners() {
+// clearOwners makes nobody the owner of every window, and says whether there was anybody.
+func (g *group) clearOwners() (changed bool) {
+	changed = len(g.members.list) > 0
 	g.members = members{}
 	for _, r := range g.memory.slots {
 		if r != 0 {
 			setMember(g.memory.window(r), 0)
 		}
 	}
+	return changed
 }

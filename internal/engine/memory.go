@@ -20,10 +20,19 @@ const (
 	// blockStart is where the first window of a block begins, so that no reference is 0.
 	blockStart = unit
 
-	// A window's tag is the index of its slot, then the member that owns it.
+	// A window's tag is, in 32 bits, the index of its slot (lower 24) and the incarnation of the partition that its
+	// newest commit belongs to (upper 8), then, in 32 more, whether it was restored and not seen since (the lowest) and
+	// the member that owns it (the rest).
 	slotAt, memberAt = 0, 4
+	slotMask         = 1<<24 - 1
+	incarnationShift = 24
+	restoredBit      = 1
+	memberShift      = 1
+
+	// maxSlots is how many partitions a group can have.
+	maxSlots = slotMask
 	// deadSlot in a tag says that the window has moved or gone.
-	deadSlot = 1<<32 - 1
+	deadSlot = slotMask
 )
 
 // memory holds the windows of one group: few large runs of bytes, nothing in them for the garbage collector to follow.
@@ -33,6 +42,8 @@ type memory struct {
 	// slots has one entry for each partition of each topic, in ranges that the topics know.
 	slots  []reference
 	blocks []block
+	// windows is how many slots have a window.
+	windows int
 	// first is where the first block is kept until there is a second: few groups need one, and it saves a way.
 	first [1]block
 }
@@ -49,14 +60,36 @@ func (m *memory) window(r reference) window.Window {
 	return window.Window(m.blocks[r>>unitBits].bytes[(r&unitMask)*unit:])
 }
 
-func slotOf(w window.Window) uint32 { return binary.LittleEndian.Uint32(w.Tag()[slotAt:]) }
+func tagWord(w window.Window, at int) uint32 { return binary.LittleEndian.Uint32(w.Tag()[at:]) }
 
-func setSlot(w window.Window, slot uint32) { binary.LittleEndian.PutUint32(w.Tag()[slotAt:], slot) }
+func setTagWord(w window.Window, at int, v uint32) { binary.LittleEndian.PutUint32(w.Tag()[at:], v) }
 
-func memberOf(w window.Window) uint32 { return binary.LittleEndian.Uint32(w.Tag()[memberAt:]) }
+func slotOf(w window.Window) uint32 { return tagWord(w, slotAt) & slotMask }
+
+func setSlot(w window.Window, slot uint32) {
+	setTagWord(w, slotAt, tagWord(w, slotAt)&^slotMask|slot)
+}
+
+func incarnationOf(w window.Window) uint8 { return uint8(tagWord(w, slotAt) >> incarnationShift) }
+
+func setIncarnation(w window.Window, incarnation uint8) {
+	setTagWord(w, slotAt, tagWord(w, slotAt)&slotMask|uint32(incarnation)<<incarnationShift)
+}
+
+func memberOf(w window.Window) uint32 { return tagWord(w, memberAt) >> memberShift }
 
 func setMember(w window.Window, member uint32) {
-	binary.LittleEndian.PutUint32(w.Tag()[memberAt:], member)
+	setTagWord(w, memberAt, tagWord(w, memberAt)&restoredBit|member<<memberShift)
+}
+
+func restored(w window.Window) bool { return tagWord(w, memberAt)&restoredBit != 0 }
+
+func setRestored(w window.Window, restored bool) {
+	v := tagWord(w, memberAt) &^ restoredBit
+	if restored {
+		v |= restoredBit
+	}
+	setTagWord(w, memberAt, v)
 }
 
 // add makes an empty window of a size for a slot.
@@ -66,6 +99,7 @@ func (m *memory) add(slot uint32, size int) window.Window {
 	window.Init(w, size)
 	setSlot(w, slot)
 	m.slots[slot] = r
+	m.windows++
 	return w
 }
 
@@ -85,6 +119,7 @@ func (m *memory) resize(slot uint32, size int) window.Window {
 func (m *memory) remove(slot uint32) {
 	if r := m.slots[slot]; r != 0 {
 		m.slots[slot] = 0
+		m.windows--
 		m.bury(r)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"github.com/lagkeeper/storage/internal/ends"
+	"github.com/lagkeeper/storage/internal/feed"
+	"github.com/lagkeeper/storage/protocol"
 )
 
 // shard owns the groups that hash to it. Everything in it is guarded by mu.
@@ -21,6 +23,7 @@ type shard struct {
 	byTopic map[*ends.Topic][]*group
 
 	counts shardCounts
+	hub    *feed.Hub[protocol.Event]
 
 	_ [64]byte // keeps the locks of two shards out of one cache line
 }
@@ -31,9 +34,11 @@ type shardCounts struct {
 	owners  [Reasons]uint64
 	expired uint64 // groups
 	swept   uint64 // topics of live groups
+	loaded  uint64 // groups
 }
 
-func (s *shard) init(clusters int) {
+func (s *shard) init(clusters int, hub *feed.Hub[protocol.Event]) {
+	s.hub = hub
 	s.groups = make(map[uint64]*group)
 	s.lists = make([][]*group, clusters)
 	s.byTopic = make(map[*ends.Topic][]*group)
@@ -51,18 +56,37 @@ func (s *shard) find(c *Cluster, hash uint64, name string) *group {
 func (s *shard) findLive(e *Engine, c *Cluster, hash uint64, name string, now int64) *group {
 	g := s.find(c, hash, name)
 	if g != nil && e.older(g.seen.Load(), now, e.config.ExpireGroup) {
-		s.remove(g)
-		s.counts.expired++
+		s.expire(g, now)
 		return nil
 	}
 	return g
 }
 
-func (s *shard) add(c *Cluster, hash uint64, name string) *group {
+// tell publishes what happened to a group, and to a topic of it where t is not nil.
+func (s *shard) tell(kind protocol.EventKind, g *group, t *ends.Topic, now int64) {
+	if !s.hub.Watched() {
+		return
+	}
+	event := protocol.Event{Kind: kind, Time: now, Cluster: g.cluster.Name, Group: g.name}
+	if t != nil {
+		event.Topic = t.Name
+	}
+	s.hub.Publish(event)
+}
+
+// expire removes a group that gave no sign of life for too long.
+func (s *shard) expire(g *group, now int64) {
+	s.counts.expired++
+	s.remove(g)
+	s.tell(protocol.EventGroupExpired, g, nil, now)
+}
+
+func (s *shard) add(c *Cluster, hash uint64, name string, now int64) *group {
 	g := &group{cluster: c, name: strings.Clone(name), hash: hash, next: s.groups[hash], position: int32(len(s.lists[c.index]))}
 	g.seen.Store(never)
 	s.groups[hash] = g
 	s.lists[c.index] = append(s.lists[c.index], g)
+	s.tell(protocol.EventGroupCreated, g, nil, now)
 	return g
 }
 
@@ -100,22 +124,32 @@ func (s *shard) swapRemove(list []*group, at int32, position func(*group) *int32
 }
 
 // attach adds a topic to a group and returns its index there.
-func (s *shard) attach(g *group, t *ends.Topic) int {
+func (s *shard) attach(g *group, t *ends.Topic, now int64) int {
 	i := g.attach(t)
 	g.topics[i].position = int32(len(s.byTopic[t]))
 	s.byTopic[t] = append(s.byTopic[t], g)
+	s.tell(protocol.EventGroupTopicCreated, g, t, now)
 	return i
 }
 
-// detach removes the topic at an index from a group, and the group when none is left; it says whether one is.
-func (s *shard) detach(g *group, i int) (left bool) {
+// detach removes the topic at an index from a group, and the group when none is left; it says whether one is. The kinds
+// are those of the event for either case.
+func (s *shard) detach(g *group, i int, ofTopic, ofGroup protocol.EventKind, now int64) (left bool) {
 	if len(g.topics) == 1 {
 		s.remove(g)
+		s.tell(ofGroup, g, nil, now)
 		return false
 	}
+	t := g.topics[i].topic
 	s.unlist(&g.topics[i])
 	g.detach(i)
+	s.tell(ofTopic, g, t, now)
 	return true
+}
+
+// detachDeleted is detach for a topic that was deleted.
+func (s *shard) detachDeleted(g *group, i int, now int64) (left bool) {
+	return s.detach(g, i, protocol.EventGroupTopicDeleted, protocol.EventGroupDeleted, now)
 }
 
 // unlist takes a group out of the list of one of its topics.
@@ -133,10 +167,10 @@ func (s *shard) unlist(gt *groupTopic) {
 func (g *group) topicOf(t *ends.Topic) *groupTopic { return &g.topics[g.find(t.Name)] }
 
 // forgetTopic removes a topic that has left its table from every group.
-func (s *shard) forgetTopic(t *ends.Topic) {
+func (s *shard) forgetTopic(t *ends.Topic, now int64) {
 	for len(s.byTopic[t]) > 0 {
 		list := s.byTopic[t]
 		g := list[len(list)-1]
-		s.detach(g, g.find(t.Name))
+		s.detachDeleted(g, g.find(t.Name), now)
 	}
 }

@@ -1,11 +1,14 @@
 package engine
 
+import "github.com/lagkeeper/storage/protocol"
+
 // sweepBatch is how many groups are looked at while a shard is held.
 const sweepBatch = 256
 
 // Sweep removes the groups that have expired, and from those that live the topics that were not committed for too long.
 // It holds a shard only for a few groups at a time.
 func (e *Engine) Sweep() {
+	defer e.sweeps.Add(1)
 	for i := range e.shards {
 		for cluster := range e.names {
 			// A removed group leaves its place to the last of the list, which from the end downwards has been seen.
@@ -39,14 +42,13 @@ func (e *Engine) sweepBatch(s *shard, cluster, below int) int {
 
 func (e *Engine) sweepGroup(s *shard, g *group, now int64) {
 	if g.seen.Load() < now-e.config.ExpireGroup {
-		s.remove(g)
-		s.counts.expired++
+		s.expire(g, now)
 		return
 	}
 	for i := len(g.topics) - 1; i >= 0; i-- {
 		if g.topics[i].seen < now-e.config.ExpireTopic {
 			s.counts.swept++
-			if !s.detach(g, i) {
+			if !s.detach(g, i, protocol.EventGroupTopicExpired, protocol.EventGroupExpired, now) {
 				return
 			}
 		}

@@ -3,6 +3,7 @@ package feed
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -34,7 +35,9 @@ func (h *Hub[E]) Publish(event E) {
 // Watch adds a watcher that holds up to capacity events that have not been read. wants says which it is to get; nil means
 // all. missed makes the event that stands for a number of events that found no room.
 func (h *Hub[E]) Watch(capacity int, wants func(E) bool, missed func(uint64) E) *Watcher[E] {
-	w := &Watcher[E]{hub: h, capacity: max(capacity, 1), wants: wants, missedEvent: missed, wake: make(chan struct{}, 1)}
+	w := &Watcher[E]{
+		hub: h, capacity: max(capacity, 1), wants: wants, missedEvent: missed, wake: make(chan struct{}, 1), closed: make(chan struct{}),
+	}
 	h.replace(func(watchers []*Watcher[E]) []*Watcher[E] { return append(watchers, w) })
 	return w
 }
@@ -57,7 +60,9 @@ type Watcher[E any] struct {
 	wants       func(E) bool
 	missedEvent func(uint64) E
 
-	wake chan struct{} // holds one token when there may be something to read
+	wake   chan struct{} // holds one token when there may be something to read
+	closed chan struct{} // closed by Close
+	once   sync.Once
 
 	mu     sync.Mutex
 	events []E    // guarded by mu
@@ -82,8 +87,11 @@ func (w *Watcher[E]) offer(event E) {
 	}
 }
 
+// ErrClosed is returned by Next when the watching has ended and nothing is left to read.
+var ErrClosed = errors.New("watcher is closed")
+
 // Next waits for events and returns them, oldest first; they are the caller's. It returns the context's error when the
-// context is done first.
+// context is done first, and ErrClosed.
 func (w *Watcher[E]) Next(ctx context.Context) ([]E, error) {
 	for {
 		if events := w.take(); len(events) > 0 {
@@ -93,6 +101,11 @@ func (w *Watcher[E]) Next(ctx context.Context) ([]E, error) {
 		case <-w.wake:
 		case <-ctx.Done():
 			return nil, ctx.Err()
+		case <-w.closed:
+			if events := w.take(); len(events) > 0 {
+				return events, nil
+			}
+			return nil, ErrClosed
 		}
 	}
 }
@@ -113,4 +126,14 @@ func (w *Watcher[E]) Close() {
 	w.hub.replace(func(watchers []*Watcher[E]) []*Watcher[E] {
 		return slices.DeleteFunc(watchers, func(other *Watcher[E]) bool { return other == w })
 	})
+	w.once.Do(func() { close(w.closed) })
+}
+
+// CloseAll ends the watching of all; there may be new watchers afterwards.
+func (h *Hub[E]) CloseAll() {
+	if w := h.watchers.Load(); w != nil {
+		for _, watcher := range *w {
+			watcher.Close()
+		}
+	}
 }

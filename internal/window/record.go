@@ -17,14 +17,17 @@ type record struct {
 }
 
 func difference(previous, c *protocol.StoredCommit) record {
-	return record{
+	r := record{
 		offset:    c.Offset - previous.Offset,
 		order:     c.Order - previous.Order,
 		timestamp: c.Timestamp - previous.Timestamp,
 		observed:  seconds(c.ObservedTimestamp) - seconds(c.Timestamp),
-		lag:       c.Lag,
 		lagKnown:  c.LagKnown,
 	}
+	if c.LagKnown {
+		r.lag = c.Lag
+	}
+	return r
 }
 
 // A record begins with its control: for each field the index of its width in the field's table. The fields follow with

@@ -1,0 +1,306 @@
+package storage_test
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lagkeeper/storage/protocol"
+	"github.com/lagkeeper/storage/storagetest"
+)
+
+var (
+	extremeOffsets = []int64{
+		math.MinInt64, math.MinInt64 + 1, -1 << 62, math.MinInt32, -1, 0, 1, math.MaxInt32, math.MaxUint32, 1 << 62,
+		math.MaxInt64 - 1, math.MaxInt64,
+	}
+	extremeInt32s = []int32{math.MinInt32, math.MinInt32 + 1, -2, -1, 0, 1, 2, math.MaxInt32 - 1, math.MaxInt32}
+	extremeNames  = map[string]string{
+		"empty":         "",
+		"NUL":           "\x00",
+		"invalid UTF-8": "a\xff\xfe\xc3(",
+		"a megabyte":    strings.Repeat("x", 1<<20),
+		"a megabyte 2":  strings.Repeat("x", 1<<20-1) + "y",
+	}
+)
+
+// centuries are 285 years in seconds: as long an age as fits in a time.Duration. With it, timestamps can be more than an
+// int64 apart.
+const centuries = 9_000_000_000
+
+// extremeConfig keeps three of everything; settings are pairs of a key and its value.
+func extremeConfig(settings ...any) storagetest.Config {
+	config := storagetest.Config{Settings: map[string]any{"intervals": 3}, Clusters: storagetest.GeneratorClusters}
+	for i := 0; i < len(settings); i += 2 {
+		config.Settings[settings[i].(string)] = settings[i+1]
+	}
+	return config
+}
+
+func endOf(topic string, partition, count int32, offset int64) *protocol.StorageRequest {
+	return &protocol.StorageRequest{
+		RequestType: protocol.StorageSetBrokerOffset, Cluster: "local", Topic: topic,
+		Partition: partition, TopicPartitionCount: count, Offset: offset,
+	}
+}
+
+func commitOf(group, topic string, partition int32, offset, order, timestamp int64) *protocol.StorageRequest {
+	return &protocol.StorageRequest{
+		RequestType: protocol.StorageSetConsumerOffset, Cluster: "local", Group: group, Topic: topic,
+		Partition: partition, Offset: offset, Order: order, Timestamp: timestamp,
+	}
+}
+
+func fetchOf(group string) *protocol.StorageRequest {
+	return &protocol.StorageRequest{RequestType: protocol.StorageFetchConsumer, Cluster: "local", Group: group}
+}
+
+// sameAsModel carries out, in every mode, the requests that make returns for the time that it is told, and compares the
+// answers with the model's.
+func sameAsModel(t *testing.T, config storagetest.Config, make func(now int64) []*protocol.StorageRequest) {
+	t.Helper()
+	for _, mode := range storagetest.Modes() {
+		asked := false
+		storagetest.CheckAgainstModel(t, inMemory, config, mode,
+			func(now int64) ([]*protocol.StorageRequest, time.Duration) {
+				if asked {
+					return nil, 0
+				}
+				asked = true
+				return make(now), 0
+			})
+	}
+}
+
+// TestExtremeLag checks the lag, as stored and as current, between all pairs of extreme offsets against a number worked
+// out by hand where it is easy to get wrong; the model works out the others.
+func TestExtremeLag(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		end, offset int64
+		want        uint64
+	}{
+		{math.MaxInt64, math.MinInt64, math.MaxUint64},
+		{math.MaxInt64, math.MinInt64 + 1, math.MaxUint64 - 1},
+		{math.MaxInt64, -1, 1 << 63},
+		{math.MaxInt64, 0, math.MaxInt64},
+		{0, math.MinInt64, 1 << 63},
+		{-1, math.MinInt64, math.MaxInt64},
+		{math.MinInt64 + 1, math.MinInt64, 1},
+		{math.MinInt64, math.MinInt64, 0},
+		{math.MinInt64, math.MaxInt64, 0},
+		{-1, 0, 0},
+		{math.MaxInt64, math.MaxInt64, 0},
+	} {
+		s := started(t, extremeConfig())
+		s.send(endOf("topic", 0, 1, test.end))
+		s.send(commitOf("group", "topic", 0, test.offset, 1, time.Now().UnixMilli()))
+		answer, _ := s.ask(fetchOf("group"))
+		p := answer.(protocol.ConsumerTopics)["topic"][0]
+		require.Equal(t, test.offset, p.Offsets[2].Offset)
+		require.Equal(t, []int64{test.end}, p.BrokerOffsets)
+		require.Equal(t, test.want, p.Offsets[2].Lag.Value, "stored lag of %d behind %d", test.offset, test.end)
+		require.Equal(t, test.want, p.CurrentLag, "current lag of %d behind %d", test.offset, test.end)
+	}
+	sameAsModel(t, extremeConfig(), func(now int64) []*protocol.StorageRequest {
+		var all []*protocol.StorageRequest
+		for i, end := range extremeOffsets {
+			for j, offset := range extremeOffsets {
+				topic, group := fmt.Sprint("topic", i), fmt.Sprint("group", j)
+				all = append(all, endOf(topic, 0, 1, end), commitOf(group, topic, 0, offset, int64(i+1), now), fetchOf(group))
+			}
+		}
+		return all
+	})
+}
+
+// TestExtremeOffsets follows extreme offsets through windows and histories, in both directions and back and forth.
+func TestExtremeOffsets(t *testing.T) {
+	t.Parallel()
+	for _, intervals := range []int{1, 3, 30} {
+		sameAsModel(t, extremeConfig("intervals", intervals), func(now int64) []*protocol.StorageRequest {
+			sequence := slices.Clone(extremeOffsets)
+			slices.Reverse(sequence)
+			sequence = append(sequence, extremeOffsets...)
+			for i := range extremeOffsets {
+				sequence = append(sequence, extremeOffsets[i], extremeOffsets[len(extremeOffsets)-1-i])
+			}
+			var all []*protocol.StorageRequest
+			for i, offset := range sequence {
+				all = append(all,
+					endOf("topic", 0, 1, offset),
+					commitOf("group", "topic", 0, sequence[len(sequence)-1-i], int64(i+1), now),
+					fetchOf("group"),
+					&protocol.StorageRequest{RequestType: protocol.StorageFetchTopic, Cluster: "local", Topic: "topic"},
+				)
+			}
+			return all
+		})
+	}
+}
+
+// TestExtremeOrders places commits of extreme orders among each other.
+func TestExtremeOrders(t *testing.T) {
+	t.Parallel()
+	for _, intervals := range []int{1, 3, 30} {
+		sameAsModel(t, extremeConfig("intervals", intervals), func(now int64) []*protocol.StorageRequest {
+			all := []*protocol.StorageRequest{endOf("topic", 0, 1, 100)}
+			for step := range len(extremeOffsets) {
+				group := fmt.Sprint("group", step)
+				for i := range 2 * len(extremeOffsets) {
+					// Each group sees the orders in an order of its own.
+					order := extremeOffsets[(i*(step+1)+step)%len(extremeOffsets)]
+					all = append(all, commitOf(group, "topic", 0, int64(i), order, now+int64(i)), fetchOf(group))
+				}
+			}
+			return all
+		})
+	}
+}
+
+// TestExtremeTimestamps follows extreme timestamps one after the other, also where nothing is too old and where almost
+// everything is too near.
+func TestExtremeTimestamps(t *testing.T) {
+	t.Parallel()
+	for name, config := range map[string]storagetest.Config{
+		"default":          extremeConfig(),
+		"short expiry":     extremeConfig("expire-group", 1),
+		"min-distance":     extremeConfig("min-distance", 1),
+		"great expiry":     extremeConfig("expire-group", centuries),
+		"great distance":   extremeConfig("expire-group", centuries, "min-distance", centuries),
+		"distance, window": extremeConfig("intervals", 30, "expire-group", centuries, "min-distance", 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sameAsModel(t, config, func(now int64) []*protocol.StorageRequest {
+				times := append(slices.Clone(extremeOffsets), now-1001, now-1000, now-999, now-1, now, now+1,
+					now-1000*centuries-1, now-1000*centuries, 1-now)
+				all := []*protocol.StorageRequest{endOf("topic", 0, 1, 100)}
+				for i, first := range times {
+					for j, second := range times {
+						group := fmt.Sprint("group", i, "-", j)
+						all = append(all,
+							commitOf(group, "topic", 0, 10, 10, first), fetchOf(group),
+							commitOf(group, "topic", 0, 20, 20, second), fetchOf(group),
+							commitOf(group, "topic", 0, 15, 15, first), fetchOf(group),
+							commitOf(group, "topic", 0, 30, 0, second), fetchOf(group))
+					}
+				}
+				return all
+			})
+		})
+	}
+}
+
+// TestExtremePartitions asks for all pairs of extreme partitions and counts.
+func TestExtremePartitions(t *testing.T) {
+	t.Parallel()
+	sameAsModel(t, extremeConfig(), func(now int64) []*protocol.StorageRequest {
+		var all []*protocol.StorageRequest
+		for i, partition := range extremeInt32s {
+			for j, count := range extremeInt32s {
+				topic, group := fmt.Sprint("topic", i, "-", j), fmt.Sprint("group", i, "-", j)
+				all = append(all, endOf(topic, partition, count, 100))
+				for _, of := range extremeInt32s {
+					all = append(all, commitOf(group, topic, of, 10, 1, now), &protocol.StorageRequest{
+						RequestType: protocol.StorageSetConsumerOwner, Cluster: "local", Group: group, Topic: topic,
+						Partition: of, Owner: "host", ClientID: "client",
+					})
+				}
+				all = append(all, fetchOf(group),
+					&protocol.StorageRequest{RequestType: protocol.StorageFetchTopic, Cluster: "local", Topic: topic},
+					&protocol.StorageRequest{RequestType: protocol.StorageFetchTopics, Cluster: "local"},
+					&protocol.StorageRequest{RequestType: protocol.StorageFetchConsumers, Cluster: "local"})
+			}
+		}
+		return all
+	})
+}
+
+// TestExtremeLimit commits to the last partition that a topic can have.
+func TestExtremeLimit(t *testing.T) {
+	t.Parallel()
+	const last = 1<<20 - 1
+	s := started(t, extremeConfig())
+	s.send(endOf("topic", last, 0, 100))
+	s.send(commitOf("group", "topic", last, 10, 1, time.Now().UnixMilli()))
+	s.send(endOf("topic", last+1, 0, 100))
+	s.send(endOf("topic", 0, last+2, 100))
+	s.send(commitOf("group", "topic", last+1, 10, 1, time.Now().UnixMilli()))
+	answer, _ := s.ask(fetchOf("group"))
+	partitions := answer.(protocol.ConsumerTopics)["topic"]
+	require.Len(t, partitions, last+1)
+	require.Equal(t, uint64(90), partitions[last].CurrentLag)
+	require.Empty(t, partitions[0].Offsets)
+	require.NotNil(t, partitions[0])
+}
+
+// TestExtremeNames uses names of all kinds in every place that takes one.
+func TestExtremeNames(t *testing.T) {
+	t.Parallel()
+	for which, name := range extremeNames {
+		t.Run(which, func(t *testing.T) {
+			t.Parallel()
+			sameAsModel(t, extremeConfig(), func(now int64) []*protocol.StorageRequest {
+				var all []*protocol.StorageRequest
+				for _, names := range [][4]string{
+					{"local", "group", "topic", "host"},
+					{name, "group", "topic", "host"},
+					{"local", name, "topic", "host"},
+					{"local", "group", name, "host"},
+					{"local", "group", "topic", name},
+					{"local", name, name, name},
+				} {
+					for kind := range protocol.StorageRequestConstant(protocol.StorageRequestTypes) {
+						switch kind {
+						case protocol.StorageSetDeleteTopic, protocol.StorageSetDeleteGroup, protocol.StorageClearConsumerOwners:
+							continue
+						}
+						all = append(all, &protocol.StorageRequest{
+							RequestType: kind, Cluster: names[0], Group: names[1], Topic: names[2],
+							TopicPartitionCount: 1, Offset: 10, Order: int64(len(all)), Timestamp: now,
+							Owner: names[3], ClientID: names[3],
+						})
+					}
+					all = append(all, fetchOf(names[1]))
+				}
+				for _, kind := range []protocol.StorageRequestConstant{
+					protocol.StorageClearConsumerOwners, protocol.StorageSetDeleteGroup, protocol.StorageSetDeleteTopic,
+				} {
+					all = append(all,
+						&protocol.StorageRequest{RequestType: kind, Cluster: "local", Group: name, Topic: name},
+						&protocol.StorageRequest{RequestType: protocol.StorageFetchTopics, Cluster: "local"},
+						&protocol.StorageRequest{RequestType: protocol.StorageFetchConsumers, Cluster: "local"},
+						fetchOf(name), fetchOf("group"))
+				}
+				return all
+			})
+		})
+	}
+}
+
+// TestExtremeCombinations draws every field of every request from its extremes at once.
+func TestExtremeCombinations(t *testing.T) {
+	t.Parallel()
+	sameAsModel(t, extremeConfig("expire-group", centuries), func(now int64) []*protocol.StorageRequest {
+		all := []*protocol.StorageRequest{endOf("", 0, 2, math.MaxInt64), endOf("\xff", 1, 2, math.MinInt64)}
+		for i := range 3000 {
+			all = append(all, &protocol.StorageRequest{
+				RequestType: protocol.StorageRequestConstant(i * 7 % protocol.StorageRequestTypes),
+				Cluster:     []string{"local", "", "\xff", "LOCAL"}[i/3%4],
+				Group:       []string{"", "\xff", "group"}[i/5%3],
+				Topic:       []string{"", "\xff"}[i/11%2],
+				Partition:   extremeInt32s[i/2%len(extremeInt32s)], TopicPartitionCount: extremeInt32s[i/7%len(extremeInt32s)],
+				Offset: extremeOffsets[i/3%len(extremeOffsets)], Order: extremeOffsets[i/13%len(extremeOffsets)],
+				Timestamp: append([]int64{now, now + 1}, extremeOffsets...)[i%(2+len(extremeOffsets))],
+				Owner:     []string{"", "\xff"}[i/17%2], ClientID: []string{"", "\xff"}[i/19%2],
+			})
+		}
+		return all
+	})
+}

@@ -1,0 +1,241 @@
+package engine
+
+import (
+	"github.com/lagkeeper/storage/internal/ends"
+	"github.com/lagkeeper/storage/internal/snapshot"
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// Version changes whenever the state does.
+func (e *Engine) Version() (version uint64) {
+	for _, request := range []protocol.StorageRequestConstant{
+		protocol.StorageSetBrokerOffset, protocol.StorageSetDeleteTopic, protocol.StorageSetDeleteGroup,
+		protocol.StorageClearConsumerOwners,
+	} {
+		version += e.requests[request][0].Load()
+	}
+	for i := range e.shards {
+		s := &e.shards[i]
+		s.mu.Lock()
+		version += s.counts.commits[0] + s.counts.owners[0] + s.counts.expired + s.counts.swept + s.counts.loaded
+		s.mu.Unlock()
+	}
+	return version
+}
+
+// Save writes everything to sink while requests go on. Each group is written as it is at one moment; a shard is held only
+// while one group is copied. Save works on a stopped engine too.
+func (e *Engine) Save(sink snapshot.Sink) error {
+	w := saver{engine: e, sink: sink, written: make(map[*ends.Topic]bool)}
+	for _, name := range e.names {
+		c := e.clusters[name]
+		for _, t := range c.topics.Topics(nil) {
+			if err := w.topic(c, t); err != nil {
+				return err
+			}
+		}
+	}
+	var groups []*group
+	for i := range e.shards {
+		s := &e.shards[i]
+		for cluster := range e.names {
+			s.mu.Lock()
+			groups = append(groups[:0], s.lists[cluster]...)
+			s.mu.Unlock()
+			for _, g := range groups {
+				if err := w.group(s, g); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// saver holds the memory that saving needs, which is that of the largest group and the largest topic.
+type saver struct {
+	engine  *Engine
+	sink    snapshot.Sink
+	written map[*ends.Topic]bool
+
+	topicRecord snapshot.Topic
+	groupRecord snapshot.Group
+	partitions  []snapshot.GroupPartition
+	commits     []protocol.StoredCommit
+}
+
+func (w *saver) topic(c *Cluster, t *ends.Topic) error {
+	w.written[t] = true
+	t.Save(&w.topicRecord)
+	w.topicRecord.Cluster = c.Name
+	return w.sink.WriteTopic(&w.topicRecord)
+}
+
+func (w *saver) group(s *shard, g *group) error {
+	k := captures.Get().(*Capture)
+	defer k.Release()
+	k.intervals = w.engine.config.Intervals
+	r := &w.groupRecord
+	r.Cluster, r.Name = g.cluster.Name, g.name
+	s.mu.Lock()
+	if s.find(g.cluster, g.hash, g.name) != g {
+		s.mu.Unlock()
+		return nil
+	}
+	k.take(g)
+	r.LastCommit, r.LastOwner, r.MaxOrder = snapshot.Never, g.seen.Load(), g.maxOrder
+	if g.committed {
+		r.LastCommit, r.LastOwner = r.LastOwner, snapshot.Never
+	}
+	r.Topics = r.Topics[:0]
+	for i := range g.topics {
+		r.Topics = append(r.Topics, snapshot.GroupTopic{
+			Name: g.topics[i].topic.Name, PartitionCount: g.topics[i].count, LastCommit: g.topics[i].seen,
+		})
+	}
+	s.mu.Unlock()
+
+	// A topic that was created after the topics had been written comes before the first group that holds it.
+	for i := range k.topics {
+		if t := k.topics[i].topic; !w.written[t] {
+			if err := w.topic(g.cluster, t); err != nil {
+				return err
+			}
+		}
+	}
+	w.fill(k, r)
+	return w.sink.WriteGroup(r)
+}
+
+// fill adds the partitions that were captured to a record.
+func (w *saver) fill(k *Capture, r *snapshot.Group) {
+	// Room for all first, since the records share two arrays.
+	_, _, commits := k.totals()
+	if cap(w.commits) < commits {
+		w.commits = make([]protocol.StoredCommit, 0, commits+commits/4)
+	}
+	w.partitions, w.commits = w.partitions[:0], w.commits[:0]
+	starts := make([]int, 0, len(k.topics)+1)
+	for i := range k.topics {
+		t := &k.topics[i]
+		starts = append(starts, len(w.partitions))
+		for p := range int(t.length) {
+			win := k.window(t, p)
+			if win == nil {
+				continue
+			}
+			out := snapshot.GroupPartition{Number: int32(p), Incarnation: uint32(incarnationOf(win))}
+			if n := memberOf(win); n != 0 {
+				out.Owner, out.ClientID = k.members[n-1].owner, k.members[n-1].clientID
+			}
+			from := len(w.commits)
+			w.commits = win.AppendTo(w.commits)
+			out.Commits = w.commits[from:len(w.commits):len(w.commits)]
+			w.partitions = append(w.partitions, out)
+		}
+	}
+	starts = append(starts, len(w.partitions))
+	for i := range r.Topics {
+		r.Topics[i].Partitions = w.partitions[starts[i]:starts[i+1]]
+	}
+}
+
+// Loader puts what a snapshot holds into an engine: a snapshot.Sink. What the engine's configuration does not let in is
+// left out: clusters that are not configured, groups that the filters refuse or that have expired, commits beyond the
+// window. What is there already under the same name is replaced.
+type Loader struct {
+	engine *Engine
+	// Skipped counts the groups and topics that were left out.
+	Skipped int
+}
+
+// Loader makes a Loader.
+func (e *Engine) Loader() *Loader { return &Loader{engine: e} }
+
+// WriteTopic takes a topic.
+func (l *Loader) WriteTopic(r *snapshot.Topic) error {
+	c := l.engine.Cluster(r.Cluster)
+	if c == nil {
+		l.Skipped++
+		return nil
+	}
+	return c.topics.Ensure(r.Name).Load(r)
+}
+
+// WriteGroup takes a group.
+func (l *Loader) WriteGroup(r *snapshot.Group) error {
+	e := l.engine
+	c := e.Cluster(r.Cluster)
+	now := e.config.Clock.Now()
+	if c == nil || max(r.LastCommit, r.LastOwner) < now-e.config.ExpireGroup ||
+		e.config.Accept != nil && !e.config.Accept(r.Name) {
+		l.Skipped++
+		return nil
+	}
+	hash := c.hash(r.Name)
+	s := e.shard(hash)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return Stopped
+	}
+	if g := s.find(c, hash, r.Name); g != nil {
+		s.remove(g)
+	}
+	var g *group
+	for i := range r.Topics {
+		t := c.topics.Topic(r.Topics[i].Name)
+		if t == nil {
+			continue
+		}
+		if g == nil {
+			g = s.add(c, hash, r.Name, now)
+			g.committed = r.LastCommit != snapshot.Never
+			g.seen.Store(max(r.LastCommit, r.LastOwner))
+			g.maxOrder, g.knownUntil = r.MaxOrder, r.MaxOrder
+		}
+		if err := l.loadTopic(g, s.attach(g, t, now), &r.Topics[i]); err != nil {
+			return err
+		}
+	}
+	if g == nil {
+		l.Skipped++
+		return nil
+	}
+	s.counts.loaded++
+	return nil
+}
+
+func (l *Loader) loadTopic(g *group, index int, r *snapshot.GroupTopic) error {
+	gt := &g.topics[index]
+	gt.seen = r.LastCommit
+	for i := range r.Partitions {
+		p := &r.Partitions[i]
+		slot, ok := g.slot(gt, p.Number)
+		if !ok {
+			return Invalid
+		}
+		commits := p.Commits[max(0, len(p.Commits)-l.engine.config.Intervals):]
+		w := g.memory.add(slot, firstWindow)
+		if needed := w.Rewrite(commits); needed > 0 {
+			w = g.memory.resize(slot, needed)
+			w.Rewrite(commits)
+		}
+		gt.committed = gt.committed || len(commits) > 0
+		g.setOwner(w, p.Owner, p.ClientID)
+		setIncarnation(w, uint8(p.Incarnation))
+		setRestored(w, true)
+	}
+	gt.count = max(gt.count, r.PartitionCount)
+	return nil
+}
+
+// KnownUntil returns the greatest order of a group's commits that came from a snapshot: what a replay brings up to there
+// is known already. ok is false where the group did not come from one.
+func (e *Engine) KnownUntil(c *Cluster, groupName string) (order int64, ok bool) {
+	e.withGroup(c, groupName, func(_ *shard, g *group, _ int64) Reason {
+		order = g.knownUntil
+		return 0
+	})
+	return order, order > 0
+}

@@ -1,0 +1,93 @@
+package engine
+
+import (
+	"unsafe"
+
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// Count counts the outcome of a request that no shard counts, and returns it as an error.
+func (e *Engine) Count(request protocol.StorageRequestConstant, why Reason) error {
+	if request >= 0 && int(request) < protocol.StorageRequestTypes {
+		e.requests[request][why].Add(1)
+	}
+	return why.Err()
+}
+
+// Stats is what an engine holds and what it has done.
+type Stats struct {
+	// Requests counts requests by type and outcome.
+	Requests [protocol.StorageRequestTypes][Reasons]uint64
+
+	Groups, GroupTopics, GroupPartitions int
+	Topics, Partitions                   int
+	// Bytes is the memory of all that, but for what the Go maps take beside their entries.
+	Bytes int
+
+	Sweeps, ExpiredGroups, ExpiredTopics uint64
+}
+
+// Stats counts what there is. It holds a shard only for a few groups at a time.
+func (e *Engine) Stats() Stats {
+	var st Stats
+	for request := range e.requests {
+		for why := range e.requests[request] {
+			st.Requests[request][why] = e.requests[request][why].Load()
+		}
+	}
+	st.Sweeps = e.sweeps.Load()
+	for _, name := range e.names {
+		for _, t := range e.clusters[name].topics.Topics(nil) {
+			st.Topics++
+			partitions, bytes := t.Size()
+			st.Partitions += partitions
+			st.Bytes += bytes
+		}
+	}
+	for i := range e.shards {
+		e.shards[i].addTo(&st)
+	}
+	return st
+}
+
+func (s *shard) addTo(st *Stats) {
+	s.mu.Lock()
+	for why := range Reasons {
+		st.Requests[protocol.StorageSetConsumerOffset][why] += s.counts.commits[why]
+		st.Requests[protocol.StorageSetConsumerOwner][why] += s.counts.owners[why]
+	}
+	st.ExpiredGroups += s.counts.expired
+	st.ExpiredTopics += s.counts.swept
+	clusters := len(s.lists)
+	s.mu.Unlock()
+	for cluster := range clusters {
+		for at := 0; ; {
+			s.mu.Lock()
+			list := s.lists[cluster]
+			until := min(at+sweepBatch, len(list))
+			for ; at < until; at++ {
+				list[at].addTo(st)
+			}
+			done := at >= len(list)
+			s.mu.Unlock()
+			if done {
+				break
+			}
+		}
+	}
+}
+
+func (g *group) addTo(st *Stats) {
+	st.Groups++
+	st.GroupTopics += len(g.topics)
+	st.GroupPartitions += g.memory.windows
+	st.Bytes += int(unsafe.Sizeof(*g)) + len(g.name) + 2*int(unsafe.Sizeof(g)) + 8 +
+		cap(g.topics)*int(unsafe.Sizeof(groupTopic{})) + cap(g.memory.slots)*int(unsafe.Sizeof(reference(0))) +
+		len(g.topics)*int(unsafe.Sizeof(g))
+	for i := range g.memory.blocks {
+		st.Bytes += cap(g.memory.blocks[i].bytes)
+	}
+	for i := range g.members.list {
+		st.Bytes += int(unsafe.Sizeof(member{})) + len(g.members.list[i].owner) + len(g.members.list[i].clientID)
+	}
+}

@@ -1,0 +1,282 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/lagkeeper/storage/internal/engine"
+	"github.com/lagkeeper/storage/internal/snapshot"
+)
+
+// persistence keeps the snapshot of an engine.
+type persistence struct {
+	path string
+	log  *zap.Logger
+	lock *snapshot.FileLock
+
+	restored Restored
+
+	// mu is held while a snapshot is made.
+	mu      sync.Mutex
+	engine  *engine.Engine
+	version uint64 // of the engine when the newest snapshot was begun
+	// sequence counts the snapshots of the path.
+	sequence uint64
+	saved    SnapshotStats
+
+	// replay guards watermark.
+	replay sync.Mutex
+	// watermark is what the next snapshot says of when it was taken, in Unix milliseconds; 0 stands for the truth.
+	watermark int64
+}
+
+// Restored is what a store began with.
+type Restored struct {
+	// File is the snapshot that was loaded, "" where the store began empty.
+	File string
+	// Watermark is the moment from which on the application reads __consumer_offsets again: what was committed before is
+	// in the snapshot. Zero where the store began empty.
+	Watermark time.Time
+	// Groups and Topics are how many the snapshot held, Skipped how many of them today's configuration left out.
+	Groups, Topics, Skipped int
+	// Damaged are the snapshots that were not sound and were set aside.
+	Damaged []DamagedSnapshot
+}
+
+// DamagedSnapshot is a snapshot file that was not sound.
+type DamagedSnapshot struct {
+	// File is the name that the file had, SetAside the one it has now; SetAside is "" where it could not be renamed.
+	File, SetAside string
+	// Err says what was wrong and where.
+	Err error
+}
+
+// SnapshotStats counts snapshots.
+type SnapshotStats struct {
+	// Saved and Failed count the snapshots that were made and those that could not be.
+	Saved, Failed uint64
+	// Last is when the newest was begun; zero where there is none since Start.
+	Last time.Time
+	// Duration is how long the newest took, Bytes its size.
+	Duration time.Duration
+	Bytes    uint64
+}
+
+// openPersistence locks a path and loads what is there into an engine.
+func openPersistence(path string, log *zap.Logger, e *engine.Engine) (_ *persistence, err error) {
+	lock, err := snapshot.Lock(path)
+	if err != nil {
+		return nil, fmt.Errorf("restore snapshot: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, lock.Unlock())
+		}
+	}()
+	loader := e.Loader()
+	report, err := snapshot.Load(path, snapshot.Options{}, func(r *snapshot.Reader) error { return r.CopyTo(loader) })
+	for _, damage := range report.Damaged {
+		log.Error("snapshot is damaged", zap.String("file", damage.File), zap.String("set_aside", damage.SetAside),
+			zap.Error(damage.Err), zap.NamedError("set_aside_error", damage.SetAsideErr))
+	}
+	for _, warning := range report.Warnings {
+		log.Warn("snapshot directory", zap.Error(warning))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("restore snapshot: %w", err)
+	}
+	p := &persistence{path: path, log: log, lock: lock, engine: e, version: e.Version(), sequence: report.Header.Sequence}
+	p.restored = Restored{
+		File: report.File, Groups: int(report.Summary.Groups), Topics: int(report.Summary.Topics), Skipped: loader.Skipped,
+	}
+	for _, damage := range report.Damaged {
+		p.restored.Damaged = append(p.restored.Damaged, DamagedSnapshot{damage.File, damage.SetAside, damage.Err})
+	}
+	if report.File != "" {
+		p.watermark = report.Header.TakenAt
+		p.restored.Watermark = time.UnixMilli(report.Header.TakenAt)
+		log.Info("restored", zap.String("file", report.File), zap.Time("watermark", p.restored.Watermark),
+			zap.Uint64("groups", report.Summary.Groups), zap.Int("skipped", loader.Skipped))
+	}
+	return p, nil
+}
+
+// save makes a snapshot unless nothing has changed since the newest.
+func (p *persistence) save(intervals int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	version := p.engine.Version()
+	if version == p.version {
+		return nil
+	}
+	begun := time.Now()
+	header := snapshot.Header{TakenAt: p.takenAt(begun), Intervals: intervals, Sequence: p.sequence + 1}
+	summary, err := snapshot.Save(p.path, header, func(w *snapshot.Writer) error { return p.engine.Save(w) }, snapshot.Options{})
+	if err != nil {
+		p.saved.Failed++
+		p.log.Error("snapshot failed", zap.Error(err))
+		return fmt.Errorf("save snapshot: %w", err)
+	}
+	p.sequence++
+	p.version = version
+	p.saved.Saved++
+	p.saved.Last, p.saved.Duration, p.saved.Bytes = begun, time.Since(begun), summary.Bytes
+	p.log.Debug("snapshot saved", zap.Uint64("bytes", summary.Bytes), zap.Duration("took", p.saved.Duration))
+	return nil
+}
+
+// takenAt is what a snapshot that is begun now says of when it was taken.
+func (p *persistence) takenAt(now time.Time) int64 {
+	p.replay.Lock()
+	defer p.replay.Unlock()
+	if p.watermark != 0 {
+		return p.watermark
+	}
+	return now.UnixMilli()
+}
+
+func (p *persistence) setWatermark(milliseconds int64) {
+	p.replay.Lock()
+	defer p.replay.Unlock()
+	p.watermark = milliseconds
+}
+
+func (p *persistence) stats() SnapshotStats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.saved
+}
+
+func (p *persistence) close() error { return p.lock.Unlock() }
+
+// Snapshot saves a snapshot now, unless nothing has changed since the newest. It returns ErrUnsupported where no
+// snapshot-path is configured, ErrStopped while the module does not run, and what the file system had to say.
+func (m *InMemoryStorage) Snapshot(ctx context.Context) error {
+	p, err := m.persistent(ctx)
+	if err != nil {
+		return fmt.Errorf("save snapshot: %w", err)
+	}
+	return p.save(m.intervals())
+}
+
+// Restored tells what the store began with; it is the zero value where no snapshot-path is configured.
+func (m *InMemoryStorage) Restored() Restored {
+	if p := m.persistence.Load(); p != nil {
+		return p.restored
+	}
+	return Restored{}
+}
+
+// ReplayDone tells that the application has read __consumer_offsets from Restored().Watermark to its end. Until then every
+// snapshot keeps that watermark, since what was committed in between may be in neither the snapshot nor, after another
+// restart, in what the application would read.
+func (m *InMemoryStorage) ReplayDone() {
+	if p := m.persistence.Load(); p != nil {
+		p.setWatermark(0)
+	}
+}
+
+// KnownUntil returns the greatest order of a group's commits in the snapshot that the store began with: commits up to it
+// are known and change nothing. ok is false where the group did not come from a snapshot.
+func (m *InMemoryStorage) KnownUntil(cluster, group string) (order int64, ok bool) {
+	e := m.store.engine.Load()
+	if e == nil {
+		return 0, false
+	}
+	c := e.Cluster(cluster)
+	if c == nil {
+		return 0, false
+	}
+	return e.KnownUntil(c, group)
+}
+
+// Export writes everything that the store holds as JSON lines, in the format of docs/format/jsonl.md, while requests go
+// on; each group is written as it is at one moment. It returns ErrStopped while the module does not run, the context's
+// error and that of w.
+func (m *InMemoryStorage) Export(ctx context.Context, w io.Writer) error {
+	e, err := m.store.running(ctx)
+	if err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	header := snapshot.Header{TakenAt: time.Now().UnixMilli(), Intervals: m.intervals()}
+	_, err = snapshot.WriteJSONLines(w, header, func(sink snapshot.Sink) error { return e.Save(withContext{ctx, sink}) })
+	if err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	return nil
+}
+
+// Import reads what Export has written. A group or topic replaces the one of its name; what the configuration does not let
+// in is left out. Everything is read and checked before anything is changed. It returns ErrStopped while the module does
+// not run, the context's error, and one that names the line that could not be read.
+func (m *InMemoryStorage) Import(ctx context.Context, r io.Reader) error {
+	e, err := m.store.running(ctx)
+	if err != nil {
+		return fmt.Errorf("import: %w", err)
+	}
+	kept := &recordKeeper{}
+	begin := func(snapshot.Header) error { return nil }
+	if _, err := snapshot.ReadJSONLines(r, 0, begin, withContext{ctx, kept}); err != nil {
+		return fmt.Errorf("import: %w", err)
+	}
+	if err := kept.copyTo(e.Loader()); err != nil {
+		return fmt.Errorf("import: %w", err)
+	}
+	return nil
+}
+
+// withContext is a Sink that fails when its context is done.
+type withContext struct {
+	ctx context.Context
+	snapshot.Sink
+}
+
+func (c withContext) WriteTopic(t *snapshot.Topic) error {
+	if err := c.ctx.Err(); err != nil {
+		return err
+	}
+	return c.Sink.WriteTopic(t)
+}
+
+func (c withContext) WriteGroup(g *snapshot.Group) error {
+	if err := c.ctx.Err(); err != nil {
+		return err
+	}
+	return c.Sink.WriteGroup(g)
+}
+
+// recordKeeper is a Sink that keeps what it is given, until all is known to be sound.
+type recordKeeper struct {
+	topics []*snapshot.Topic
+	groups []*snapshot.Group
+}
+
+func (k *recordKeeper) WriteTopic(t *snapshot.Topic) error {
+	k.topics = append(k.topics, t)
+	return nil
+}
+
+func (k *recordKeeper) WriteGroup(g *snapshot.Group) error {
+	k.groups = append(k.groups, g)
+	return nil
+}
+
+func (k *recordKeeper) copyTo(sink snapshot.Sink) error {
+	for _, t := range k.topics {
+		if err := sink.WriteTopic(t); err != nil {
+			return err
+		}
+	}
+	for _, g := range k.groups {
+		if err := sink.WriteGroup(g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
