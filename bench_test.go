@@ -35,7 +35,7 @@ func BenchmarkChannelCommit(b *testing.B) {
 		}{{"log=none", nil}, {"log=json-at-info", jsonLogger()}} {
 			b.Run(name+"/"+logger.name, func(b *testing.B) {
 				w := newBenchWorld(b, groups, partitions, 10, logger.log)
-				w.commitAll(b, 12)
+				w.load(b, 12)
 				sendAll(b, w.coordinator.App.StorageChannel, channelRequests(w, senders))
 			})
 		}
@@ -126,7 +126,7 @@ func BenchmarkTypedCommit(b *testing.B) {
 	}{{"size=10000", 100}, {"size=100000", 1_000}, {"size=1000000", 10_000}} {
 		b.Run(size.name, func(b *testing.B) {
 			w := newBenchWorld(b, size.groups, 100, 10, nil)
-			w.commitAll(b, 12)
+			w.load(b, 12)
 			picks := w.picks(1 << 17)
 			chain := newMapChain(w)
 			b.Run("floor=maps", func(b *testing.B) {
@@ -172,7 +172,7 @@ func BenchmarkTypedCommit(b *testing.B) {
 // BenchmarkBatch measures Store.Commits of the 100 partitions of a group, per commit, of 1,000,000 group-partitions.
 func BenchmarkBatch(b *testing.B) {
 	w := newBenchWorld(b, 10_000, 100, 10, nil)
-	w.commitAll(b, 12)
+	w.load(b, 12)
 	picks := w.picks(1 << 17)
 	b.Run("floor=single", func(b *testing.B) {
 		for i := 0; b.Loop(); i++ {

@@ -73,8 +73,8 @@ func newBenchWorld(tb testing.TB, groups, partitions, intervals int, log *zap.Lo
 	return w
 }
 
-// commitAll lets every group commit every partition times times, ten seconds apart.
-func (w *benchWorld) commitAll(tb testing.TB, times int) {
+// load lets every group commit every partition times times, ten seconds apart.
+func (w *benchWorld) load(tb testing.TB, times int) {
 	batch := make([]protocol.Commit, w.partitions)
 	for range times {
 		w.round++

@@ -1,6 +1,7 @@
 package storage_test
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -9,7 +10,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/lagkeeper/storage"
 	"github.com/lagkeeper/storage/protocol"
 	"github.com/lagkeeper/storage/storagetest"
 )
@@ -185,9 +189,9 @@ func TestExtremeTimestamps(t *testing.T) {
 					for j, second := range times {
 						group := fmt.Sprint("group", i, "-", j)
 						all = append(all,
-							commitOf(group, "topic", 0, 10, 10, first), fetchOf(group),
+							commitOf(group, "topic", 0, 10, 10, first),
 							commitOf(group, "topic", 0, 20, 20, second), fetchOf(group),
-							commitOf(group, "topic", 0, 15, 15, first), fetchOf(group),
+							commitOf(group, "topic", 0, 15, 15, first),
 							commitOf(group, "topic", 0, 30, 0, second), fetchOf(group))
 					}
 				}
@@ -303,4 +307,68 @@ func TestExtremeCombinations(t *testing.T) {
 		}
 		return all
 	})
+}
+
+// TestSendersFaults sends what cannot be answered, a great many times: it is counted, written about now and then, changes
+// nothing, and is no reason for a panic.
+func TestSendersFaults(t *testing.T) {
+	t.Parallel()
+	core, written := observer.New(zap.WarnLevel)
+	m := &storage.InMemoryStorage{
+		App: &protocol.ApplicationContext{}, Log: zap.New(core), Viper: configuration(extremeConfig()),
+	}
+	m.Configure("test", "storage.test")
+	require.NoError(t, m.Start())
+	s := &service{Module: m, t: t, store: m.Store, channel: m.GetCommunicationChannel()}
+	t.Cleanup(func() { s.stop() })
+	s.fill()
+	const times = 1000
+	for range times {
+		s.send(nil)
+		s.send(fetchOf("group"))
+		s.send(&protocol.StorageRequest{RequestType: 99})
+	}
+	s.holds(true)
+	stats := m.Stats()
+	require.Equal(t, [4]uint64{times, times, times, 0},
+		[4]uint64{stats.NilRequests, stats.NilReplies, stats.UnknownTypes, stats.Panics})
+	require.Zero(t, stats.WaitingReplies)
+	require.Greater(t, written.Len(), 2)
+	require.Less(t, written.Len(), times/10)
+}
+
+// panicking is a store that panics.
+type panicking struct {
+	storage.Store
+	building bool
+}
+
+func (p panicking) Fetch(context.Context, *protocol.StorageRequest) (func() any, error) {
+	if !p.building {
+		panic("a bug")
+	}
+	return func() any { panic("a bug") }, nil
+}
+
+func (panicking) Commit(context.Context, string, string, protocol.Commit) error { panic("a bug") }
+
+// TestPanicIsContained lets the store panic: the Reply is closed, and the next request served.
+func TestPanicIsContained(t *testing.T) {
+	t.Parallel()
+	for _, building := range []bool{false, true} {
+		core, written := observer.New(zap.ErrorLevel)
+		relay := storage.NewRelay(panicking{building: building}, zap.New(core), storage.RelayOptions{Workers: 1})
+		relay.Start()
+		s := &service{t: t, channel: relay.GetCommunicationChannel()}
+		for range 3 {
+			s.send(commitOf("group", "topic", 0, 10, 1, 0))
+			_, replied := s.ask(fetchOf("group"))
+			require.False(t, replied)
+		}
+		relay.Stop()
+		require.Equal(t, 6, written.Len(), "panics in the log")
+		for _, entry := range written.All() {
+			require.Contains(t, entry.ContextMap()["stack"], "panicking")
+		}
+	}
 }

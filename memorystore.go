@@ -31,6 +31,24 @@ func (m *memoryStore) enter(ctx context.Context, cluster string, as protocol.Sto
 	return e, c, nil
 }
 
+// enterBatch begins a batch of n requests that concern a cluster.
+func (m *memoryStore) enterBatch(
+	ctx context.Context, cluster string, as protocol.StorageRequestConstant, n int,
+) (*engine.Engine, *engine.Cluster, error) {
+	e, err := m.running(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	c := e.Cluster(cluster)
+	if c == nil {
+		for range n {
+			_ = e.Count(as, engine.UnknownCluster)
+		}
+		return nil, nil, ErrUnknownCluster
+	}
+	return e, c, nil
+}
+
 func (m *memoryStore) running(ctx context.Context) (*engine.Engine, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -51,7 +69,7 @@ func (m *memoryStore) SetEndOffset(ctx context.Context, cluster, topic string, e
 }
 
 func (m *memoryStore) SetEndOffsets(ctx context.Context, cluster, topic string, ends []protocol.EndOffset) error {
-	e, c, err := m.enter(ctx, cluster, protocol.StorageSetBrokerOffset)
+	e, c, err := m.enterBatch(ctx, cluster, protocol.StorageSetBrokerOffset, len(ends))
 	if err != nil {
 		return err
 	}
@@ -69,7 +87,7 @@ func (m *memoryStore) Commit(ctx context.Context, cluster, group string, commit 
 }
 
 func (m *memoryStore) Commits(ctx context.Context, cluster, group string, commits []protocol.Commit) error {
-	e, c, err := m.enter(ctx, cluster, protocol.StorageSetConsumerOffset)
+	e, c, err := m.enterBatch(ctx, cluster, protocol.StorageSetConsumerOffset, len(commits))
 	if err != nil {
 		return err
 	}

@@ -30,10 +30,14 @@ type persistence struct {
 	sequence uint64
 	saved    SnapshotStats
 
-	// replay guards watermark.
+	// replay guards what follows.
 	replay sync.Mutex
-	// watermark is what the next snapshot says of when it was taken, in Unix milliseconds; 0 stands for the truth.
+	// replaying is true until ReplayDone. So long every snapshot says that it was taken at watermark, in Unix milliseconds;
+	// 0 is before everything.
+	replaying bool
 	watermark int64
+	// moved is true from ReplayDone until a snapshot tells the new watermark.
+	moved bool
 }
 
 // Restored is what a store began with.
@@ -41,7 +45,8 @@ type Restored struct {
 	// File is the snapshot that was loaded, "" where the store began empty.
 	File string
 	// Watermark is the moment from which on the application reads __consumer_offsets again: what was committed before is
-	// in the snapshot. Zero where the store began empty.
+	// in the snapshot. Zero where the store began empty, or had begun empty and ReplayDone was not called since: nothing
+	// can be taken for known. It is never later than now.
 	Watermark time.Time
 	// Groups and Topics are how many the snapshot held, Skipped how many of them today's configuration left out.
 	Groups, Topics, Skipped int
@@ -91,18 +96,23 @@ func openPersistence(path string, log *zap.Logger, e *engine.Engine) (_ *persist
 	if err != nil {
 		return nil, fmt.Errorf("restore snapshot: %w", err)
 	}
-	p := &persistence{path: path, log: log, lock: lock, engine: e, version: e.Version(), sequence: report.Header.Sequence}
+	p := &persistence{path: path, log: log, lock: lock, engine: e, version: e.Version(), sequence: report.Header.Sequence,
+		replaying: true}
 	p.restored = Restored{
-		File: report.File, Groups: int(report.Summary.Groups), Topics: int(report.Summary.Topics), Skipped: loader.Skipped,
+		File: report.File, Groups: int(report.Summary.Groups) - loader.Departed, Topics: int(report.Summary.Topics),
+		Skipped: loader.Skipped,
 	}
 	for _, damage := range report.Damaged {
 		p.restored.Damaged = append(p.restored.Damaged, DamagedSnapshot{damage.File, damage.SetAside, damage.Err})
 	}
 	if report.File != "" {
-		p.watermark = report.Header.TakenAt
-		p.restored.Watermark = time.UnixMilli(report.Header.TakenAt)
+		// The clock may have been set back since.
+		p.watermark = min(report.Header.TakenAt, time.Now().UnixMilli())
+		if p.watermark != 0 {
+			p.restored.Watermark = time.UnixMilli(p.watermark)
+		}
 		log.Info("restored", zap.String("file", report.File), zap.Time("watermark", p.restored.Watermark),
-			zap.Uint64("groups", report.Summary.Groups), zap.Int("skipped", loader.Skipped))
+			zap.Int("groups", p.restored.Groups), zap.Int("skipped", loader.Skipped))
 	}
 	return p, nil
 }
@@ -112,16 +122,20 @@ func (p *persistence) save(intervals int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	version := p.engine.Version()
-	if version == p.version {
+	begun := time.Now()
+	takenAt, moves := p.takenAt(begun)
+	if version == p.version && !moves {
 		return nil
 	}
-	begun := time.Now()
-	header := snapshot.Header{TakenAt: p.takenAt(begun), Intervals: intervals, Sequence: p.sequence + 1}
+	header := snapshot.Header{TakenAt: takenAt, Intervals: intervals, Sequence: p.sequence + 1}
 	summary, err := snapshot.Save(p.path, header, func(w *snapshot.Writer) error { return p.engine.Save(w) }, snapshot.Options{})
 	if err != nil {
 		p.saved.Failed++
 		p.log.Error("snapshot failed", zap.Error(err))
 		return fmt.Errorf("save snapshot: %w", err)
+	}
+	if moves {
+		p.told()
 	}
 	p.sequence++
 	p.version = version
@@ -131,20 +145,28 @@ func (p *persistence) save(intervals int) error {
 	return nil
 }
 
-// takenAt is what a snapshot that is begun now says of when it was taken.
-func (p *persistence) takenAt(now time.Time) int64 {
+// takenAt is what a snapshot that is begun now says of when it was taken, and whether it is the first to say so.
+func (p *persistence) takenAt(now time.Time) (milliseconds int64, moves bool) {
 	p.replay.Lock()
 	defer p.replay.Unlock()
-	if p.watermark != 0 {
-		return p.watermark
+	if p.replaying {
+		return p.watermark, false
 	}
-	return now.UnixMilli()
+	return now.UnixMilli(), p.moved
 }
 
-func (p *persistence) setWatermark(milliseconds int64) {
+func (p *persistence) replayDone() {
 	p.replay.Lock()
 	defer p.replay.Unlock()
-	p.watermark = milliseconds
+	p.moved = p.moved || p.replaying
+	p.replaying = false
+}
+
+// told notes that a snapshot tells the new watermark.
+func (p *persistence) told() {
+	p.replay.Lock()
+	defer p.replay.Unlock()
+	p.moved = false
 }
 
 func (p *persistence) stats() SnapshotStats {
@@ -173,12 +195,13 @@ func (m *InMemoryStorage) Restored() Restored {
 	return Restored{}
 }
 
-// ReplayDone tells that the application has read __consumer_offsets from Restored().Watermark to its end. Until then every
-// snapshot keeps that watermark, since what was committed in between may be in neither the snapshot nor, after another
-// restart, in what the application would read.
+// ReplayDone tells that the application has read __consumer_offsets from Restored().Watermark to its end, or does not mean
+// to. Until then every snapshot keeps that watermark, since what was committed in between may be in neither the snapshot
+// nor, after another restart, in what the application would read. An application calls it after every Start, also where the
+// store began empty.
 func (m *InMemoryStorage) ReplayDone() {
 	if p := m.persistence.Load(); p != nil {
-		p.setWatermark(0)
+		p.replayDone()
 	}
 }
 
@@ -245,7 +268,8 @@ func (c withContext) WriteTopic(t *snapshot.Topic) error {
 }
 
 func (c withContext) WriteGroup(g *snapshot.Group) error {
-	if err := c.ctx.Err(); err != nil {
+	if err := c.ctx.Err(); err != nil || len(g.Topics) == 0 {
+		// A group without topics is for a replay alone.
 		return err
 	}
 	return c.Sink.WriteGroup(g)

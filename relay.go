@@ -40,7 +40,7 @@ type Relay struct {
 
 	mu      sync.RWMutex
 	running bool        // guarded by mu
-	answers chan answer // sent to under mu's read lock, closed under its write lock
+	answers chan answer // guarded by mu; sent to under its read lock, closed under its write lock
 
 	workers sync.WaitGroup // building answers
 	waiters sync.WaitGroup // holding answers that nobody has taken
@@ -78,9 +78,9 @@ func (r *Relay) GetCommunicationChannel() chan *protocol.StorageRequest { return
 
 // Start begins to receive. It must not be called again before Stop.
 func (r *Relay) Start() {
-	r.answers = make(chan answer, min(r.options.Workers*r.options.QueueDepth, maxQueuedAnswers))
 	r.giveUp = make(chan struct{})
 	r.mu.Lock()
+	r.answers = make(chan answer, min(r.options.Workers*r.options.QueueDepth, maxQueuedAnswers))
 	r.running = true
 	r.mu.Unlock()
 	for range r.options.Workers {
@@ -126,7 +126,7 @@ func (r *Relay) Submit(request *protocol.StorageRequest) {
 	case protocol.StorageSetBrokerOffset:
 		err = r.store.SetEndOffset(ctx, request.Cluster, request.Topic, protocol.EndOffset{
 			Partition: request.Partition, TopicPartitionCount: request.TopicPartitionCount,
-			Offset: request.Offset, Timestamp: request.Timestamp,
+			Offset: request.Offset, Timestamp: request.Timestamp, LogStartOffset: request.LogStartOffset,
 		})
 	case protocol.StorageSetConsumerOwner:
 		err = r.store.SetOwner(ctx, request.Cluster, request.Group, protocol.PartitionOwner{

@@ -47,6 +47,12 @@ type RequestStats struct {
 	Dropped map[error]uint64
 }
 
+func (r *Relay) queuedAnswers() int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return len(r.answers)
+}
+
 // statsOf makes Stats of what the engine and the relay count.
 func statsOf(e *engine.Engine, r *Relay) Stats {
 	in := e.Stats()
@@ -54,7 +60,7 @@ func statsOf(e *engine.Engine, r *Relay) Stats {
 		Groups: in.Groups, GroupTopics: in.GroupTopics, GroupPartitions: in.GroupPartitions,
 		Topics: in.Topics, Partitions: in.Partitions, Bytes: in.Bytes,
 		Sweeps: in.Sweeps, ExpiredGroups: in.ExpiredGroups, ExpiredTopics: in.ExpiredTopics,
-		QueuedRequests: len(r.requests), QueuedAnswers: len(r.answers),
+		QueuedRequests: len(r.requests), QueuedAnswers: r.queuedAnswers(),
 		WaitingReplies: int(r.counts.waiting.Load()), AbandonedReplies: r.counts.abandoned.Load(),
 		Panics: r.counts.panics.Load(), NilRequests: r.counts.nilRequests.Load(), NilReplies: r.counts.nilReplies.Load(),
 		UnknownTypes: r.counts.unknownTypes.Load(),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/lagkeeper/storage/internal/feed"
 	"github.com/lagkeeper/storage/protocol"
@@ -11,17 +12,40 @@ import (
 
 // WatchFilter says which events a watcher gets. An empty field lets everything through; EventMissed always comes.
 type WatchFilter struct {
+	// Clusters are looked up as given and in lower case, as everywhere.
 	Clusters []string
-	Groups   []string
-	Topics   []string
-	Kinds    []protocol.EventKind
+	// Groups lets events of these groups through, and no event of a topic that is about no group.
+	Groups []string
+	// Topics lets events of these topics through, and those of a whole group, since a group that goes takes its topics
+	// with it.
+	Topics []string
+	Kinds  []protocol.EventKind
+}
+
+// ready returns a filter of its own, whatever becomes of the slices of this one.
+func (f WatchFilter) ready() WatchFilter {
+	f.Clusters, f.Groups = slices.Clone(f.Clusters), slices.Clone(f.Groups)
+	f.Topics, f.Kinds = slices.Clone(f.Topics), slices.Clone(f.Kinds)
+	for _, cluster := range f.Clusters {
+		f.Clusters = append(f.Clusters, strings.ToLower(cluster))
+	}
+	return f
 }
 
 func (f WatchFilter) wants(event protocol.Event) bool {
 	return (len(f.Clusters) == 0 || slices.Contains(f.Clusters, event.Cluster)) &&
 		(len(f.Groups) == 0 || slices.Contains(f.Groups, event.Group)) &&
-		(len(f.Topics) == 0 || slices.Contains(f.Topics, event.Topic)) &&
+		(len(f.Topics) == 0 || isWholeGroup(event.Kind) || slices.Contains(f.Topics, event.Topic)) &&
 		(len(f.Kinds) == 0 || slices.Contains(f.Kinds, event.Kind))
+}
+
+// isWholeGroup says whether events of a kind are about a group and all of its topics.
+func isWholeGroup(kind protocol.EventKind) bool {
+	switch kind {
+	case protocol.EventGroupCreated, protocol.EventGroupExpired, protocol.EventGroupDeleted, protocol.EventOwnersCleared:
+		return true
+	}
+	return false
 }
 
 // watchCapacity is how many events a watcher may leave unread before it misses some.
@@ -29,7 +53,7 @@ const watchCapacity = 65_536
 
 // watch begins to watch at once, and ends when the context is done, the loop over the events is left or the hub closes.
 func watch(ctx context.Context, hub *feed.Hub[protocol.Event], filter WatchFilter) iter.Seq[protocol.Event] {
-	watcher := hub.Watch(watchCapacity, filter.wants, func(n uint64) protocol.Event {
+	watcher := hub.Watch(watchCapacity, filter.ready().wants, func(n uint64) protocol.Event {
 		return protocol.Event{Kind: protocol.EventMissed, Missed: n}
 	})
 	// A caller that never begins its loop must not be watched for for ever.

@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strconv"
@@ -24,7 +25,7 @@ func text(got answer, observed bool) string {
 		sorted := slices.Clone(value)
 		slices.Sort(sorted)
 		for _, name := range sorted {
-			b = strconv.AppendQuote(b, name)
+			b = appendName(b, name)
 			b = append(b, ' ')
 		}
 		return "names " + string(b)
@@ -38,7 +39,7 @@ func text(got answer, observed bool) string {
 		slices.Sort(names)
 		for _, name := range names {
 			b = append(b, "\ntopic "...)
-			b = strconv.AppendQuote(b, name)
+			b = appendName(b, name)
 			for number, p := range value[name] {
 				b = append(b, "\n  "...)
 				b = strconv.AppendInt(b, int64(number), 10)
@@ -61,9 +62,18 @@ func appendPartition(b []byte, p *protocol.ConsumerPartition, observed bool) []b
 	b = append(b, " lag "...)
 	b = strconv.AppendUint(b, p.CurrentLag, 10)
 	b = append(b, " owner "...)
-	b = strconv.AppendQuote(b, p.Owner)
+	b = appendName(b, p.Owner)
 	b = append(b, " client "...)
-	return strconv.AppendQuote(b, p.ClientID)
+	return appendName(b, p.ClientID)
+}
+
+// appendName writes a name, and of a very long one its beginning, length and hash.
+func appendName(b []byte, name string) []byte {
+	if len(name) <= 1000 {
+		return strconv.AppendQuote(b, name)
+	}
+	hash := sha256.Sum256([]byte(name))
+	return fmt.Appendf(b, "%q and %d bytes, %x", name[:40], len(name)-40, hash)
 }
 
 // appendCommits writes each commit as offset/order/lag@timestamp, with "-" for an unknown lag, and nil ones as "nil".

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"testing"
 	"time"
 
@@ -113,18 +114,16 @@ func (s *TraceStep) Request(start int64) (*protocol.StorageRequest, error) {
 	}, nil
 }
 
-// answer returns what the step wants.
-func (s *TraceStep) answer(start int64) (answer, error) {
+// answer returns what the step wants, with relative timestamps.
+func (s *TraceStep) answer() (answer, error) {
 	if s.NoReply || s.Want == nil {
 		return answer{}, nil
 	}
 	switch s.Op {
 	case "FetchConsumer":
 		var want map[string][]tracePartition
-		if err := json.Unmarshal(s.Want, &want); err != nil {
-			return answer{}, fmt.Errorf("read trace: %w", err)
-		}
-		return answer{value: traceGroup(want, start), replied: true}, nil
+		err := json.Unmarshal(s.Want, &want)
+		return answer{value: traceGroup(want), replied: true}, err
 	case "FetchTopic":
 		want := []int64{}
 		err := json.Unmarshal(s.Want, &want)
@@ -136,7 +135,7 @@ func (s *TraceStep) answer(start int64) (answer, error) {
 	}
 }
 
-func traceGroup(want map[string][]tracePartition, start int64) protocol.ConsumerTopics {
+func traceGroup(want map[string][]tracePartition) protocol.ConsumerTopics {
 	topics := protocol.ConsumerTopics{}
 	for topic, partitions := range want {
 		topics[topic] = protocol.ConsumerPartitions{}
@@ -148,7 +147,7 @@ func traceGroup(want map[string][]tracePartition, start int64) protocol.Consumer
 					continue
 				}
 				offset := &protocol.ConsumerOffset{
-					Offset: commit.Offset, Order: commit.Order, Timestamp: start + commit.Timestamp,
+					Offset: commit.Offset, Order: commit.Order, Timestamp: commit.Timestamp,
 				}
 				if commit.Lag != nil {
 					offset.Lag = &protocol.Lag{Value: *commit.Lag}
@@ -164,23 +163,46 @@ func traceGroup(want map[string][]tracePartition, start int64) protocol.Consumer
 	return topics
 }
 
+// replayable is a trace with what is wanted of each step as text.
+type replayable struct {
+	Trace
+	wanted []string
+}
+
+// replayables are the recorded traces.
+var replayables = sync.OnceValues(func() ([]replayable, error) {
+	traces, err := Traces()
+	if err != nil {
+		return nil, err
+	}
+	var all []replayable
+	for _, trace := range traces {
+		r := replayable{Trace: trace}
+		for i := range trace.Steps {
+			want, err := trace.Steps[i].answer()
+			if err != nil {
+				return nil, fmt.Errorf("read step %d of %s: %w", i, trace.Name, err)
+			}
+			r.wanted = append(r.wanted, text(want, false))
+		}
+		all = append(all, r)
+	}
+	return all, nil
+})
+
 // exerciseTraces replays every trace in every mode, with one worker and with the default.
 func exerciseTraces(t *testing.T, factory Factory) {
-	traces, err := Traces()
+	traces, err := replayables()
 	require.NoError(t, err)
 	require.Len(t, traces, 150)
 	for _, how := range modes {
-		for _, workers := range []int{1, 0} {
-			name := fmt.Sprintf("%s/workers=%d", how.name, workers)
-			if workers == 0 {
-				name = how.name + "/workers=default"
-			}
-			t.Run(name, func(t *testing.T) {
+		for _, workers := range []string{"1", "default"} {
+			t.Run(how.name+"/workers="+workers, func(t *testing.T) {
 				t.Parallel()
 				for _, trace := range traces {
 					config := Config{Settings: trace.Settings, Clusters: trace.Clusters}
-					if workers > 0 {
-						config = config.with("workers", workers)
+					if workers == "1" {
+						config = config.with("workers", 1)
 					}
 					replay(t, prepare(t, factory, config), how, trace)
 				}
@@ -190,7 +212,7 @@ func exerciseTraces(t *testing.T, factory Factory) {
 }
 
 // replay starts a module, replays a trace on it and stops it.
-func replay(t *testing.T, s *subject, how mode, trace Trace) {
+func replay(t *testing.T, s *subject, how mode, trace replayable) {
 	t.Helper()
 	require.NoError(t, s.module.Start())
 	defer stop(t, s.module)
@@ -206,13 +228,25 @@ func replay(t *testing.T, s *subject, how mode, trace Trace) {
 		requests[i], err = trace.Steps[i].Request(start)
 		require.NoError(t, err)
 	}
-	answers := how.run(t, s, requests)
-	for i := range trace.Steps {
-		want, err := trace.Steps[i].answer(start)
-		require.NoError(t, err)
-		if wantText, gotText := text(want, false), text(answers[i], false); wantText != gotText {
+	for i, got := range how.run(t, s, requests) {
+		shift(got, -start)
+		if got := text(got, false); got != trace.wanted[i] {
 			require.FailNowf(t, "wrong answer", "%s, %s\nrequest %d: %s\n%s",
-				trace.Name, history(requests[:i], requests[i]), i, describe(requests[i]), difference(wantText, gotText))
+				trace.Name, history(requests[:i], requests[i]), i, describe(requests[i]), difference(trace.wanted[i], got))
+		}
+	}
+}
+
+// shift adds to the timestamps of an answer.
+func shift(got answer, by int64) {
+	topics, _ := got.value.(protocol.ConsumerTopics)
+	for _, partitions := range topics {
+		for _, p := range partitions {
+			for _, commit := range p.Offsets {
+				if commit != nil {
+					commit.Timestamp += by
+				}
+			}
 		}
 	}
 }

@@ -11,8 +11,10 @@ import (
 func (p *poller) carryCommits(ctx context.Context, seen *snapshot, name string, group groupSeen, before protocol.ConsumerTopics) error {
 	for topic, partitions := range group.commits {
 		for partition, offset := range partitions {
-			newest := newestCommit(partitionOf(before, topic, partition))
-			if newest != nil && newest.Offset == offset && seen.at.UnixMilli()-newest.Timestamp < p.confirm.Milliseconds() {
+			stored := partitionOf(before, topic, partition)
+			newest := newestCommit(stored)
+			if newest != nil && newest.Offset == offset && stored.State != protocol.PartitionRestored &&
+				seen.at.UnixMilli()-newest.Timestamp < p.confirm.Milliseconds() {
 				continue
 			}
 			if err := p.store.send(ctx, &protocol.StorageRequest{

@@ -2,8 +2,11 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"time"
+
+	"github.com/lagkeeper/storage/trend"
 )
 
 // column describes one column of the table: to show more, add one to columns.
@@ -16,6 +19,9 @@ type column struct {
 	// rank is the order in which columns are left out where cutting is not enough, the highest first; 0 always stays.
 	rank int
 	cell func(row) string
+	// brief is a narrower cell, nil for none; the column has it before it is left out, when briefRank comes in the same order.
+	brief     func(row) string
+	briefRank int
 	// paint is the style of the cell; nil for plain.
 	paint func(row) style
 }
@@ -24,23 +30,99 @@ type column struct {
 var columns = []column{
 	{title: "GROUP", flexible: true, cell: func(r row) string { return printable(r.Group) }},
 	{title: "TOPIC", flexible: true, cell: func(r row) string { return printable(r.Topic) }},
-	{title: "PARTS", right: true, rank: 4, cell: func(r row) string { return strconv.Itoa(r.Partitions) }},
-	{title: "MEMBERS", right: true, rank: 3, cell: func(r row) string { return strconv.Itoa(r.Members) }},
+	{title: "PARTS", right: true, rank: 9, cell: func(r row) string { return strconv.Itoa(r.Partitions) }},
+	{title: "MEMBERS", right: true, rank: 8, cell: func(r row) string { return strconv.Itoa(r.Members) }},
 	{title: "LAG", right: true, cell: lagCell},
+	{title: "TIME LAG", right: true, rank: 1, cell: timeLagCell, brief: timeLagBrief, briefRank: 5},
 	{title: "TREND", rank: 2, cell: func(r row) string { return sparkline(r.Trend) }, paint: stateStyle},
-	{title: "COMMITTED", right: true, rank: 1, cell: movedCell},
+	{title: "IN/S", right: true, rank: 7, cell: func(r row) string { return rateText(r.Rates.In) }},
+	{title: "OUT/S", right: true, rank: 6, cell: func(r row) string { return rateText(r.Rates.Out) }},
+	{title: "CATCH UP", right: true, rank: 3, cell: catchUpCell},
+	{title: "COMMITTED", right: true, rank: 4, cell: movedCell},
 	{title: "STATE", cell: func(r row) string { return r.State.String() }, paint: stateStyle},
 }
+
+// expendable is the least rank of what is left out before names become hard to read.
+const expendable = 5
 
 // lagCell shows the lag, or nothing where no commit says what it is.
 func lagCell(r row) string {
 	switch {
-	case r.Moved < 0:
+	case !r.LagKnown:
 		return "-"
 	case r.LagAtLeast:
 		return "≥" + thousands(r.Lag)
 	}
 	return thousands(r.Lag)
+}
+
+// timeLagCell shows the lag in time and by how much it may be wrong.
+func timeLagCell(r row) string {
+	text := timeLagBrief(r)
+	if l := r.TimeLag; l.Known && !l.AtLeast && l.Value > 0 && l.Error >= time.Second {
+		text += " ±" + age(l.Error)
+	}
+	return text
+}
+
+// timeLagBrief shows the lag in time.
+func timeLagBrief(r row) string {
+	switch {
+	case !r.TimeLag.Known:
+		return "-"
+	case r.TimeLag.AtLeast:
+		return "≥" + age(r.TimeLag.Value)
+	}
+	return age(r.TimeLag.Value)
+}
+
+// catchUpCell shows the time until the group has read everything.
+func catchUpCell(r row) string {
+	switch {
+	case r.Rates.CatchUp.Known:
+		return age(time.Duration(min(r.Rates.CatchUp.Millis, maxMillis)) * time.Millisecond)
+	case neverCatchesUp(r):
+		return "never"
+	}
+	return "-"
+}
+
+// maxMillis is how many milliseconds a time.Duration can hold.
+const maxMillis = math.MaxInt64 / int64(time.Millisecond)
+
+// neverCatchesUp tells whether a lag is there to stay. A group that keeps up is now a little slower than its producers, now
+// a little faster, so it takes a state that says so too.
+func neverCatchesUp(r row) bool {
+	switch r.State {
+	case stateBehind, stateStalled, stateStopped:
+		return r.Rates.Never
+	}
+	return false
+}
+
+// rateText writes messages per second, in two or three digits.
+func rateText(r trend.Rate) string {
+	n := r.PerSecond
+	switch {
+	case !r.Known:
+		return "-"
+	case n == 0:
+		return "0"
+	case n < 0.05:
+		return "<0.1"
+	case n < 9.95:
+		return strconv.FormatFloat(n, 'f', 1, 64)
+	case n < 9_999.5:
+		return thousands(uint64(math.Round(n)))
+	}
+	n /= 1000
+	for _, unit := range []string{"k", "M"} {
+		if n < 999.5 {
+			return strconv.FormatFloat(n, 'f', 0, 64) + unit
+		}
+		n /= 1000
+	}
+	return thousands(uint64(min(math.Round(n), 1e15))) + "G"
 }
 
 // movedCell shows how long ago the group committed something new.
@@ -61,11 +143,11 @@ func stateStyle(r row) style {
 		return green
 	case stateCatchingUp:
 		return cyan
-	case stateNoCommit:
+	case stateNoCommit, stateRestored:
 		return dim
 	case stateBehind:
 		return yellow
-	case stateRewind, stateAhead:
+	case stateRewind, stateAhead, stateReset:
 		return magenta
 	}
 	return red

@@ -137,6 +137,11 @@ func (g *gatherer) ends(ctx context.Context, s *snapshot) {
 	})
 }
 
+// complete tells whether the snapshot holds everything that there is.
+func (s *snapshot) complete() bool {
+	return s.topicsListed && s.groupsListed && len(s.problems) == 0
+}
+
 func (s *snapshot) problem(what string, err error) {
 	s.problems = append(s.problems, fmt.Errorf("%s: %w", what, err))
 }

@@ -28,6 +28,20 @@ type documentRow struct {
 	Lag        *uint64 `json:"lag"`
 	// LagAtLeast says that there are partitions whose lag is not known and not in Lag.
 	LagAtLeast bool `json:"lag_at_least"`
+	// TimeLagMs is the lag in time, in milliseconds: a lower bound where TimeLagAtLeast is set, and wrong by no more than
+	// TimeLagErrorMs otherwise.
+	TimeLagMs      *int64 `json:"time_lag_ms"`
+	TimeLagErrorMs *int64 `json:"time_lag_error_ms"`
+	TimeLagAtLeast bool   `json:"time_lag_at_least"`
+	// InPerSecond and OutPerSecond are messages per second, written and committed.
+	InPerSecond  *float64 `json:"in_per_second"`
+	OutPerSecond *float64 `json:"out_per_second"`
+	// CatchUpMs is the time until everything is read at these rates, in milliseconds. NeverCatchesUp says that there is no
+	// such time.
+	CatchUpMs      *int64 `json:"catch_up_ms"`
+	NeverCatchesUp bool   `json:"never_catches_up"`
+	// LostMessages were deleted before the group could read them; left out where none are known.
+	LostMessages uint64 `json:"lost_messages,omitempty"`
 	// Trend is the lag over the window, oldest first.
 	Trend []uint64 `json:"trend"`
 	// CommittedAgoMs is how long ago a commit last moved, in milliseconds.
@@ -61,9 +75,28 @@ func makeDocument(t table, events []event) document {
 			CommittedAtLeast: r.MovedAtLeast,
 			State:            r.State,
 		}
+		row.NeverCatchesUp = neverCatchesUp(r)
+		row.LostMessages = r.Lost
+		if r.LagKnown {
+			row.Lag = &r.Lag
+		}
 		if r.Moved >= 0 {
-			lag, ago := r.Lag, r.Moved.Milliseconds()
-			row.Lag, row.CommittedAgoMs = &lag, &ago
+			row.CommittedAgoMs = ptr(r.Moved.Milliseconds())
+		}
+		if l := r.TimeLag; l.Known {
+			row.TimeLagMs, row.TimeLagAtLeast = ptr(l.Value.Milliseconds()), l.AtLeast
+			if !l.AtLeast {
+				row.TimeLagErrorMs = ptr(l.Error.Milliseconds())
+			}
+		}
+		if r.Rates.In.Known {
+			row.InPerSecond = &r.Rates.In.PerSecond
+		}
+		if r.Rates.Out.Known {
+			row.OutPerSecond = &r.Rates.Out.PerSecond
+		}
+		if r.Rates.CatchUp.Known {
+			row.CatchUpMs = &r.Rates.CatchUp.Millis
 		}
 		for _, lag := range r.Trend {
 			row.Trend = append(row.Trend, uint64(math.Round(lag)))
@@ -72,6 +105,8 @@ func makeDocument(t table, events []event) document {
 	}
 	return d
 }
+
+func ptr[T any](value T) *T { return &value }
 
 // jsonDisplay prints one document a poll, each on a line of its own.
 type jsonDisplay struct{ out io.Writer }

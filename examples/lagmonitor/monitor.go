@@ -28,11 +28,11 @@ func monitor(ctx context.Context, opts options, stdout, stderr io.Writer) (err e
 	}
 	s := &session{cfg: cfg, events: new(eventLog)}
 
-	app, stop, err := openStore(cfg.viper, s.events.logger())
+	coordinator, err := openStore(cfg.viper, s.events.logger())
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, stop()) }()
+	defer func() { err = errors.Join(err, coordinator.Stop()) }()
 
 	brokers := cfg.kafka
 	if cfg.embedded {
@@ -53,9 +53,20 @@ func monitor(ctx context.Context, opts options, stdout, stderr io.Writer) (err e
 	if opts.once {
 		interval = onceInterval
 	}
-	store := storeClient{requests: app.StorageChannel, cluster: cfg.cluster}
+	store := storeClient{requests: coordinator.App.StorageChannel, cluster: cfg.cluster}
 	s.poller = newPoller(newGatherer(client), store, s.events, cfg.expiry)
+	s.poller.restart = newRestart(coordinator, cfg.cluster)
+	s.poller.restart.tell(s.events, time.Now())
 	s.view = view{store: store, pace: paceFor(interval), now: time.Now}
+
+	if opts.metrics != "" {
+		metrics, err := serveMetrics(opts.metrics, coordinator, &s.poller.mu)
+		if err != nil {
+			return err
+		}
+		defer metrics.close()
+		fmt.Fprintf(stderr, "lagmonitor: metrics at %s\n", metrics.url())
+	}
 
 	out := newDisplay(opts, stdout, cfg)
 	if opts.once {

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"regexp"
 	"strings"
 	"time"
@@ -30,6 +31,7 @@ type options struct {
 	once     bool
 	json     bool
 	color    string // auto, always or never
+	metrics  string // host:port to serve the metrics on; "" for none
 
 	tls           bool
 	tlsCA         string
@@ -71,6 +73,7 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 	flags.BoolVar(&opts.once, "once", false, "print one settled table and exit")
 	flags.BoolVar(&opts.json, "json", false, "print JSON, one document a poll; with --once just one")
 	flags.StringVar(&opts.color, "color", "auto", "`when` to use colour: auto (respects NO_COLOR), always or never")
+	flags.StringVar(&opts.metrics, "metrics", "", "serve the lags and the store's statistics for Prometheus on `:port` or host:port")
 	flags.BoolVar(&opts.tls, "tls", false, "speak TLS to the brokers")
 	flags.StringVar(&opts.tlsCA, "tls-ca", "", "PEM `file` with the certificates to trust instead of the system's")
 	flags.StringVar(&opts.tlsCert, "tls-cert", "", "PEM `file` with the client certificate")
@@ -109,6 +112,12 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 		case "color":
 			if opts.color != "auto" && opts.color != "always" && opts.color != "never" {
 				faults = append(faults, fmt.Errorf("--color %q: auto, always or never", opts.color))
+			}
+		case "metrics":
+			if _, port, err := net.SplitHostPort(opts.metrics); err != nil || port == "" {
+				faults = append(faults, fmt.Errorf("--metrics %q: :port or host:port", opts.metrics))
+			} else if opts.once {
+				faults = append(faults, errors.New("--metrics needs a monitor that goes on: leave out --once"))
 			}
 		case "tls-ca", "tls-cert", "tls-key", "tls-skip-verify":
 			opts.tls = true

@@ -18,13 +18,16 @@ const gone = 2
 //
 // A commit that did not move is not sent again, since the time of the newest commit is how the monitor knows since when a
 // group stands still. But the store forgets a group without commits after expire-group, though Kafka may keep it for as
-// long as it has members; so a commit that Kafka still has is confirmed after half of that time.
+// long as it has members; so a commit that Kafka still has is confirmed after half of that time. One that came from a
+// snapshot is confirmed at once.
 type poller struct {
 	kafka  *gatherer
 	store  storeClient
 	events *eventLog
 	// confirm is the age at which a commit that did not move is sent again.
 	confirm time.Duration
+	// restart is what the store knows from before; nil where it began empty.
+	restart *restart
 
 	// mu is held while a snapshot is carried over, so that no table is made of half a poll.
 	mu sync.Mutex
@@ -71,6 +74,9 @@ func (p *poller) poll(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	// The order is a time rather than a count, so that it goes on growing when the program is started again.
+	if p.order == 0 {
+		p.order = p.restart.knownUntil(groups)
+	}
 	p.order = max(p.order+1, seen.at.UnixMicro())
 	p.counted = make(map[string]int)
 	if err := p.carryTopics(ctx, seen, topics); err != nil {
@@ -80,6 +86,9 @@ func (p *poller) poll(ctx context.Context) error {
 		return err
 	}
 	p.missing = p.counted
+	if seen.complete() {
+		return p.restart.replayed(ctx, p.store)
+	}
 	return nil
 }
 

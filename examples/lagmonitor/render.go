@@ -12,6 +12,8 @@ import (
 const (
 	columnGap   = 2
 	flexibleMin = 8
+	// readable is how narrow names become as long as there is something expendable.
+	readable = 16
 )
 
 // grid is a table laid out: the columns that are shown, and how wide.
@@ -24,18 +26,23 @@ type grid struct {
 func layout(columns []column, rows []row, fit int) grid {
 	g := grid{columns: slices.Clone(columns)}
 	for _, c := range g.columns {
-		widest := displayWidth(c.title)
-		for _, r := range rows {
-			widest = max(widest, displayWidth(c.cell(r)))
-		}
-		g.widths = append(g.widths, widest)
+		g.widths = append(g.widths, c.width(rows))
 	}
 	for fit > 0 && g.width() > fit {
-		if !g.squeeze(fit) && !g.drop() {
+		if !g.squeeze(fit, readable) && !g.concede(expendable, rows) && !g.squeeze(fit, flexibleMin) && !g.concede(1, rows) {
 			break
 		}
 	}
 	return g
+}
+
+// width is how wide a column has to be for its title and these rows.
+func (c column) width(rows []row) int {
+	widest := displayWidth(c.title)
+	for _, r := range rows {
+		widest = max(widest, displayWidth(c.cell(r)))
+	}
+	return widest
 }
 
 func (g *grid) width() int {
@@ -46,14 +53,14 @@ func (g *grid) width() int {
 	return total
 }
 
-// squeeze cuts flexible columns until the grid fits, always the widest. It changes nothing and returns false where
-// cutting all of them is not enough.
-func (g *grid) squeeze(fit int) bool {
+// squeeze cuts flexible columns until the grid fits, always the widest, and none below a width. It changes nothing and
+// returns false where cutting all of them is not enough.
+func (g *grid) squeeze(fit, least int) bool {
 	widths := slices.Clone(g.widths)
 	for excess := g.width() - fit; excess > 0; excess-- {
 		widest := -1
 		for i, c := range g.columns {
-			if c.flexible && widths[i] > flexibleMin && (widest < 0 || widths[i] > widths[widest]) {
+			if c.flexible && widths[i] > least && (widest < 0 || widths[i] > widths[widest]) {
 				widest = i
 			}
 		}
@@ -66,16 +73,22 @@ func (g *grid) squeeze(fit int) bool {
 	return true
 }
 
-// drop leaves out the column that is missed least, and returns false where all have to stay.
-func (g *grid) drop() bool {
-	least := -1
+// concede makes the column brief or leaves it out that is missed least, and returns false where all of what ranks at least
+// so high has gone.
+func (g *grid) concede(rank int, rows []row) bool {
+	least, highest := -1, rank-1
 	for i, c := range g.columns {
-		if c.rank > 0 && (least < 0 || c.rank > g.columns[least].rank) {
-			least = i
+		if r := max(c.rank, c.briefRank); r > highest {
+			least, highest = i, r
 		}
 	}
 	if least < 0 {
 		return false
+	}
+	if c := &g.columns[least]; c.briefRank == highest {
+		c.cell, c.briefRank = c.brief, 0
+		g.widths[least] = c.width(rows)
+		return true
 	}
 	g.columns = slices.Delete(g.columns, least, least+1)
 	g.widths = slices.Delete(g.widths, least, least+1)

@@ -11,9 +11,11 @@ const (
 	stateOK                      // behind, as a group is that reads what is being written
 	stateCatchingUp              // behind, and the lag shrinks
 	stateNoCommit                // has members, but has committed nothing
+	stateRestored                // known from before a restart, and not seen since
 	stateBehind                  // behind, and the lag grows
 	stateRewind                  // went back to read again, and has not caught up since
-	stateAhead                   // has committed what the brokers do not have: the topic was cut or created again
+	stateAhead                   // has committed above the end offset: between two polls, or the topic was just cut
+	stateReset                   // a partition was cut or created again, and the group has not committed it since
 	stateStalled                 // behind, has members, and commits nothing
 	stateStopped                 // behind, has no members, and commits nothing
 )
@@ -23,9 +25,11 @@ var stateNames = [...]string{
 	stateOK:         "OK",
 	stateCatchingUp: "CATCHING UP",
 	stateNoCommit:   "NO COMMIT",
+	stateRestored:   "RESTORED",
 	stateBehind:     "BEHIND",
 	stateRewind:     "REWIND",
 	stateAhead:      "AHEAD",
+	stateReset:      "RESET",
 	stateStalled:    "STALLED",
 	stateStopped:    "STOPPED",
 }
@@ -55,15 +59,21 @@ type facts struct {
 	samples   int  // how many points the longest series behind the trend has
 	committed bool // at least one partition has a commit
 	rewound   bool // a commit in the window went back
-	ahead     bool // a commit is beyond the end offset
+	// What the store says of at least one partition.
+	ahead, reset, restored bool
 }
 
 // enoughSamples is how many points make a trend: with fewer, any two polls would.
 const enoughSamples = 4
 
-// classify judges a row by the store's window of commits.
+// classify judges a row by the store's window of commits. Where the store itself does not stand by the lag of a partition,
+// or makes a reservation, there is nothing more to judge.
 func classify(r row, f facts, p pace) state {
 	switch {
+	case f.reset:
+		return stateReset
+	case f.restored:
+		return stateRestored
 	case f.ahead:
 		return stateAhead
 	case !f.committed:

@@ -10,25 +10,25 @@ import (
 	"go.uber.org/zap"
 )
 
-// openStore configures and starts the store as an application does that embeds it. A configuration that the store
-// refuses comes back as a *configError.
-func openStore(v *viper.Viper, logger *zap.Logger) (app *protocol.ApplicationContext, stop func() error, err error) {
+// openStore configures and starts the store as an application does that embeds it; the caller stops it. A configuration
+// that the store refuses comes back as a *configError.
+func openStore(v *viper.Viper, logger *zap.Logger) (*storage.Coordinator, error) {
 	level := zap.NewAtomicLevelAt(zap.WarnLevel)
-	app = &protocol.ApplicationContext{
+	app := &protocol.ApplicationContext{
 		Logger:         logger,
 		LogLevel:       &level,
 		StorageChannel: make(chan *protocol.StorageRequest),
 	}
 	coordinator := &storage.Coordinator{App: app, Log: logger, Viper: v}
 	if err := configure(coordinator); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	app.ConfigurationValid = true
 	if err := coordinator.Start(); err != nil {
-		return nil, nil, fmt.Errorf("start store: %w", err)
+		return nil, fmt.Errorf("start store: %w", err)
 	}
 	app.AppReady = true
-	return app, coordinator.Stop, nil
+	return coordinator, nil
 }
 
 // configure turns the panic with which the store refuses a configuration into an error.

@@ -27,10 +27,17 @@ type row struct {
 	Partitions int
 	// Members is how many consumers own a partition of the topic, told apart by host and client id.
 	Members int
-	// Lag is how many messages the group is behind on all partitions. It is a lower bound where LagAtLeast is set: then
-	// there are partitions with messages for which the group committed nothing.
+	// Lag is how many messages the group is behind on all partitions whose lag the store stands by; LagKnown is false where
+	// there are none. It is a lower bound where LagAtLeast is set: then there are other partitions with messages.
 	Lag        uint64
+	LagKnown   bool
 	LagAtLeast bool
+	// Lost is how many messages were deleted before the group could read them, as far as that is known.
+	Lost uint64
+	// TimeLag is the lag in time.
+	TimeLag timeLag
+	// Rates are how fast lag comes and goes.
+	Rates rates
 	// Trend is the lag over the time from the oldest commit in the window to now, oldest first; empty where nothing was
 	// committed.
 	Trend []float64
@@ -92,6 +99,8 @@ func makeRow(group, topic string, partitions protocol.ConsumerPartitions, ends [
 	var moved int64 // when a commit last moved, in Unix ms; 0 for never
 	var facts facts
 	var series [][]lagAt
+	var late greatest
+	var rates rateSum
 	for number := range r.Partitions {
 		end := int64(-1)
 		if number < len(ends) {
@@ -102,9 +111,10 @@ func makeRow(group, topic string, partitions protocol.ConsumerPartitions, ends [
 			partition = partitions[number]
 		}
 		newest := newestCommit(partition)
-		if newest == nil {
-			// Nothing was ever written to a partition that ends at 0, so there is no lag to know.
-			r.LagAtLeast = r.LagAtLeast || end > 0
+		// Nothing was ever written to a partition that ends at 0, so without a commit there is no lag to know.
+		if newest == nil && end > 0 || newest != nil && !trusted(partition) {
+			r.LagAtLeast = true
+			late.missing()
 		}
 		if partition == nil {
 			continue
@@ -115,21 +125,35 @@ func makeRow(group, topic string, partitions protocol.ConsumerPartitions, ends [
 		if newest == nil {
 			continue
 		}
-		r.Lag += partition.CurrentLag
 		since, exact := lastMove(partition.Offsets)
 		if since > moved {
 			moved, r.MovedAtLeast = since, !exact
 		}
 		facts.committed = true
 		facts.rewound = facts.rewound || rewound(partition.Offsets)
-		facts.ahead = facts.ahead || end >= 0 && newest.Offset > end
+		facts.ahead = facts.ahead || partition.State == protocol.PartitionAhead
+		facts.reset = facts.reset || partition.State == protocol.PartitionReset
+		facts.restored = facts.restored || partition.State == protocol.PartitionRestored
+		if partition.Lost != nil {
+			r.Lost += *partition.Lost
+		}
+		if !trusted(partition) {
+			continue
+		}
+		r.Lag += partition.CurrentLag
+		r.LagKnown = true
+		late.add(partition.TimeLag)
+		rates.add(partition, now.UnixMilli())
 		lags := lagSeries(partition, now.UnixMilli())
 		facts.samples = max(facts.samples, len(lags))
 		series = append(series, lags)
 	}
 	r.Members = len(members)
+	r.LagAtLeast = r.LagAtLeast && r.LagKnown
+	r.TimeLag = late.result()
+	r.Rates = rates.result(r.LagKnown && !r.LagAtLeast)
 	if moved > 0 {
-		r.Moved = max(0, time.Duration(now.UnixMilli()-moved)*time.Millisecond)
+		r.Moved = max(0, now.Sub(time.UnixMilli(moved)))
 	}
 	r.Trend = sumSeries(series, trendPoints)
 	r.State = classify(r, facts, pace)

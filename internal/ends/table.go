@@ -74,6 +74,9 @@ func (t *Table) Delete(name string) *Topic {
 	topic := t.topics[name]
 	if topic != nil {
 		delete(t.topics, name)
+		// Nothing is told of a topic after its end.
+		topic.mu.Lock()
+		defer topic.mu.Unlock()
 		topic.deleted.Store(true)
 		if t.options.Deleted != nil {
 			t.options.Deleted(topic)

@@ -15,7 +15,7 @@ type Topic struct {
 	Name  string
 	table *Table
 
-	// deleted is set once, when the topic leaves its table.
+	// deleted is set once, when the topic leaves its table; written under mu and that of the table.
 	deleted atomic.Bool
 	// count is how many partitions the topic is known to have; it never shrinks.
 	count atomic.Int32
@@ -110,15 +110,23 @@ type EndOffset struct {
 	LogStart int64
 }
 
-// Set stores an end offset.
+// Set stores an end offset. On a topic that was deleted in the meantime it does nothing, as if it had come before that.
 func (t *Topic) Set(end EndOffset) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.Deleted() {
+		return
+	}
 	t.growLocked(max(end.Count, end.Number+1))
 	p := t.reachLocked(end.Number)
 	r := p.load()
 	if r.count > 0 && end.Offset < p.newest.Load() {
+		// What was known of the log that was is not known of the one that is.
 		r.incarnation++
+		t.details[end.Number].logStart = 0
+		if int(end.Number) < len(t.curves) {
+			t.curves[end.Number].Reset()
+		}
 		t.table.reset(t, end.Number)
 	}
 	r.restored = false

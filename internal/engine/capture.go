@@ -19,6 +19,7 @@ type Capture struct {
 	slots   []reference
 	blocks  []byte
 	starts  []int // of each block in blocks
+	owners  []uint32
 	members []member
 
 	// One entry for each partition of each topic: where its end offsets end in histories, and what its lag is worth.
@@ -89,14 +90,22 @@ func (k *Capture) take(g *group) {
 		k.blocks = append(k.blocks, b.bytes[:b.used]...)
 	}
 	k.blocks = k.blocks[:size]
-	k.members = g.members.list
+	k.owners, k.members = append(k.owners, g.owners...), g.members.list
+}
+
+// owner returns who owns a partition of a topic that has a window.
+func (k *Capture) owner(t *capturedTopic, partition int) member {
+	if len(k.owners) == 0 {
+		return member{}
+	}
+	return ownerIn(k.owners, k.members, t.first+uint32(partition))
 }
 
 // Release gives the memory of the capture back.
 func (k *Capture) Release() {
 	clear(k.topics)
 	*k = Capture{
-		topics: k.topics[:0], slots: k.slots[:0], blocks: k.blocks[:0], starts: k.starts[:0],
+		topics: k.topics[:0], slots: k.slots[:0], blocks: k.blocks[:0], starts: k.starts[:0], owners: k.owners[:0],
 		histories: k.histories[:0], bounds: k.bounds[:0], judgements: k.judgements[:0], scratch: k.scratch[:0],
 	}
 	captures.Put(k)
@@ -209,9 +218,8 @@ func (k *Capture) ConsumerTopics() protocol.ConsumerTopics {
 			if w == nil {
 				continue
 			}
-			if n := memberOf(w); n != 0 {
-				out.Owner, out.ClientID = k.members[n-1].owner, k.members[n-1].clientID
-			}
+			who := k.owner(t, p)
+			out.Owner, out.ClientID = who.owner, who.clientID
 			if w.Len() == 0 {
 				continue
 			}
@@ -264,9 +272,8 @@ func (k *Capture) Group(into *protocol.Group) {
 			if w == nil {
 				continue
 			}
-			if n := memberOf(w); n != 0 {
-				out.Owner, out.ClientID = k.members[n-1].owner, k.members[n-1].clientID
-			}
+			who := k.owner(t, p)
+			out.Owner, out.ClientID = who.owner, who.clientID
 			first := len(slabs.Commits)
 			slabs.Commits = w.AppendTo(slabs.Commits)
 			out.Commits = slabs.Commits[first:len(slabs.Commits):len(slabs.Commits)]

@@ -66,6 +66,10 @@ func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Rea
 		g.confirm(in.Topic, in.Partition)
 		return Duplicate
 	}
+	if at.group == nil && in.Order > 0 && len(s.departed) > 0 &&
+		in.Order <= s.departed[departedGroup{at.cluster, at.name}].knownUntil {
+		return Duplicate
+	}
 	end, incarnation, why := e.locate(s, at, in.Topic, in.Partition, now)
 	if why != 0 {
 		return why
@@ -106,11 +110,11 @@ func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Rea
 	if n > 0 && tooClose(w.NewestTimestamp(), c.Timestamp, e.config.MinDistance) {
 		c.Timestamp = w.NewestTimestamp()
 		if needed := w.ReplaceNewest(&c); needed > 0 {
-			w = g.memory.resize(slot, needed)
+			w = g.memory.resize(slot, needed, false)
 			w.ReplaceNewest(&c)
 		}
 	} else if needed := w.Append(&c, e.config.Intervals); needed > 0 {
-		w = g.memory.resize(slot, roomFor(needed, n, e.config.Intervals))
+		w = g.memory.resize(slot, roomFor(needed, n, e.config.Intervals), n+1 < e.config.Intervals)
 		w.Append(&c, e.config.Intervals)
 	}
 	setIncarnation(w, incarnation)
@@ -229,7 +233,7 @@ func (e *Engine) insert(g *group, slot uint32, w window.Window, c *protocol.Stor
 		commits[i] = *c
 	}
 	if needed := w.Rewrite(commits); needed > 0 {
-		g.memory.resize(slot, roomFor(needed, len(commits), e.config.Intervals)).Rewrite(commits)
+		g.memory.resize(slot, roomFor(needed, len(commits), e.config.Intervals), false).Rewrite(commits)
 	}
 	return 0
 }
@@ -251,7 +255,7 @@ func roomFor(needed, n, intervals int) int {
 		each := records/(n+1) + 1
 		room = min(more, max(2, n/8)) * each
 	}
-	return min((needed+room+3)&^3, window.MaxSize(intervals)+4)
+	return min((needed+room+window.Unit-1)&^(window.Unit-1), window.MaxSize(intervals)+window.Unit)
 }
 
 // SetOwner stores who consumes a partition.
@@ -283,12 +287,11 @@ func (e *Engine) setOwner(s *shard, at *place, in *protocol.PartitionOwner, now 
 		return why
 	}
 	gt := &g.topics[at.topic]
-	w := g.windowOf(slot)
-	if w == nil {
-		w = g.memory.add(slot, window.HeaderSize)
+	if g.windowOf(slot) == nil {
+		g.memory.add(slot, window.HeaderSize)
 	}
 	g.touchOwner(gt, now)
-	if g.setOwner(w, in.Owner, in.ClientID) && s.hub.Watched() {
+	if g.setOwner(slot, in.Owner, in.ClientID) && s.hub.Watched() {
 		s.hub.Publish(protocol.Event{
 			Kind: protocol.EventOwnerChanged, Time: now, Cluster: g.cluster.Name, Group: g.name,
 			Topic: gt.topic.Name, Partition: in.Partition, Owner: strings.Clone(in.Owner), ClientID: strings.Clone(in.ClientID),
@@ -311,6 +314,7 @@ func (e *Engine) ClearOwners(c *Cluster, groupName string) Reason {
 func (e *Engine) DeleteGroup(c *Cluster, groupName string) Reason {
 	return e.withGroup(c, groupName, func(s *shard, g *group, now int64) Reason {
 		s.remove(g)
+		s.departFor(g)
 		s.tell(protocol.EventGroupDeleted, g, nil, now)
 		return 0
 	})

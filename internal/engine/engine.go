@@ -46,6 +46,7 @@ type Engine struct {
 	config   Config
 	clusters map[string]*Cluster
 	names    []string // of the clusters, as configured
+	only     *Cluster // where there is but one
 
 	shards  []shard
 	stopped atomic.Bool
@@ -80,6 +81,9 @@ func New(config Config) *Engine {
 		e.clusters[name] = c
 		e.names = append(e.names, name)
 	}
+	if len(e.names) == 1 {
+		e.only = e.clusters[e.names[0]]
+	}
 	for i := range e.shards {
 		e.shards[i].init(len(e.names), config.Hub)
 	}
@@ -100,6 +104,9 @@ func (e *Engine) Clusters() []string { return e.names }
 
 // Cluster returns the cluster of a name, looked up as given and then in lower case; nil where there is none.
 func (e *Engine) Cluster(name string) *Cluster {
+	if e.only != nil && e.only.Name == name {
+		return e.only
+	}
 	if c := e.clusters[name]; c != nil {
 		return c
 	}
@@ -151,9 +158,12 @@ func (e *Engine) SetEndOffset(c *Cluster, topic string, end *protocol.EndOffset)
 }
 
 func (e *Engine) setEndOffset(t *ends.Topic, end *protocol.EndOffset) {
-	seen := end.Timestamp
+	seen, now := end.Timestamp, e.config.Clock.Coarse()
 	if seen <= 0 {
-		seen = e.config.Clock.Coarse()
+		seen = now
+	} else if seen > now {
+		// Nothing was seen later than now: whoever says so has a clock that is ahead.
+		seen = min(seen, e.config.Clock.Now())
 	}
 	t.Set(ends.EndOffset{
 		Number: end.Partition, Count: end.TopicPartitionCount, Offset: end.Offset, Seen: seen, LogStart: end.LogStartOffset,

@@ -12,32 +12,34 @@ import (
 // never is the time of what has not happened.
 const never = math.MinInt64
 
-// group is one consumer group. All but the immutable part is guarded by its shard.
+// group is one consumer group. All but the immutable part is guarded by its shard. What a commit touches stands together
+// at the beginning.
 type group struct {
-	// Immutable.
-	cluster *Cluster
+	// Immutable, with hash.
 	name    string
-	hash    uint64
+	cluster *Cluster
 
 	// seen is when the group last gave a sign of life, in Unix milliseconds: its last commit or, while it has none, its
 	// last owner. Written under the lock of the shard, read without for lists.
 	seen      atomic.Int64
 	committed bool
-
-	memory memory
-	topics []groupTopic
-	// firstTopic is where topics lies until there is a second.
-	firstTopic [1]groupTopic
-
-	next     *group // with the same hash
-	position int32  // in the shard's list of the cluster
-
-	// byName finds a topic in topics; nil while there are few.
-	byName  map[string]int
-	members members
 	// maxOrder is the greatest order of any commit of the group. What has an order up to knownUntil was in the snapshot
 	// that the group came from, or was dropped before that was taken.
 	maxOrder, knownUntil int64
+
+	topics []groupTopic
+	// firstTopic is where topics lies until there is a second.
+	firstTopic [1]groupTopic
+	memory     memory
+
+	hash     uint64
+	next     *group // with the same hash
+	position int32  // in the shard's list of the cluster
+	// byName finds a topic in topics; nil while there are few.
+	byName  map[string]int
+	members members
+	// owners has for each slot the member that owns the partition; nil where nobody owns any.
+	owners []uint32
 	// holes is how many entries of memory.slots belong to no topic.
 	holes int
 }
@@ -119,12 +121,16 @@ func (g *group) slot(gt *groupTopic, partition int32) (slot uint32, ok bool) {
 func (g *group) extend(gt *groupTopic, length uint32) {
 	m := &g.memory
 	if gt.first+gt.length == uint32(len(m.slots)) {
-		m.slots = append(m.slots, make([]reference, length-gt.length)...)
+		g.addSlots(length - gt.length)
 	} else {
 		first := uint32(len(m.slots))
-		m.slots = append(m.slots, make([]reference, length)...)
-		g.moveSlots(gt, m.slots, m.slots, first)
-		clear(m.slots[gt.first : gt.first+gt.length]) // a hole holds no window
+		g.addSlots(length)
+		g.moveSlots(gt, m.slots, g.owners, first)
+		// A hole holds no window and has no owner.
+		clear(m.slots[gt.first : gt.first+gt.length])
+		if g.owners != nil {
+			clear(g.owners[gt.first : gt.first+gt.length])
+		}
 		g.holes += int(gt.length)
 		gt.first = first
 	}
@@ -134,13 +140,23 @@ func (g *group) extend(gt *groupTopic, length uint32) {
 	}
 }
 
-// moveSlots moves the slots of a topic from one place to another, and tells the windows.
-func (g *group) moveSlots(gt *groupTopic, from, to []reference, first uint32) {
+func (g *group) addSlots(n uint32) {
+	g.memory.slots = append(g.memory.slots, make([]reference, n)...)
+	if g.owners != nil {
+		g.owners = append(g.owners, make([]uint32, n)...)
+	}
+}
+
+// moveSlots moves the slots of a topic to another place, in slots and owners, and tells the windows.
+func (g *group) moveSlots(gt *groupTopic, slots []reference, owners []uint32, first uint32) {
 	for i := range gt.length {
-		r := from[gt.first+i]
-		to[first+i] = r
+		r := g.memory.slots[gt.first+i]
+		slots[first+i] = r
 		if r != 0 {
 			setSlot(g.memory.window(r), first+i)
+		}
+		if g.owners != nil {
+			owners[first+i] = g.owners[gt.first+i]
 		}
 	}
 }
@@ -148,14 +164,18 @@ func (g *group) moveSlots(gt *groupTopic, from, to []reference, first uint32) {
 // packSlots closes the holes.
 func (g *group) packSlots() {
 	slots := make([]reference, len(g.memory.slots)-g.holes)
+	var owners []uint32
+	if g.owners != nil {
+		owners = make([]uint32, len(slots))
+	}
 	first := uint32(0)
 	for i := range g.topics {
 		gt := &g.topics[i]
-		g.moveSlots(gt, g.memory.slots, slots, first)
+		g.moveSlots(gt, slots, owners, first)
 		gt.first = first
 		first += gt.length
 	}
-	g.memory.slots = slots
+	g.memory.slots, g.owners = slots, owners
 	g.holes = 0
 }
 
@@ -183,8 +203,11 @@ func (g *group) attach(t *ends.Topic) int {
 // detach removes the topic at an index.
 func (g *group) detach(i int) {
 	gt := &g.topics[i]
-	for slot := range gt.length {
-		g.memory.remove(gt.first + slot)
+	for i := range gt.length {
+		g.memory.remove(gt.first + i)
+		if g.owners != nil {
+			g.owners[gt.first+i] = 0
+		}
 	}
 	g.holes += int(gt.length)
 	delete(g.byName, gt.topic.Name)
@@ -255,41 +278,47 @@ func (m *members) number(owner, clientID string) uint32 {
 	return n
 }
 
-// setOwner makes a member the owner of a window, and says whether it was not before.
-func (g *group) setOwner(w window.Window, owner, clientID string) (changed bool) {
+// owner returns who owns the partition of a slot.
+func (g *group) owner(slot uint32) member { return ownerIn(g.owners, g.members.list, slot) }
+
+func ownerIn(owners []uint32, members []member, slot uint32) member {
+	if owners == nil || owners[slot] == 0 {
+		return member{}
+	}
+	return members[owners[slot]-1]
+}
+
+// setOwner makes somebody the owner of the partition of a slot, and says whether that is a change.
+func (g *group) setOwner(slot uint32, owner, clientID string) (changed bool) {
+	if g.owner(slot) == (member{owner, clientID}) {
+		return false
+	}
 	if len(g.members.list) >= max(g.members.packAt, firstPack) {
 		g.packMembers()
 	}
-	n := g.members.number(owner, clientID)
-	changed = n != memberOf(w)
-	setMember(w, n)
-	return changed
+	if g.owners == nil {
+		g.owners = make([]uint32, len(g.memory.slots), cap(g.memory.slots))
+	}
+	g.owners[slot] = g.members.number(owner, clientID)
+	return true
 }
 
 // packMembers forgets the members that own nothing.
 func (g *group) packMembers() {
 	old := g.members.list
 	g.members = members{}
-	for _, r := range g.memory.slots {
-		if r == 0 {
+	for slot, n := range g.owners {
+		if n == 0 {
 			continue
 		}
-		w := g.memory.window(r)
-		if n := memberOf(w); n != 0 {
-			setMember(w, g.members.number(old[n-1].owner, old[n-1].clientID))
-		}
+		g.owners[slot] = g.members.number(old[n-1].owner, old[n-1].clientID)
 	}
 	g.members.packAt = 2 * len(g.members.list)
 }
 
-// clearOwners makes nobody the owner of every window, and says whether there was anybody.
+// clearOwners makes nobody the owner of every partition, and says whether there was anybody.
 func (g *group) clearOwners() (changed bool) {
-	changed = len(g.members.list) > 0
-	g.members = members{}
-	for _, r := range g.memory.slots {
-		if r != 0 {
-			setMember(g.memory.window(r), 0)
-		}
-	}
+	changed = g.owners != nil
+	g.members, g.owners = members{}, nil
 	return changed
 }

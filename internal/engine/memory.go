@@ -1,33 +1,26 @@
 package engine
 
-import (
-	"encoding/binary"
+import "github.com/lagkeeper/storage/internal/window"
 
-	"github.com/lagkeeper/storage/internal/window"
-)
-
-// reference says where a window lies: the index of its block in the upper 18 bits, its offset within the block, in units
-// of 4 bytes, in the lower 14. 0 is no window.
+// reference says where a window lies: the index of its block in the upper 17 bits, its offset within the block, in units
+// of two bytes, in the lower 15. 0 is no window.
 type reference uint32
 
 const (
-	unitBits = 14
+	unitBits = 15
 	unitMask = 1<<unitBits - 1
-	unit     = 4
+	unit     = window.Unit
 
 	// blockTarget is the size at which a block is full; only a single window may make it larger.
 	blockTarget = 32 << 10
 	// blockStart is where the first window of a block begins, so that no reference is 0.
-	blockStart = unit
+	blockStart = 4
 
-	// A window's tag is, in 32 bits, the index of its slot (lower 24) and the incarnation of the partition that its
-	// newest commit belongs to (upper 8), then, in 32 more, whether it was restored and not seen since (the lowest) and
-	// the member that owns it (the rest).
-	slotAt, memberAt = 0, 4
-	slotMask         = 1<<24 - 1
+	// A window's tag is, from the lowest bit, the index of its slot (23), whether it was restored and not seen since (1),
+	// and the incarnation of the partition that its newest commit belongs to (8).
+	slotMask         = 1<<23 - 1
+	restoredBit      = 1 << 23
 	incarnationShift = 24
-	restoredBit      = 1
-	memberShift      = 1
 
 	// maxSlots is how many partitions a group can have.
 	maxSlots = slotMask
@@ -42,10 +35,10 @@ type memory struct {
 	// slots has one entry for each partition of each topic, in ranges that the topics know.
 	slots  []reference
 	blocks []block
-	// windows is how many slots have a window.
-	windows int
 	// first is where the first block is kept until there is a second: few groups need one, and it saves a way.
 	first [1]block
+	// windows is how many slots have a window.
+	windows int
 }
 
 type block struct {
@@ -60,41 +53,29 @@ func (m *memory) window(r reference) window.Window {
 	return window.Window(m.blocks[r>>unitBits].bytes[(r&unitMask)*unit:])
 }
 
-func tagWord(w window.Window, at int) uint32 { return binary.LittleEndian.Uint32(w.Tag()[at:]) }
+func slotOf(w window.Window) uint32 { return w.Tag() & slotMask }
 
-func setTagWord(w window.Window, at int, v uint32) { binary.LittleEndian.PutUint32(w.Tag()[at:], v) }
+func setSlot(w window.Window, slot uint32) { w.SetTag(w.Tag()&^slotMask | slot) }
 
-func slotOf(w window.Window) uint32 { return tagWord(w, slotAt) & slotMask }
-
-func setSlot(w window.Window, slot uint32) {
-	setTagWord(w, slotAt, tagWord(w, slotAt)&^slotMask|slot)
-}
-
-func incarnationOf(w window.Window) uint8 { return uint8(tagWord(w, slotAt) >> incarnationShift) }
+func incarnationOf(w window.Window) uint8 { return uint8(w.Tag() >> incarnationShift) }
 
 func setIncarnation(w window.Window, incarnation uint8) {
-	setTagWord(w, slotAt, tagWord(w, slotAt)&slotMask|uint32(incarnation)<<incarnationShift)
+	w.SetTag(w.Tag()&(1<<incarnationShift-1) | uint32(incarnation)<<incarnationShift)
 }
 
-func memberOf(w window.Window) uint32 { return tagWord(w, memberAt) >> memberShift }
-
-func setMember(w window.Window, member uint32) {
-	setTagWord(w, memberAt, tagWord(w, memberAt)&restoredBit|member<<memberShift)
-}
-
-func restored(w window.Window) bool { return tagWord(w, memberAt)&restoredBit != 0 }
+func restored(w window.Window) bool { return w.Tag()&restoredBit != 0 }
 
 func setRestored(w window.Window, restored bool) {
-	v := tagWord(w, memberAt) &^ restoredBit
+	tag := w.Tag() &^ restoredBit
 	if restored {
-		v |= restoredBit
+		tag |= restoredBit
 	}
-	setTagWord(w, memberAt, v)
+	w.SetTag(tag)
 }
 
 // add makes an empty window of a size for a slot.
 func (m *memory) add(slot uint32, size int) window.Window {
-	r := m.reserve(size)
+	r := m.reserve(size, 8)
 	w := m.window(r)
 	window.Init(w, size)
 	setSlot(w, slot)
@@ -103,9 +84,13 @@ func (m *memory) add(slot uint32, size int) window.Window {
 	return w
 }
 
-// resize moves the window of a slot to memory of size bytes.
-func (m *memory) resize(slot uint32, size int) window.Window {
-	r := m.reserve(size)
+// resize moves the window of a slot to memory of size bytes. filling says that it will grow more.
+func (m *memory) resize(slot uint32, size int, filling bool) window.Window {
+	slack := 32
+	if filling {
+		slack = 8
+	}
+	r := m.reserve(size, slack)
 	// Making room may have moved the window.
 	old := m.slots[slot]
 	from, to := m.window(old), m.window(r)
@@ -131,16 +116,17 @@ func (m *memory) bury(r reference) {
 	b := &m.blocks[index]
 	b.dead += int32(w.Size())
 	// The last block is built anew when it is full; of the others nobody else would take care.
-	if index < len(m.blocks)-1 && b.dead > b.used/2 {
+	if index < len(m.blocks)-1 && b.dead > b.used/8 {
 		m.rebuild(index, int(b.used-b.dead))
 	}
 }
 
 // reserve takes size bytes at the end of the last block, which is built anew, or followed by another, where it is full.
-func (m *memory) reserve(size int) reference {
+// Where it is built anew, it gets one part in slack more room than it needs now.
+func (m *memory) reserve(size, slack int) reference {
 	last := len(m.blocks) - 1
 	if last < 0 || !m.blocks[last].fits(size) {
-		last = m.makeRoom(size)
+		last = m.makeRoom(size, slack)
 	}
 	b := &m.blocks[last]
 	r := reference(last)<<unitBits | reference(b.used/unit)
@@ -150,7 +136,7 @@ func (m *memory) reserve(size int) reference {
 
 func (b *block) fits(size int) bool { return int(b.used)+size+window.Padding <= len(b.bytes) }
 
-func (m *memory) makeRoom(size int) (last int) {
+func (m *memory) makeRoom(size, slack int) (last int) {
 	last = len(m.blocks) - 1
 	live := blockStart
 	if last >= 0 {
@@ -170,8 +156,20 @@ func (m *memory) makeRoom(size int) (last int) {
 			live += blockTarget / 8
 		}
 	}
-	m.rebuild(last, live+size+(live+size)/16)
+	m.rebuild(last, live+size+(live+size)/slack)
 	return last
+}
+
+// wasteful says whether a block has more than a sixteenth of memory that holds no window.
+func (b *block) wasteful() bool { return len(b.bytes)-int(b.used-b.dead) > 512+len(b.bytes)/16 }
+
+// trim builds anew the blocks that are wasteful.
+func (m *memory) trim() {
+	for i := range m.blocks {
+		if b := &m.blocks[i]; b.wasteful() {
+			m.rebuild(i, int(b.used-b.dead))
+		}
+	}
 }
 
 // rebuild copies what lives in a block into new memory with room for capacity bytes.

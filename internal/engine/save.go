@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"maps"
+
 	"github.com/lagkeeper/storage/internal/ends"
 	"github.com/lagkeeper/storage/internal/snapshot"
 	"github.com/lagkeeper/storage/protocol"
@@ -47,6 +49,9 @@ func (e *Engine) Save(sink snapshot.Sink) error {
 					return err
 				}
 			}
+		}
+		if err := w.departed(s); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -107,6 +112,21 @@ func (w *saver) group(s *shard, g *group) error {
 	return w.sink.WriteGroup(r)
 }
 
+// departed writes a group without topics for each group that was deleted.
+func (w *saver) departed(s *shard) error {
+	s.mu.Lock()
+	all := maps.Clone(s.departed)
+	s.mu.Unlock()
+	for g, d := range all {
+		if err := w.sink.WriteGroup(&snapshot.Group{
+			Cluster: g.cluster.Name, Name: g.name, LastCommit: d.seen, LastOwner: snapshot.Never, MaxOrder: d.maxOrder,
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // fill adds the partitions that were captured to a record.
 func (w *saver) fill(k *Capture, r *snapshot.Group) {
 	// Room for all first, since the records share two arrays.
@@ -125,9 +145,8 @@ func (w *saver) fill(k *Capture, r *snapshot.Group) {
 				continue
 			}
 			out := snapshot.GroupPartition{Number: int32(p), Incarnation: uint32(incarnationOf(win))}
-			if n := memberOf(win); n != 0 {
-				out.Owner, out.ClientID = k.members[n-1].owner, k.members[n-1].clientID
-			}
+			who := k.owner(t, p)
+			out.Owner, out.ClientID = who.owner, who.clientID
 			from := len(w.commits)
 			w.commits = win.AppendTo(w.commits)
 			out.Commits = w.commits[from:len(w.commits):len(w.commits)]
@@ -145,8 +164,9 @@ func (w *saver) fill(k *Capture, r *snapshot.Group) {
 // window. What is there already under the same name is replaced.
 type Loader struct {
 	engine *Engine
-	// Skipped counts the groups and topics that were left out.
-	Skipped int
+	// Skipped counts the groups and topics that were left out, Departed the groups without a topic: they are no groups but
+	// tell how far the commits of one that was deleted are known.
+	Skipped, Departed int
 }
 
 // Loader makes a Loader.
@@ -179,10 +199,18 @@ func (l *Loader) WriteGroup(r *snapshot.Group) error {
 	if s.stopped {
 		return Stopped
 	}
-	if g := s.find(c, hash, r.Name); g != nil {
+	g := s.find(c, hash, r.Name)
+	if len(r.Topics) == 0 {
+		if g == nil {
+			s.depart(c, r.Name, departure{maxOrder: r.MaxOrder, knownUntil: r.MaxOrder, seen: r.LastCommit})
+		}
+		l.Departed++
+		return nil
+	}
+	if g != nil {
 		s.remove(g)
 	}
-	var g *group
+	g = nil
 	for i := range r.Topics {
 		t := c.topics.Topic(r.Topics[i].Name)
 		if t == nil {
@@ -202,6 +230,7 @@ func (l *Loader) WriteGroup(r *snapshot.Group) error {
 		l.Skipped++
 		return nil
 	}
+	delete(s.departed, departedGroup{c, r.Name})
 	s.counts.loaded++
 	return nil
 }
@@ -218,15 +247,16 @@ func (l *Loader) loadTopic(g *group, index int, r *snapshot.GroupTopic) error {
 		commits := p.Commits[max(0, len(p.Commits)-l.engine.config.Intervals):]
 		w := g.memory.add(slot, firstWindow)
 		if needed := w.Rewrite(commits); needed > 0 {
-			w = g.memory.resize(slot, needed)
+			w = g.memory.resize(slot, needed, false)
 			w.Rewrite(commits)
 		}
 		gt.committed = gt.committed || len(commits) > 0
-		g.setOwner(w, p.Owner, p.ClientID)
+		g.setOwner(slot, p.Owner, p.ClientID)
 		setIncarnation(w, uint8(p.Incarnation))
 		setRestored(w, true)
 	}
-	gt.count = max(gt.count, r.PartitionCount)
+	// The group may not have grown the topic since it got more partitions.
+	gt.count = r.PartitionCount
 	return nil
 }
 

@@ -21,6 +21,8 @@ type shard struct {
 	lists [][]*group
 	// byTopic holds the groups that have a topic.
 	byTopic map[*ends.Topic][]*group
+	// departed tells of the groups that were deleted; see departed.go.
+	departed map[departedGroup]departure
 
 	counts shardCounts
 	hub    *feed.Hub[protocol.Event]
@@ -84,6 +86,7 @@ func (s *shard) expire(g *group, now int64) {
 func (s *shard) add(c *Cluster, hash uint64, name string, now int64) *group {
 	g := &group{cluster: c, name: strings.Clone(name), hash: hash, next: s.groups[hash], position: int32(len(s.lists[c.index]))}
 	g.seen.Store(never)
+	s.rejoin(g)
 	s.groups[hash] = g
 	s.lists[c.index] = append(s.lists[c.index], g)
 	s.tell(protocol.EventGroupCreated, g, nil, now)
@@ -137,6 +140,7 @@ func (s *shard) attach(g *group, t *ends.Topic, now int64) int {
 func (s *shard) detach(g *group, i int, ofTopic, ofGroup protocol.EventKind, now int64) (left bool) {
 	if len(g.topics) == 1 {
 		s.remove(g)
+		s.departFor(g)
 		s.tell(ofGroup, g, nil, now)
 		return false
 	}

@@ -82,12 +82,27 @@ func (g *group) addTo(st *Stats) {
 	st.GroupTopics += len(g.topics)
 	st.GroupPartitions += g.memory.windows
 	st.Bytes += int(unsafe.Sizeof(*g)) + len(g.name) + 2*int(unsafe.Sizeof(g)) + 8 +
-		cap(g.topics)*int(unsafe.Sizeof(groupTopic{})) + cap(g.memory.slots)*int(unsafe.Sizeof(reference(0))) +
+		cap(g.topics)*int(unsafe.Sizeof(groupTopic{})) + cap(g.memory.slots)*int(unsafe.Sizeof(reference(0))) + cap(g.owners)*4 +
 		len(g.topics)*int(unsafe.Sizeof(g))
 	for i := range g.memory.blocks {
 		st.Bytes += cap(g.memory.blocks[i].bytes)
 	}
+	st.Bytes += cap(g.members.list)*int(unsafe.Sizeof(member{})) +
+		mapBytes(len(g.members.numbers), int(unsafe.Sizeof(member{})+unsafe.Sizeof(uint64(0)))) +
+		mapBytes(len(g.byName), int(unsafe.Sizeof("")+unsafe.Sizeof(int(0))))
 	for i := range g.members.list {
-		st.Bytes += int(unsafe.Sizeof(member{})) + len(g.members.list[i].owner) + len(g.members.list[i].clientID)
+		st.Bytes += len(g.members.list[i].owner) + len(g.members.list[i].clientID)
 	}
+}
+
+// mapBytes is about what one of a group's maps takes: slots by powers of two, of which seven in eight are used at most.
+func mapBytes(entries, slot int) int {
+	if entries == 0 {
+		return 0
+	}
+	slots := 4 * fewTopics // what a map made for twice fewTopics begins with
+	for slots*7/8 < entries {
+		slots *= 2
+	}
+	return slots * (slot + 1)
 }

@@ -1,31 +1,50 @@
 package engine
 
-import "github.com/lagkeeper/storage/protocol"
+import (
+	"slices"
+
+	"github.com/lagkeeper/storage/protocol"
+)
 
 // sweepBatch is how many groups are looked at while a shard is held.
 const sweepBatch = 256
 
-// Sweep removes the groups that have expired, and from those that live the topics that were not committed for too long.
-// It holds a shard only for a few groups at a time.
+// Sweep removes the groups that have expired, and from those that live the topics that were not committed for too long,
+// and gives back memory that groups do not use. It holds a shard only for a few groups at a time.
 func (e *Engine) Sweep() {
 	defer e.sweeps.Add(1)
+	var wasteful []*group
 	for i := range e.shards {
+		s := &e.shards[i]
+		s.forgetDeparted(e.config.Clock.Now() - e.config.ExpireGroup)
 		for cluster := range e.names {
 			// A removed group leaves its place to the last of the list, which from the end downwards has been seen.
-			for at := e.sweepBatch(&e.shards[i], cluster, -1); at > 0; {
-				at = e.sweepBatch(&e.shards[i], cluster, at)
+			for at := -1; at != 0; {
+				at, wasteful = e.sweepBatch(s, cluster, at, wasteful[:0])
+				for _, g := range wasteful {
+					s.trim(g)
+				}
 			}
 		}
 	}
 }
 
+// trim gives back the memory that a group does not use, unless it has been removed.
+func (s *shard) trim(g *group) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if list := s.lists[g.cluster.index]; int(g.position) < len(list) && list[g.position] == g {
+		g.memory.trim()
+	}
+}
+
 // sweepBatch looks at the groups of a list below an index (from its end for -1), and returns the index at which it
-// stopped.
-func (e *Engine) sweepBatch(s *shard, cluster, below int) int {
+// stopped. It appends those that hold memory they do not use.
+func (e *Engine) sweepBatch(s *shard, cluster, below int, wasteful []*group) (int, []*group) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopped {
-		return 0
+		return 0, wasteful
 	}
 	now := e.config.Clock.Now()
 	at := len(s.lists[cluster])
@@ -35,22 +54,31 @@ func (e *Engine) sweepBatch(s *shard, cluster, below int) int {
 	until := max(at-sweepBatch, 0)
 	for at > until {
 		at--
-		e.sweepGroup(s, s.lists[cluster][at], now)
+		g := s.lists[cluster][at]
+		if !e.sweepGroup(s, g, now) {
+			continue
+		}
+		if slices.ContainsFunc(g.memory.blocks, func(b block) bool { return b.wasteful() }) {
+			wasteful = append(wasteful, g)
+		}
 	}
-	return at
+	return at, wasteful
 }
 
-func (e *Engine) sweepGroup(s *shard, g *group, now int64) {
+// sweepGroup says whether the group is left.
+func (e *Engine) sweepGroup(s *shard, g *group, now int64) bool {
 	if g.seen.Load() < now-e.config.ExpireGroup {
 		s.expire(g, now)
-		return
+		return false
 	}
 	for i := len(g.topics) - 1; i >= 0; i-- {
 		if g.topics[i].seen < now-e.config.ExpireTopic {
-			s.counts.swept++
 			if !s.detach(g, i, protocol.EventGroupTopicExpired, protocol.EventGroupExpired, now) {
-				return
+				s.counts.expired++
+				return false
 			}
+			s.counts.swept++
 		}
 	}
+	return true
 }

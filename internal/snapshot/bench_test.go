@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -87,26 +88,34 @@ func benchGroup(r *rand.Rand, n int) Group {
 	}
 }
 
-func reportSize(b *testing.B, bytes int) {
+// start begins the measurement; report ends it. Times are for 1,000,000 group-partitions, scaled up.
+func start(b *testing.B) time.Duration {
+	b.ReportAllocs()
+	b.ResetTimer()
+	return cpuTime()
+}
+
+func report(b *testing.B, from time.Duration, bytes int) {
 	const partitions = benchGroups * benchPartitions
+	cpu := cpuTime() - from
 	b.SetBytes(int64(bytes))
 	b.ReportMetric(float64(bytes)/partitions, "bytes/partition")
 	b.ReportMetric(float64(bytes)/partitions/benchCommits, "bytes/commit")
-	b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)*1e6/partitions*1e3, "ms/1M-partitions")
+	b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)*1e6/partitions, "s/1M")
+	b.ReportMetric(cpu.Seconds()/float64(b.N)*1e6/partitions, "cpu-s/1M")
 }
 
 func BenchmarkEncode(b *testing.B) {
 	s := benchState()
 	size := len(s.encode(b))
-	b.ReportAllocs()
-	b.ResetTimer()
+	from := start(b)
 	for range b.N {
 		w := NewWriter(io.Discard, s.Header)
 		require.NoError(b, s.copyTo(w))
 		_, err := w.Close()
 		require.NoError(b, err)
 	}
-	reportSize(b, size)
+	report(b, from, size)
 }
 
 // BenchmarkDecode is the second pass of a load, BenchmarkValidate the first.
@@ -114,24 +123,22 @@ func BenchmarkDecode(b *testing.B) {
 	file := benchState().encode(b)
 	r, err := NewReader(bytes.NewReader(file), int64(len(file)))
 	require.NoError(b, err)
-	b.ReportAllocs()
-	b.ResetTimer()
+	from := start(b)
 	for range b.N {
 		require.NoError(b, r.Topics(func(*Topic) error { return nil }))
 		require.NoError(b, r.Groups(func(*Group) error { return nil }))
 	}
-	reportSize(b, len(file))
+	report(b, from, len(file))
 }
 
 func BenchmarkValidate(b *testing.B) {
 	file := benchState().encode(b)
-	b.ReportAllocs()
-	b.ResetTimer()
+	from := start(b)
 	for range b.N {
 		_, err := NewReader(bytes.NewReader(file), int64(len(file)))
 		require.NoError(b, err)
 	}
-	reportSize(b, len(file))
+	report(b, from, len(file))
 }
 
 // BenchmarkSave writes to a real file with every sync; BenchmarkSaveFloor writes as many bytes, made beforehand, through a
@@ -140,19 +147,19 @@ func BenchmarkSave(b *testing.B) {
 	s := benchState()
 	path := filepath.Join(b.TempDir(), "state")
 	size := 0
-	b.ResetTimer()
+	from := start(b)
 	for range b.N {
 		sum, err := Save(path, s.Header, s.fill, Options{})
 		require.NoError(b, err)
 		size = int(sum.Bytes)
 	}
-	reportSize(b, size)
+	report(b, from, size)
 }
 
 func BenchmarkSaveFloor(b *testing.B) {
 	file := benchState().encode(b)
 	path := filepath.Join(b.TempDir(), "state")
-	b.ResetTimer()
+	from := start(b)
 	for range b.N {
 		f, err := os.Create(path)
 		require.NoError(b, err)
@@ -163,7 +170,7 @@ func BenchmarkSaveFloor(b *testing.B) {
 		require.NoError(b, f.Sync())
 		require.NoError(b, f.Close())
 	}
-	reportSize(b, len(file))
+	report(b, from, len(file))
 }
 
 // BenchmarkLoad reads a real file; BenchmarkLoadFloor reads it through a bufio.Reader and does nothing with it.
@@ -172,12 +179,12 @@ func BenchmarkLoad(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "state")
 	sum, err := Save(path, s.Header, s.fill, Options{})
 	require.NoError(b, err)
-	b.ResetTimer()
+	from := start(b)
 	for range b.N {
 		_, err := Load(path, Options{}, func(r *Reader) error { return r.CopyTo(discard{}) })
 		require.NoError(b, err)
 	}
-	reportSize(b, int(sum.Bytes))
+	report(b, from, int(sum.Bytes))
 }
 
 type discard struct{}
@@ -190,7 +197,7 @@ func BenchmarkLoadFloor(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "state")
 	sum, err := Save(path, s.Header, s.fill, Options{})
 	require.NoError(b, err)
-	b.ResetTimer()
+	from := start(b)
 	for range b.N {
 		f, err := os.Open(path)
 		require.NoError(b, err)
@@ -198,19 +205,19 @@ func BenchmarkLoadFloor(b *testing.B) {
 		require.NoError(b, err)
 		require.NoError(b, f.Close())
 	}
-	reportSize(b, int(sum.Bytes))
+	report(b, from, int(sum.Bytes))
 }
 
 func BenchmarkWriteJSONLines(b *testing.B) {
 	s := benchState()
 	size := 0
-	b.ResetTimer()
+	from := start(b)
 	for range b.N {
 		sum, err := WriteJSONLines(io.Discard, s.Header, s.copyTo)
 		require.NoError(b, err)
 		size = int(sum.Bytes)
 	}
-	reportSize(b, size)
+	report(b, from, size)
 }
 
 func BenchmarkReadJSONLines(b *testing.B) {
@@ -218,10 +225,10 @@ func BenchmarkReadJSONLines(b *testing.B) {
 	var lines bytes.Buffer
 	_, err := WriteJSONLines(&lines, s.Header, s.copyTo)
 	require.NoError(b, err)
-	b.ResetTimer()
+	from := start(b)
 	for range b.N {
 		_, err := ReadJSONLines(bytes.NewReader(lines.Bytes()), 0, func(Header) error { return nil }, discard{})
 		require.NoError(b, err)
 	}
-	reportSize(b, lines.Len())
+	report(b, from, lines.Len())
 }

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -236,6 +237,34 @@ func TestLengthsThatLie(t *testing.T) {
 				require.NotContains(t, corrupt.Reason, "footer counts")
 			})
 			require.Less(t, allocated, 1000.0)
+		})
+	}
+}
+
+// What goes on in the next block has to go on there, and only there.
+func TestPartsThatDoNotFit(t *testing.T) {
+	_, b := small(t)
+	blocks := blocksOf(t, b)
+	group := []byte{tagNew, 0, 1, 'c', 0, 1, 'g', 0, 0, tagNew, 0, 1, 't', 2, 0, 1, 0, tagEnd, tagGoesOn}
+	topic := []byte{tagNew, 0, 1, 'c', 0, 1, 't', 2, 0, 1, 0, 0, 0, 0, tagEnd, tagGoesOn}
+	for name, c := range map[string]struct {
+		kind          blockType
+		first, second []byte
+		ok            bool
+	}{
+		"topic of a group goes on":         {blockGroups, group, []byte{tagContinued, tagContinued, 1, 0, tagEnd, tagEnd}, true},
+		"group goes on with another topic": {blockGroups, group, []byte{tagContinued, tagNew, 0, 1, 'u', 2, 0, 1, 0, tagEnd, tagEnd}, true},
+		"topic goes on":                    {blockTopics, topic, []byte{tagContinued, 1, 0, 0, 0, 0, tagEnd, tagEnd}, true},
+		"the other first":                  {blockGroups, group, []byte{tagContinued, tagNew, 0, 1, 'u', 2, 0, 1, 0, tagEnd, tagContinued, 1, 0, tagEnd, tagEnd}, false},
+		"a partition again":                {blockGroups, group, []byte{tagContinued, tagContinued, 2, 0, tagEnd, tagEnd}, false},
+		"a new group":                      {blockGroups, group, []byte{tagNew, 0, 0, 0, 0, 0, 0, tagEnd}, false},
+		"a new topic":                      {blockTopics, topic, []byte{tagNew, 0, 0, 0, 0, 0, 0, tagEnd, tagEnd}, false},
+		"an empty block of groups":         {blockGroups, group, nil, false},
+		"an empty block of topics":         {blockTopics, topic, nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := decode(assemble(0, blocks[0], makeBlock(c.kind, c.first), makeBlock(c.kind, c.second), blocks[3]))
+			require.Equal(t, c.ok, strings.Contains(err.Error(), "footer counts"), err)
 		})
 	}
 }

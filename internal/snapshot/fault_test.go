@@ -92,6 +92,43 @@ func TestEveryFaultOfSave(t *testing.T) {
 	}
 }
 
+// A Save after one that failed, with no Load between them, leaves nothing of it.
+func TestSaveAfterAFaultOfSave(t *testing.T) {
+	for at := 0; ; at++ {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "state")
+		require.NoError(t, saveNumbered(OS{}, path, 1))
+		require.NoError(t, saveNumbered(OS{}, path, 2))
+		f := &failOnce{n: at, err: syscall.EIO}
+		_ = saveNumbered(hookFS{OS{}, f.hook}, path, 3)
+		require.NoError(t, saveNumbered(OS{}, path, 4))
+		names, err := OS{}.Names(dir)
+		require.NoError(t, err)
+		require.ElementsMatch(t, []string{"state", "state.prev"}, names, "after a fault at %s", f.op)
+		before, _, err := Verify(path+".prev", Options{})
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, before.Sequence, uint64(2), "after a fault at %s", f.op)
+		if f.op == "" {
+			return
+		}
+	}
+}
+
+// Somebody has made path and path.prev names of one file: renaming one over the other then does nothing.
+func TestSaveOverALink(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "state")
+	require.NoError(t, saveNumbered(OS{}, path, 1))
+	require.NoError(t, os.Link(path, path+".prev"))
+	require.NoError(t, saveNumbered(OS{}, path, 2))
+	names, err := OS{}.Names(dir)
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{"state", "state.prev"}, names)
+	before, _, err := Verify(path+".prev", Options{})
+	require.NoError(t, err)
+	require.EqualValues(t, 1, before.Sequence)
+}
+
 // A disk that stays full or read-only: Save fails again and again, and what was there stays.
 func TestFaultThatStays(t *testing.T) {
 	for _, fault := range []error{syscall.ENOSPC, syscall.EROFS} {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -75,6 +77,22 @@ func TestJSONLinesRead(t *testing.T) {
 {"kind":"group","cluster":"c","name":{"base64":"/w=="},"last_commit":null,"last_owner":null,"max_order":0,"topics":[]}
 {"kind":"end","topics":1,"groups":2,"group_partitions":1,"commits":0}
 `, string(s.lines(t)))
+}
+
+// The example in the documentation is one.
+func TestJSONLinesOfTheDocumentation(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "format", "jsonl.md"))
+	require.NoError(t, err)
+	_, example, _ := strings.Cut(string(page), "```json\n")
+	example, _, _ = strings.Cut(example, "```")
+	s, report, err := fromLines(strings.NewReader(example), 0)
+	require.NoError(t, err)
+	require.True(t, report.Complete)
+	require.Equal(t, example, string(s.lines(t)))
+
+	_, _, err = fromLines(strings.NewReader(strings.Replace(example, `"partition":0,"owner"`, `"partition":3,"owner"`, 1)), 0)
+	require.ErrorContains(t, err,
+		`line 3: group "billing" of cluster "local": topic "orders": partition 3 is out of range, the topic has 1`)
 }
 
 // Lines made by hand: few keys, other order, spaces, blank lines, no last line and no last line feed.
@@ -214,8 +232,8 @@ func (r errReader) Read([]byte) (int, error) { return 0, r.err }
 // Cut off anywhere, lines are refused or said not to be complete.
 func TestJSONLinesCutOff(t *testing.T) {
 	g := newGenerator(t, true)
-	lines := g.state(2, 2).lines(t)
-	for n := range len(lines) - 1 {
+	lines := g.state(1, 2).lines(t)
+	for n := 0; n < len(lines)-1; n += 1 + g.IntN(1+len(lines)/500) {
 		_, report, err := fromLines(bytes.NewReader(lines[:n]), 0)
 		require.True(t, err != nil || !report.Complete, "%d of %d", n, len(lines))
 	}

@@ -16,12 +16,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// killsOf returns how often TestKill kills: 25 times, or SNAPSHOT_KILLS times.
+// killsOf returns how often TestKill kills: SNAPSHOT_KILLS times, else 25, or 10 where the race detector slows it down.
 func killsOf(t *testing.T) int {
 	if s := os.Getenv("SNAPSHOT_KILLS"); s != "" {
 		n, err := strconv.Atoi(s)
 		require.NoError(t, err)
 		return n
+	}
+	if raceEnabled {
+		return 10
 	}
 	return 25
 }

@@ -15,8 +15,8 @@ const MaxPartitions = 1 << 20
 
 // Header is what a snapshot says of itself.
 type Header struct {
-	// TakenAt is when the snapshot was begun, in Unix milliseconds: the watermark. Whatever was committed later is not
-	// in it; what was committed while it was being taken may be.
+	// TakenAt is when the snapshot was begun, in Unix milliseconds: the watermark. All that the store had taken by then is
+	// in it; what it took while the snapshot was being written may be.
 	TakenAt int64
 	// Intervals is the configured number of commits kept per partition when the snapshot was taken.
 	Intervals int

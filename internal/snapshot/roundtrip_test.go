@@ -39,10 +39,10 @@ func TestGroupAndTopicLargerThanABlock(t *testing.T) {
 	want := g.state(2, 3)
 	big := Group{Cluster: "c", Name: "big", LastCommit: 1, LastOwner: Never, MaxOrder: 7}
 	for _, name := range []string{"t1", "t2", strings.Repeat("t", 2*blockTarget), "t4"} {
-		topic := GroupTopic{Name: name, PartitionCount: 3000, LastCommit: Never}
-		for n := range int32(3000) {
+		topic := GroupTopic{Name: name, PartitionCount: 1500, LastCommit: Never}
+		for n := range int32(1500) {
 			topic.Partitions = append(topic.Partitions, GroupPartition{
-				Number: n, Owner: g.name("owner", g.IntN(50)), Incarnation: uint32(n / 700), Commits: g.window(30),
+				Number: n, Owner: g.name("owner", g.IntN(50)), Incarnation: uint32(n / 350), Commits: g.window(30),
 			})
 		}
 		big.Topics = append(big.Topics, topic)
@@ -66,10 +66,29 @@ func TestGroupAndTopicLargerThanABlock(t *testing.T) {
 	require.Equal(t, want, got)
 
 	blocks := blocksOf(t, b)
-	require.Greater(t, len(blocks), 10)
+	require.Greater(t, len(blocks), 7)
 	for _, block := range blocks {
 		require.LessOrEqual(t, len(block), blockHeadSize+2*blockTarget+blockTarget/2+1000)
 	}
+}
+
+// A partition that is larger than a block is meant to be makes a larger block.
+func TestPartitionLargerThanABlock(t *testing.T) {
+	g := newGenerator(t, false)
+	curve := make([]byte, 11*blockTarget+7)
+	for i := range curve {
+		curve[i] = byte(g.Uint32())
+	}
+	want := &state{Topics: []Topic{{Name: "t", PartitionCount: 2, Partitions: []Partition{{Curve: curve}, {Number: 1}}}}}
+	b := want.encode(t)
+	got, err := decode(b)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	require.Len(t, blocksOf(t, b), 4)
+
+	tooLarge := makeBlock('X', make([]byte, maxPayload+1))
+	_, err = decode(assemble(1, blocksOf(t, b)[0], tooLarge))
+	require.ErrorContains(t, err, "the limit is 16777216")
 }
 
 // Topics and groups may be mixed, and read in either order, more than once.
@@ -163,7 +182,7 @@ func TestWriterRefusesWhatAReaderWould(t *testing.T) {
 			Number: 4, Curve: []byte(large),
 		}}}), "partition 4 does not fit")
 		g := one(9, 4)
-		g.Topics[0].Partitions[0].Commits = make([]protocol.StoredCommit, maxPayload/4)
+		g.Topics[0].Partitions[0].Owner = large
 		require.ErrorContains(t, NewWriter(io.Discard, Header{}).WriteGroup(g), "partition 4 does not fit")
 		g = one(0)
 		g.Topics = append(g.Topics, GroupTopic{Name: large}, GroupTopic{Name: "after"})

@@ -16,17 +16,20 @@ type record struct {
 	lagKnown bool
 }
 
-func difference(previous, c *protocol.StoredCommit) record {
-	r := record{
-		offset:    c.Offset - previous.Offset,
-		order:     c.Order - previous.Order,
-		timestamp: c.Timestamp - previous.Timestamp,
-		observed:  seconds(c.ObservedTimestamp) - seconds(c.Timestamp),
-		lagKnown:  c.LagKnown,
-	}
+// observation is the record of a commit without what it adds to the one before.
+func observation(c *protocol.StoredCommit) record {
+	r := record{observed: seconds(c.ObservedTimestamp) - seconds(c.Timestamp), lagKnown: c.LagKnown}
 	if c.LagKnown {
 		r.lag = c.Lag
 	}
+	return r
+}
+
+func difference(previous, c *protocol.StoredCommit) record {
+	r := observation(c)
+	r.offset = c.Offset - previous.Offset
+	r.order = c.Order - previous.Order
+	r.timestamp = c.Timestamp - previous.Timestamp
 	return r
 }
 
@@ -38,8 +41,8 @@ var (
 	orderWidths     = [8]uint8{0, 3, 8, 12, 15, 17, 24, 64}
 	offsetWidths    = [8]uint8{0, 6, 9, 11, 13, 16, 24, 64}
 	// A lag that is not known has index 0, a lag of 0 has index 1.
-	lagWidths      = [8]uint8{0, 0, 5, 8, 11, 14, 24, 64}
-	observedWidths = [4]uint8{0, 1, 3, 64}
+	lagWidths      = [8]uint8{0, 0, 4, 7, 9, 12, 20, 64}
+	observedWidths = [4]uint8{0, 2, 24, 64}
 )
 
 const (
@@ -53,63 +56,85 @@ const (
 	maxRecordBits = controlBits + 5*64
 )
 
-// widthIndex tells for each length of a number in bits which entry of its table holds it.
-type widthIndex [65]uint8
+// widths tells for each length of a number in bits how wide its field is, and which index stands for that in the control.
+type widths [65]struct{ index, width uint8 }
 
-func indexOf(widths []uint8) (index widthIndex) {
-	for length := range index {
+func widthsOf(table []uint8) (w widths) {
+	for length := range w {
 		i := 0
-		for int(widths[i]) < length {
+		for int(table[i]) < length {
 			i++
 		}
-		index[length] = uint8(i)
+		w[length].index, w[length].width = uint8(i), table[i]
 	}
-	return index
+	return w
 }
 
 var (
-	timestampIndex = indexOf(timestampWidths[:])
-	orderIndex     = indexOf(orderWidths[:])
-	offsetIndex    = indexOf(offsetWidths[:])
-	lagIndex       = indexOf(lagWidths[:])
-	observedIndex  = indexOf(observedWidths[:])
+	timestampByLength = widthsOf(timestampWidths[:])
+	orderByLength     = widthsOf(orderWidths[:])
+	offsetByLength    = widthsOf(offsetWidths[:])
+	lagByLength       = widthsOf(lagWidths[:])
+	observedByLength  = widthsOf(observedWidths[:])
 )
 
-// lengths holds for each control how many bits its record takes.
-var lengths = func() (l [1 << controlBits]uint16) {
-	for control := range l {
-		c := uint64(control)
-		l[control] = controlBits + uint16(timestampWidths[c>>timestampShift&7]) + uint16(orderWidths[c>>orderShift&7]) +
-			uint16(offsetWidths[c>>offsetShift&7]) + uint16(lagWidths[c>>lagShift&7]) + uint16(observedWidths[c>>observedShift])
+// lowLengths and highLengths hold how many bits a record takes, by the lower six bits of its control and by the rest. One
+// table for the whole control would drive everything else out of the processor's first cache.
+var lowLengths, highLengths = func() (low [1 << offsetShift]uint16, high [1 << (controlBits - offsetShift)]uint16) {
+	for c := range low {
+		low[c] = controlBits + uint16(timestampWidths[c>>timestampShift&7]) + uint16(orderWidths[c>>orderShift&7])
 	}
-	return l
+	for h := range high {
+		c := h << offsetShift
+		high[h] = uint16(offsetWidths[c>>offsetShift&7]) + uint16(lagWidths[c>>lagShift&7]) + uint16(observedWidths[c>>observedShift&3])
+	}
+	return low, high
 }()
 
-// control returns the control of a record and how many bits the whole record takes.
-func (r *record) control() (control uint64, length int) {
-	control = uint64(timestampIndex[bits.Len64(uint64(r.timestamp))])<<timestampShift |
-		uint64(orderIndex[bits.Len64(uint64(r.order))])<<orderShift |
-		uint64(offsetIndex[bits.Len64(uint64(r.offset))])<<offsetShift |
-		uint64(observedIndex[bits.Len64(uint64(r.observed))])<<observedShift
-	if r.lagKnown {
-		control |= uint64(max(lagIndex[bits.Len64(r.lag)], 1)) << lagShift
-	}
-	return control, int(lengths[control])
+// recordLength is how many bits the record of a control takes.
+func recordLength(control uint64) int {
+	return int(lowLengths[control&(1<<offsetShift-1)]) + int(highLengths[control>>offsetShift&(1<<(controlBits-offsetShift)-1)])
 }
 
-func recordBits(w Window, at int) int { return int(lengths[get(w, at, controlBits)]) }
+// plan is how a record is written: its control and the width of each field.
+type plan struct {
+	control                                 uint64
+	timestamp, order, offset, lag, observed uint8
+}
+
+func (r *record) plan() plan {
+	timestamp := timestampByLength[bits.Len64(uint64(r.timestamp))]
+	order := orderByLength[bits.Len64(uint64(r.order))]
+	offset := offsetByLength[bits.Len64(uint64(r.offset))]
+	lag := lagByLength[bits.Len64(r.lag)]
+	observed := observedByLength[bits.Len64(uint64(r.observed))]
+	p := plan{
+		control: uint64(timestamp.index)<<timestampShift | uint64(order.index)<<orderShift |
+			uint64(offset.index)<<offsetShift | uint64(observed.index)<<observedShift,
+		timestamp: timestamp.width, order: order.width, offset: offset.width, lag: lag.width, observed: observed.width,
+	}
+	if r.lagKnown {
+		p.control |= uint64(max(lag.index, 1)) << lagShift
+	}
+	return p
+}
+
+// length is how many bits the record takes.
+func (p *plan) length() int {
+	return controlBits + int(p.timestamp) + int(p.order) + int(p.offset) + int(p.lag) + int(p.observed)
+}
 
 // write writes the record at a bit. The bits are gathered and stored eight bytes at a time: reading back what has just
 // been written in smaller parts would make the processor wait.
-func (r *record) write(w Window, at int, control uint64) {
-	b := bitWriter{to: w[HeaderSize+at>>3:], used: at & 7}
+func (r *record) write(w Window, at int, p *plan) {
+	b := bitWriter{to: w[HeaderSize+at>>3:], used: uint(at & 7)}
 	b.bits = uint64(b.to[0]) & (1<<b.used - 1)
-	b.add(control, controlBits)
-	b.add(uint64(r.timestamp), int(timestampWidths[control>>timestampShift&7]))
-	b.add(uint64(r.order), int(orderWidths[control>>orderShift&7]))
-	b.add(uint64(r.offset), int(offsetWidths[control>>offsetShift&7]))
-	b.add(r.lag, int(lagWidths[control>>lagShift&7]))
-	b.add(uint64(r.observed), int(observedWidths[control>>observedShift&3]))
+	b.add(p.control, controlBits)
+	b.add(uint64(r.timestamp), p.timestamp)
+	b.add(uint64(r.order), p.order)
+	b.add(uint64(r.offset), p.offset)
+	b.add(r.lag, p.lag)
+	b.add(uint64(r.observed), p.observed)
 	// What follows the record may belong to somebody else.
 	binary.LittleEndian.PutUint64(b.to, b.bits|binary.LittleEndian.Uint64(b.to)>>b.used<<b.used)
 }
@@ -118,49 +143,67 @@ func (r *record) write(w Window, at int, control uint64) {
 type bitWriter struct {
 	to   []byte
 	bits uint64
-	used int // how many of bits are taken, less than 64
+	used uint // how many of bits are taken, less than 64
 }
 
 // add adds the lowest width bits of v, which must have no others.
-func (b *bitWriter) add(v uint64, width int) {
-	b.bits |= v << b.used
-	b.used += width
+func (b *bitWriter) add(v uint64, width uint8) {
+	b.bits |= v << (b.used & 63)
+	b.used += uint(width)
 	if b.used >= 64 {
 		binary.LittleEndian.PutUint64(b.to, b.bits)
 		b.to = b.to[8:]
 		b.used -= 64
-		b.bits = v >> (width - b.used)
+		b.bits = v >> (uint(width) - b.used)
 	}
 }
 
 // read reads the record at a bit and returns how many bits it takes.
 func (r *record) read(w Window, at int) int {
-	control := get(w, at, controlBits)
-	from := at
-	at += controlBits
-	var v uint64
-	v, at = getWide(w, at, int(timestampWidths[control>>timestampShift&7]))
-	r.timestamp = int64(v)
-	v, at = getWide(w, at, int(orderWidths[control>>orderShift&7]))
-	r.order = int64(v)
-	v, at = getWide(w, at, int(offsetWidths[control>>offsetShift&7]))
-	r.offset = int64(v)
-	r.lag, at = getWide(w, at, int(lagWidths[control>>lagShift&7]))
+	b := bitReader{from: w[HeaderSize:], at: at}
+	control := b.take(controlBits)
+	r.timestamp = int64(b.take(timestampWidths[control>>timestampShift&7]))
+	r.order = int64(b.take(orderWidths[control>>orderShift&7]))
+	r.offset = int64(b.take(offsetWidths[control>>offsetShift&7]))
+	r.lag = b.take(lagWidths[control>>lagShift&7])
 	r.lagKnown = control>>lagShift&7 != 0
-	v, at = getWide(w, at, int(observedWidths[control>>observedShift]))
-	r.observed = int64(v)
-	return at - from
+	r.observed = int64(b.take(observedWidths[control>>observedShift&3]))
+	return b.at - at
+}
+
+// bitReader reads bits, lowest first, from memory eight bytes at a time.
+type bitReader struct {
+	from []byte
+	at   int // the next bit
+	bits uint64
+	left uint8 // how many of bits are yet to be taken
+}
+
+func (b *bitReader) take(width uint8) uint64 {
+	if width > b.left {
+		return b.refill(width)
+	}
+	v := b.bits & (1<<(width&63) - 1)
+	b.bits >>= width & 63
+	b.left -= width
+	b.at += int(width)
+	return v
+}
+
+// refill is take where the bits at hand are too few.
+func (b *bitReader) refill(width uint8) uint64 {
+	if width == 64 {
+		b.left = 0
+		low := b.refill(32)
+		b.left = 0
+		return low | b.refill(32)<<32
+	}
+	b.bits = binary.LittleEndian.Uint64(b.from[b.at>>3:]) >> (b.at & 7)
+	b.left = 64 - uint8(b.at&7) // at least 57, and no other field is wider than 26
+	return b.take(width)
 }
 
 // get reads width bits at a bit; width is at most 57.
 func get(w Window, at, width int) uint64 {
 	return binary.LittleEndian.Uint64(w[HeaderSize+at>>3:]) >> (at & 7) & (uint64(1)<<width - 1)
-}
-
-// getWide is get for any width up to 64, and returns the bit behind.
-func getWide(w Window, at, width int) (uint64, int) {
-	if width == 64 {
-		return get(w, at, 32) | get(w, at+32, 32)<<32, at + 64
-	}
-	return get(w, at, width), at + width
 }

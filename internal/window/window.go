@@ -8,8 +8,8 @@
 //	 8  newest order      int64
 //	16  newest timestamp  int64, Unix milliseconds
 //	24  meta              uint64: see meta.go
-//	32  tag               8 bytes for the owner of the window
-//	40  records           a run of bits, oldest record first
+//	32  tag               4 bytes for the owner of the window
+//	36  records           a run of bits, oldest record first
 //
 // A record holds one commit: what it adds to the offset, order and timestamp of the commit before it, when it was observed
 // relative to its timestamp, and its lag. The additions of the oldest record lead to a commit that has left the window
@@ -27,16 +27,15 @@ import (
 
 const (
 	// HeaderSize is how many bytes stand before the records.
-	HeaderSize = 40
+	HeaderSize = 36
+	// Unit is what the size of a window is a multiple of, in bytes.
+	Unit = 2
 	// Padding is how many bytes must follow a window in the memory it lies in: bits are read and written eight bytes at
 	// a time. The bits beyond the window are left as they are.
 	Padding = 8
 	// MaxCommits is the largest number of commits that a window can hold.
 	MaxCommits = 1000
-	// TagSize is how many bytes the owner has for itself.
-	TagSize = 8
-
-	tagAt = 32
+	tagAt      = 32
 )
 
 // MaxSize is the size of a window of n commits, in bytes, when every field of every record takes its greatest width.
@@ -47,7 +46,7 @@ func MaxSize(n int) int {
 // Window is the memory of one window, from its first byte to at least Padding bytes beyond its last.
 type Window []byte
 
-// Init makes an empty window of size bytes, which must be a multiple of 4 no less than HeaderSize. The tag is cleared.
+// Init makes an empty window of size bytes, which must be a multiple of Unit no less than HeaderSize. The tag is cleared.
 func Init(w Window, size int) {
 	clear(w[:HeaderSize])
 	w.setMeta(meta{size: size})
@@ -60,7 +59,10 @@ func (w Window) Size() int { return w.meta().size }
 func (w Window) Len() int { return int(w.metaWord() >> countShift & countMask) }
 
 // Tag is the owner's part of the window.
-func (w Window) Tag() []byte { return w[tagAt : tagAt+TagSize : tagAt+TagSize] }
+func (w Window) Tag() uint32 { return binary.LittleEndian.Uint32(w[tagAt:]) }
+
+// SetTag changes the owner's part of the window.
+func (w Window) SetTag(tag uint32) { binary.LittleEndian.PutUint32(w[tagAt:], tag) }
 
 // NewestOffset is the offset of the newest commit; it means nothing in an empty window.
 func (w Window) NewestOffset() int64 { return int64(binary.LittleEndian.Uint64(w[0:])) }
@@ -82,55 +84,55 @@ func (w Window) setNewest(c *protocol.StoredCommit) {
 // bytes that the window needs; otherwise it returns 0.
 func (w Window) Append(c *protocol.StoredCommit, limit int) (needed int) {
 	m := w.meta()
-	previous := c
-	var newest protocol.StoredCommit
+	r := observation(c)
 	if m.count > 0 {
-		newest = protocol.StoredCommit{Offset: w.NewestOffset(), Order: w.NewestOrder(), Timestamp: w.NewestTimestamp()}
-		previous = &newest
+		r.offset = c.Offset - w.NewestOffset()
+		r.order = c.Order - w.NewestOrder()
+		r.timestamp = c.Timestamp - w.NewestTimestamp()
 	}
-	return w.push(&m, previous, c, limit)
+	return w.push(m, &r, c, limit)
 }
 
 // ReplaceNewest puts c in the place of the newest commit of a window that is not empty; its order must not be below that
 // of the commit before. It returns what Append returns.
 func (w Window) ReplaceNewest(c *protocol.StoredCommit) (needed int) {
 	m := w.meta()
-	before := *c
+	r := observation(c)
 	if m.count > 1 {
 		var last record
 		last.read(w, m.end-m.last)
-		before.Offset = w.NewestOffset() - last.offset
-		before.Order = w.NewestOrder() - last.order
-		before.Timestamp = w.NewestTimestamp() - last.timestamp
+		r.offset = c.Offset - (w.NewestOffset() - last.offset)
+		r.order = c.Order - (w.NewestOrder() - last.order)
+		r.timestamp = c.Timestamp - (w.NewestTimestamp() - last.timestamp)
 	}
 	m.end -= m.last
 	m.count--
-	return w.push(&m, &before, c, math.MaxInt)
+	return w.push(m, &r, c, math.MaxInt)
 }
 
-// push writes the record that leads from previous to c behind the records that m tells of.
-func (w Window) push(m *meta, previous, c *protocol.StoredCommit, limit int) (needed int) {
-	r := difference(previous, c)
-	control, bits := r.control()
-	head, count := m.head, m.count
-	for count >= limit {
-		head += recordBits(w, head)
-		count--
+// push writes the record of c behind the records that m tells of.
+func (w Window) push(m meta, r *record, c *protocol.StoredCommit, limit int) (needed int) {
+	p := r.plan()
+	bits := p.length()
+	for m.count >= limit {
+		m.head += recordLength(get(w, m.head, controlBits))
+		m.count--
 	}
 	capacity := (m.size - HeaderSize) * 8
-	if m.end+bits > capacity || head > maxHead {
-		skip := head >> 3
+	if m.end+bits > capacity || m.head > maxHead {
+		skip := m.head >> 3
 		if m.end-skip*8+bits > capacity {
 			return align(HeaderSize + (m.end-skip*8+bits+7)/8)
 		}
 		copy(w[HeaderSize:], w[HeaderSize+skip:HeaderSize+(m.end+7)>>3])
-		head -= skip * 8
+		m.head -= skip * 8
 		m.end -= skip * 8
 	}
-	r.write(w, m.end, control)
-	m.head, m.count, m.last = head, count+1, bits
+	r.write(w, m.end, &p)
+	m.count++
+	m.last = bits
 	m.end += bits
-	w.setMeta(*m)
+	w.setMeta(m)
 	w.setNewest(c)
 	return 0
 }
@@ -166,18 +168,18 @@ func (w Window) Rewrite(commits []protocol.StoredCommit) (needed int) {
 	end := 0
 	for i := range commits {
 		r := difference(&commits[max(i-1, 0)], &commits[i])
-		_, bits := r.control()
-		end += bits
+		p := r.plan()
+		end += p.length()
 	}
-	m := w.meta()
-	if needed := align(HeaderSize + (end+7)/8); needed > m.size {
+	size := w.Size()
+	if needed := align(HeaderSize + (end+7)/8); needed > size {
 		return needed
 	}
-	m = meta{size: m.size}
+	w.setMeta(meta{size: size})
 	for i := range commits {
-		w.push(&m, &commits[max(i-1, 0)], &commits[i], math.MaxInt)
+		r := difference(&commits[max(i-1, 0)], &commits[i])
+		w.push(w.meta(), &r, &commits[i], math.MaxInt)
 	}
-	w.setMeta(m)
 	return 0
 }
 
@@ -199,7 +201,7 @@ func (w Window) Used() int {
 	return align(HeaderSize + (m.end-m.head&^7+7)/8)
 }
 
-func align(size int) int { return (size + 3) &^ 3 }
+func align(size int) int { return (size + Unit - 1) &^ (Unit - 1) }
 
 // seconds is the Unix time in whole seconds of a time in milliseconds, rounded down.
 func seconds(milliseconds int64) int64 {

@@ -89,8 +89,8 @@ func TestRandomWindowsAnswerAsAModel(t *testing.T) {
 		limit := []int{1, 2, 3, 10, 60, 1000}[r.IntN(6)]
 		regular := r.IntN(2) == 0
 		a := newArena(t)
-		tag := []byte{1, 2, 3, 4, 5, 6, 7, byte(r.Uint32())}
-		copy(Window(a.mem).Tag(), tag)
+		tag := r.Uint32()
+		Window(a.mem).SetTag(tag)
 		var m model
 		longest := 0
 		last := protocol.StoredCommit{Offset: anyInt(r), Timestamp: 1_700_000_000_000, LagKnown: true}

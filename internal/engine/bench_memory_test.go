@@ -1,0 +1,151 @@
+package engine
+
+import (
+	"container/ring"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/lagkeeper/storage/internal/curve"
+	"github.com/lagkeeper/storage/internal/feed"
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// stepClock is a clock that stands where it is put.
+type stepClock struct{ now int64 }
+
+func (c *stepClock) Now() int64    { return c.now }
+func (c *stepClock) Coarse() int64 { return c.now }
+
+// load lets groups × 100 group-partitions commit so many times, every ten seconds with half a second of jitter: about a
+// thousand messages further each time, a few hundred behind, the orders as far apart as in a fiftieth of all commits.
+// A topic has ten groups, and is polled before they commit.
+func load(tb testing.TB, groups, commits, curveSegments int) *Engine {
+	const partitions = 100
+	clock := &stepClock{now: 1_700_000_000_000}
+	e := New(Config{
+		Clusters: []string{"local"}, Shards: 20, Intervals: commits, ExpireGroup: 604_800_000, ExpireTopic: 604_800_000,
+		CurveSegments: curveSegments, Clock: clock, Hub: new(feed.Hub[protocol.Event]),
+	})
+	c := e.Cluster("local")
+	random := rand.New(rand.NewPCG(1, 2))
+	topics := max(groups/10, 1)
+	produced := make([]int64, topics*partitions)
+	ends := make([]protocol.EndOffset, partitions)
+	batch := make([]protocol.Commit, partitions)
+	refused := func(_ int, why Reason) { tb.Fatal(why) }
+	for round := range int64(commits + 2) {
+		clock.now += 10_000
+		for t := range topics {
+			name := fmt.Sprintf("events.orders-%06d.v1", t)
+			for p := range ends {
+				produced[t*partitions+p] += 900 + random.Int64N(200)
+				ends[p] = protocol.EndOffset{
+					Partition: int32(p), TopicPartitionCount: partitions, Offset: 1<<36 + produced[t*partitions+p], Timestamp: clock.now,
+				}
+			}
+			e.SetEndOffsets(c, name, ends, refused)
+			for g := t; g < groups; g += topics {
+				at := clock.now - random.Int64N(500)
+				for p := range batch {
+					batch[p] = protocol.Commit{
+						Topic: name, Partition: int32(p), Offset: ends[p].Offset - random.Int64N(500),
+						Order: round*int64(max(groups*2, 200)) + int64(p) + random.Int64N(100) + 1, Timestamp: at,
+					}
+				}
+				e.Commits(c, fmt.Sprintf("billing-service-%06d", g), batch, refused)
+			}
+		}
+	}
+	return e
+}
+
+// BenchmarkMemory measures what 1,000,000 group-partitions of 10,000 groups take with 10 and with 60 commits each, all told:
+// windows, names, indexes and maps. The 100,000 topic-partitions with their histories and curves are told apart. The
+// figures are bytes and objects, not times.
+func BenchmarkMemory(b *testing.B) {
+	groups := 10_000
+	if testing.Short() {
+		groups = 1_000
+	}
+	for _, commits := range []int{10, 60} {
+		b.Run(fmt.Sprintf("commits=%d", commits), func(b *testing.B) {
+			for b.Loop() {
+				before := heap()
+				e := load(b, groups, commits, 0)
+				e.Sweep() // as it runs every minute
+				after := heap()
+				st := e.Stats()
+				partitions, topicBytes := 0, 0
+				for _, t := range e.Cluster("local").topics.Topics(nil) {
+					n, bytes := t.Size()
+					partitions += n
+					topicBytes += bytes
+				}
+				n := float64(groups * 100)
+				b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/n, "all-B/partition")
+				b.ReportMetric((float64(after.HeapAlloc-before.HeapAlloc)-float64(topicBytes))/n, "groups-B/partition")
+				b.ReportMetric(float64(after.HeapObjects-before.HeapObjects)/n, "objects/partition")
+				b.ReportMetric(float64(st.Bytes-topicBytes)/n, "counted-B/partition")
+				b.ReportMetric(float64(topicBytes)/float64(partitions), "B/topic-partition")
+				runtime.KeepAlive(e)
+			}
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+func heap() (m runtime.MemStats) {
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m
+}
+
+// BenchmarkGC measures a forced garbage collection with 1,000,000 group-partitions of ten commits in the heap. Its floor
+// is an empty heap, its comparison the same data as a container/ring of pointers to commits under maps.
+func BenchmarkGC(b *testing.B) {
+	groups := 10_000
+	if testing.Short() {
+		groups = 1_000
+	}
+	collect := func(b *testing.B) {
+		runtime.GC()
+		start := time.Now()
+		n := 0
+		for b.Loop() {
+			runtime.GC()
+			n++
+		}
+		b.ReportMetric(float64(time.Since(start).Microseconds())/float64(n)/1000, "ms/gc")
+	}
+	b.Run("floor=empty", collect)
+	b.Run("store", func(b *testing.B) {
+		e := load(b, groups, 10, curve.DefaultSegments)
+		collect(b)
+		runtime.KeepAlive(e)
+	})
+	b.Run("comparison=rings", func(b *testing.B) {
+		type lag struct{ value uint64 }
+		type commit struct {
+			offset, order, timestamp, observed int64
+			lag                                *lag
+		}
+		all := make(map[int]map[string][]*ring.Ring, groups)
+		for g := range groups {
+			rings := make([]*ring.Ring, 100)
+			for p := range rings {
+				rings[p] = ring.New(10)
+				for range 10 {
+					rings[p].Value = &commit{lag: &lag{uint64(g)}}
+					rings[p] = rings[p].Next()
+				}
+			}
+			all[g] = map[string][]*ring.Ring{"topic": rings}
+		}
+		collect(b)
+		runtime.KeepAlive(all)
+	})
+}

@@ -1,0 +1,242 @@
+package feed
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// missed stands for n missed numbers.
+func missed(n uint64) int { return -int(n) }
+
+// next returns what there is to read, which must be something.
+func next(t *testing.T, w *Watcher[int]) []int {
+	t.Helper()
+	events, err := w.Next(t.Context())
+	require.NoError(t, err)
+	require.NotEmpty(t, events)
+	return events
+}
+
+func publish(h *Hub[int], from, until int) {
+	for n := from; n < until; n++ {
+		h.Publish(n)
+	}
+}
+
+func TestHubWithoutWatchers(t *testing.T) {
+	t.Parallel()
+	var h Hub[int]
+	require.False(t, h.Watched())
+	h.Publish(1)
+	h.CloseAll()
+	w := h.Watch(4, nil, missed)
+	require.True(t, h.Watched())
+	w.Close()
+	require.False(t, h.Watched())
+	w.Close()
+}
+
+func TestWatcherGetsWhatItWants(t *testing.T) {
+	t.Parallel()
+	var h Hub[int]
+	h.Publish(0) // before anybody watched
+	all := h.Watch(10, nil, missed)
+	even := h.Watch(10, func(n int) bool { return n%2 == 0 }, missed)
+	publish(&h, 1, 5)
+	require.Equal(t, []int{1, 2, 3, 4}, next(t, all))
+	require.Equal(t, []int{2, 4}, next(t, even))
+	all.Close()
+	publish(&h, 5, 7)
+	require.Equal(t, []int{6}, next(t, even))
+	_, err := all.Next(t.Context())
+	require.ErrorIs(t, err, ErrClosed)
+	even.Close()
+}
+
+// TestMissed fills a watcher: it keeps the oldest, and once it was told of the others there is room again.
+func TestMissed(t *testing.T) {
+	t.Parallel()
+	for capacity, want := range map[int][]int{-1: {0, -9}, 0: {0, -9}, 1: {0, -9}, 3: {0, 1, 2, -7}, 9: {0, 1, 2, 3, 4, 5, 6, 7, 8, -1}} {
+		var h Hub[int]
+		w := h.Watch(capacity, nil, missed)
+		publish(&h, 0, 10)
+		require.Equal(t, want, next(t, w))
+		publish(&h, 10, 11)
+		require.Equal(t, []int{10}, next(t, w))
+		w.Close()
+	}
+	var h Hub[int]
+	w := h.Watch(10, nil, missed)
+	publish(&h, 0, 10)
+	require.Equal(t, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, next(t, w))
+	w.Close()
+}
+
+// TestMissedOnlyWhatIsWanted does not count what the watcher would not have got.
+func TestMissedOnlyWhatIsWanted(t *testing.T) {
+	t.Parallel()
+	var h Hub[int]
+	w := h.Watch(2, func(n int) bool { return n%2 == 0 }, missed)
+	publish(&h, 0, 10)
+	require.Equal(t, []int{0, 2, -3}, next(t, w))
+	w.Close()
+}
+
+// TestEventsAreTheCallers changes what Next returned.
+func TestEventsAreTheCallers(t *testing.T) {
+	t.Parallel()
+	var h Hub[int]
+	w := h.Watch(10, nil, missed)
+	publish(&h, 0, 3)
+	first := next(t, w)
+	publish(&h, 3, 6)
+	clear(first)
+	require.Equal(t, []int{3, 4, 5}, next(t, w))
+	require.Equal(t, []int{0, 0, 0}, first)
+	w.Close()
+}
+
+// TestEnds ends the watching in every way there is. What came before is read first.
+func TestEnds(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		end  func(*Hub[int], *Watcher[int], context.CancelFunc)
+		want error
+	}{
+		"context": {func(_ *Hub[int], _ *Watcher[int], cancel context.CancelFunc) { cancel() }, context.Canceled},
+		"close":   {func(_ *Hub[int], w *Watcher[int], _ context.CancelFunc) { w.Close() }, ErrClosed},
+		"hub":     {func(h *Hub[int], _ *Watcher[int], _ context.CancelFunc) { h.CloseAll() }, ErrClosed},
+	} {
+		for _, waiting := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				var h Hub[int]
+				ctx, cancel := context.WithCancel(t.Context())
+				w := h.Watch(10, nil, missed)
+				result := make(chan error, 1)
+				if !waiting {
+					h.Publish(7)
+					test.end(&h, w, cancel)
+					events, err := w.Next(ctx)
+					require.NoError(t, err, name)
+					require.Equal(t, []int{7}, events, name)
+				}
+				go func() {
+					_, err := w.Next(ctx)
+					result <- err
+				}()
+				synctest.Wait()
+				if waiting {
+					require.Empty(t, result)
+					test.end(&h, w, cancel)
+				}
+				require.ErrorIs(t, <-result, test.want, name)
+				w.Close()
+				cancel()
+				require.False(t, h.Watched())
+			})
+		}
+	}
+}
+
+// TestManyPublishers checks that each watcher sees the numbers of each publisher in their order and without a hole that it
+// was not told of, and that no publisher waits for one that reads nothing.
+func TestManyPublishers(t *testing.T) {
+	t.Parallel()
+	const publishers, each = 4, 5000
+	type event struct {
+		from, n int
+		missed  uint64
+	}
+	var h Hub[event]
+	never := h.Watch(1, nil, func(n uint64) event { return event{missed: n} })
+	var readers, writers sync.WaitGroup
+	for _, capacity := range []int{1, 16, publishers * each} {
+		w := h.Watch(capacity, nil, func(n uint64) event { return event{missed: n} })
+		readers.Add(1)
+		go func() {
+			defer readers.Done()
+			var newest [publishers]int
+			var holes, got, told uint64
+			for {
+				events, err := w.Next(context.Background())
+				if err != nil {
+					break
+				}
+				for _, e := range events {
+					if e.missed > 0 {
+						told += e.missed
+						continue
+					}
+					got++
+					if e.n <= newest[e.from] {
+						t.Errorf("%d of publisher %d after %d", e.n, e.from, newest[e.from])
+					}
+					holes += uint64(e.n - newest[e.from] - 1)
+					newest[e.from] = e.n
+				}
+			}
+			for _, n := range newest {
+				holes += uint64(each - n)
+			}
+			if got+told != publishers*each || holes != told || capacity > 16 && told > 0 {
+				t.Errorf("capacity %d: got %d, told of %d missed, %d holes", capacity, got, told, holes)
+			}
+		}()
+	}
+	for from := range publishers {
+		writers.Add(1)
+		go func() {
+			defer writers.Done()
+			for n := range each {
+				h.Publish(event{from: from, n: n + 1})
+			}
+		}()
+	}
+	writers.Wait()
+	h.CloseAll()
+	readers.Wait()
+	events, err := never.Next(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, publishers*each-1, slices.MaxFunc(events, func(a, b event) int { return int(a.missed) - int(b.missed) }).missed)
+}
+
+// TestWatchersComeAndGo makes and closes watchers while others publish.
+func TestWatchersComeAndGo(t *testing.T) {
+	t.Parallel()
+	var h Hub[int]
+	var all sync.WaitGroup
+	for range 4 {
+		all.Add(2)
+		go func() {
+			defer all.Done()
+			publish(&h, 0, 2000)
+		}()
+		go func() {
+			defer all.Done()
+			for i := range 200 {
+				w := h.Watch(1+i%3, nil, missed)
+				if i%2 == 0 {
+					go w.Close()
+				}
+				w.Close()
+				if _, err := w.Next(context.Background()); err == nil {
+					_, err = w.Next(context.Background())
+					if err == nil {
+						continue // what was being published when it closed
+					}
+				}
+			}
+		}()
+	}
+	all.Wait()
+	h.CloseAll()
+	require.False(t, h.Watched())
+}

@@ -1,0 +1,206 @@
+package prometheus_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	prom "github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/common/expfmt"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	lagprom "github.com/lagkeeper/storage/prometheus"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// golden compares the families whose names begin with one of the prefixes with a file in testdata.
+func golden(t *testing.T, registry prom.Gatherer, file string, prefixes ...string) {
+	t.Helper()
+	families, err := registry.Gather()
+	require.NoError(t, err)
+	var b strings.Builder
+	var names []string
+	for _, family := range families {
+		for _, prefix := range prefixes {
+			if strings.HasPrefix(family.GetName(), prefix) {
+				_, err := expfmt.MetricFamilyToText(&b, family)
+				require.NoError(t, err)
+				names = append(names, family.GetName())
+			}
+		}
+	}
+	path := filepath.Join("testdata", file)
+	if *update {
+		require.NoError(t, os.WriteFile(path, []byte(b.String()), 0o644))
+	}
+	want, err := os.Open(path)
+	require.NoError(t, err)
+	defer want.Close()
+	require.NoError(t, testutil.GatherAndCompare(registry, want, names...))
+}
+
+// everyState fills a store with a group in every state that there is without a restart, over ten minutes of polls. The
+// topic orders gains 10 messages a second on each of its partitions.
+func everyState(w *world) {
+	for poll := range int64(21) {
+		at := poll * 30
+		for partition := range int32(5) {
+			end := at * 10
+			if partition == 3 && poll == 20 {
+				end = 5 // truncated
+			}
+			logStart := int64(0)
+			if partition == 4 {
+				logStart = 1000
+			}
+			w.end("orders", partition, end, logStart)
+		}
+		w.end("idle", 0, 0, 0)
+		switch poll {
+		case 0:
+			w.commit("g", "orders", 3, 0)
+			w.commit("g", "orders", 4, 0) // 1,000 messages are lost
+		case 11:
+			w.commit("g", "orders", 1, 10*300) // stuck at the newest message of poll 10
+		case 20:
+			w.commit("g", "orders", 0, 10*600)
+		}
+		if poll < 20 {
+			wait(30 * time.Second)
+		}
+	}
+	wait(5 * time.Second)
+	w.commit("early", "orders", 0, 10*600+50) // committed between two polls
+	w.commit("early", "idle", 0, 0)
+}
+
+func TestLagsPerPartition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		defer w.stop()
+		everyState(w)
+		collector, registry := newCollector(t, w.coordinator, lagprom.Options{Lags: &lagprom.LagOptions{}})
+		defer collector.Close()
+		golden(t, registry, "per_partition.prom", "lagstore_consumergroup_", "lagstore_exporter_")
+		lint(t, registry)
+	})
+}
+
+func TestLagsPerTopic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		defer w.stop()
+		everyState(w)
+		collector, registry := newCollector(t, w.coordinator, lagprom.Options{
+			Prefix: "kafka_", ConstLabels: prom.Labels{"store": "a"}, Lags: &lagprom.LagOptions{By: lagprom.PerTopic},
+		})
+		defer collector.Close()
+		golden(t, registry, "per_topic.prom", "kafka_consumergroup_", "kafka_exporter_")
+		lint(t, registry)
+	})
+}
+
+// What came from a snapshot has a state and no number, until it has been seen again.
+func TestRestoredLagHasNoNumber(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, map[string]any{"snapshot-path": filepath.Join(t.TempDir(), "lags.snapshot")})
+		w.end("orders", 0, 100, 0)
+		w.commit("g", "orders", 0, 100)
+		collector, registry := newCollector(t, w.coordinator, lagprom.Options{Lags: &lagprom.LagOptions{}})
+		defer collector.Close()
+		states := func() string {
+			var b strings.Builder
+			families, err := registry.Gather()
+			require.NoError(t, err)
+			for _, family := range families {
+				name, lag := strings.CutPrefix(family.GetName(), "lagstore_consumergroup_")
+				for _, m := range family.GetMetric() {
+					switch {
+					case lag && name == "state":
+						b.WriteString(m.GetLabel()[len(m.GetLabel())-2].GetValue() + " ")
+					case lag:
+						b.WriteString(name + " ")
+					}
+				}
+			}
+			return strings.TrimSpace(b.String())
+		}
+		known := states()
+		assert.Contains(t, known, "caught_up")
+		assert.Contains(t, known, "lag_messages")
+		_, ok := value(t, registry, "lagstore_last_snapshot_timestamp_seconds", nil)
+		assert.False(t, ok, "none was saved yet")
+
+		w.stop()
+		running, _ := value(t, registry, "lagstore_running", nil)
+		assert.Zero(t, running)
+		assert.Equal(t, 1, testutil.CollectAndCount(collector), "nothing else while the store does not run")
+		wait(time.Hour)
+		w.start()
+		defer w.stop()
+		assert.Equal(t, "restored", states())
+		w.end("orders", 0, 100, 0)
+		assert.Equal(t, "restored", states(), "the commit has not been seen")
+		w.commit("g", "orders", 0, 100)
+		assert.Equal(t, known, states())
+
+		wait(time.Minute) // a snapshot is due
+		synctest.Wait()
+		saved, ok := value(t, registry, "lagstore_last_snapshot_timestamp_seconds", nil)
+		assert.True(t, ok)
+		assert.InDelta(t, time.Now().Unix(), saved, 1)
+		lint(t, registry)
+	})
+}
+
+// A topic that is recreated makes the lag vanish rather than be 0.
+func TestResetLagHasNoNumber(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		defer w.stop()
+		collector, registry := newCollector(t, w.coordinator, lagprom.Options{Lags: &lagprom.LagOptions{}})
+		defer collector.Close()
+		w.end("orders", 0, 100, 0)
+		w.commit("g", "orders", 0, 90)
+		lag, ok := value(t, registry, "lagstore_consumergroup_lag_messages", nil)
+		assert.True(t, ok)
+		assert.EqualValues(t, 10, lag)
+		w.end("orders", 0, 3, 0)
+		_, ok = value(t, registry, "lagstore_consumergroup_lag_messages", nil)
+		assert.False(t, ok)
+		_, ok = value(t, registry, "lagstore_consumergroup_state", map[string]string{"state": "reset"})
+		assert.True(t, ok)
+	})
+}
+
+// Names that are not UTF-8 do not make the collection fail, and never answer for another group.
+func TestNamesThatAreNotUTF8(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		defer w.stop()
+		collector, registry := newCollector(t, w.coordinator, lagprom.Options{Lags: &lagprom.LagOptions{}})
+		defer collector.Close()
+		w.end("t\xfe", 0, 9, 0)
+		w.commit("g\xff", "t\xfe", 0, 1)
+		lag, ok := value(t, registry, "lagstore_consumergroup_lag_messages", map[string]string{"group": `g\xff`, "topic": `t\xfe`})
+		assert.True(t, ok)
+		assert.EqualValues(t, 8, lag)
+
+		w.end(`t\xfe`, 0, 5, 0)
+		w.commit("g\xff", `t\xfe`, 0, 5)
+		w.commit(`g\xff`, `t\xfe`, 0, 2)
+		synctest.Wait()
+		lag, ok = value(t, registry, "lagstore_consumergroup_lag_messages", map[string]string{"group": `g\xff`, "topic": `t\xfe`})
+		assert.True(t, ok)
+		assert.EqualValues(t, 3, lag, "the one that has the name")
+		groups, _ := value(t, registry, "lagstore_exporter_groups_dropped", nil)
+		assert.EqualValues(t, 1, groups, "the other is told of")
+	})
+}

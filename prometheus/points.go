@@ -1,0 +1,222 @@
+package prometheus
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/lagkeeper/storage/protocol"
+	"github.com/lagkeeper/storage/trend"
+)
+
+// lagSeriesKind is one of the metrics of a group.
+type lagSeriesKind int
+
+const (
+	stateSeries lagSeriesKind = iota
+	lagValue
+	lagIsLowerBound
+	timeLag
+	timeLagError
+	timeLagIsLowerBound
+	commitAge
+	committedOffset
+	endOffset
+	endOffsetAge
+	lostMessages
+	lagSeries // how many there are
+)
+
+// lagDescriptions are the names, and the help for each aggregation; there is no such metric where the help is empty.
+var lagDescriptions = [lagSeries]struct {
+	name string
+	help [2]string
+}{
+	stateSeries: {"state", [2]string{
+		PerPartition: "1 for the state that the group is in on the partition; the other states are absent.",
+		PerTopic:     "Partitions of the topic on which the group is in a state; absent for states with none.",
+	}},
+	lagValue: {"lag_messages", [2]string{
+		PerPartition: "End offset less commit, in messages; absent while it cannot be trusted.",
+		PerTopic:     "Sum of the lags of the partitions, in messages, over those whose lag can be trusted; absent where there are none.",
+	}},
+	lagIsLowerBound: {"lag_is_lower_bound", [2]string{
+		PerTopic: "1 where partitions with messages are not in the sum because their lag is not known; 0 otherwise.",
+	}},
+	timeLag: {"time_lag_seconds", [2]string{
+		PerPartition: "How long ago the message that the group is at was the newest; absent where nothing can be said.",
+		PerTopic:     "Greatest time lag of the partitions; absent where nothing can be said of any.",
+	}},
+	timeLagError: {"time_lag_error_seconds", [2]string{
+		PerPartition: "By how much the time lag may be wrong, either way; absent where it is a lower bound.",
+		PerTopic:     "By how much the greatest time lag may be wrong, either way; absent where it is a lower bound.",
+	}},
+	timeLagIsLowerBound: {"time_lag_is_lower_bound", [2]string{
+		PerPartition: "1 where the time lag is at least what is said; 0 otherwise.",
+		PerTopic:     "1 where the greatest time lag is at least what is said; 0 otherwise.",
+	}},
+	commitAge: {"commit_age_seconds", [2]string{
+		PerPartition: "Age of the newest commit.",
+		PerTopic:     "Age of the newest commit on any of the partitions.",
+	}},
+	committedOffset: {"committed_offset", [2]string{PerPartition: "Offset of the newest commit."}},
+	endOffset:       {"end_offset", [2]string{PerPartition: "Newest end offset of the partition, as the lag was taken against."}},
+	endOffsetAge: {"end_offset_age_seconds", [2]string{
+		PerPartition: "How long ago the newest end offset was seen.",
+		PerTopic:     "How long ago the newest end offset was seen, of the partition that was not seen for longest.",
+	}},
+	lostMessages: {"lost_messages", [2]string{
+		PerPartition: "Messages that were deleted before the group could read them; absent where none are known.",
+		PerTopic:     "Messages that were deleted before the group could read them; absent where none are known.",
+	}},
+}
+
+// stateLabels are the states as label values.
+var stateLabels = [...]string{
+	protocol.PartitionUnknown:     "unknown",
+	protocol.PartitionNoCommit:    "no_commit",
+	protocol.PartitionNoEndOffset: "no_end_offset",
+	protocol.PartitionReset:       "reset",
+	protocol.PartitionRestored:    "restored",
+	protocol.PartitionAhead:       "ahead",
+	protocol.PartitionCaughtUp:    "caught_up",
+	protocol.PartitionBehind:      "behind",
+}
+
+func stateIndex(s protocol.PartitionState) protocol.PartitionState {
+	if s < 0 || int(s) >= len(stateLabels) {
+		return protocol.PartitionUnknown
+	}
+	return s
+}
+
+// labelOf is a name as a label, which has to be UTF-8: bytes that are not are written as \xff, and a backslash is doubled
+// then. So no two names that are not UTF-8 become the same.
+func labelOf(name string) string {
+	if utf8.ValidString(name) {
+		return name
+	}
+	var b strings.Builder
+	for len(name) > 0 {
+		r, size := utf8.DecodeRuneInString(name)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, name[0])
+		case r == '\\':
+			b.WriteString(`\\`)
+		default:
+			b.WriteString(name[:size])
+		}
+		name = name[size:]
+	}
+	return b.String()
+}
+
+// point is one value of one series of a group.
+type point struct {
+	series    lagSeriesKind
+	topic     string
+	partition string
+	state     string // of a stateSeries
+	value     float64
+}
+
+// pointer gathers the points of a topic.
+type pointer struct {
+	points    []point
+	topic     string
+	partition string
+}
+
+func (p *pointer) add(series lagSeriesKind, value float64) {
+	p.points = append(p.points, point{series: series, topic: p.topic, partition: p.partition, value: value})
+}
+
+func (p *pointer) addState(state protocol.PartitionState, partitions int) {
+	p.add(stateSeries, float64(partitions))
+	p.points[len(p.points)-1].state = stateLabels[state]
+}
+
+func (p *pointer) addFlag(series lagSeriesKind, set bool) {
+	value := 0.0
+	if set {
+		value = 1
+	}
+	p.add(series, value)
+}
+
+func seconds(milliseconds int64) float64 { return float64(milliseconds) / 1000 }
+
+// trusted tells whether the lag of a partition is worth its number. A commit that is a little ahead of the end offset was
+// made between two polls: nothing was left to read.
+func trusted(g *protocol.GroupPartition) bool {
+	switch g.State {
+	case protocol.PartitionAhead, protocol.PartitionCaughtUp, protocol.PartitionBehind:
+		return g.DifferenceKnown
+	default:
+		return false
+	}
+}
+
+// addPartition adds the points of one partition. One without a commit has none but its state, and so has a restored one:
+// what is known of that is what was true before the restart. One that was reset keeps what is still true: its offsets and
+// their ages.
+func (p *pointer) addPartition(g *protocol.GroupPartition, now int64) {
+	p.addState(stateIndex(g.State), 1)
+	if g.State == protocol.PartitionRestored || len(g.Commits) == 0 {
+		return
+	}
+	if trusted(g) {
+		p.add(lagValue, float64(max(g.Difference, 0)))
+		if g.TimeLag.Kind != protocol.TimeLagUnknown {
+			atLeast := g.TimeLag.Kind == protocol.TimeLagAtLeast
+			p.add(timeLag, seconds(g.TimeLag.Milliseconds))
+			p.addFlag(timeLagIsLowerBound, atLeast)
+			if !atLeast {
+				p.add(timeLagError, seconds(g.TimeLag.Error))
+			}
+		}
+	}
+	p.add(commitAge, seconds(trend.Freshness(g.Commits, now).Millis))
+	p.add(committedOffset, float64(g.Commits[len(g.Commits)-1].Offset))
+	if n := len(g.EndOffsets); n > 0 && g.EndOffsetAge >= 0 {
+		p.add(endOffset, float64(g.EndOffsets[n-1]))
+		p.add(endOffsetAge, seconds(g.EndOffsetAge))
+	}
+	if g.Lost > 0 {
+		p.add(lostMessages, float64(g.Lost))
+	}
+}
+
+// addTopic adds the points of all partitions of a topic together.
+func (p *pointer) addTopic(partitions []protocol.GroupPartition, now int64) {
+	var t topicSum
+	for i := range partitions {
+		t.add(&partitions[i], now)
+	}
+	for state, n := range t.states {
+		if n > 0 {
+			p.addState(protocol.PartitionState(state), n)
+		}
+	}
+	if t.lagKnown {
+		p.add(lagValue, t.lag)
+		p.addFlag(lagIsLowerBound, t.lagAtLeast)
+	}
+	if t.timeKnown {
+		p.add(timeLag, seconds(t.time))
+		p.addFlag(timeLagIsLowerBound, t.timeAtLeast)
+		if !t.timeAtLeast {
+			p.add(timeLagError, seconds(max(t.timeMost-t.time, t.time-t.timeLeast)))
+		}
+	}
+	if t.commitKnown {
+		p.add(commitAge, seconds(t.commitAge))
+	}
+	if t.endKnown {
+		p.add(endOffsetAge, seconds(t.endAge))
+	}
+	if t.lost > 0 {
+		p.add(lostMessages, t.lost)
+	}
+}

@@ -1,0 +1,185 @@
+package prometheus
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	prom "github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// outcomeDone is the outcome of a request that did what it asked.
+const outcomeDone = "done"
+
+// outcomes are the reasons for which requests are dropped, as label values.
+var outcomes = map[error]string{
+	storage.ErrUnknownCluster:   "unknown_cluster",
+	storage.ErrUnknownGroup:     "unknown_group",
+	storage.ErrUnknownTopic:     "unknown_topic",
+	storage.ErrUnknownPartition: "unknown_partition",
+	storage.ErrFiltered:         "filtered",
+	storage.ErrTooOld:           "too_old",
+	storage.ErrDuplicate:        "duplicate",
+	storage.ErrBackfill:         "backfill",
+	storage.ErrInvalid:          "invalid",
+	storage.ErrStopped:          "stopped",
+}
+
+// outcomeOther is the outcome of what a module drops for a reason of its own.
+const outcomeOther = "other"
+
+// expected are the reasons for which a type of request can be dropped, beside an unknown cluster. Their series are there
+// from the start: a rate needs the 0 before the first 1.
+var expected = [protocol.StorageRequestTypes][]error{
+	protocol.StorageSetBrokerOffset: {storage.ErrInvalid},
+	protocol.StorageSetConsumerOffset: {
+		storage.ErrUnknownTopic, storage.ErrUnknownPartition, storage.ErrFiltered, storage.ErrTooOld,
+		storage.ErrDuplicate, storage.ErrBackfill, storage.ErrInvalid,
+	},
+	protocol.StorageSetConsumerOwner: {
+		storage.ErrUnknownTopic, storage.ErrUnknownPartition, storage.ErrFiltered, storage.ErrInvalid,
+	},
+	protocol.StorageSetDeleteTopic:      {storage.ErrUnknownTopic},
+	protocol.StorageSetDeleteGroup:      {storage.ErrUnknownGroup, storage.ErrUnknownTopic},
+	protocol.StorageFetchConsumer:       {storage.ErrUnknownGroup},
+	protocol.StorageFetchTopic:          {storage.ErrUnknownTopic},
+	protocol.StorageClearConsumerOwners: {storage.ErrUnknownGroup},
+}
+
+// typeLabel is the name of a request type less its prefix: SetBrokerOffset.
+func typeLabel(request protocol.StorageRequestConstant) string {
+	return strings.TrimPrefix(request.String(), "Storage")
+}
+
+// plainMetric is a metric without labels that Stats tells.
+type plainMetric struct {
+	name, help string
+	kind       prom.ValueType
+	value      func(*storage.Stats) float64
+}
+
+const (
+	gauge   = prom.GaugeValue
+	counter = prom.CounterValue
+)
+
+var plainMetrics = []plainMetric{
+	{"groups", "Consumer groups in the store.", gauge, func(s *storage.Stats) float64 { return float64(s.Groups) }},
+	{"group_topics", "Topics that groups hold, counted once for each group.", gauge, func(s *storage.Stats) float64 { return float64(s.GroupTopics) }},
+	{"group_partitions", "Partitions that groups hold, counted once for each group.", gauge, func(s *storage.Stats) float64 { return float64(s.GroupPartitions) }},
+	{"topics", "Topics that are known of the brokers.", gauge, func(s *storage.Stats) float64 { return float64(s.Topics) }},
+	{"partitions", "Partitions that are known of the brokers.", gauge, func(s *storage.Stats) float64 { return float64(s.Partitions) }},
+	{"memory_bytes", "Memory of groups and topics, but for the inner parts of Go's maps.", gauge, func(s *storage.Stats) float64 { return float64(s.Bytes) }},
+	{"queued_requests", "Requests that wait in the module's channel.", gauge, func(s *storage.Stats) float64 { return float64(s.QueuedRequests) }},
+	{"queued_answers", "Answers that wait to be built.", gauge, func(s *storage.Stats) float64 { return float64(s.QueuedAnswers) }},
+	{"waiting_replies", "Answers that wait for their requester to read them.", gauge, func(s *storage.Stats) float64 { return float64(s.WaitingReplies) }},
+	{"abandoned_replies_total", "Answers that nobody read in time.", counter, func(s *storage.Stats) float64 { return float64(s.AbandonedReplies) }},
+	{"sweeps_total", "Sweeps for what has expired.", counter, func(s *storage.Stats) float64 { return float64(s.Sweeps) }},
+	{"expired_groups_total", "Groups removed because they gave no sign of life.", counter, func(s *storage.Stats) float64 { return float64(s.ExpiredGroups) }},
+	{"expired_group_topics_total", "Topics of living groups removed because the group did not commit them.", counter, func(s *storage.Stats) float64 { return float64(s.ExpiredTopics) }},
+	{"panics_total", "Panics that were contained.", counter, func(s *storage.Stats) float64 { return float64(s.Panics) }},
+	{"snapshots_saved_total", "Snapshots that were saved.", counter, func(s *storage.Stats) float64 { return float64(s.Snapshots.Saved) }},
+	{"snapshots_failed_total", "Snapshots that could not be saved.", counter, func(s *storage.Stats) float64 { return float64(s.Snapshots.Failed) }},
+}
+
+// snapshotMetrics are known once a snapshot was saved.
+var snapshotMetrics = []plainMetric{
+	{"last_snapshot_timestamp_seconds", "When the newest snapshot was begun, in Unix seconds; absent before the first.", gauge, func(s *storage.Stats) float64 { return float64(s.Snapshots.Last.UnixMilli()) / 1000 }},
+	{"last_snapshot_duration_seconds", "How long the newest snapshot took; absent before the first.", gauge, func(s *storage.Stats) float64 { return s.Snapshots.Duration.Seconds() }},
+	{"last_snapshot_size_bytes", "Size of the newest snapshot; absent before the first.", gauge, func(s *storage.Stats) float64 { return float64(s.Snapshots.Bytes) }},
+}
+
+// faultMetrics are the faults of senders, by their label.
+var faultMetrics = []struct {
+	fault string
+	value func(*storage.Stats) uint64
+}{
+	{"nil_request", func(s *storage.Stats) uint64 { return s.NilRequests }},
+	{"nil_reply", func(s *storage.Stats) uint64 { return s.NilReplies }},
+	{"unknown_type", func(s *storage.Stats) uint64 { return s.UnknownTypes }},
+}
+
+// statsMetrics exports the statistics of a store.
+type statsMetrics struct {
+	running  *prom.Desc
+	requests *prom.Desc
+	faults   *prom.Desc
+	plain    []*prom.Desc // of plainMetrics
+	snapshot []*prom.Desc // of snapshotMetrics
+}
+
+func newStatsMetrics(o Options) *statsMetrics {
+	desc := func(name, help string, labels ...string) *prom.Desc {
+		return prom.NewDesc(o.Prefix+name, help, labels, o.ConstLabels)
+	}
+	m := &statsMetrics{
+		running:  desc("running", "1 while the store runs; 0 otherwise, and then all else is absent."),
+		requests: desc("requests_total", "Requests by type and by what became of them: done, or why they were dropped.", "type", "outcome"),
+		faults:   desc("faulty_requests_total", "Requests that could not be looked at, by fault of their sender.", "fault"),
+	}
+	for _, p := range plainMetrics {
+		m.plain = append(m.plain, desc(p.name, p.help))
+	}
+	for _, p := range snapshotMetrics {
+		m.snapshot = append(m.snapshot, desc(p.name, p.help))
+	}
+	return m
+}
+
+func (m *statsMetrics) describe(out chan<- *prom.Desc) {
+	for _, desc := range slices.Concat([]*prom.Desc{m.running, m.requests, m.faults}, m.plain, m.snapshot) {
+		out <- desc
+	}
+}
+
+func (m *statsMetrics) collectRunning(out chan<- prom.Metric, running bool) {
+	value := 0.0
+	if running {
+		value = 1
+	}
+	out <- prom.MustNewConstMetric(m.running, gauge, value)
+}
+
+func (m *statsMetrics) collect(out chan<- prom.Metric, s storage.Stats) {
+	for request := range s.Requests {
+		label := typeLabel(protocol.StorageRequestConstant(request))
+		out <- prom.MustNewConstMetric(m.requests, counter, float64(s.Requests[request].Done), label, outcomeDone)
+		for outcome, n := range dropped(protocol.StorageRequestConstant(request), s.Requests[request].Dropped) {
+			out <- prom.MustNewConstMetric(m.requests, counter, float64(n), label, outcome)
+		}
+	}
+	for _, f := range faultMetrics {
+		out <- prom.MustNewConstMetric(m.faults, counter, float64(f.value(&s)), f.fault)
+	}
+	for i, p := range plainMetrics {
+		out <- prom.MustNewConstMetric(m.plain[i], p.kind, p.value(&s))
+	}
+	if s.Snapshots.Last.IsZero() {
+		return
+	}
+	for i, p := range snapshotMetrics {
+		out <- prom.MustNewConstMetric(m.snapshot[i], p.kind, p.value(&s))
+	}
+}
+
+// dropped counts dropped requests of one type by outcome.
+func dropped(request protocol.StorageRequestConstant, reasons map[error]uint64) map[string]uint64 {
+	counts := make(map[string]uint64)
+	if request != protocol.StorageFetchClusters {
+		counts[outcomes[storage.ErrUnknownCluster]] = 0
+	}
+	for _, reason := range expected[request] {
+		counts[outcomes[reason]] = 0
+	}
+	for reason := range maps.Keys(reasons) {
+		outcome, ok := outcomes[reason]
+		if !ok {
+			outcome = outcomeOther
+		}
+		counts[outcome] += reasons[reason]
+	}
+	return counts
+}

@@ -1,0 +1,98 @@
+package prometheus_test
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/lagkeeper/storage"
+	lagprom "github.com/lagkeeper/storage/prometheus"
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// counted is a Source with given statistics.
+type counted struct {
+	stats storage.Stats
+	err   error
+	store storage.Store
+}
+
+func (c *counted) Stats() (storage.Stats, error) { return c.stats, c.err }
+func (c *counted) Store() storage.Store          { return c.store }
+func (c *counted) Watch(context.Context, storage.WatchFilter) (iter.Seq[protocol.Event], error) {
+	return nil, storage.ErrUnsupported
+}
+
+// clustersOnly is a Store that can do nothing but tell that it runs.
+type clustersOnly struct {
+	storage.Store
+	err error
+}
+
+func (c *clustersOnly) Clusters(context.Context) ([]string, error) { return nil, c.err }
+
+func TestStatistics(t *testing.T) {
+	source := &counted{store: &clustersOnly{}, stats: storage.Stats{
+		Groups: 3, GroupTopics: 4, GroupPartitions: 20, Topics: 5, Partitions: 30, Bytes: 123456,
+		Sweeps: 7, ExpiredGroups: 8, ExpiredTopics: 9, QueuedRequests: 10, QueuedAnswers: 11,
+		WaitingReplies: 12, AbandonedReplies: 13, Panics: 14, NilRequests: 15, NilReplies: 16, UnknownTypes: 17,
+		Snapshots: storage.SnapshotStats{
+			Saved: 18, Failed: 19, Last: time.UnixMilli(1_700_000_000_500), Duration: 1500 * time.Millisecond, Bytes: 20,
+		},
+	}}
+	source.stats.Requests[protocol.StorageSetConsumerOffset] = storage.RequestStats{
+		Done: 100, Dropped: map[error]uint64{
+			storage.ErrTooOld: 1, storage.ErrBackfill: 2, errors.New("mine"): 3, errors.New("mine too"): 4,
+		},
+	}
+	source.stats.Requests[protocol.StorageFetchClusters].Done = 5
+	collector, registry := newCollector(t, source, lagprom.Options{})
+	defer collector.Close()
+	golden(t, registry, "stats.prom", "lagstore_")
+	lint(t, registry)
+
+	source.stats.Snapshots = storage.SnapshotStats{Failed: 1}
+	_, ok := value(t, registry, "lagstore_last_snapshot_size_bytes", nil)
+	assert.False(t, ok, "there is no snapshot")
+	source.err = storage.ErrUnsupported
+	assert.Equal(t, 1, testutil.CollectAndCount(collector), "a module that does not count")
+	source.store = nil
+	running, ok := value(t, registry, "lagstore_running", nil)
+	assert.True(t, ok)
+	assert.Zero(t, running)
+}
+
+// A reason for which the store drops requests, and that is forgotten here, is told as other.
+func TestEveryReasonHasALabel(t *testing.T) {
+	for _, reason := range []error{
+		storage.ErrUnknownCluster, storage.ErrUnknownGroup, storage.ErrUnknownTopic, storage.ErrUnknownPartition,
+		storage.ErrFiltered, storage.ErrTooOld, storage.ErrDuplicate, storage.ErrBackfill, storage.ErrInvalid, storage.ErrStopped,
+	} {
+		source := &counted{store: &clustersOnly{}}
+		source.stats.Requests[protocol.StorageSetConsumerOffset].Dropped = map[error]uint64{reason: 1}
+		collector, registry := newCollector(t, source, lagprom.Options{})
+		_, other := value(t, registry, "lagstore_requests_total", map[string]string{"outcome": "other"})
+		assert.False(t, other, reason)
+		collector.Close()
+	}
+}
+
+func TestOptionsAreValidated(t *testing.T) {
+	_, err := lagprom.New(&counted{}, lagprom.Options{
+		Prefix:      "9lives",
+		ConstLabels: map[string]string{"group": "x", "no name": "y"},
+		Lags:        &lagprom.LagOptions{By: 2, MaxSeries: -1},
+	})
+	require.Error(t, err)
+	for _, fault := range []string{`"9lives"`, `"group"`, `"no name"`, "Lags.By: 2", "Lags.MaxSeries: -1"} {
+		assert.Contains(t, err.Error(), fault)
+	}
+	assert.NoError(t, lagprom.Options{Lags: &lagprom.LagOptions{}}.Validate())
+	assert.Equal(t, "per topic", lagprom.PerTopic.String())
+}

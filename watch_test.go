@@ -1,0 +1,326 @@
+package storage_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spf13/viper"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
+	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// script does one of everything that is told, and a few things that are not. The last is the creation of topic "end".
+func (s *service) script() {
+	s.t.Helper()
+	ctx, store, now := context.Background(), s.store(), time.Now().UnixMilli()
+	end := func(cluster, topic string, partition int32, offset int64) {
+		must(s.t, store.SetEndOffset(ctx, cluster, topic, protocol.EndOffset{Partition: partition, Offset: offset}))
+	}
+	commit := func(cluster, group, topic string) {
+		must(s.t, store.Commit(ctx, cluster, group, protocol.Commit{Topic: topic, Offset: 1, Timestamp: now}))
+	}
+	owner := func(owner, client string) {
+		must(s.t, store.SetOwner(ctx, "local", "g", protocol.PartitionOwner{Topic: "a", Partition: 3, Owner: owner, ClientID: client}))
+	}
+	end("local", "a", 3, 100)
+	end("local", "a", 3, 100) // nothing new
+	end("local", "b", 0, 100)
+	end("REMOTE", "a", 0, 100)
+	end("local", "a", 3, 99)
+	commit("local", "g", "b")
+	commit("local", "g", "b") // nothing new
+	commit("Remote", "g", "a")
+	owner("host", "client")
+	owner("host", "client") // nothing new
+	owner("host", "other")
+	owner("", "")
+	owner("host", "")
+	must(s.t, store.ClearOwners(ctx, "local", "g"))
+	must(s.t, store.ClearOwners(ctx, "local", "g")) // nothing new
+	must(s.t, store.DeleteGroupTopic(ctx, "local", "g", "b"))
+	require.Error(s.t, store.Commit(ctx, "local", "ghost", protocol.Commit{Topic: "none", Timestamp: now}))
+	require.Error(s.t, store.DeleteGroup(ctx, "local", "ghost"))
+	must(s.t, store.DeleteTopic(ctx, "local", "a")) // the last topic of the group
+	end("local", "a", 0, 1)
+	commit("local", "g", "a")
+	must(s.t, store.DeleteGroup(ctx, "local", "g"))
+	end("local", "end", 0, 0)
+}
+
+// scripted are the events of script.
+var scripted = []string{
+	"topic-created local//a",
+	"topic-created local//b",
+	"topic-created remote//a",
+	"incarnation-changed local//a/3",
+	"group-created local/g/",
+	"group-topic-created local/g/b",
+	"group-created remote/g/",
+	"group-topic-created remote/g/a",
+	"group-topic-created local/g/a",
+	"owner-changed local/g/a/3 host (client)",
+	"owner-changed local/g/a/3 host (other)",
+	"owner-changed local/g/a/3",
+	"owner-changed local/g/a/3 host ()",
+	"owners-cleared local/g/",
+	"group-topic-deleted local/g/b",
+	"topic-deleted local//a",
+	"group-deleted local/g/",
+	"topic-created local//a",
+	"group-created local/g/",
+	"group-topic-created local/g/a",
+	"group-deleted local/g/",
+	"topic-created local//end",
+}
+
+func TestWatchTellsAll(t *testing.T) {
+	t.Parallel()
+	s := started(t, extremeConfig())
+	w := s.watch(storage.WatchFilter{})
+	s.script()
+	events := w.until(func(e protocol.Event) bool { return e.Topic == "end" })
+	require.Equal(t, scripted, eventTexts(events))
+	for _, event := range events {
+		require.InDelta(t, time.Now().UnixMilli(), event.Time, float64(patience.Milliseconds()))
+	}
+}
+
+func TestWatchFilter(t *testing.T) {
+	t.Parallel()
+	some := func(indexes ...int) (texts []string) {
+		for _, i := range indexes {
+			texts = append(texts, scripted[i])
+		}
+		return texts
+	}
+	for name, test := range map[string]struct {
+		filter storage.WatchFilter
+		want   []string
+	}{
+		"cluster":              {storage.WatchFilter{Clusters: []string{"remote"}}, some(2, 6, 7)},
+		"cluster, other case":  {storage.WatchFilter{Clusters: []string{"Remote"}}, some(2, 6, 7)},
+		"group":                {storage.WatchFilter{Clusters: []string{"remote"}, Groups: []string{"g"}}, some(6, 7)},
+		"no such group":        {storage.WatchFilter{Groups: []string{"G"}}, nil},
+		"topic, and the group": {storage.WatchFilter{Topics: []string{"b"}}, some(1, 4, 5, 6, 13, 14, 16, 18, 20)},
+		"topic and kind": {storage.WatchFilter{
+			Topics: []string{"b"}, Kinds: []protocol.EventKind{protocol.EventTopicCreated, protocol.EventGroupTopicDeleted},
+		}, some(1, 14)},
+		"kind":  {storage.WatchFilter{Kinds: []protocol.EventKind{protocol.EventOwnerChanged}}, some(9, 10, 11, 12)},
+		"kinds": {storage.WatchFilter{Kinds: []protocol.EventKind{protocol.EventTopicDeleted, protocol.EventGroupDeleted}}, some(15, 16, 20)},
+		"all":   {storage.WatchFilter{Clusters: []string{"local", "remote"}, Kinds: []protocol.EventKind{}}, scripted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := started(t, extremeConfig())
+			seq, err := s.Module.(asModule).Watch(t.Context(), test.filter)
+			require.NoError(t, err)
+			// The filter is the watcher's from now on.
+			for i := range test.filter.Kinds {
+				test.filter.Kinds[i] = -1
+			}
+			s.script()
+			s.stop()
+			var events []protocol.Event
+			for event := range seq {
+				events = append(events, event)
+			}
+			require.Equal(t, test.want, eventTexts(events))
+		})
+	}
+}
+
+// TestWatchExpiry tells of what the store forgets by itself: when it is swept, or asked for before.
+func TestWatchExpiry(t *testing.T) {
+	bubble(t, func(t *testing.T, s *service) {
+		w := s.watch(storage.WatchFilter{Groups: []string{"group", "other"}})
+		is := func(last protocol.EventKind, want ...string) {
+			t.Helper()
+			events := w.until(func(e protocol.Event) bool { return e.Kind == last })
+			require.Equal(t, want, eventTexts(events))
+			require.Less(t, time.Now().UnixMilli()-events[0].Time, int64(60_000))
+		}
+		s.end(100)
+		s.send(endOf("second", 0, 1, 100))
+		s.commits(10)
+		s.send(commitOf("group", "second", 0, 10, 1, time.Now().UnixMilli()))
+		for range 3 {
+			<-w.events
+		}
+		for range 5 {
+			time.Sleep(10 * time.Second)
+			s.commits(20)
+		}
+		is(protocol.EventGroupTopicExpired, "group-topic-expired local/group/second")
+		time.Sleep(101 * time.Second)
+		is(protocol.EventGroupExpired, "group-expired local/group/")
+
+		stats := s.stats()
+		require.EqualValues(t, 1, stats.ExpiredGroups)
+		require.EqualValues(t, 1, stats.ExpiredTopics)
+	}, "expire-group", 100, "expire-topic", 30, "sweep-interval", 25)
+}
+
+// TestWatchExpiryBeforeTheSweep lets somebody who asks find out that a group has expired.
+func TestWatchExpiryBeforeTheSweep(t *testing.T) {
+	bubble(t, func(t *testing.T, s *service) {
+		w := s.watch(storage.WatchFilter{Groups: []string{"group"}})
+		s.end(100)
+		s.commits(10)
+		time.Sleep(101 * time.Second)
+		s.commits(40)
+		want := []string{"group-created local/group/", "group-topic-created local/group/topic"}
+		want = append(append(want, "group-expired local/group/"), want...)
+		for _, text := range want {
+			require.Equal(t, []string{text}, eventTexts([]protocol.Event{<-w.events}))
+		}
+		time.Sleep(101 * time.Second)
+		_, replied := s.ask(fetchOf("group"))
+		require.False(t, replied)
+		require.Equal(t, protocol.EventGroupExpired, (<-w.events).Kind)
+		require.EqualValues(t, 2, s.stats().ExpiredGroups)
+	}, "expire-group", 100, "sweep-interval", 10_000)
+}
+
+// TestWatchEnds ends watchers in every way there is. The bubble fails where a goroutine is left.
+func TestWatchEnds(t *testing.T) {
+	bubble(t, func(t *testing.T, s *service) {
+		c := s.Module.(asModule)
+		ctx, cancel := context.WithCancel(context.Background())
+		var watchers sync.WaitGroup
+		ended := make(chan string, 10)
+		loop := func(name string, ctx context.Context, wanted int) {
+			seq, err := c.Watch(ctx, storage.WatchFilter{})
+			require.NoError(t, err)
+			watchers.Add(1)
+			go func() {
+				defer watchers.Done()
+				n := 0
+				for range seq {
+					if n++; n == wanted {
+						break
+					}
+				}
+				for range seq {
+					t.Error("a feed goes on after its end")
+				}
+				ended <- name
+			}()
+		}
+		is := func(want ...string) {
+			t.Helper()
+			synctest.Wait()
+			var got []string
+			for len(ended) > 0 {
+				got = append(got, <-ended)
+			}
+			require.ElementsMatch(t, want, got)
+		}
+		loop("context", ctx, 0)
+		loop("break", context.Background(), 2)
+		loop("stop", context.Background(), 0)
+		_, err := c.Watch(ctx, storage.WatchFilter{}) // and never loop
+		require.NoError(t, err)
+		_, err = c.Watch(context.Background(), storage.WatchFilter{})
+		require.NoError(t, err)
+		s.end(100)
+		is()
+		s.commits(10)
+		is("break")
+		cancel()
+		is("context")
+		seq, err := c.Watch(ctx, storage.WatchFilter{})
+		require.NoError(t, err)
+		for range seq {
+			t.Error("an event for a context that is done")
+		}
+		s.stop()
+		is("stop")
+		watchers.Wait()
+	})
+}
+
+// TestWatchAcrossStop watches a store that does not run: it tells of the next run.
+func TestWatchAcrossStop(t *testing.T) {
+	t.Parallel()
+	s := coordinator(t, extremeConfig())
+	for range 2 {
+		w := s.watch(storage.WatchFilter{})
+		require.NoError(t, s.Start())
+		s.fill()
+		w.until(func(e protocol.Event) bool { return e.Kind == protocol.EventGroupTopicCreated })
+		s.stop()
+		<-w.done
+		s.again()
+	}
+}
+
+func TestWatchUnsupported(t *testing.T) {
+	t.Parallel()
+	c := &storage.Coordinator{App: &protocol.ApplicationContext{}, Viper: viper.New()}
+	check := func() {
+		t.Helper()
+		_, err := c.Watch(t.Context(), storage.WatchFilter{})
+		require.ErrorIs(t, err, storage.ErrUnsupported)
+		_, err = c.Stats()
+		require.ErrorIs(t, err, storage.ErrUnsupported)
+		_, err = c.Persistent()
+		require.ErrorIs(t, err, errors.ErrUnsupported)
+		require.Nil(t, c.Store())
+	}
+	check()
+	c = &storage.Coordinator{
+		App: &protocol.ApplicationContext{}, Log: zap.NewNop(), Viper: configuration(extremeConfig("class-name", "channel-only")),
+	}
+	c.Configure()
+	check()
+	require.NoError(t, c.Start())
+	check()
+	require.NoError(t, c.Stop())
+	check()
+}
+
+// TestWatchersDoNotMind lets watchers come and go while others write.
+func TestWatchersDoNotMind(t *testing.T) {
+	t.Parallel()
+	s := started(t, extremeConfig())
+	var all sync.WaitGroup
+	for i := range 4 {
+		all.Add(2)
+		go func() {
+			defer all.Done()
+			for n := range 200 {
+				must(t, s.store().SetEndOffset(context.Background(), "local", fmt.Sprint(i, " ", n), protocol.EndOffset{}))
+			}
+		}()
+		go func() {
+			defer all.Done()
+			for range 50 {
+				ctx, cancel := context.WithCancel(context.Background())
+				seq, err := s.Module.(asModule).Watch(ctx, storage.WatchFilter{})
+				if err != nil {
+					t.Error(err)
+				}
+				if i%2 == 0 {
+					cancel()
+				}
+				if i == 1 {
+					must(t, s.store().SetEndOffset(context.Background(), "local", "for myself", protocol.EndOffset{}))
+					must(t, s.store().DeleteTopic(context.Background(), "local", "for myself"))
+					for range seq {
+						break
+					}
+				}
+				cancel()
+			}
+		}()
+	}
+	all.Wait()
+}
