@@ -11,13 +11,13 @@ import (
 )
 
 // BenchmarkChannelCommit measures one commit over an unbuffered StorageChannel, by one sender and by 64, of 100,000
-// group-partitions. Its floor is the bare hand-off of the same pointers to a goroutine that does nothing.
+// group-partitions: the senders commit partition after partition of one group, then of another, as groups do. Its floor is
+// the bare hand-off of the same requests, made the same way, to a goroutine that does nothing.
 func BenchmarkChannelCommit(b *testing.B) {
 	const groups, partitions = 1_000, 100
 	for _, senders := range []int{1, 64} {
 		name := map[int]string{1: "senders=1", 64: "senders=64"}[senders]
 		b.Run(name+"/floor=handoff", func(b *testing.B) {
-			requests := channelRequests(newBenchWorld(b, groups, partitions, 10, nil), senders)
 			channel := make(chan *protocol.StorageRequest)
 			done := make(chan struct{})
 			go func() {
@@ -25,7 +25,7 @@ func BenchmarkChannelCommit(b *testing.B) {
 				for range channel {
 				}
 			}()
-			sendAll(b, channel, requests)
+			newBenchWorld(b, groups, partitions, 10, nil).sendAll(b, channel, senders)
 			close(channel)
 			<-done
 		})
@@ -36,47 +36,37 @@ func BenchmarkChannelCommit(b *testing.B) {
 			b.Run(name+"/"+logger.name, func(b *testing.B) {
 				w := newBenchWorld(b, groups, partitions, 10, logger.log)
 				w.load(b, 12)
-				sendAll(b, w.coordinator.App.StorageChannel, channelRequests(w, senders))
+				w.sendAll(b, w.coordinator.App.StorageChannel, senders)
 			})
 		}
 	}
 }
 
-// channelRequests makes for each sender its own requests, in the order in which groups commit: partition after partition
-// of one group, then of another. Requests know no order, so that each is appended however often it is sent.
-func channelRequests(w *benchWorld, senders int) [][]*protocol.StorageRequest {
-	w.round++
-	all := make([][]*protocol.StorageRequest, senders)
-	for s := range all {
-		for len(all[s]) < 131072/senders {
-			g := w.random.IntN(w.groups)
-			for p := range w.partitions {
-				c := w.next(g, p)
-				all[s] = append(all[s], &protocol.StorageRequest{
-					RequestType: protocol.StorageSetConsumerOffset, Cluster: benchCluster, Group: w.groupNames[g],
-					Topic: c.Topic, Partition: c.Partition, Offset: c.Offset, Timestamp: c.Timestamp,
-				})
-			}
-		}
-	}
-	return all
-}
-
-// sendAll sends b.N requests, spread over the senders.
-func sendAll(b *testing.B, channel chan *protocol.StorageRequest, requests [][]*protocol.StorageRequest) {
+// sendAll sends b.N commits, spread over the senders. Each sender has groups of its own and a few requests that it uses in
+// turn: over an unbuffered channel a request has taken effect when the next one is received.
+func (w *benchWorld) sendAll(b *testing.B, channel chan *protocol.StorageRequest, senders int) {
 	b.ReportAllocs()
-	var senders sync.WaitGroup
+	var all sync.WaitGroup
 	b.ResetTimer()
-	for s, mine := range requests {
-		senders.Add(1)
+	for s := range senders {
+		all.Add(1)
 		go func() {
-			defer senders.Done()
-			for i := s; i < b.N; i += len(requests) {
-				channel <- mine[i/len(requests)%len(mine)]
+			defer all.Done()
+			requests := make([]protocol.StorageRequest, 2*senders+2)
+			for i := range b.N/senders + 1 {
+				g, p := (s+i/w.partitions*senders)%w.groups, i%w.partitions
+				round := w.round + 1 + int64(i/w.partitions*senders/w.groups)
+				request := &requests[i%len(requests)]
+				*request = protocol.StorageRequest{
+					RequestType: protocol.StorageSetConsumerOffset, Cluster: benchCluster, Group: w.groupNames[g],
+					Topic: w.topicOf[g], Partition: int32(p), Offset: 1<<40 + round*1_000 + int64(i&127),
+					Order: round*2_000 + int64(p) + 1, Timestamp: w.start + round*10_000 + int64(i&255),
+				}
+				channel <- request
 			}
 		}()
 	}
-	senders.Wait()
+	all.Wait()
 	b.StopTimer()
 }
 

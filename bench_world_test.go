@@ -66,7 +66,7 @@ func newBenchWorld(tb testing.TB, groups, partitions, intervals int, log *zap.Lo
 	for _, topic := range w.topicNames {
 		ends := make([]protocol.EndOffset, partitions)
 		for p := range ends {
-			ends[p] = protocol.EndOffset{Partition: int32(p), TopicPartitionCount: int32(partitions), Offset: 1 << 40, Timestamp: w.start}
+			ends[p] = protocol.EndOffset{Partition: int32(p), TopicPartitionCount: int32(partitions), Offset: 1<<40 + 1_000, Timestamp: w.start}
 		}
 		must(tb, w.store.SetEndOffsets(context.Background(), benchCluster, topic, ends))
 	}
@@ -93,7 +93,7 @@ func (w *benchWorld) next(g, p int) protocol.Commit {
 	i := g*w.partitions + p
 	w.offsets[i] += 900 + w.random.Int64N(200)
 	return protocol.Commit{
-		Topic: w.topicOf[g], Partition: int32(p), Offset: 1<<40 - 1_000_000 + w.offsets[i],
+		Topic: w.topicOf[g], Partition: int32(p), Offset: 1<<40 + w.offsets[i],
 		Order:     w.round*max(int64(len(w.offsets))/50, 200) + int64(p) + 1,
 		Timestamp: w.start + w.round*10_000 + w.random.Int64N(500),
 	}

@@ -88,14 +88,20 @@ func (c *Coordinator) Start() error {
 	return nil
 }
 
+// submitter is a module that takes requests by call, which saves the way through its channel.
+type submitter interface {
+	Submit(*protocol.StorageRequest)
+	// submitsFor returns the channel that Submit stands for.
+	submitsFor() chan *protocol.StorageRequest
+}
+
 // forwarder returns what hands a request to a module.
 func forwarder(module Module, quit <-chan struct{}) func(*protocol.StorageRequest) {
-	if m, ok := module.(interface {
-		Submit(*protocol.StorageRequest)
-	}); ok {
+	channel := module.GetCommunicationChannel()
+	// A module may embed one of ours and put a channel of its own before it.
+	if m, ok := module.(submitter); ok && m.submitsFor() == channel {
 		return m.Submit
 	}
-	channel := module.GetCommunicationChannel()
 	return func(request *protocol.StorageRequest) {
 		select {
 		case channel <- request:

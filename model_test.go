@@ -232,3 +232,26 @@ func TestSweepAsksNobody(t *testing.T) {
 		held(0, 0)
 	})
 }
+
+// TestSweepOfGroups is the same for groups whose topics would live on.
+func TestSweepOfGroups(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := inMemory(t, extremeConfig("expire-group", 30, "expire-topic", 600, "sweep-interval", 5)).(*storage.InMemoryStorage)
+		require.NoError(t, m.Start())
+		defer func() { require.NoError(t, m.Stop()) }()
+		require.NoError(t, m.Store().SetEndOffset(t.Context(), "local", "topic", protocol.EndOffset{Offset: 100}))
+		for i := range 1000 {
+			owner := protocol.PartitionOwner{Topic: "topic", Owner: "host"}
+			require.NoError(t, m.Store().SetOwner(t.Context(), "local", fmt.Sprint("group", i), owner))
+		}
+		for waited := range 7 {
+			require.Equal(t, 1000, m.Stats().Groups, "after %d s", 5*waited)
+			time.Sleep(5 * time.Second)
+			synctest.Wait()
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Zero(t, m.Stats().Groups)
+	})
+}

@@ -13,9 +13,9 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Module is one store with its configuration, as the Coordinator sees it. Requests go to the channel of the module; where
-// a module has a method Submit(*protocol.StorageRequest), as one that embeds a Relay does, the Coordinator calls that and
-// saves the way through the channel, and where it has a method Store() Store, Coordinator.Store offers it.
+// Module is one store with its configuration, as the Coordinator sees it. Requests go to the channel of the module, or,
+// where the module embeds a Relay and its channel is the Relay's, straight to the Relay. Where a module has a method
+// Store() Store, Coordinator.Store offers it, and so with Watch, Stats and the methods of Persistent.
 type Module interface {
 	protocol.Module
 

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"sync"
+	"time"
 
 	"github.com/lagkeeper/storage/protocol"
 )
@@ -15,12 +16,12 @@ type receiver struct {
 
 	last *protocol.StorageRequest // the request that stops this receiver
 	done chan struct{}            // closed when the goroutine has ended
-	once sync.Once
 }
 
-// lastRequest is the type of a request that stops a receiver. It is no request type of the protocol, and it alone does
-// not make a request the last of a receiver: receivers must hold it too.
+// lastRequest and lastReply together mark a request that stops a receiver.
 const lastRequest protocol.StorageRequestConstant = -1 << 30
+
+var lastReply = make(chan interface{})
 
 // receivers finds the receiver of a last request, for the case that two receivers share a channel and one takes the
 // other's.
@@ -29,7 +30,7 @@ var receivers sync.Map // *protocol.StorageRequest → *receiver
 func startReceiver(channel chan *protocol.StorageRequest, handle func(*protocol.StorageRequest)) *receiver {
 	r := &receiver{
 		channel: channel, handle: handle,
-		last: &protocol.StorageRequest{RequestType: lastRequest}, done: make(chan struct{}),
+		last: &protocol.StorageRequest{RequestType: lastRequest, Reply: lastReply}, done: make(chan struct{}),
 	}
 	receivers.Store(r.last, r)
 	go r.run()
@@ -40,23 +41,33 @@ func (r *receiver) run() {
 	defer close(r.done)
 	defer receivers.Delete(r.last)
 	for request := range r.channel {
-		if request != nil && request.RequestType == lastRequest {
-			if request == r.last {
-				return
-			}
-			if other, ok := receivers.Load(request); ok {
-				go other.(*receiver).sendLast()
-				continue
-			}
+		if request == nil || request.RequestType != lastRequest || request.Reply != lastReply {
+			r.handle(request)
+			continue
 		}
-		r.handle(request)
+		if request == r.last {
+			return
+		}
+		// Another's: pass it on, unless that has ended.
+		if other, ok := receivers.Load(request); ok {
+			go other.(*receiver).sendLast()
+		}
 	}
 }
 
 // stop returns when everything sent before has been handled and the receiver has ended. It may be called again.
 func (r *receiver) stop() {
-	r.once.Do(r.sendLast)
-	<-r.done
+	// Somebody else who receives from the channel may take the request; then there is another.
+	again := time.NewTicker(time.Second)
+	defer again.Stop()
+	for {
+		r.sendLast()
+		select {
+		case <-r.done:
+			return
+		case <-again.C:
+		}
+	}
 }
 
 func (r *receiver) sendLast() {

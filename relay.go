@@ -76,6 +76,8 @@ func NewRelay(store Store, log *zap.Logger, options RelayOptions) *Relay {
 // GetCommunicationChannel returns the channel that the Relay receives from between Start and Stop.
 func (r *Relay) GetCommunicationChannel() chan *protocol.StorageRequest { return r.requests }
 
+func (r *Relay) submitsFor() chan *protocol.StorageRequest { return r.requests }
+
 // Start begins to receive. It must not be called again before Stop.
 func (r *Relay) Start() {
 	r.giveUp = make(chan struct{})

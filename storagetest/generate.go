@@ -19,7 +19,7 @@ type Generator struct {
 	Wild bool
 	// Keep makes deletes rare, so that windows fill.
 	Keep bool
-	// Grain is the least difference of two timestamps in milliseconds, 0 meaning one; see GrainOffset.
+	// Grain is the least difference of two timestamps in milliseconds, 0 meaning one.
 	Grain int64
 	// Expire is the age at which commits are too old, in milliseconds, 0 where none shall come near it.
 	Expire int64

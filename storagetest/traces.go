@@ -197,6 +197,9 @@ func exerciseTraces(t *testing.T, factory Factory) {
 	require.Len(t, traces, 150)
 	for _, how := range modes {
 		for _, workers := range []string{"1", "default"} {
+			if how.name == "mixed" && workers == "1" {
+				continue // it takes far longer than the others and shows nothing new
+			}
 			t.Run(how.name+"/workers="+workers, func(t *testing.T) {
 				t.Parallel()
 				for _, trace := range traces {

@@ -43,7 +43,7 @@ var columns = []column{
 }
 
 // expendable is the least rank of what is left out before names become hard to read.
-const expendable = 5
+const expendable = 4
 
 // lagCell shows the lag, or nothing where no commit says what it is.
 func lagCell(r row) string {
@@ -59,8 +59,9 @@ func lagCell(r row) string {
 // timeLagCell shows the lag in time and by how much it may be wrong.
 func timeLagCell(r row) string {
 	text := timeLagBrief(r)
-	if l := r.TimeLag; l.Known && !l.AtLeast && l.Value > 0 && l.Error >= time.Second {
-		text += " ±" + age(l.Error)
+	// One that is at the end offset has read everything that was seen: that the next poll may find more is no doubt.
+	if l := r.TimeLag; l.Known && !l.AtLeast && l.Value > 0 {
+		text += " ±" + shortAge(l.Error)
 	}
 	return text
 }
@@ -71,16 +72,16 @@ func timeLagBrief(r row) string {
 	case !r.TimeLag.Known:
 		return "-"
 	case r.TimeLag.AtLeast:
-		return "≥" + age(r.TimeLag.Value)
+		return "≥" + shortAge(r.TimeLag.Value)
 	}
-	return age(r.TimeLag.Value)
+	return shortAge(r.TimeLag.Value)
 }
 
 // catchUpCell shows the time until the group has read everything.
 func catchUpCell(r row) string {
 	switch {
 	case r.Rates.CatchUp.Known:
-		return age(time.Duration(min(r.Rates.CatchUp.Millis, maxMillis)) * time.Millisecond)
+		return shortAge(time.Duration(min(r.Rates.CatchUp.Millis, maxMillis)) * time.Millisecond)
 	case neverCatchesUp(r):
 		return "never"
 	}
@@ -175,6 +176,16 @@ func age(d time.Duration) string {
 		return fmt.Sprintf("%dh%02dm", seconds/hour, seconds%hour/minute)
 	}
 	return fmt.Sprintf("%dd%02dh", seconds/day, seconds%day/hour)
+}
+
+// shortAge writes a duration like age, but one of less than ten seconds, other than 0, with a decimal: then a lag in time
+// of less than a second is still one.
+func shortAge(d time.Duration) string {
+	const decimal = 100 * time.Millisecond
+	if tenths := max(d.Round(decimal), decimal); d > 0 && tenths < 10*time.Second {
+		return fmt.Sprintf("%.1fs", tenths.Seconds())
+	}
+	return age(d)
 }
 
 // bars are the levels of a sparkline.

@@ -140,7 +140,12 @@ func endsSeen(p *protocol.ConsumerPartition, commits []protocol.StoredCommit, no
 		}
 	}
 	if n := len(p.BrokerOffsets); n > 0 && p.EndOffsetAge != nil {
-		ends = append(ends, trend.EndOffset{Offset: p.BrokerOffsets[n-1], Timestamp: now - *p.EndOffsetAge})
+		newest := trend.EndOffset{Offset: p.BrokerOffsets[n-1], Timestamp: now - *p.EndOffsetAge}
+		if len(ends) > 0 {
+			// now is a little before the store took the age, which would let the time go back.
+			newest.Timestamp = max(newest.Timestamp, ends[len(ends)-1].Timestamp)
+		}
+		ends = append(ends, newest)
 	}
 	return ends
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lagkeeper/storage"
 	"github.com/spf13/viper"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -27,16 +28,23 @@ type rig struct {
 	view   view
 	events *eventLog
 	clock  time.Time
+
+	coordinator *storage.Coordinator
 }
 
 func newRig(t *testing.T, ctx context.Context, brokers []string) *rig {
 	t.Helper()
-	v := viper.New()
+	return newRigWith(t, ctx, brokers, viper.New())
+}
+
+func newRigWith(t *testing.T, ctx context.Context, brokers []string, v *viper.Viper) *rig {
+	t.Helper()
 	v.Set("cluster.demo.class-name", "kafka")
 	r := &rig{t: t, ctx: ctx, events: new(eventLog), clock: time.Now().Add(-10 * time.Minute).Truncate(time.Second)}
-	app, stop, err := openStore(v, r.events.logger())
+	coordinator, err := openStore(v, r.events.logger())
 	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, stop()) })
+	r.coordinator = coordinator
+	t.Cleanup(func() { assert.NoError(t, coordinator.Stop()) })
 	client, err := openKafka(ctx, kafkaConfig{brokers: brokers})
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
@@ -44,8 +52,9 @@ func newRig(t *testing.T, ctx context.Context, brokers []string) *rig {
 	now := func() time.Time { return r.clock }
 	gatherer := newGatherer(client)
 	gatherer.now = now
-	store := storeClient{requests: app.StorageChannel, cluster: "demo"}
+	store := storeClient{requests: coordinator.App.StorageChannel, cluster: "demo"}
 	r.poller = newPoller(gatherer, store, r.events, defaultExpiry)
+	r.poller.restart = newRestart(coordinator, "demo")
 	r.view = view{store: store, pace: paceFor(rigInterval), now: now}
 	return r
 }
@@ -83,6 +92,8 @@ func TestMonitorFollowsTheWorkload(t *testing.T) {
 	ctx := testContext(t)
 	d := testDemo(t, ctx)
 	r := newRig(t, ctx, d.brokers())
+	// The store has a clock of its own, and by that the last poll of this test is now.
+	r.clock = time.Now().Add(-scriptSettled * rigInterval).Truncate(time.Second)
 
 	lag := func(table table, group, topic string) uint64 {
 		t.Helper()
@@ -141,6 +152,32 @@ func TestMonitorFollowsTheWorkload(t *testing.T) {
 		assert.Equal(t, want.moved, got.Moved, want.group)
 		assert.False(t, got.MovedAtLeast, want.group)
 		assert.Equal(t, want.state, got.State, want.group)
+	}
+	for group, want := range map[string]struct {
+		behind  time.Duration // how long ago the message was the newest that the group is at; the writers write 5 messages a second
+		in, out float64
+		never   bool
+	}{
+		"billing":   {0, 20, 20, false},
+		"mailer":    {9 * rigInterval, 15, 0, true},
+		"search":    {4 * rigInterval, 15, 0, false}, // by 40 messages
+		"warehouse": {8 * rigInterval, 20, 8, true},  // by 84 messages; rounded down to a poll
+	} {
+		got := last.row(group, map[string]string{"billing": "orders", "warehouse": "orders"}[group])
+		if got == nil {
+			got = last.row(group, "payments")
+		}
+		require.True(t, got.TimeLag.Known, group)
+		assert.False(t, got.TimeLag.AtLeast, group)
+		// The test takes a few seconds by the clock of the store.
+		assert.InDelta(t, want.behind.Seconds(), got.TimeLag.Value.Seconds(), 2*rigInterval.Seconds()+5, group)
+		assert.Equal(t, want.behind == 0, got.TimeLag.Value == 0, group)
+		assert.InEpsilon(t, want.in, got.Rates.In.PerSecond, 0.4, group)
+		assert.True(t, got.Rates.Out.Known, group)
+		if want.out > 0 {
+			assert.InEpsilon(t, want.out, got.Rates.Out.PerSecond, 0.1, group)
+		}
+		assert.Equal(t, want.never, neverCatchesUp(*got), group)
 	}
 	// The window reaches back ten commits: the lag grew by 24 with each.
 	assert.Equal(t, []float64{120, 144, 168, 192, 216, 240, 264, 288, 312, 336}, last.row("warehouse", "orders").Trend)

@@ -50,14 +50,17 @@ func TestDefaults(t *testing.T) {
 
 func TestBadFlags(t *testing.T) {
 	for want, args := range map[string][]string{
-		"flag provided but not defined: -bogus":          {"--bogus"},
-		`unexpected argument "extra"`:                    {"extra"},
-		"--interval 1ms is too short: at least 100ms":    {"--interval", "1ms"},
-		"--interval 0s is too short: at least 100ms":     {"--interval", "0s"},
-		`--brokers: "a:1,,b:2" holds an empty address`:   {"--brokers", "a:1,,b:2"},
-		`--brokers: "" holds an empty address`:           {"--brokers", ""},
-		`--cluster "a.b": letters, digits, - and _ only`: {"--cluster", "a.b"},
-		`--color "red": auto, always or never`:           {"--color", "red"},
+		"flag provided but not defined: -bogus":                    {"--bogus"},
+		`unexpected argument "extra"`:                              {"extra"},
+		"--interval 1ms is too short: at least 100ms":              {"--interval", "1ms"},
+		"--interval 0s is too short: at least 100ms":               {"--interval", "0s"},
+		`--brokers: "a:1,,b:2" holds an empty address`:             {"--brokers", "a:1,,b:2"},
+		`--brokers: "" holds an empty address`:                     {"--brokers", ""},
+		`--cluster "a.b": letters, digits, - and _ only`:           {"--cluster", "a.b"},
+		`--color "red": auto, always or never`:                     {"--color", "red"},
+		`--metrics "9090": :port or host:port`:                     {"--metrics", "9090"},
+		`--metrics "localhost:": :port or host:port`:               {"--metrics", "localhost:"},
+		"--metrics needs a monitor that goes on: leave out --once": {"--metrics", ":9090", "--once"},
 		`--cluster "": letters, digits, - and _ only; --color "red": auto, always or never`: {
 			"--cluster", "", "--color", "red",
 		},

@@ -97,6 +97,14 @@ func (p *poller) carryTopics(ctx context.Context, seen *snapshot, stored []strin
 	for _, name := range stored {
 		topic, listed := seen.topics[name]
 		recreated := listed && p.ids[name] != topic.id && p.ids[name] != kadm.TopicID{} && topic.id != kadm.TopicID{}
+		if listed && p.known[name] == 0 && topic.partitions > 0 {
+			// It came from a snapshot, without its id. But the topics of Kafka never shrink.
+			ends, err := p.store.topic(ctx, name)
+			if err != nil {
+				return err
+			}
+			recreated = len(ends) > int(topic.partitions)
+		}
 		if !recreated && !p.isGone("topic "+name, listed, seen.topicsListed) {
 			continue
 		}

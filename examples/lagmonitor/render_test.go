@@ -1,28 +1,42 @@
 package main
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/lagkeeper/storage/trend"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
 var testRows = []row{
 	{
-		Group: "billing", Topic: "orders", Partitions: 4, Members: 2, Trend: []float64{0, 0, 0},
-		Moved: 2 * time.Second, State: stateCaughtUp,
+		Group: "billing", Topic: "orders", Partitions: 4, Members: 2, LagKnown: true, Trend: []float64{0, 0, 0},
+		TimeLag: timeLag{Known: true, Error: time.Second},
+		Rates:   rates{In: rate(0.3), Out: rate(0), CatchUp: trend.Duration{Known: true}},
+		Moved:   2 * time.Second, State: stateCaughtUp,
 	},
 	{
-		Group: "mailer", Topic: "payments", Partitions: 12, Lag: 1234567, LagAtLeast: true, Trend: []float64{0, 5, 10},
-		Moved: 90 * time.Minute, MovedAtLeast: true, State: stateStopped,
+		Group: "mailer", Topic: "payments", Partitions: 12, Lag: 1234567, LagKnown: true, LagAtLeast: true, Trend: []float64{0, 5, 10},
+		TimeLag: timeLag{Known: true, Value: 3 * time.Hour, AtLeast: true},
+		Rates:   rates{In: rate(12_345), Out: rate(0), Never: true},
+		Moved:   90 * time.Minute, MovedAtLeast: true, State: stateStopped,
 	},
 	{
 		Group: "newcomer-with-a-very-long-name-indeed", Topic: "orders", Partitions: 4, Members: 1,
 		Moved: -1, State: stateNoCommit,
 	},
+	{
+		Group: "warehouse", Topic: "orders", Partitions: 4, Members: 1, Lag: 500, LagKnown: true, Trend: []float64{9, 7, 5},
+		TimeLag: timeLag{Known: true, Value: 65 * time.Second, Error: 1500 * time.Millisecond},
+		Rates:   rates{In: rate(9.94), Out: rate(1234), CatchUp: trend.Duration{Millis: 400, Known: true}},
+		Moved:   time.Second, State: stateCatchingUp,
+	},
 }
+
+func rate(n float64) trend.Rate { return trend.Rate{PerSecond: n, Known: true} }
 
 var testTable = table{
 	Cluster: "demo", At: time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC), Groups: 3, Topics: 2, Rows: testRows,
@@ -42,10 +56,11 @@ func TestDrawWhole(t *testing.T) {
 	assert.Equal(t, ""+
 		"lagmonitor  demo  15:04:05  3 groups, 2 topics  every 2s\n"+
 		"\n"+
-		"GROUP                                  TOPIC     PARTS  MEMBERS         LAG  TREND   COMMITTED  STATE\n"+
-		"billing                                orders        4        2           0  ▁▁▁        2s ago  CAUGHT UP\n"+
-		"mailer                                 payments     12        0  ≥1,234,567  ▁▄█    ≥1h30m ago  STOPPED\n"+
-		"newcomer-with-a-very-long-name-indeed  orders        4        1           -              never  NO COMMIT\n"+
+		"GROUP                                  TOPIC     PARTS  MEMBERS         LAG     TIME LAG  TREND  IN/S  OUT/S  CATCH UP   COMMITTED  STATE\n"+
+		"billing                                orders        4        2           0           0s  ▁▁▁     0.3      0        0s      2s ago  CAUGHT UP\n"+
+		"mailer                                 payments     12        0  ≥1,234,567       ≥3h00m  ▁▄█     12k      0     never  ≥1h30m ago  STOPPED\n"+
+		"newcomer-with-a-very-long-name-indeed  orders        4        1           -            -            -      -         -       never  NO COMMIT\n"+
+		"warehouse                              orders        4        1         500  1m05s ±1.5s  █▆▄     9.9  1,234      0.4s      1s ago  CATCHING UP\n"+
 		"\n"+
 		"15:04:05  topic legacy was deleted\n",
 		drawn(testTable, events, screen{}))
@@ -55,25 +70,42 @@ func TestDrawFitsTheWidth(t *testing.T) {
 	assert.Equal(t, ""+
 		"lagmonitor  demo  15:04:05  3 groups, 2 topics  every 2s\n"+
 		"\n"+
-		"GROUP           TOPIC     PARTS  MEMBERS         LAG  TREND   COMMITTED  STATE\n"+
-		"billing         orders        4        2           0  ▁▁▁        2s ago  CAUGHT UP\n"+
-		"mailer          payments     12        0  ≥1,234,567  ▁▄█    ≥1h30m ago  STOPPED\n"+
-		"newcome…indeed  orders        4        1           -              never  NO COMMIT\n",
-		drawn(testTable, nil, screen{columns: 82}))
-	for columns := 1; columns < 120; columns++ {
+		"GROUP                               TOPIC     PARTS  MEMBERS         LAG     TIME LAG  TREND  IN/S  OUT/S  CATCH UP   COMMITTED  STATE\n"+
+		"billing                             orders        4        2           0           0s  ▁▁▁     0.3      0        0s      2s ago  CAUGHT UP\n"+
+		"mailer                              payments     12        0  ≥1,234,567       ≥3h00m  ▁▄█     12k      0     never  ≥1h30m ago  STOPPED\n"+
+		"newcomer-with-a-v…long-name-indeed  orders        4        1           -            -            -      -         -       never  NO COMMIT\n"+
+		"warehouse                           orders        4        1         500  1m05s ±1.5s  █▆▄     9.9  1,234      0.4s      1s ago  CATCHING UP\n",
+		drawn(testTable, nil, screen{columns: 140}))
+	for columns := 1; columns < 150; columns++ {
 		for _, l := range draw(testTable, heading(testTable, "every 2s"), nil, screen{columns: columns}) {
 			require.LessOrEqual(t, displayWidth(l.text(columns, false)), columns)
 		}
 	}
 }
 
+// What is missed least goes first, and the names stay readable as long as there is something to go.
 func TestDrawDropsColumns(t *testing.T) {
 	assert.Equal(t, ""+
-		"GROUP         TOPIC            LAG  STATE\n"+
-		"billing       orders             0  CAUGHT UP\n"+
-		"mailer        payments  ≥1,234,567  STOPPED\n"+
-		"newcom…ndeed  orders             -  NO COMMIT\n",
-		lastLines(drawn(testTable, nil, screen{columns: 45}), 4))
+		"GROUP             TOPIC            LAG     TIME LAG  TREND  OUT/S  CATCH UP   COMMITTED  STATE\n"+
+		"billing           orders             0           0s  ▁▁▁        0        0s      2s ago  CAUGHT UP\n"+
+		"mailer            payments  ≥1,234,567       ≥3h00m  ▁▄█        0     never  ≥1h30m ago  STOPPED\n"+
+		"newcomer…-indeed  orders             -            -             -         -       never  NO COMMIT\n"+
+		"warehouse         orders           500  1m05s ±1.5s  █▆▄    1,234      0.4s      1s ago  CATCHING UP\n",
+		lastLines(drawn(testTable, nil, screen{columns: 100}), 5))
+	assert.Equal(t, ""+
+		"GROUP               TOPIC            LAG  TIME LAG  TREND  CATCH UP  STATE\n"+
+		"billing             orders             0        0s  ▁▁▁          0s  CAUGHT UP\n"+
+		"mailer              payments  ≥1,234,567    ≥3h00m  ▁▄█       never  STOPPED\n"+
+		"newcomer-…e-indeed  orders             -         -                -  NO COMMIT\n"+
+		"warehouse           orders           500     1m05s  █▆▄        0.4s  CATCHING UP\n",
+		lastLines(drawn(testTable, nil, screen{columns: 80}), 5))
+	assert.Equal(t, ""+
+		"GROUP       TOPIC            LAG  STATE\n"+
+		"billing     orders             0  CAUGHT UP\n"+
+		"mailer      payments  ≥1,234,567  STOPPED\n"+
+		"newco…deed  orders             -  NO COMMIT\n"+
+		"warehouse   orders           500  CATCHING UP\n",
+		lastLines(drawn(testTable, nil, screen{columns: 45}), 5))
 }
 
 func TestDrawFitsTheHeight(t *testing.T) {
@@ -85,7 +117,7 @@ func TestDrawFitsTheHeight(t *testing.T) {
 	got := drawn(testTable, nil, screen{lines: 5})
 	assert.Contains(t, got, "STOPPED")
 	assert.NotContains(t, got, "CAUGHT UP")
-	assert.Contains(t, got, "… and 2 more that are better off")
+	assert.Contains(t, got, "… and 3 more that are better off")
 }
 
 func TestDrawColor(t *testing.T) {
@@ -136,6 +168,29 @@ func TestAgeAndThousands(t *testing.T) {
 	}
 	for want, n := range map[string]uint64{"0": 0, "999": 999, "1,000": 1000, "18,446,744,073,709,551,615": 1<<64 - 1} {
 		assert.Equal(t, want, thousands(n))
+	}
+}
+
+func TestShortAge(t *testing.T) {
+	for want, d := range map[string]time.Duration{
+		"0s":    0,
+		"0.1s":  time.Millisecond,
+		"2.0s":  1999 * time.Millisecond,
+		"9.9s":  9949 * time.Millisecond,
+		"10s":   10 * time.Second,
+		"1m05s": 65 * time.Second,
+	} {
+		assert.Equal(t, want, shortAge(d))
+	}
+}
+
+func TestRateText(t *testing.T) {
+	assert.Equal(t, "-", rateText(trend.Rate{}))
+	for want, n := range map[string]float64{
+		"0": 0, "<0.1": 0.01, "0.1": 0.05, "9.9": 9.94, "10": 9.95, "1,234": 1234.4, "9,999": 9999.4, "10k": 9999.5, "999k": 999_499,
+		"1M": 999_500, "12M": 12e6, "5G": 5e9, "1,000,000,000,000,000G": math.MaxFloat64,
+	} {
+		assert.Equal(t, want, rateText(rate(n)))
 	}
 }
 

@@ -35,6 +35,8 @@ func TestClassify(t *testing.T) {
 		{"went back and caught up", row{Members: 1}, facts{committed: true, rewound: true}, stateCaughtUp},
 		{"went back and stopped", row{Lag: 4, Moved: time.Hour}, facts{committed: true, rewound: true}, stateStopped},
 		{"beyond the end", row{Members: 1}, facts{committed: true, ahead: true}, stateAhead},
+		{"from a snapshot", row{Members: 1}, facts{committed: true, restored: true}, stateRestored},
+		{"recreated", row{Lag: 5, Moved: time.Hour}, facts{committed: true, reset: true, ahead: true}, stateReset},
 	} {
 		assert.Equal(t, c.want, classify(c.row, c.facts, pace), c.name)
 	}

@@ -113,22 +113,45 @@ func TestMakeRow(t *testing.T) {
 	partitions := protocol.ConsumerPartitions{
 		{
 			Offsets:       []*protocol.ConsumerOffset{commitAt(8000, 30, 0), commitAt(9000, 20, 10)},
-			BrokerOffsets: []int64{30, 35}, CurrentLag: 15, Owner: "host", ClientID: "a",
+			BrokerOffsets: []int64{30, 35}, CurrentLag: 15, Owner: "host", ClientID: "a", State: protocol.PartitionBehind,
+			TimeLag: &protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Milliseconds: 4000, Error: 1000},
 		},
-		{BrokerOffsets: []int64{7}, Owner: "host", ClientID: "b"},
+		{BrokerOffsets: []int64{7}, Owner: "host", ClientID: "b", State: protocol.PartitionNoCommit},
 		nil,
 	}
 	r := makeRow("g", "t", partitions, []int64{35, 7, -1, 0}, now, paceFor(time.Second))
 	assert.Equal(t, 4, r.Partitions)
 	assert.Equal(t, 2, r.Members)
 	assert.EqualValues(t, 15, r.Lag)
+	assert.True(t, r.LagKnown)
 	assert.True(t, r.LagAtLeast, "partition 1 has messages and no commit")
+	assert.Equal(t, timeLag{Known: true, Value: 4 * time.Second, AtLeast: true}, r.TimeLag)
+	assert.False(t, r.Rates.CatchUp.Known)
 	assert.Equal(t, time.Second, r.Moved)
 	assert.Equal(t, stateRewind, r.State)
 
 	r = makeRow("g", "t", partitions[:1], []int64{5}, now, paceFor(time.Second))
 	assert.False(t, r.LagAtLeast)
-	assert.Equal(t, stateAhead, r.State, "the end offset is below the commit")
+	assert.Equal(t, timeLag{Known: true, Value: 4 * time.Second, Error: time.Second}, r.TimeLag)
+
+	// What the store does not stand by has no number.
+	for stored, want := range map[protocol.PartitionState]state{
+		protocol.PartitionAhead: stateAhead, protocol.PartitionReset: stateReset, protocol.PartitionRestored: stateRestored,
+	} {
+		odd := *partitions[0]
+		odd.State = stored
+		r = makeRow("g", "t", protocol.ConsumerPartitions{&odd}, []int64{35}, now, paceFor(time.Second))
+		assert.Equal(t, want, r.State)
+		assert.Equal(t, stored == protocol.PartitionAhead, r.LagKnown)
+		assert.Equal(t, stored == protocol.PartitionAhead, r.TimeLag.Known)
+		assert.Equal(t, stored == protocol.PartitionAhead, r.Rates.In.Known || r.Rates.Out.Known || len(r.Trend) > 0)
+		assert.Equal(t, time.Second, r.Moved)
+
+		r = makeRow("g", "t", protocol.ConsumerPartitions{&odd, partitions[0]}, []int64{35, 35}, now, paceFor(time.Second))
+		assert.Equal(t, want, r.State, "one partition is enough")
+		assert.Equal(t, stored != protocol.PartitionAhead, r.LagAtLeast)
+		assert.Equal(t, stored != protocol.PartitionAhead, r.TimeLag.AtLeast)
+	}
 
 	r = makeRow("g", "t", partitions[1:2], []int64{7}, now, paceFor(time.Second))
 	assert.Equal(t, stateNoCommit, r.State)

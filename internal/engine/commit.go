@@ -77,6 +77,8 @@ func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Rea
 	g := at.group
 	slot, why := s.slot(g, at.topic, in.Partition, now)
 	if why != 0 {
+		// The group or its topic may be gone again.
+		at.group, at.topic = nil, -1
 		return why
 	}
 	gt := &g.topics[at.topic]

@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"maps"
-
 	"github.com/lagkeeper/storage/internal/ends"
 	"github.com/lagkeeper/storage/internal/snapshot"
 	"github.com/lagkeeper/storage/protocol"
@@ -28,7 +26,7 @@ func (e *Engine) Version() (version uint64) {
 // Save writes everything to sink while requests go on. Each group is written as it is at one moment; a shard is held only
 // while one group is copied. Save works on a stopped engine too.
 func (e *Engine) Save(sink snapshot.Sink) error {
-	w := saver{engine: e, sink: sink, written: make(map[*ends.Topic]bool)}
+	w := saver{engine: e, sink: sink, written: make(map[*ends.Topic]bool), gone: make(map[departedGroup]departure)}
 	for _, name := range e.names {
 		c := e.clusters[name]
 		for _, t := range c.topics.Topics(nil) {
@@ -40,6 +38,10 @@ func (e *Engine) Save(sink snapshot.Sink) error {
 	var groups []*group
 	for i := range e.shards {
 		s := &e.shards[i]
+		// Before the groups, since one may come back meanwhile, and after them, since one may depart.
+		if err := w.departed(s); err != nil {
+			return err
+		}
 		for cluster := range e.names {
 			s.mu.Lock()
 			groups = append(groups[:0], s.lists[cluster]...)
@@ -62,6 +64,8 @@ type saver struct {
 	engine  *Engine
 	sink    snapshot.Sink
 	written map[*ends.Topic]bool
+	// gone are the deleted groups that have been written, of all shards.
+	gone map[departedGroup]departure
 
 	topicRecord snapshot.Topic
 	groupRecord snapshot.Group
@@ -83,9 +87,22 @@ func (w *saver) group(s *shard, g *group) error {
 	r := &w.groupRecord
 	r.Cluster, r.Name = g.cluster.Name, g.name
 	s.mu.Lock()
-	if s.find(g.cluster, g.hash, g.name) != g {
+	for {
+		if s.find(g.cluster, g.hash, g.name) != g {
+			s.mu.Unlock()
+			return nil
+		}
+		// A topic that was created after the topics had been written comes before the first group that holds it, and as it
+		// was before: so a commit that is not in the snapshot is never older than the end offsets that are.
+		t := w.unwritten(g)
+		if t == nil {
+			break
+		}
 		s.mu.Unlock()
-		return nil
+		if err := w.topic(g.cluster, t); err != nil {
+			return err
+		}
+		s.mu.Lock()
 	}
 	k.take(g)
 	r.LastCommit, r.LastOwner, r.MaxOrder = snapshot.Never, g.seen.Load(), g.maxOrder
@@ -99,28 +116,35 @@ func (w *saver) group(s *shard, g *group) error {
 		})
 	}
 	s.mu.Unlock()
-
-	// A topic that was created after the topics had been written comes before the first group that holds it.
-	for i := range k.topics {
-		if t := k.topics[i].topic; !w.written[t] {
-			if err := w.topic(g.cluster, t); err != nil {
-				return err
-			}
-		}
-	}
 	w.fill(k, r)
 	return w.sink.WriteGroup(r)
 }
 
-// departed writes a group without topics for each group that was deleted.
+// unwritten returns a topic of a group that has not been written, nil where there is none.
+func (w *saver) unwritten(g *group) *ends.Topic {
+	for i := range g.topics {
+		if t := g.topics[i].topic; !w.written[t] {
+			return t
+		}
+	}
+	return nil
+}
+
+// departed writes a group without topics for each group that was deleted, unless it has been written.
 func (w *saver) departed(s *shard) error {
 	s.mu.Lock()
-	all := maps.Clone(s.departed)
+	var records []snapshot.Group
+	for g, d := range s.departed {
+		if w.gone[g] != d {
+			w.gone[g] = d
+			records = append(records, snapshot.Group{
+				Cluster: g.cluster.Name, Name: g.name, LastCommit: d.seen, LastOwner: snapshot.Never, MaxOrder: d.maxOrder,
+			})
+		}
+	}
 	s.mu.Unlock()
-	for g, d := range all {
-		if err := w.sink.WriteGroup(&snapshot.Group{
-			Cluster: g.cluster.Name, Name: g.name, LastCommit: d.seen, LastOwner: snapshot.Never, MaxOrder: d.maxOrder,
-		}); err != nil {
+	for i := range records {
+		if err := w.sink.WriteGroup(&records[i]); err != nil {
 			return err
 		}
 	}
@@ -167,10 +191,11 @@ type Loader struct {
 	// Skipped counts the groups and topics that were left out, Departed the groups without a topic: they are no groups but
 	// tell how far the commits of one that was deleted are known.
 	Skipped, Departed int
+	loaded            map[*ends.Topic]bool
 }
 
 // Loader makes a Loader.
-func (e *Engine) Loader() *Loader { return &Loader{engine: e} }
+func (e *Engine) Loader() *Loader { return &Loader{engine: e, loaded: make(map[*ends.Topic]bool)} }
 
 // WriteTopic takes a topic.
 func (l *Loader) WriteTopic(r *snapshot.Topic) error {
@@ -179,7 +204,14 @@ func (l *Loader) WriteTopic(r *snapshot.Topic) error {
 		l.Skipped++
 		return nil
 	}
-	return c.topics.Ensure(r.Name).Load(r)
+	t := c.topics.Ensure(r.Name)
+	if l.loaded[t] {
+		// It was deleted and created again while the snapshot was taken: the groups so far held the one before.
+		l.engine.DeleteTopic(c, r.Name)
+		t = c.topics.Ensure(r.Name)
+	}
+	l.loaded[t] = true
+	return t.Load(r)
 }
 
 // WriteGroup takes a group.

@@ -79,21 +79,34 @@ var (
 )
 
 // lowLengths and highLengths hold how many bits a record takes, by the lower six bits of its control and by the rest. One
-// table for the whole control would drive everything else out of the processor's first cache.
+// table for the whole control would drive everything else out of the processor's first cache. anyWide is set where a field
+// has its full width.
 var lowLengths, highLengths = func() (low [1 << offsetShift]uint16, high [1 << (controlBits - offsetShift)]uint16) {
+	sum := func(widths ...uint8) (n uint16) {
+		for _, width := range widths {
+			n += uint16(width)
+			if width == 64 {
+				n |= anyWide
+			}
+		}
+		return n
+	}
 	for c := range low {
-		low[c] = controlBits + uint16(timestampWidths[c>>timestampShift&7]) + uint16(orderWidths[c>>orderShift&7])
+		low[c] = controlBits + sum(timestampWidths[c>>timestampShift&7], orderWidths[c>>orderShift&7])
 	}
 	for h := range high {
 		c := h << offsetShift
-		high[h] = uint16(offsetWidths[c>>offsetShift&7]) + uint16(lagWidths[c>>lagShift&7]) + uint16(observedWidths[c>>observedShift&3])
+		high[h] = sum(offsetWidths[c>>offsetShift&7], lagWidths[c>>lagShift&7], observedWidths[c>>observedShift&3])
 	}
 	return low, high
 }()
 
+const anyWide = 1 << 15
+
 // recordLength is how many bits the record of a control takes.
 func recordLength(control uint64) int {
-	return int(lowLengths[control&(1<<offsetShift-1)]) + int(highLengths[control>>offsetShift&(1<<(controlBits-offsetShift)-1)])
+	return int(lowLengths[control&(1<<offsetShift-1)]&^anyWide) +
+		int(highLengths[control>>offsetShift&(1<<(controlBits-offsetShift)-1)]&^anyWide)
 }
 
 // plan is how a record is written: its control and the width of each field.
@@ -156,6 +169,36 @@ func (b *bitWriter) add(v uint64, width uint8) {
 		b.used -= 64
 		b.bits = v >> (uint(width) - b.used)
 	}
+}
+
+// readInto reads the record at a bit into a commit: what it adds to the commit before, and when it was observed, as in
+// record. It returns how many bits the record takes. Where no field has its full width, three looks at memory are enough.
+func readInto(c *protocol.StoredCommit, w Window, at int) int {
+	word := get(w, at, 57)
+	control := word & (1<<controlBits - 1)
+	low := lowLengths[control&(1<<offsetShift-1)]
+	high := highLengths[control>>offsetShift&(1<<(controlBits-offsetShift)-1)]
+	if (low|high)&anyWide != 0 {
+		var r record
+		length := r.read(w, at)
+		*c = protocol.StoredCommit{
+			Offset: r.offset, Order: r.order, Timestamp: r.timestamp,
+			ObservedTimestamp: r.observed, Lag: r.lag, LagKnown: r.lagKnown,
+		}
+		return length
+	}
+	timestampWidth := timestampWidths[control>>timestampShift&7]
+	c.Timestamp = int64(word >> controlBits & (1<<timestampWidth - 1))
+	word = get(w, at+controlBits+int(timestampWidth), 57)
+	orderWidth, offsetWidth := orderWidths[control>>orderShift&7], offsetWidths[control>>offsetShift&7]
+	c.Order = int64(word & (1<<orderWidth - 1))
+	c.Offset = int64(word >> orderWidth & (1<<offsetWidth - 1))
+	word = get(w, at+int(low)+int(offsetWidth), 57)
+	lagIndex := control >> lagShift & 7
+	lagWidth := lagWidths[lagIndex]
+	c.Lag, c.LagKnown = word&(1<<lagWidth-1), lagIndex != 0
+	c.ObservedTimestamp = int64(word >> lagWidth & (1<<observedWidths[control>>observedShift&3] - 1))
+	return int(low + high)
 }
 
 // read reads the record at a bit and returns how many bits it takes.

@@ -21,6 +21,7 @@ package window
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"github.com/lagkeeper/storage/protocol"
 )
@@ -140,26 +141,22 @@ func (w Window) push(m meta, r *record, c *protocol.StoredCommit, limit int) (ne
 // AppendTo appends the commits of the window to dst, oldest first, and returns the result.
 func (w Window) AppendTo(dst []protocol.StoredCommit) []protocol.StoredCommit {
 	m := w.meta()
-	first := len(dst)
+	dst = slices.Grow(dst, m.count)
+	commits := dst[len(dst) : len(dst)+m.count]
 	at := m.head
-	for range m.count {
-		var r record
-		at += r.read(w, at)
-		dst = append(dst, protocol.StoredCommit{
-			Offset: r.offset, Order: r.order, Timestamp: r.timestamp,
-			ObservedTimestamp: r.observed, Lag: r.lag, LagKnown: r.lagKnown,
-		})
+	for i := range commits {
+		at += readInto(&commits[i], w, at)
 	}
 	// The records say what each commit added to the one before; from the newest backwards that gives them all.
 	offset, order, timestamp := w.NewestOffset(), w.NewestOrder(), w.NewestTimestamp()
-	for i := len(dst) - 1; i >= first; i-- {
-		c := &dst[i]
+	for i := len(commits) - 1; i >= 0; i-- {
+		c := &commits[i]
 		offset, c.Offset = offset-c.Offset, offset
 		order, c.Order = order-c.Order, order
 		timestamp, c.Timestamp = timestamp-c.Timestamp, timestamp
 		c.ObservedTimestamp = (seconds(c.Timestamp) + c.ObservedTimestamp) * 1000
 	}
-	return dst
+	return dst[:len(dst)+m.count]
 }
 
 // Rewrite puts commits, oldest first and ascending by order, in the place of what the window holds. It returns what

@@ -1,0 +1,294 @@
+package ends
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/lagkeeper/storage/internal/curve"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// naive is what is known of one partition, in plain form.
+type naive struct {
+	history     []int64
+	incarnation uint8
+	seen, start int64
+}
+
+// TestAtRandom stores random end offsets in random partitions and compares everything that can be read with plain slices.
+func TestAtRandom(t *testing.T) {
+	t.Parallel()
+	for _, history := range []int{1, 2, 3, 10, 100, 1000} {
+		t.Run(fmt.Sprint(history), func(t *testing.T) {
+			t.Parallel()
+			seed := rand.Uint64()
+			t.Logf("seed %d", seed)
+			chance := rand.New(rand.NewPCG(seed, 1))
+			resets := 0
+			table := NewTable(Options{History: history, CurveSegments: 4, Reset: func(*Topic, int32) { resets++ }})
+			topic := table.Ensure("topic")
+			var known []*naive // nil where nothing is known
+			wantResets := 0
+			for i := range 3000 {
+				number := int32(chance.IntN(1 + i/100))
+				end := EndOffset{
+					Number: number, Count: int32(chance.IntN(40)) - 5, Offset: int64(i) + chance.Int64N(50),
+					Seen: int64(i), LogStart: chance.Int64N(30) - 20,
+				}
+				if chance.IntN(50) == 0 {
+					end.Offset = []int64{math.MinInt64, math.MaxInt64, -1, 0}[chance.IntN(4)]
+				}
+				topic.Set(end)
+				for len(known) < int(max(end.Count, number+1)) {
+					known = append(known, nil)
+				}
+				n := known[number]
+				if n == nil {
+					n = &naive{}
+					known[number] = n
+				}
+				if len(n.history) > 0 && end.Offset < n.history[len(n.history)-1] {
+					n.incarnation++
+					n.start = 0
+					wantResets++
+				}
+				n.history = append(n.history, end.Offset)
+				n.history = n.history[max(0, len(n.history)-history):]
+				n.seen = end.Seen
+				if end.LogStart > 0 {
+					n.start = end.LogStart
+				}
+				if i%100 == 0 || i == 2999 {
+					compare(t, topic, known)
+				}
+			}
+			require.Equal(t, wantResets, resets)
+		})
+	}
+}
+
+func compare(t *testing.T, topic *Topic, known []*naive) {
+	t.Helper()
+	require.EqualValues(t, len(known), topic.Count())
+	newest := topic.AppendNewest([]int64{7})
+	require.EqualValues(t, 7, newest[0])
+	require.Len(t, newest, 1+len(known))
+	reading := topic.Read()
+	defer reading.Close()
+	for number, n := range known {
+		offset, incarnation, ok := topic.Newest(int32(number))
+		view, history := reading.View(number), reading.AppendHistory(nil, number)
+		require.Equal(t, n != nil, ok)
+		require.Equal(t, n != nil, view.Known)
+		if n == nil {
+			require.EqualValues(t, -1, newest[1+number])
+			require.Empty(t, history)
+			require.Zero(t, reading.TimeLag(number, 0, 0))
+			continue
+		}
+		last := n.history[len(n.history)-1]
+		require.Equal(t, last, offset)
+		require.Equal(t, last, newest[1+number])
+		require.Equal(t, n.incarnation, incarnation)
+		require.Equal(t, n.history, history)
+		require.Equal(t, View{
+			Known: true, Newest: last, Incarnation: n.incarnation, Seen: n.seen, LogStart: n.start,
+		}, view)
+	}
+	for _, number := range []int{len(known), MaxPartitions - 1, math.MaxInt32} {
+		_, _, ok := topic.Newest(int32(number))
+		require.False(t, ok)
+		require.Equal(t, View{}, reading.View(number))
+		require.Empty(t, reading.AppendHistory(nil, number))
+		require.Zero(t, reading.TimeLag(number, 0, 0))
+	}
+	_, _, ok := topic.Newest(-1)
+	require.False(t, ok)
+}
+
+// TestRestride lets some partitions fall behind while the history of others makes room for all.
+func TestRestride(t *testing.T) {
+	t.Parallel()
+	topic := NewTable(Options{History: 7}).Ensure("topic")
+	topic.Set(EndOffset{Number: 2, Offset: 50})
+	for i := range int64(20) {
+		topic.Set(EndOffset{Number: 0, Offset: i})
+		if i == 3 {
+			topic.Set(EndOffset{Number: 1, Offset: 60})
+			topic.Set(EndOffset{Number: 5000, Offset: 70})
+		}
+	}
+	topic.Set(EndOffset{Number: 2, Offset: 51})
+	reading := topic.Read()
+	defer reading.Close()
+	require.Equal(t, []int64{13, 14, 15, 16, 17, 18, 19}, reading.AppendHistory(nil, 0))
+	require.Equal(t, []int64{60}, reading.AppendHistory(nil, 1))
+	require.Equal(t, []int64{1, 50, 51}, reading.AppendHistory([]int64{1}, 2))
+	require.Equal(t, []int64{70}, reading.AppendHistory(nil, 5000))
+	require.Zero(t, reading.TimeLag(0, 5, 5), "curves are turned off")
+	require.EqualValues(t, 5001, topic.Count())
+}
+
+func TestIncarnation(t *testing.T) {
+	t.Parallel()
+	var told []int32
+	topic := NewTable(Options{History: 3, CurveSegments: 8, Reset: func(_ *Topic, p int32) { told = append(told, p) }}).Ensure("topic")
+	at := int64(0)
+	set := func(offset, start int64) uint8 {
+		at += 1000
+		topic.Set(EndOffset{Number: 3, Offset: offset, Seen: at, LogStart: start})
+		_, incarnation, ok := topic.Newest(3)
+		require.True(t, ok)
+		return incarnation
+	}
+	lag := func(offset int64) curve.Estimate {
+		reading := topic.Read()
+		defer reading.Close()
+		return reading.TimeLag(3, offset, at)
+	}
+	require.Zero(t, set(100, 50))
+	require.Zero(t, set(100, 0))
+	require.Zero(t, set(200, 0))
+	require.Equal(t, curve.Interpolated, lag(150).Kind)
+	require.EqualValues(t, 1, set(199, 0))
+	require.Equal(t, curve.AtLeast, lag(150).Kind)
+	reading := topic.Read()
+	require.Equal(t, View{Known: true, Newest: 199, Incarnation: 1, Seen: at}, reading.View(3))
+	require.Equal(t, []int64{100, 200, 199}, reading.AppendHistory(nil, 3), "the old field goes on as before")
+	reading.Close()
+	require.EqualValues(t, 2, set(-1, 0))
+	require.Equal(t, curve.Estimate{}, lag(0))
+	require.Equal(t, []int32{3, 3}, told)
+	for range 254 {
+		set(10, 0)
+		set(9, 0)
+	}
+	require.EqualValues(t, 0, set(9, 0), "the counter has eight bits")
+}
+
+func TestTable(t *testing.T) {
+	t.Parallel()
+	var told []string
+	table := NewTable(Options{
+		History: 3,
+		Created: func(t *Topic) { told = append(told, "+"+t.Name) },
+		Deleted: func(t *Topic) { told = append(told, "-"+t.Name) },
+		Reset:   func(t *Topic, _ int32) { told = append(told, "<"+t.Name) },
+	})
+	require.Nil(t, table.Topic("a"))
+	require.Nil(t, table.Delete("a"))
+	a := table.Ensure("a")
+	require.Same(t, a, table.Ensure("a"))
+	require.Same(t, a, table.Topic("a"))
+	table.Ensure("b")
+	require.Equal(t, 2, table.Len())
+	a.Set(EndOffset{Offset: 10})
+	require.Same(t, a, table.Delete("a"))
+	require.True(t, a.Deleted())
+	require.Nil(t, table.Topic("a"))
+	require.Len(t, table.Topics(nil), 1)
+
+	// Whoever held on to it changes nothing, and nothing is told of it any more.
+	a.Set(EndOffset{Offset: 5})
+	a.Set(EndOffset{Number: 7, Offset: 5})
+	require.EqualValues(t, 1, a.Count())
+	reading := a.Read()
+	require.Equal(t, View{}, reading.View(0))
+	reading.Close()
+
+	again := table.Ensure("a")
+	require.NotSame(t, a, again)
+	_, _, ok := again.Newest(0)
+	require.False(t, ok)
+	require.Equal(t, []string{"+a", "+b", "-a", "+a"}, told)
+}
+
+func TestSize(t *testing.T) {
+	t.Parallel()
+	topic := NewTable(Options{History: 3, CurveSegments: 8}).Ensure("topic")
+	partitions, bytes := topic.Size()
+	require.Zero(t, partitions)
+	require.Positive(t, bytes)
+	topic.Set(EndOffset{Number: 3, Count: 100, Offset: 1})
+	topic.Set(EndOffset{Number: 99, Offset: 1})
+	topic.Set(EndOffset{Number: 99, Offset: 2})
+	partitions, grown := topic.Size()
+	require.Equal(t, 2, partitions)
+	require.Greater(t, grown, bytes+100*8)
+}
+
+// TestTableAtOnce deletes and makes a topic again while others store, some of it far out, and read. What is told of a topic
+// begins with its creation and ends with its deletion.
+func TestTableAtOnce(t *testing.T) {
+	t.Parallel()
+	type told struct {
+		topic *Topic
+		what  string
+	}
+	var mu sync.Mutex
+	var all []told // guarded by mu
+	tell := func(topic *Topic, what string) {
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, told{topic, what})
+	}
+	table := NewTable(Options{
+		History: 5, CurveSegments: 4,
+		Created: func(t *Topic) { tell(t, "created") },
+		Deleted: func(t *Topic) { tell(t, "deleted") },
+		Reset:   func(t *Topic, _ int32) { tell(t, "reset") },
+	})
+	var workers sync.WaitGroup
+	for worker := range 4 {
+		workers.Add(1)
+		go func() {
+			defer workers.Done()
+			chance := rand.New(rand.NewPCG(1, uint64(worker)))
+			for range 3000 {
+				switch chance.IntN(20) {
+				case 0:
+					table.Delete("topic")
+				case 1, 2, 3:
+					topic := table.Topic("topic")
+					if topic == nil {
+						continue
+					}
+					topic.AppendNewest(nil)
+					reading := topic.Read()
+					for p := range 40 {
+						view, history := reading.View(p), reading.AppendHistory(nil, p)
+						if view.Known && history[len(history)-1] != view.Newest {
+							t.Errorf("newest %d, history %v", view.Newest, history)
+						}
+						reading.TimeLag(p, view.Newest-1, 0)
+					}
+					reading.Close()
+				default:
+					table.Ensure("topic").Set(EndOffset{
+						Number: int32(chance.IntN(40)), Offset: 1 + chance.Int64N(100), Seen: chance.Int64N(100), LogStart: chance.Int64N(3),
+					})
+				}
+			}
+		}()
+	}
+	workers.Wait()
+	lives := map[*Topic][]string{}
+	for _, told := range all {
+		lives[told.topic] = append(lives[told.topic], told.what)
+	}
+	for _, life := range lives {
+		require.Equal(t, "created", life[0])
+		if i := slices.Index(life, "deleted"); i >= 0 {
+			require.Len(t, life, i+1, "something was told of a topic after its end")
+		}
+	}
+	require.Greater(t, len(lives), 10)
+}
