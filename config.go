@@ -23,12 +23,12 @@ import (
 // config is the configuration of an in-memory module: what stands under storage.<name>.
 type config struct {
 	intervals     int           // commits and end offsets kept per partition; default 10
-	expireGroup   time.Duration // default 604800 s
-	expireTopic   time.Duration // default: expireGroup
+	expireGroup   int64         // seconds; default 604800
+	expireTopic   int64         // seconds; default: expireGroup
 	sweepInterval time.Duration // default 60 s
 	workers       int           // default 20
 	queueDepth    int           // default 1
-	minDistance   time.Duration // default 0
+	minDistance   int64         // seconds; default 0
 	replyTimeout  time.Duration // default 30 s
 	curveSegments int           // default 32; 0 turns the lag in time off
 	// snapshotPath is the file of the snapshot, "" for none; default "".
@@ -52,14 +52,17 @@ func (c *config) accept() func(group string) bool {
 func (c *config) engine(clusters []string, clock engine.Clock, hub *feed.Hub[protocol.Event]) engine.Config {
 	return engine.Config{
 		Clusters: clusters, Shards: c.workers, Intervals: c.intervals,
-		ExpireGroup: c.expireGroup.Milliseconds(), ExpireTopic: c.expireTopic.Milliseconds(),
-		MinDistance: c.minDistance.Milliseconds(), Accept: c.accept(),
+		ExpireGroup: milliseconds(c.expireGroup), ExpireTopic: milliseconds(c.expireTopic),
+		MinDistance: milliseconds(c.minDistance), Accept: c.accept(),
 		CurveSegments: c.curveSegments, Clock: clock, Hub: hub,
 	}
 }
 
 // maxQueueDepth is the greatest queue-depth: a channel of that capacity takes 128 MiB.
 const maxQueueDepth = 1 << 24
+
+// milliseconds are so many seconds, as long as the engine can calculate with them.
+func milliseconds(seconds int64) int64 { return min(seconds, 1<<60/1000) * 1000 }
 
 // maxSeconds is how many seconds a time.Duration can hold; what is configured beyond is as good as for ever.
 const maxSeconds = math.MaxInt64 / int64(time.Second)
@@ -69,11 +72,11 @@ func readConfig(v *viper.Viper, root string, log *zap.Logger) *config {
 	r := &configReader{viper: v, root: root}
 	c := &config{
 		intervals:        int(r.integer("intervals", 10, 1, window.MaxCommits)),
-		expireGroup:      r.seconds("expire-group", 604800, 1),
+		expireGroup:      r.integer("expire-group", 604800, 1, math.MaxInt64),
 		sweepInterval:    r.seconds("sweep-interval", 60, 1),
 		workers:          int(r.integer("workers", 20, 1, 1024)),
 		queueDepth:       int(r.integer("queue-depth", 1, 0, maxQueueDepth)),
-		minDistance:      r.seconds("min-distance", 0, 0),
+		minDistance:      r.integer("min-distance", 0, 0, math.MaxInt64),
 		replyTimeout:     r.seconds("reply-timeout", 30, 1),
 		curveSegments:    int(r.integer("curve-segments", curve.DefaultSegments, 0, curve.MaxSegments)),
 		snapshotPath:     r.text("snapshot-path"),
@@ -81,7 +84,7 @@ func readConfig(v *viper.Viper, root string, log *zap.Logger) *config {
 		allowlist:        r.expression("group-allowlist", "group-whitelist"),
 		denylist:         r.expression("group-denylist", "group-blacklist"),
 	}
-	c.expireTopic = r.seconds("expire-topic", int64(c.expireGroup/time.Second), 1)
+	c.expireTopic = r.integer("expire-topic", c.expireGroup, 1, math.MaxInt64)
 	r.known = append(r.known, "class-name")
 	r.findUnknown()
 	for _, warning := range r.warnings {

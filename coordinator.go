@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/viper"
@@ -26,10 +27,19 @@ type Coordinator struct {
 	Viper *viper.Viper
 
 	mu       sync.Mutex
-	state    moduleState // guarded by mu, as all below
-	module   Module
-	quit     chan struct{} // closed when Stop begins
+	state    moduleState   // guarded by mu, as all below
+	giveUp   chan struct{} // closed when a module that does not listen is waited for no longer
 	receiver *receiver     // of App.StorageChannel
+
+	module atomic.Pointer[Module] // nil before Configure; written under mu
+}
+
+// made returns the module, nil before Configure. It does not wait for Start or Stop.
+func (c *Coordinator) made() Module {
+	if m := c.module.Load(); m != nil {
+		return *m
+	}
+	return nil
 }
 
 // Configure makes the module that is configured under the key storage, or an inmemory module named "default" where there
@@ -63,7 +73,7 @@ func (c *Coordinator) Configure() {
 		panic(fmt.Sprintf("storage configuration: %s.class-name: the factory of class %q made no module", root, className))
 	}
 	module.Configure(name, root)
-	c.module = module
+	c.module.Store(&module)
 	if c.App.StorageChannel == nil {
 		c.App.StorageChannel = make(chan *protocol.StorageRequest)
 	}
@@ -79,11 +89,11 @@ func (c *Coordinator) Start() error {
 		return notConfigured("storage coordinator", c.state)
 	}
 	c.Log.Info("starting")
-	if err := c.module.Start(); err != nil {
+	if err := c.made().Start(); err != nil {
 		return fmt.Errorf("start storage module: %w", err)
 	}
-	c.quit = make(chan struct{})
-	c.receiver = startReceiver(c.App.StorageChannel, forwarder(c.module, c.quit))
+	c.giveUp = make(chan struct{})
+	c.receiver = startReceiver(c.App.StorageChannel, forwarder(c.made(), c.giveUp))
 	c.state = started
 	return nil
 }
@@ -95,8 +105,11 @@ type submitter interface {
 	submitsFor() chan *protocol.StorageRequest
 }
 
+// patience is how long Stop waits for a module that has a channel of its own to take what was sent before.
+const patience = time.Second
+
 // forwarder returns what hands a request to a module.
-func forwarder(module Module, quit <-chan struct{}) func(*protocol.StorageRequest) {
+func forwarder(module Module, giveUp <-chan struct{}) func(*protocol.StorageRequest) {
 	channel := module.GetCommunicationChannel()
 	// A module may embed one of ours and put a channel of its own before it.
 	if m, ok := module.(submitter); ok && m.submitsFor() == channel {
@@ -105,15 +118,7 @@ func forwarder(module Module, quit <-chan struct{}) func(*protocol.StorageReques
 	return func(request *protocol.StorageRequest) {
 		select {
 		case channel <- request:
-			return
-		case <-quit:
-		}
-		// A request that was accepted goes to the module still, unless the module does not listen any more.
-		patience := time.NewTimer(time.Second)
-		defer patience.Stop()
-		select {
-		case channel <- request:
-		case <-patience.C:
+		case <-giveUp:
 		}
 	}
 }
@@ -129,11 +134,12 @@ func (c *Coordinator) Stop() error {
 	}
 	c.Log.Info("stopping")
 	// 1. Pass on what was sent, then receive no more.
-	close(c.quit)
+	timer := time.AfterFunc(patience, func() { close(c.giveUp) })
 	c.receiver.stop()
+	timer.Stop()
 	// 2. Stop the module.
 	c.state = unconfigured
-	if err := c.module.Stop(); err != nil {
+	if err := c.made().Stop(); err != nil {
 		return fmt.Errorf("stop storage module: %w", err)
 	}
 	return nil
@@ -146,9 +152,7 @@ func (c *Coordinator) Stop() error {
 //
 // It returns ErrUnsupported for a module that cannot be watched, and before Configure.
 func (c *Coordinator) Watch(ctx context.Context, filter WatchFilter) (iter.Seq[protocol.Event], error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if m, ok := c.module.(interface {
+	if m, ok := c.made().(interface {
 		Watch(context.Context, WatchFilter) iter.Seq[protocol.Event]
 	}); ok {
 		return m.Watch(ctx, filter), nil
@@ -159,9 +163,7 @@ func (c *Coordinator) Watch(ctx context.Context, filter WatchFilter) (iter.Seq[p
 // Stats tells what the store holds and what it has done since Start; the zero value while it does not run. It returns
 // ErrUnsupported for a module that does not count, and before Configure.
 func (c *Coordinator) Stats() (Stats, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if m, ok := c.module.(interface{ Stats() Stats }); ok {
+	if m, ok := c.made().(interface{ Stats() Stats }); ok {
 		return m.Stats(), nil
 	}
 	return Stats{}, fmt.Errorf("read statistics: %w", ErrUnsupported)
@@ -182,9 +184,7 @@ var _ Persistent = (*InMemoryStorage)(nil)
 // Persistent returns the module's means to survive a restart. It returns ErrUnsupported for a module that has none, and
 // before Configure.
 func (c *Coordinator) Persistent() (Persistent, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if m, ok := c.module.(Persistent); ok {
+	if m, ok := c.made().(Persistent); ok {
 		return m, nil
 	}
 	return nil, fmt.Errorf("persist store: %w", ErrUnsupported)
@@ -193,9 +193,7 @@ func (c *Coordinator) Persistent() (Persistent, error) {
 // Store returns the typed API of the module, nil where the module has none or the Coordinator has not been configured. It
 // may be kept across Stop and Start; its methods return ErrStopped while the module does not run.
 func (c *Coordinator) Store() Store {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if m, ok := c.module.(interface{ Store() Store }); ok {
+	if m, ok := c.made().(interface{ Store() Store }); ok {
 		return m.Store()
 	}
 	return nil

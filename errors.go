@@ -28,8 +28,8 @@ var (
 	ErrDuplicate error = engine.Duplicate
 	// ErrBackfill is returned when a commit is not newer than the oldest of a full window.
 	ErrBackfill error = engine.Backfill
-	// ErrInvalid is returned when a field is out of range: a negative partition, a partition or a partition count beyond
-	// 1,048,576, or a partition that would be a group's 16,777,216th.
+	// ErrInvalid is returned when a field is out of range: a negative partition, one at or above 1,048,576, a partition
+	// count above that, or a partition that would be a group's 16,777,216th.
 	ErrInvalid error = engine.Invalid
 )
 

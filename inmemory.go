@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +30,7 @@ type InMemoryStorage struct {
 	store memoryStore
 	relay atomic.Pointer[Relay] // nil before Configure
 	hub   feed.Hub[protocol.Event]
+	over  atomic.Bool // from Stop to Configure
 	// persistence is nil before Start and where no snapshot-path is configured.
 	persistence atomic.Pointer[persistence]
 
@@ -68,6 +68,7 @@ func (m *InMemoryStorage) Configure(name, configRoot string) {
 	m.relay.Store(NewRelay(&m.store, log, RelayOptions{
 		Workers: c.workers, QueueDepth: c.queueDepth, ReplyTimeout: c.replyTimeout,
 	}))
+	m.over.Store(false)
 	m.state = configured
 }
 
@@ -111,11 +112,6 @@ func (m *InMemoryStorage) Submit(request *protocol.StorageRequest) {
 	}
 }
 
-// Watch tells of changes from the call on: see Coordinator.Watch.
-func (m *InMemoryStorage) Watch(ctx context.Context, filter WatchFilter) iter.Seq[protocol.Event] {
-	return watch(ctx, &m.hub, filter)
-}
-
 // Stats tells what the store holds and what it has done since Start. It is the zero value while the module does not run.
 func (m *InMemoryStorage) Stats() Stats {
 	e, relay := m.store.engine.Load(), m.relay.Load()
@@ -123,6 +119,7 @@ func (m *InMemoryStorage) Stats() Stats {
 		return Stats{}
 	}
 	stats := statsOf(e, relay)
+	stats.Running = true
 	if p := m.persistence.Load(); p != nil {
 		stats.Snapshots = p.stats()
 	}
@@ -232,6 +229,7 @@ func (m *InMemoryStorage) Stop() error {
 		err = errors.Join(p.save(m.intervals()), p.close())
 	}
 	// 5. Tell those who watch that it is over.
+	m.over.Store(true)
 	m.hub.CloseAll()
 	m.state = unconfigured
 	return err

@@ -245,8 +245,12 @@ func (m *InMemoryStorage) Import(ctx context.Context, r io.Reader) error {
 	}
 	kept := &recordKeeper{}
 	begin := func(snapshot.Header) error { return nil }
-	if _, err := snapshot.ReadJSONLines(r, 0, begin, withContext{ctx, kept}); err != nil {
+	report, err := snapshot.ReadJSONLines(r, 0, begin, withContext{ctx, kept})
+	if err != nil {
 		return fmt.Errorf("import: %w", err)
+	}
+	if !report.Complete {
+		m.log().Warn("import has no end line: it was made by hand, or is not complete")
 	}
 	if err := kept.copyTo(e.Loader()); err != nil {
 		return fmt.Errorf("import: %w", err)

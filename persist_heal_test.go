@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"regexp"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -23,12 +22,11 @@ import (
 type history struct {
 	*rand.Rand
 	// exact makes a history in which the place of a request can be told from what it leaves: the order of a commit and the
-	// timestamp of an end offset are its place. Every sender knows the order then, and every topic has four partitions.
+	// timestamp of an end offset are its place. Every sender knows the order then. It begins with all topics, which have
+	// four partitions and are not deleted.
 	exact bool
 	// groups and topics are how many there are in each cluster.
 	groups, topics int
-	// lasting makes a history that begins with all topics and deletes none.
-	lasting bool
 
 	requests []*protocol.StorageRequest
 	// logged says of each request whether a reader of __consumer_offsets would meet it again: a commit that has an order
@@ -66,13 +64,13 @@ func (h *history) next() *protocol.StorageRequest {
 		Cluster: []string{"local", "local", "remote"}[h.IntN(3)], Group: fmt.Sprint("group", h.IntN(h.groups)),
 		Topic: fmt.Sprint("topic", h.IntN(h.topics)), Partition: h.Int32N(4), Timestamp: at,
 	}
-	if first := 2 * h.topics * 4; h.lasting && i < first {
+	if first := 2 * h.topics * 4; h.exact && i < first {
 		r.Cluster, r.Topic, r.Partition = storagetest.GeneratorClusters[i%2], fmt.Sprint("topic", i/2%h.topics), int32(i/2/h.topics)
 	}
 	where := place{r.Cluster, r.Topic, r.Partition}
 	logged := false
 	n := h.IntN(100)
-	if h.lasting && i < 2*h.topics*4 || h.lasting && n >= 93 && n < 95 {
+	if h.exact && i < 2*h.topics*4 || h.exact && n >= 93 && n < 95 {
 		n = 0
 	}
 	switch {
@@ -211,27 +209,15 @@ func heal(t *testing.T, h *history, settings ...any) {
 	}
 }
 
-// exactly is an export that is to be compared with that of another store. A commit that was not in the snapshot is set
-// against the end offset that is known when it is read again. For a topic that was created while the snapshot was taken
-// that may be a later one than it was, so that lag and incarnation are not compared in histories with such topics.
-func (h *history) exactly(k *keeper) string {
-	all := strings.Join(k.exported(false), "\n")
-	if !h.lasting {
-		all = againstEndOffset.ReplaceAllString(all, `"$1":"some"`)
-	}
-	return all
-}
-
-var againstEndOffset = regexp.MustCompile(`"(lag|incarnation)":\d+`)
-
 // TestReplayHealsWhatIsSavedMeanwhile is TestReplayHeals for a snapshot that is taken while requests come as fast as they
-// can: each group and each topic in it is as it was at another moment.
+// can: each group and each topic in it is as it was at another moment. No topic comes or goes meanwhile: a commit for a
+// topic that was created while the snapshot was taken may be set against a later end offset than it was.
 func TestReplayHealsWhatIsSavedMeanwhile(t *testing.T) {
 	t.Parallel()
 	seed := seed(t)
-	for round := range uint64(length(t, 12)) {
+	for round := range uint64(length(t, 10)) {
 		h := newHistory(seed+round, time.Now().Add(-time.Hour).UnixMilli())
-		h.exact, h.lasting, h.groups, h.topics = true, round%2 == 0, 3+h.IntN(200), 3+h.IntN(20)
+		h.exact, h.groups, h.topics = true, 3+h.IntN(200), 3+h.IntN(20)
 		h.fill(30_000)
 		never := startKeeper(t, snapshotPath(t), killSettings...)
 		first := 200 + h.IntN(5_000)
@@ -264,7 +250,8 @@ func TestReplayHealsWhatIsSavedMeanwhile(t *testing.T) {
 
 		k := startKeeper(t, path, killSettings...)
 		h.recover(t, k).run(k, watermark, crash)
-		sameHeld(t, h.exactly(never), h.exactly(k), fmt.Sprintf("round %d, from %d to %d", round, watermark, crash))
+		sameHeld(t, strings.Join(never.exported(false), "\n"), strings.Join(k.exported(false), "\n"),
+			fmt.Sprintf("round %d, from %d to %d", round, watermark, crash))
 		require.NoError(t, never.Stop())
 		require.NoError(t, k.Stop())
 	}

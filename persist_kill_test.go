@@ -172,18 +172,6 @@ func (r recovery) one(k *keeper, i int) {
 	}
 	if known, is := r.topics[place{cluster: request.Cluster, topic: request.Topic}]; !is || known < int64(i) {
 		_ = k.do(request)
-	} else if request.RequestType == protocol.StorageSetDeleteTopic {
-		// The topic that is known is the one that was created afterwards. Some groups may be older.
-		for group := range r.history.groups {
-			name := fmt.Sprint("group", group)
-			if known, is := r.groups[place{cluster: request.Cluster, topic: name}]; is && known >= int64(i) {
-				continue
-			}
-			_ = k.do(&protocol.StorageRequest{
-				RequestType: protocol.StorageSetDeleteGroup, Cluster: request.Cluster, Topic: request.Topic,
-				Group: name,
-			})
-		}
 	}
 }
 
@@ -273,7 +261,7 @@ func newMortal(t *testing.T, random *rand.Rand) *mortal {
 
 func mortalHistory(seed, start int64) *history {
 	h := newHistory(uint64(seed), start)
-	h.exact, h.lasting, h.groups = true, seed%2 == 0, 40
+	h.exact, h.groups = true, 40
 	return h
 }
 
@@ -331,7 +319,7 @@ func (m *mortal) check(t *testing.T) {
 	m.fill(until)
 	m.goOn(m.never, m.told, until)
 	m.told = until
-	sameHeld(t, m.exactly(m.never), m.exactly(k), fmt.Sprintf("history %d, read again from %d, crash after %d, compared at %d",
-		m.seed, m.from(k.Restored().Watermark), m.reached, until))
+	sameHeld(t, strings.Join(m.never.exported(false), "\n"), strings.Join(k.exported(false), "\n"), fmt.Sprintf(
+		"history %d, read again from %d, crash after %d, compared at %d", m.seed, m.from(k.Restored().Watermark), m.reached, until))
 	require.NoError(t, k.Stop())
 }

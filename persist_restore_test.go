@@ -160,7 +160,7 @@ func TestRestoreUnderAnotherConfiguration(t *testing.T) {
 	require.Equal(t, []int64{64, 65, 66}, got, "a smaller window keeps the newest commits")
 	require.Equal(t, []int64{106, 106, 106}[:len(ends)], append([]int64{}, ends[len(ends)-1], ends[len(ends)-1], ends[len(ends)-1])[:len(ends)])
 
-	k = restart([]string{"local", "remote", "third"}, "intervals", 8, "group-allowlist", "t$")
+	k = restart([]string{"local", "remote", "third"}, "intervals", 8, "group-allowlist", "^x")
 	got, _ = offsets(restart([]string{"local"}, "intervals", 8))
 	require.Equal(t, []int64{-1, -1, -1, 62, 63, 64, 65, 66}, got)
 	require.Empty(t, k.names(protocol.StorageFetchConsumers, "local", ""))

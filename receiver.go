@@ -57,15 +57,18 @@ func (r *receiver) run() {
 
 // stop returns when everything sent before has been handled and the receiver has ended. It may be called again.
 func (r *receiver) stop() {
-	// Somebody else who receives from the channel may take the request; then there is another.
+	r.sendLast()
 	again := time.NewTicker(time.Second)
 	defer again.Stop()
 	for {
-		r.sendLast()
 		select {
 		case <-r.done:
 			return
 		case <-again.C:
+			// Where nothing waits in the channel, somebody else who receives from it has taken the request.
+			if len(r.channel) == 0 {
+				r.sendLast()
+			}
 		}
 	}
 }

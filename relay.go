@@ -57,7 +57,7 @@ type answer struct {
 }
 
 type relayCounts struct {
-	panics, abandoned, waiting, nilRequests, nilReplies, unknownTypes atomic.Uint64
+	panics, abandoned, waiting, nilRequests, nilReplies, closedReplies, unknownTypes atomic.Uint64
 }
 
 // maxQueuedAnswers bounds the queue of answers to build, whatever the options say.
@@ -192,37 +192,58 @@ func (r *Relay) work() {
 func (r *Relay) answer(a answer) {
 	defer r.contain(&a.request)
 	value := a.build()
+	if r.offer(&a.request, value) {
+		return
+	}
+	r.counts.waiting.Add(1)
+	r.waiters.Add(1)
+	go r.wait(a.request, value)
+}
+
+// offer delivers an answer and closes the Reply, if that does not mean to wait. It says whether that is done with.
+func (r *Relay) offer(request *protocol.StorageRequest, value any) (done bool) {
+	defer r.forgive(request, &done)
 	select {
-	case a.request.Reply <- value:
-		close(a.request.Reply)
+	case request.Reply <- value:
+		close(request.Reply)
+		return true
 	default:
-		r.counts.waiting.Add(1)
-		r.waiters.Add(1)
-		go r.wait(a, value)
+		return false
 	}
 }
 
 // wait holds an answer until its requester takes it.
-func (r *Relay) wait(a answer, value any) {
+func (r *Relay) wait(request protocol.StorageRequest, value any) {
 	defer r.waiters.Done()
 	defer r.counts.waiting.Add(^uint64(0))
-	defer r.contain(nil)
 	timeout := time.NewTimer(r.options.ReplyTimeout)
 	defer timeout.Stop()
-	defer close(a.request.Reply)
-	select {
-	case a.request.Reply <- value:
-		return
-	case <-timeout.C:
-	case <-r.giveUp:
-		select {
-		case a.request.Reply <- value:
-			return
-		default:
-		}
+	if !r.hold(&request, value, timeout.C) && !r.offer(&request, value) {
+		r.counts.abandoned.Add(1)
+		r.log.abandoned(&request)
+		r.closeReply(request.Reply)
 	}
-	r.counts.abandoned.Add(1)
-	r.log.abandoned(&a.request)
+}
+
+// hold is offer with waiting, until the time is over or the Relay stops.
+func (r *Relay) hold(request *protocol.StorageRequest, value any, timeout <-chan time.Time) (done bool) {
+	defer r.forgive(request, &done)
+	select {
+	case request.Reply <- value:
+		close(request.Reply)
+		return true
+	case <-timeout:
+	case <-r.giveUp:
+	}
+	return false
+}
+
+// forgive ends the panic that comes of a Reply that its requester has closed, or used for two requests.
+func (r *Relay) forgive(request *protocol.StorageRequest, done *bool) {
+	if recover() != nil {
+		*done = true
+		r.log.fault(&r.counts.closedReplies, "reply channel was closed by its requester", request)
+	}
 }
 
 // contain ends a panic of whoever defers it: it is logged with its stack and counted, and the Reply of the request closed.

@@ -55,10 +55,8 @@ func (l *requestLog) unknown(count *atomic.Uint64, request *protocol.StorageRequ
 }
 
 func (l *requestLog) panicked(count *atomic.Uint64, request *protocol.StorageRequest, cause string, stack []byte) {
-	if n := count.Add(1); worthALine(n) {
-		l.log.Error("panic while handling a request", append(requestFields(request),
-			zap.String("panic", cause), zap.ByteString("stack", stack), zap.Uint64("count", n))...)
-	}
+	l.log.Error("panic while handling a request", append(requestFields(request),
+		zap.String("panic", cause), zap.ByteString("stack", stack), zap.Uint64("count", count.Add(1)))...)
 }
 
 // worthALine says whether the nth of a kind is written: the first, the tenth, the hundredth and so on, so that a flood

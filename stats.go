@@ -8,6 +8,9 @@ import (
 // Stats is what a store holds and what it has done since it was started. Reading it holds up nobody for longer than a few
 // commits take.
 type Stats struct {
+	// Running is false where the store does not run; all else is zero then.
+	Running bool
+
 	// Requests says for each type of request what became of those that came, over the channel or as typed calls; the
 	// index is the request type. A commit of a batch counts as a request.
 	Requests [protocol.StorageRequestTypes]RequestStats
@@ -34,9 +37,9 @@ type Stats struct {
 	Snapshots SnapshotStats
 	// Panics counts the panics that were contained.
 	Panics uint64
-	// NilRequests, NilReplies and UnknownTypes count faults of senders: requests that were nil, fetches without a Reply,
-	// and requests of a type that there is not.
-	NilRequests, NilReplies, UnknownTypes uint64
+	// NilRequests, NilReplies, ClosedReplies and UnknownTypes count faults of senders: requests that were nil, fetches
+	// without a Reply or with one that they had closed or used before, and requests of a type that there is not.
+	NilRequests, NilReplies, ClosedReplies, UnknownTypes uint64
 }
 
 // RequestStats is what became of the requests of one type.
@@ -63,7 +66,7 @@ func statsOf(e *engine.Engine, r *Relay) Stats {
 		QueuedRequests: len(r.requests), QueuedAnswers: r.queuedAnswers(),
 		WaitingReplies: int(r.counts.waiting.Load()), AbandonedReplies: r.counts.abandoned.Load(),
 		Panics: r.counts.panics.Load(), NilRequests: r.counts.nilRequests.Load(), NilReplies: r.counts.nilReplies.Load(),
-		UnknownTypes: r.counts.unknownTypes.Load(),
+		ClosedReplies: r.counts.closedReplies.Load(), UnknownTypes: r.counts.unknownTypes.Load(),
 	}
 	for request := range in.Requests {
 		to := &out.Requests[request]

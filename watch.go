@@ -51,11 +51,21 @@ func isWholeGroup(kind protocol.EventKind) bool {
 // watchCapacity is how many events a watcher may leave unread before it misses some.
 const watchCapacity = 65_536
 
-// watch begins to watch at once, and ends when the context is done, the loop over the events is left or the hub closes.
-func watch(ctx context.Context, hub *feed.Hub[protocol.Event], filter WatchFilter) iter.Seq[protocol.Event] {
-	watcher := hub.Watch(watchCapacity, filter.ready().wants, func(n uint64) protocol.Event {
+// Watch tells of changes from the call on: see Coordinator.Watch. On a module that has been stopped there is nothing to
+// tell, and the loop ends at once.
+func (m *InMemoryStorage) Watch(ctx context.Context, filter WatchFilter) iter.Seq[protocol.Event] {
+	watcher := m.hub.Watch(watchCapacity, filter.ready().wants, func(n uint64) protocol.Event {
 		return protocol.Event{Kind: protocol.EventMissed, Missed: n}
 	})
+	// Stop says that it is over before it closes those who watch, so one of the two closes this one.
+	if m.over.Load() {
+		watcher.Close()
+	}
+	return eventsOf(ctx, watcher)
+}
+
+// eventsOf ends when the context is done, the loop over it is left or the watcher is closed.
+func eventsOf(ctx context.Context, watcher *feed.Watcher[protocol.Event]) iter.Seq[protocol.Event] {
 	// A caller that never begins its loop must not be watched for for ever.
 	stop := context.AfterFunc(ctx, watcher.Close)
 	return func(yield func(protocol.Event) bool) {

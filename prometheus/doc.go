@@ -12,5 +12,6 @@
 //     trusted, all there is of it is the series that says so, lagstore_consumergroup_state.
 //   - What was deleted or has expired is not exported again: groups come and go with the store's change feed, and each one
 //     is looked up again at every collection.
-//   - No writer of the store waits for a collection for longer than it takes to copy one group.
+//   - No writer of the store waits for a collection for longer than it takes to copy one group, or to count what a few
+//     hundred hold.
 package prometheus

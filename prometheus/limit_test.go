@@ -103,6 +103,13 @@ func TestMaxSeries(t *testing.T) {
 		}
 		w.commit("z", "orders", 0, 50)
 		check("Abz", 1)
+		// Until it holds fewer topics, and there is room.
+		require.NoError(t, w.store.DeleteGroup(ctx, cluster, "b"))
+		check("Az", 1)
+		for _, topic := range []string{"t0", "t1", "t2"} {
+			require.NoError(t, w.store.DeleteGroupTopic(ctx, cluster, "huge", topic))
+		}
+		check("Ahugez", 0)
 	})
 }
 

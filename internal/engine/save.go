@@ -191,11 +191,10 @@ type Loader struct {
 	// Skipped counts the groups and topics that were left out, Departed the groups without a topic: they are no groups but
 	// tell how far the commits of one that was deleted are known.
 	Skipped, Departed int
-	loaded            map[*ends.Topic]bool
 }
 
 // Loader makes a Loader.
-func (e *Engine) Loader() *Loader { return &Loader{engine: e, loaded: make(map[*ends.Topic]bool)} }
+func (e *Engine) Loader() *Loader { return &Loader{engine: e} }
 
 // WriteTopic takes a topic.
 func (l *Loader) WriteTopic(r *snapshot.Topic) error {
@@ -204,14 +203,7 @@ func (l *Loader) WriteTopic(r *snapshot.Topic) error {
 		l.Skipped++
 		return nil
 	}
-	t := c.topics.Ensure(r.Name)
-	if l.loaded[t] {
-		// It was deleted and created again while the snapshot was taken: the groups so far held the one before.
-		l.engine.DeleteTopic(c, r.Name)
-		t = c.topics.Ensure(r.Name)
-	}
-	l.loaded[t] = true
-	return t.Load(r)
+	return c.topics.Ensure(r.Name).Load(r)
 }
 
 // WriteGroup takes a group.

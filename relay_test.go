@@ -1,0 +1,90 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// brokenStore panics wherever it is asked to.
+type brokenStore struct{ Store }
+
+func (brokenStore) Commit(_ context.Context, _, group string, _ protocol.Commit) error {
+	if group == "broken" {
+		panic("commit is broken")
+	}
+	return nil
+}
+
+func (brokenStore) Fetch(_ context.Context, r *protocol.StorageRequest) (func() any, error) {
+	switch r.Group {
+	case "broken":
+		panic("fetch is broken")
+	case "broken answer":
+		return func() any { panic(errors.New("answer is broken")) }, nil
+	case "refused":
+		return nil, ErrUnknownGroup
+	}
+	return func() any { return r.Group }, nil
+}
+
+// TestRelayContainsPanics lets a store panic in every place: the process lives, the Reply is closed, the panic is counted
+// and written with its stack, and whoever comes next is served.
+func TestRelayContainsPanics(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		core, logs := observer.New(zap.InfoLevel)
+		r := NewRelay(brokenStore{}, zap.New(core), RelayOptions{Workers: 2, QueueDepth: 1, ReplyTimeout: time.Second})
+		r.Start()
+		channel := r.GetCommunicationChannel()
+		fetch := func(group string) (any, bool) {
+			reply := make(chan any)
+			channel <- &protocol.StorageRequest{RequestType: protocol.StorageFetchConsumer, Group: group, Reply: reply}
+			value, ok := <-reply
+			return value, ok
+		}
+		broken := []string{"broken", "broken answer", "broken answer", "broken answer", "broken"}
+		for i, group := range broken {
+			_, ok := fetch(group)
+			require.False(t, ok)
+			value, _ := fetch("sound")
+			require.Equal(t, "sound", value)
+			require.EqualValues(t, i+1, r.counts.panics.Load())
+		}
+		channel <- &protocol.StorageRequest{RequestType: protocol.StorageSetConsumerOffset, Group: "broken"}
+		_, ok := fetch("refused")
+		require.False(t, ok)
+		require.EqualValues(t, len(broken)+1, r.counts.panics.Load())
+		r.Stop()
+
+		lines := logs.All()
+		require.Len(t, lines, len(broken)+1, "a panic is a bug: each has its line")
+		fields := lines[0].ContextMap()
+		require.Equal(t, zap.ErrorLevel, lines[0].Level)
+		require.Equal(t, "fetch is broken", fields["panic"])
+		require.Contains(t, fields["stack"], "brokenStore.Fetch")
+		require.Equal(t, "broken", fields["consumer"])
+	})
+}
+
+// TestRelayAfterStop closes the Reply of what is submitted too late.
+func TestRelayAfterStop(t *testing.T) {
+	t.Parallel()
+	r := NewRelay(brokenStore{}, nil, RelayOptions{Workers: -1, QueueDepth: -1})
+	for range 2 {
+		reply := make(chan any, 1)
+		r.Submit(&protocol.StorageRequest{RequestType: protocol.StorageFetchConsumer, Group: "sound", Reply: reply})
+		_, ok := <-reply
+		require.False(t, ok, "answered before Start or after Stop")
+		r.Start()
+		r.Stop()
+	}
+}
