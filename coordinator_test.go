@@ -55,7 +55,7 @@ type recording struct {
 	got  []*protocol.StorageRequest
 }
 
-func (m *recording) Configure(name, root string)                             { m.name, m.root = name, root }
+func (m *recording) Configure(name, root string)                            { m.name, m.root = name, root }
 func (m *recording) GetCommunicationChannel() chan *protocol.StorageRequest { return m.channel }
 
 func (m *recording) Start() error {

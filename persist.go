@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -28,7 +29,8 @@ type persistence struct {
 	version uint64 // of the engine when the newest snapshot was begun
 	// sequence counts the snapshots of the path.
 	sequence uint64
-	saved    SnapshotStats
+	// saved is replaced under mu and read without: who asks does not wait for a snapshot.
+	saved atomic.Pointer[SnapshotStats]
 
 	// replay guards what follows.
 	replay sync.Mutex
@@ -130,7 +132,9 @@ func (p *persistence) save(intervals int) error {
 	header := snapshot.Header{TakenAt: takenAt, Intervals: intervals, Sequence: p.sequence + 1}
 	summary, err := snapshot.Save(p.path, header, func(w *snapshot.Writer) error { return p.engine.Save(w) }, snapshot.Options{})
 	if err != nil {
-		p.saved.Failed++
+		saved := p.stats()
+		saved.Failed++
+		p.saved.Store(&saved)
 		p.log.Error("snapshot failed", zap.Error(err))
 		return fmt.Errorf("save snapshot: %w", err)
 	}
@@ -139,9 +143,11 @@ func (p *persistence) save(intervals int) error {
 	}
 	p.sequence++
 	p.version = version
-	p.saved.Saved++
-	p.saved.Last, p.saved.Duration, p.saved.Bytes = begun, time.Since(begun), summary.Bytes
-	p.log.Debug("snapshot saved", zap.Uint64("bytes", summary.Bytes), zap.Duration("took", p.saved.Duration))
+	saved := p.stats()
+	saved.Saved++
+	saved.Last, saved.Duration, saved.Bytes = begun, time.Since(begun), summary.Bytes
+	p.saved.Store(&saved)
+	p.log.Debug("snapshot saved", zap.Uint64("bytes", summary.Bytes), zap.Duration("took", saved.Duration))
 	return nil
 }
 
@@ -170,9 +176,10 @@ func (p *persistence) told() {
 }
 
 func (p *persistence) stats() SnapshotStats {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.saved
+	if saved := p.saved.Load(); saved != nil {
+		return *saved
+	}
+	return SnapshotStats{}
 }
 
 func (p *persistence) close() error { return p.lock.Unlock() }

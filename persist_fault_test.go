@@ -191,7 +191,7 @@ func TestEveryBit(t *testing.T) {
 		flipped[bit/8] ^= 1 << (bit % 8)
 		require.NoError(t, os.WriteFile(at, flipped, 0o600))
 		require.NoError(t, os.WriteFile(at+".prev", before, 0o600))
-		m := storage.InMemoryStorage{App: &protocol.ApplicationContext{}, Viper: configuration(extremeConfig("snapshot-path", at))}
+		m := storage.InMemoryStorage{App: &protocol.ApplicationContext{}, Viper: configuration(extremeConfig("snapshot-path", at, "workers", 1))}
 		k := &keeper{InMemoryStorage: &m, t: t, path: at}
 		m.Configure("test", "storage.test")
 		err := m.Start()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lagkeeper/storage"
 	"github.com/lagkeeper/storage/protocol"
 	"github.com/lagkeeper/storage/storagetest"
 )
@@ -165,7 +166,7 @@ func TestReplayHeals(t *testing.T) {
 			t.Run(fmt.Sprintf("intervals=%d,min-distance=%d", intervals, distance), func(t *testing.T) {
 				t.Parallel()
 				seed := seed(t)
-				for round := range uint64(length(t, 6)) {
+				for round := range uint64(length(t, 4)) {
 					synctest.Test(t, func(t *testing.T) {
 						heal(t, newHistory(seed+round, time.Now().Add(-time.Hour).UnixMilli()), "intervals", intervals, "min-distance", distance,
 							"workers", 1+round%4, "snapshot-interval", 0)
@@ -215,10 +216,10 @@ func heal(t *testing.T, h *history, settings ...any) {
 func TestReplayHealsWhatIsSavedMeanwhile(t *testing.T) {
 	t.Parallel()
 	seed := seed(t)
-	for round := range uint64(length(t, 10)) {
+	for round := range uint64(length(t, 4)) {
 		h := newHistory(seed+round, time.Now().Add(-time.Hour).UnixMilli())
 		h.exact, h.groups, h.topics = true, 3+h.IntN(200), 3+h.IntN(20)
-		h.fill(30_000)
+		h.fill(15_000)
 		never := startKeeper(t, snapshotPath(t), killSettings...)
 		first := 200 + h.IntN(5_000)
 		h.goOn(never, 0, first)
@@ -255,4 +256,55 @@ func TestReplayHealsWhatIsSavedMeanwhile(t *testing.T) {
 		require.NoError(t, never.Stop())
 		require.NoError(t, k.Stop())
 	}
+}
+
+// TestReplayBringsBackNoDeletedGroup follows a group that was deleted before the snapshot, whose last commits a replay reads
+// again.
+func TestReplayBringsBackNoDeletedGroup(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now().UnixMilli()
+		path := snapshotPath(t)
+		settings := []any{"expire-group", 3600, "snapshot-interval", 0}
+		deletion := &protocol.StorageRequest{RequestType: protocol.StorageSetDeleteGroup, Cluster: "local", Group: "group"}
+		k := startKeeper(t, path, settings...)
+		require.NoError(t, k.do(endOf("topic", 0, 1, 100)))
+		require.NoError(t, k.do(commitOf("group", "topic", 0, 50, 10, now)))
+		require.NoError(t, k.do(deletion))
+		require.NoError(t, k.Stop())
+
+		k = startKeeper(t, path, settings...)
+		require.Zero(t, k.Restored().Groups)
+		require.Zero(t, k.Restored().Skipped)
+		require.ErrorIs(t, k.do(commitOf("group", "topic", 0, 50, 10, now)), storage.ErrDuplicate)
+		require.Empty(t, k.names(protocol.StorageFetchConsumers, "local", ""))
+		// An owner makes it anew, and its old commits stay known; through another restart too.
+		require.NoError(t, k.do(&protocol.StorageRequest{
+			RequestType: protocol.StorageSetConsumerOwner, Cluster: "local", Group: "group", Topic: "topic", Owner: "host",
+		}))
+		require.ErrorIs(t, k.do(commitOf("group", "topic", 0, 50, 10, now)), storage.ErrDuplicate)
+		require.NoError(t, k.Stop())
+		k = startKeeper(t, path, settings...)
+		require.Equal(t, 1, k.Restored().Groups)
+		require.ErrorIs(t, k.do(commitOf("group", "topic", 0, 50, 10, now)), storage.ErrDuplicate)
+		require.NoError(t, k.do(commitOf("group", "topic", 0, 60, 11, now)))
+		// Who deletes a group begins with whatever comes next.
+		require.NoError(t, k.do(deletion))
+		require.NoError(t, k.do(commitOf("group", "topic", 0, 50, 10, now)))
+		require.NoError(t, k.do(deletion))
+		require.NoError(t, k.Stop())
+
+		// It is forgotten when its commits are too old to be taken.
+		time.Sleep(2 * time.Hour)
+		k = startKeeper(t, path, settings...)
+		require.Zero(t, k.Restored().Groups)
+		require.Zero(t, k.Restored().Skipped)
+		require.ErrorIs(t, k.do(commitOf("group", "topic", 0, 50, 10, now)), storage.ErrTooOld)
+		later := time.Now().UnixMilli()
+		require.NoError(t, k.do(commitOf("group", "topic", 0, 50, 10, later)))
+		require.NoError(t, k.do(deletion))
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		require.NoError(t, k.do(commitOf("group", "topic", 0, 50, 5, time.Now().UnixMilli())))
+	})
 }

@@ -230,7 +230,7 @@ func (m *mortal) from(watermark time.Time) int {
 //	STORAGE_TEST_KILLS=1000 go test -run '^TestKill$' -timeout 60m -v .
 func TestKill(t *testing.T) {
 	t.Parallel()
-	kills := 20
+	kills := 15
 	if text := os.Getenv(killsVariable); text != "" {
 		var err error
 		kills, err = strconv.Atoi(text)

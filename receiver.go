@@ -77,6 +77,11 @@ func (r *receiver) sendLast() {
 	// The owner of the channel may have closed it, which ends the receiver too.
 	defer func() { _ = recover() }()
 	select {
+	case <-r.done:
+		return // and leave nothing in a channel with room
+	default:
+	}
+	select {
 	case r.channel <- r.last:
 	case <-r.done:
 	}

@@ -62,7 +62,7 @@ var lives = []life{
 		}
 		return 0
 	}},
-	{name: "bursty", needs: known, messages: func(chance *rand.Rand, _ int64) int64 {
+	{name: "bursty", needs: known[:2], messages: func(chance *rand.Rand, _ int64) int64 {
 		if chance.IntN(200) == 0 {
 			return 1 + chance.Int64N(50_000)
 		}

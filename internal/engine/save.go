@@ -213,7 +213,11 @@ func (l *Loader) WriteGroup(r *snapshot.Group) error {
 	now := e.config.Clock.Now()
 	if c == nil || max(r.LastCommit, r.LastOwner) < now-e.config.ExpireGroup ||
 		e.config.Accept != nil && !e.config.Accept(r.Name) {
-		l.Skipped++
+		if len(r.Topics) > 0 {
+			l.Skipped++
+		} else {
+			l.Departed++
+		}
 		return nil
 	}
 	hash := c.hash(r.Name)
@@ -233,6 +237,7 @@ func (l *Loader) WriteGroup(r *snapshot.Group) error {
 	}
 	if g != nil {
 		s.remove(g)
+		s.tell(protocol.EventGroupDeleted, g, nil, now)
 	}
 	g = nil
 	for i := range r.Topics {
