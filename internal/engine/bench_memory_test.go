@@ -128,18 +128,13 @@ func BenchmarkGC(b *testing.B) {
 		runtime.KeepAlive(e)
 	})
 	b.Run("comparison=rings", func(b *testing.B) {
-		type lag struct{ value uint64 }
-		type commit struct {
-			offset, order, timestamp, observed int64
-			lag                                *lag
-		}
 		all := make(map[int]map[string][]*ring.Ring, groups)
 		for g := range groups {
 			rings := make([]*ring.Ring, 100)
 			for p := range rings {
 				rings[p] = ring.New(10)
 				for range 10 {
-					rings[p].Value = &commit{lag: &lag{uint64(g)}}
+					rings[p].Value = &protocol.ConsumerOffset{Lag: &protocol.Lag{Value: uint64(g)}}
 					rings[p] = rings[p].Next()
 				}
 			}
