@@ -17,6 +17,9 @@ type shard struct {
 
 	// groups by hash; those with the same hash are chained.
 	groups map[uint64]*group
+	// last is the group that was found last, nil where there was none.
+	last     *group
+	lastHash uint64
 	// lists holds the groups of each cluster, by the cluster's index.
 	lists [][]*group
 	// byTopic holds the groups that have a topic.
@@ -47,10 +50,15 @@ func (s *shard) init(clusters int, hub *feed.Hub[protocol.Event]) {
 }
 
 func (s *shard) find(c *Cluster, hash uint64, name string) *group {
+	// A group commits its partitions one after the other.
+	if s.lastHash == hash && s.last != nil && s.last.cluster == c && s.last.name == name {
+		return s.last
+	}
 	g := s.groups[hash]
 	for g != nil && (g.cluster != c || g.name != name) {
 		g = g.next
 	}
+	s.last, s.lastHash = g, hash
 	return g
 }
 
@@ -94,6 +102,9 @@ func (s *shard) add(c *Cluster, hash uint64, name string, now int64) *group {
 }
 
 func (s *shard) remove(g *group) {
+	if s.last == g {
+		s.last = nil
+	}
 	for i := range g.topics {
 		s.unlist(&g.topics[i])
 	}

@@ -137,17 +137,27 @@ func (p *plan) length() int {
 	return controlBits + int(p.timestamp) + int(p.order) + int(p.offset) + int(p.lag) + int(p.observed)
 }
 
+// wide says whether a field has its full width.
+func (p *plan) wide() bool { return (p.timestamp|p.order|p.offset|p.lag|p.observed)&64 != 0 }
+
 // write writes the record at a bit. The bits are gathered and stored eight bytes at a time: reading back what has just
 // been written in smaller parts would make the processor wait.
 func (r *record) write(w Window, at int, p *plan) {
 	b := bitWriter{to: w[HeaderSize+at>>3:], used: uint(at & 7)}
 	b.bits = uint64(b.to[0]) & (1<<b.used - 1)
-	b.add(p.control, controlBits)
-	b.add(uint64(r.timestamp), p.timestamp)
-	b.add(uint64(r.order), p.order)
-	b.add(uint64(r.offset), p.offset)
-	b.add(r.lag, p.lag)
-	b.add(uint64(r.observed), p.observed)
+	if p.wide() {
+		b.add(p.control, controlBits)
+		b.add(uint64(r.timestamp), p.timestamp)
+		b.add(uint64(r.order), p.order)
+		b.add(uint64(r.offset), p.offset)
+		b.add(r.lag, p.lag)
+		b.add(uint64(r.observed), p.observed)
+	} else {
+		// Two fields at a time, as readInto reads them.
+		b.add(p.control|uint64(r.timestamp)<<controlBits, controlBits+p.timestamp)
+		b.add(uint64(r.order)|uint64(r.offset)<<p.order, p.order+p.offset)
+		b.add(r.lag|uint64(r.observed)<<p.lag, p.lag+p.observed)
+	}
 	// What follows the record may belong to somebody else.
 	binary.LittleEndian.PutUint64(b.to, b.bits|binary.LittleEndian.Uint64(b.to)>>b.used<<b.used)
 }
