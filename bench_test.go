@@ -42,8 +42,8 @@ func BenchmarkChannelCommit(b *testing.B) {
 	}
 }
 
-// sendAll sends b.N commits, spread over the senders. Each sender has groups of its own and a few requests that it uses in
-// turn: over an unbuffered channel a request has taken effect when the next one is received.
+// sendAll sends b.N commits, spread over the senders. Each sender has groups of its own and two requests that it uses in
+// turn: over an unbuffered channel a request has taken effect when the next one has been received.
 func (w *benchWorld) sendAll(b *testing.B, channel chan *protocol.StorageRequest, senders int) {
 	b.ReportAllocs()
 	var all sync.WaitGroup
@@ -52,7 +52,7 @@ func (w *benchWorld) sendAll(b *testing.B, channel chan *protocol.StorageRequest
 		all.Add(1)
 		go func() {
 			defer all.Done()
-			requests := make([]protocol.StorageRequest, 2*senders+2)
+			var requests [2]protocol.StorageRequest
 			for i := range b.N/senders + 1 {
 				g, p := (s+i/w.partitions*senders)%w.groups, i%w.partitions
 				round := w.round + 1 + int64(i/w.partitions*senders/w.groups)
