@@ -29,7 +29,7 @@ var (
 	// ErrBackfill is returned when a commit is not newer than the oldest of a full window.
 	ErrBackfill error = engine.Backfill
 	// ErrInvalid is returned when a field is out of range: a negative partition, one at or above 1,048,576, a partition
-	// count above that, or a partition that would be a group's 16,777,216th.
+	// count above that, or a partition beyond the 8,388,607 that a group has room for.
 	ErrInvalid error = engine.Invalid
 )
 

@@ -62,7 +62,7 @@ func (m *InMemoryStorage) Configure(name, configRoot string) {
 		panic(fmt.Sprintf("storage module %s cannot be configured while it runs", name))
 	}
 	log := m.log()
-	log.Info("configuring", zap.String("name", name))
+	log.Info("configuring", zap.String("module", name))
 	c := readConfig(viperOrGlobal(m.Viper), configRoot, log)
 	m.config.Store(c)
 	m.relay.Store(NewRelay(&m.store, log, RelayOptions{

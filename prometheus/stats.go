@@ -99,6 +99,7 @@ var faultMetrics = []struct {
 }{
 	{"nil_request", func(s *storage.Stats) uint64 { return s.NilRequests }},
 	{"nil_reply", func(s *storage.Stats) uint64 { return s.NilReplies }},
+	{"closed_reply", func(s *storage.Stats) uint64 { return s.ClosedReplies }},
 	{"unknown_type", func(s *storage.Stats) uint64 { return s.UnknownTypes }},
 }
 

@@ -41,7 +41,7 @@ func TestStatistics(t *testing.T) {
 	source := &counted{store: &clustersOnly{}, stats: storage.Stats{
 		Groups: 3, GroupTopics: 4, GroupPartitions: 20, Topics: 5, Partitions: 30, Bytes: 123456,
 		Sweeps: 7, ExpiredGroups: 8, ExpiredTopics: 9, QueuedRequests: 10, QueuedAnswers: 11,
-		WaitingReplies: 12, AbandonedReplies: 13, Panics: 14, NilRequests: 15, NilReplies: 16, UnknownTypes: 17,
+		WaitingReplies: 12, AbandonedReplies: 13, Panics: 14, NilRequests: 15, NilReplies: 16, UnknownTypes: 17, ClosedReplies: 20,
 		Snapshots: storage.SnapshotStats{
 			Saved: 18, Failed: 19, Last: time.UnixMilli(1_700_000_000_500), Duration: 1500 * time.Millisecond, Bytes: 20,
 		},

@@ -20,8 +20,9 @@ type ApplicationContext struct {
 	// EvaluatorChannel takes requests for the status of a group. The storage subsystem does not touch it.
 	EvaluatorChannel chan *EvaluatorRequest
 	// StorageChannel takes the requests for the storage subsystem. The application makes it, unbuffered or buffered,
-	// before it configures the storage Coordinator, which makes one where it is nil. A request sent here must not be changed by its sender before it has been
-	// answered or, for one without an answer, taken effect; the subsystem never changes it.
+	// before it configures the storage Coordinator; where it is nil the Coordinator makes one. A request sent here must
+	// not be changed by its sender before it has been answered or, for one without an answer, taken effect; the
+	// subsystem never changes it.
 	StorageChannel chan *StorageRequest
 
 	// AppReady is set by the application once all subsystems run.

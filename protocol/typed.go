@@ -24,7 +24,8 @@ type Commit struct {
 	// Order is the position of the commit in __consumer_offsets, greater being newer; 0 or less where the caller knows
 	// none, which makes the commit the newest.
 	Order int64
-	// Timestamp is when the group committed, in Unix milliseconds.
+	// Timestamp is when the group committed, in Unix milliseconds. There is no default: a commit without a time, or with
+	// one in seconds, is too old to be stored.
 	Timestamp int64
 }
 

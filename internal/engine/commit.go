@@ -54,7 +54,7 @@ type place struct {
 	topic int    // index in group.topics, -1 until found or made
 }
 
-// commit does what CONTRACT.md calls "a commit, step by step".
+// commit judges one commit and stores it. Nothing appears, no group and no topic, before all has been judged.
 func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Reason {
 	if e.older(in.Timestamp, now, e.config.ExpireGroup) {
 		return TooOld
