@@ -58,6 +58,10 @@ func (c *Coordinator) Configure() {
 		c.Log = zap.NewNop()
 	}
 	c.Log.Info("configuring")
+	if c.state == configured {
+		// The module that is replaced may be watched already. It has not run, so it has nothing to lose.
+		_ = c.stopModule()
+	}
 	c.state = unconfigured
 	v := viperOrGlobal(c.Viper)
 	name, className := moduleToMake(v)
@@ -118,6 +122,11 @@ func forwarder(module Module, giveUp <-chan struct{}) func(*protocol.StorageRequ
 	return func(request *protocol.StorageRequest) {
 		select {
 		case channel <- request:
+			return
+		default:
+		}
+		select {
+		case channel <- request:
 		case <-giveUp:
 		}
 	}
@@ -128,9 +137,13 @@ func forwarder(module Module, giveUp <-chan struct{}) func(*protocol.StorageRequ
 func (c *Coordinator) Stop() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state != started {
-		c.state = unconfigured
+	state := c.state
+	c.state = unconfigured
+	switch state {
+	case unconfigured:
 		return nil
+	case configured:
+		return c.stopModule()
 	}
 	c.Log.Info("stopping")
 	// 1. Pass on what was sent, then receive no more.
@@ -138,7 +151,10 @@ func (c *Coordinator) Stop() error {
 	c.receiver.stop()
 	timer.Stop()
 	// 2. Stop the module.
-	c.state = unconfigured
+	return c.stopModule()
+}
+
+func (c *Coordinator) stopModule() error {
 	if err := c.made().Stop(); err != nil {
 		return fmt.Errorf("stop storage module: %w", err)
 	}

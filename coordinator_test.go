@@ -1,6 +1,7 @@
 package storage_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"sync"
@@ -379,4 +380,25 @@ func TestCoordinatorWithOffsets(t *testing.T) {
 			require.NoError(t, c.Stop())
 		}
 	})
+}
+
+// TestWatchersOfAStoreThatNeverRanAreTold ends the loop of a watcher when a store is stopped, or configured again, before
+// it was started.
+func TestWatchersOfAStoreThatNeverRanAreTold(t *testing.T) {
+	t.Parallel()
+	v := viper.New()
+	c := &storage.Coordinator{App: &protocol.ApplicationContext{}, Viper: v}
+	c.Configure()
+	first, err := c.Watch(context.Background(), storage.WatchFilter{})
+	require.NoError(t, err)
+	c.Configure()
+	for range first {
+		t.Error("an event")
+	}
+	second, err := c.Watch(context.Background(), storage.WatchFilter{})
+	require.NoError(t, err)
+	require.NoError(t, c.Stop())
+	for range second {
+		t.Error("an event")
+	}
 }

@@ -24,7 +24,8 @@ var (
 	ErrFiltered error = engine.Filtered
 	// ErrTooOld is returned when a commit is older than expire-group.
 	ErrTooOld error = engine.TooOld
-	// ErrDuplicate is returned when a commit of the same order is stored already.
+	// ErrDuplicate is returned when a commit of the same order is stored already, and for a group that came from a snapshot
+	// or an import when the order is not beyond what was known there.
 	ErrDuplicate error = engine.Duplicate
 	// ErrBackfill is returned when a commit is not newer than the oldest of a full window.
 	ErrBackfill error = engine.Backfill

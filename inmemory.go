@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,6 +62,7 @@ func (m *InMemoryStorage) Configure(name, configRoot string) {
 	if m.state == started {
 		panic(fmt.Sprintf("storage module %s cannot be configured while it runs", name))
 	}
+	m.state = unconfigured
 	log := m.log()
 	log.Info("configuring", zap.String("module", name))
 	c := readConfig(viperOrGlobal(m.Viper), configRoot, log)
@@ -163,6 +165,21 @@ func (m *InMemoryStorage) Start() error {
 	return nil
 }
 
+func (m *InMemoryStorage) endWatching() {
+	m.over.Store(true)
+	m.hub.CloseAll()
+}
+
+// contained calls do and ends a panic of it, which is a bug, with a line in the log.
+func (m *InMemoryStorage) contained(do func()) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			m.relay.Load().log.panicked(&m.relay.Load().counts.panics, nil, fmt.Sprint(cause), debug.Stack())
+		}
+	}()
+	do()
+}
+
 // every calls do every now and then, until quit is closed.
 func (m *InMemoryStorage) every(interval time.Duration, do func()) {
 	quit := m.quit
@@ -174,7 +191,7 @@ func (m *InMemoryStorage) every(interval time.Duration, do func()) {
 		for {
 			select {
 			case <-ticker.C:
-				do()
+				m.contained(do)
 			case <-quit:
 				return
 			}
@@ -211,6 +228,7 @@ func (m *InMemoryStorage) Stop() error {
 	defer m.mu.Unlock()
 	if m.state != started {
 		m.state = unconfigured
+		m.endWatching()
 		return nil
 	}
 	m.log().Info("stopping")
@@ -229,8 +247,7 @@ func (m *InMemoryStorage) Stop() error {
 		err = errors.Join(p.save(m.intervals()), p.close())
 	}
 	// 5. Tell those who watch that it is over.
-	m.over.Store(true)
-	m.hub.CloseAll()
+	m.endWatching()
 	m.state = unconfigured
 	return err
 }

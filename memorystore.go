@@ -246,6 +246,9 @@ type Refusal struct {
 
 // Error names the first refusal and how many there are.
 func (b *BatchError) Error() string {
+	if len(b.Refused) == 0 {
+		return "store batch: nothing refused"
+	}
 	return fmt.Sprintf("store batch: %d refused, the first at index %d: %v", len(b.Refused), b.Refused[0].Index, b.Refused[0].Err)
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/lagkeeper/storage/internal/curve"
 	"github.com/lagkeeper/storage/internal/engine"
 	"github.com/lagkeeper/storage/internal/snapshot"
 )
@@ -25,6 +26,7 @@ type persistence struct {
 
 	// mu is held while a snapshot is made.
 	mu      sync.Mutex
+	closed  bool
 	engine  *engine.Engine
 	version uint64 // of the engine when the newest snapshot was begun
 	// sequence counts the snapshots of the path.
@@ -123,6 +125,9 @@ func openPersistence(path string, log *zap.Logger, e *engine.Engine) (_ *persist
 func (p *persistence) save(intervals int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.closed {
+		return fmt.Errorf("save snapshot: %w", ErrStopped)
+	}
 	version := p.engine.Version()
 	begun := time.Now()
 	takenAt, moves := p.takenAt(begun)
@@ -182,7 +187,13 @@ func (p *persistence) stats() SnapshotStats {
 	return SnapshotStats{}
 }
 
-func (p *persistence) close() error { return p.lock.Unlock() }
+// close lets go of the path. A save that comes later does nothing.
+func (p *persistence) close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	return p.lock.Unlock()
+}
 
 // Snapshot saves a snapshot now, unless nothing has changed since the newest. It returns ErrUnsupported where no
 // snapshot-path is configured, ErrStopped while the module does not run, and what the file system had to say.
@@ -293,11 +304,25 @@ type recordKeeper struct {
 }
 
 func (k *recordKeeper) WriteTopic(t *snapshot.Topic) error {
+	for i := range t.Partitions {
+		if p := &t.Partitions[i]; len(p.Curve) > 0 {
+			if _, _, err := curve.Decode(p.Curve); err != nil {
+				return fmt.Errorf("partition %d: %w", p.Number, err)
+			}
+		}
+	}
 	k.topics = append(k.topics, t)
 	return nil
 }
 
 func (k *recordKeeper) WriteGroup(g *snapshot.Group) error {
+	names := make(map[string]bool, len(g.Topics))
+	for i := range g.Topics {
+		if names[g.Topics[i].Name] {
+			return fmt.Errorf("topic %q stands there twice", g.Topics[i].Name)
+		}
+		names[g.Topics[i].Name] = true
+	}
 	k.groups = append(k.groups, g)
 	return nil
 }

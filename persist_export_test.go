@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/spf13/viper"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap/zapcore"
 
@@ -169,4 +170,35 @@ func TestExportWriterFails(t *testing.T) {
 	t.Parallel()
 	full := errors.New("disk full")
 	require.ErrorIs(t, startKeeper(t, "").Export(context.Background(), failingWriter{full}), full)
+}
+
+// TestImportIsCheckedBeforeItChangesAnything imports lines that are well-formed JSON and cannot be loaded.
+func TestImportIsCheckedBeforeItChangesAnything(t *testing.T) {
+	t.Parallel()
+	for name, line := range map[string]string{
+		"curve":       `{"kind":"topic","cluster":"local","name":"topic","partition_count":1,"incarnation":0,"partitions":[{"partition":0,"incarnation":0,"log_start":0,"end_offsets":[{"offset":9,"timestamp":1}],"curve":"AAAA"}]}`,
+		"topic twice": `{"kind":"group","cluster":"local","name":"group","last_commit":1,"last_owner":null,"max_order":1,"topics":[{"name":"topic","partition_count":1,"last_commit":1,"partitions":[]},{"name":"topic","partition_count":1,"last_commit":1,"partitions":[]}]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := viper.New()
+			v.Set("cluster.local.class-name", "kafka")
+			m := &storage.InMemoryStorage{Viper: v}
+			m.Configure("test", "storage.test")
+			require.NoError(t, m.Start())
+			defer func() { require.NoError(t, m.Stop()) }()
+			ctx := context.Background()
+			require.NoError(t, m.Store().SetEndOffset(ctx, "local", "topic", protocol.EndOffset{Offset: 5}))
+			var before, after bytes.Buffer
+			require.NoError(t, m.Export(ctx, &before))
+			header, _, _ := strings.Cut(before.String(), "\n")
+			err := m.Import(ctx, strings.NewReader(header+"\n"+line+"\n"))
+			require.ErrorContains(t, err, "line 2")
+			require.ErrorContains(t, err, map[string]string{"curve": "partition 0", "topic twice": "twice"}[name])
+			offsets, err := m.Store().EndOffsets(ctx, "local", "topic", nil)
+			require.NoError(t, err)
+			require.Equal(t, []int64{5}, offsets)
+			require.NoError(t, m.Export(ctx, &after))
+		})
+	}
 }

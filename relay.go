@@ -93,10 +93,15 @@ func (r *Relay) Start() {
 }
 
 // Stop ends the Relay. Everything sent before takes effect, and every Fetch accepted is answered or has its Reply closed.
-// Nothing of the Relay runs any more when it returns. The caller sees to it that it is called once for each Start.
+// Nothing of the Relay runs any more when it returns. It does nothing when the Relay does not run; it must not be called
+// while Start or another Stop runs.
 func (r *Relay) Stop() {
+	if r.receiver == nil {
+		return
+	}
 	// 1. Receive what was sent before, then no more.
 	r.receiver.stop()
+	r.receiver = nil
 	// 2. Take no more answers from those who call Submit.
 	r.mu.Lock()
 	r.running = false

@@ -55,7 +55,7 @@ func (l *requestLog) unknown(count *atomic.Uint64, request *protocol.StorageRequ
 }
 
 func (l *requestLog) panicked(count *atomic.Uint64, request *protocol.StorageRequest, cause string, stack []byte) {
-	l.log.Error("panic while handling a request", append(requestFields(request),
+	l.log.Error("panic", append(requestFields(request),
 		zap.String("panic", cause), zap.ByteString("stack", stack), zap.Uint64("count", count.Add(1)))...)
 }
 

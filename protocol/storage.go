@@ -151,7 +151,8 @@ type ConsumerPartition struct {
 type ConsumerOffset struct {
 	// Offset is the committed offset: the next that the group will read.
 	Offset int64 `json:"offset"`
-	// Order is the position of the commit in __consumer_offsets; 0 where the sender knew none.
+	// Order is the position of the commit in __consumer_offsets. Where the sender knew none it is that of the commit
+	// before, 0 where there was none.
 	Order int64 `json:"-"`
 	// Timestamp is when the group committed, in Unix milliseconds.
 	Timestamp int64 `json:"timestamp"`

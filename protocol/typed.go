@@ -100,7 +100,8 @@ type GroupPartition struct {
 // StoredCommit is a commit as it is kept.
 type StoredCommit struct {
 	Offset int64
-	// Order is the position of the commit in __consumer_offsets; 0 where the sender knew none.
+	// Order is the position of the commit in __consumer_offsets. Where the sender knew none it is that of the commit
+	// before, 0 where there was none.
 	Order int64
 	// Timestamp is when the group committed, in Unix milliseconds.
 	Timestamp int64

@@ -15,6 +15,7 @@ func (e *Engine) Commit(c *Cluster, groupName string, in *protocol.Commit) Reaso
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopped {
+		s.counts.commits[Stopped]++
 		return Stopped
 	}
 	at := place{cluster: c, name: groupName, hash: hash, topic: -1}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cespare/xxhash/v2"
@@ -50,7 +51,10 @@ type Engine struct {
 
 	shards  []shard
 	stopped atomic.Bool
-	sweeps  atomic.Uint64
+	// changing is held to read by those who take topics away or load them, and to write by Stop.
+	changing sync.RWMutex
+	sweeps   atomic.Uint64
+	loaded   atomic.Uint64 // topics
 	// requests counts, by type and outcome, the requests that are not counted by a shard.
 	requests [protocol.StorageRequestTypes][Reasons]atomic.Uint64
 }
@@ -115,7 +119,9 @@ func (e *Engine) Cluster(name string) *Cluster {
 
 // Stop makes every later call fail with Stopped. It returns when no call changes a group any more.
 func (e *Engine) Stop() {
+	e.changing.Lock()
 	e.stopped.Store(true)
+	e.changing.Unlock()
 	for i := range e.shards {
 		s := &e.shards[i]
 		s.mu.Lock()
@@ -211,6 +217,8 @@ func (e *Engine) EndOffsets(c *Cluster, topic string, dst []int64) ([]int64, Rea
 
 // DeleteTopic removes a topic from the brokers and from every group.
 func (e *Engine) DeleteTopic(c *Cluster, topic string) Reason {
+	e.changing.RLock()
+	defer e.changing.RUnlock()
 	if e.stopped.Load() {
 		return Stopped
 	}
@@ -220,10 +228,7 @@ func (e *Engine) DeleteTopic(c *Cluster, topic string) Reason {
 	}
 	now := e.config.Clock.Coarse()
 	for i := range e.shards {
-		s := &e.shards[i]
-		s.mu.Lock()
-		s.forgetTopic(t, now)
-		s.mu.Unlock()
+		e.shards[i].forgetTopic(t, now)
 	}
 	return 0
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -100,14 +101,21 @@ func (g *group) touchOwner(gt *groupTopic, now int64) {
 }
 
 // slot returns the index of the slot of a partition, and makes it where there is none. The topic must have the partition.
-// ok is false where the group has no room for it.
+// ok is false where the group has no room for it, or for a window that grows.
 func (g *group) slot(gt *groupTopic, partition int32) (slot uint32, ok bool) {
+	if g.memory.full() {
+		return 0, false
+	}
 	if uint32(partition) >= gt.length {
 		// Most groups commit all partitions of a topic, but one with a million partitions gets its slots as it goes.
 		count := uint32(max(gt.count, gt.topic.Count()))
 		length := max(uint32(partition)+1, min(count, max(2*gt.length, 128)), gt.length+gt.length/4)
 		if len(g.memory.slots)+int(length) > maxSlots {
-			return 0, false
+			g.packSlots()
+			length = uint32(partition) + 1
+			if len(g.memory.slots)+int(length) > maxSlots {
+				return 0, false
+			}
 		}
 		g.extend(gt, length)
 	}
@@ -318,7 +326,7 @@ func (g *group) packMembers() {
 
 // clearOwners makes nobody the owner of every partition, and says whether there was anybody.
 func (g *group) clearOwners() (changed bool) {
-	changed = g.owners != nil
+	changed = slices.ContainsFunc(g.owners, func(n uint32) bool { return n != 0 })
 	g.members, g.owners = members{}, nil
 	return changed
 }

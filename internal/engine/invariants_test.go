@@ -119,9 +119,15 @@ func (g *group) checkInvariants(t testing.TB) {
 // counted as dead.
 func (m *memory) checkInvariants(t testing.TB) {
 	t.Helper()
-	live := 0
+	live, empty := 0, 0
 	for index := range m.blocks {
 		b := &m.blocks[index]
+		if b.bytes == nil {
+			require.Equal(t, block{}, *b)
+			require.NotEqual(t, index, m.tail)
+			empty++
+			continue
+		}
 		require.LessOrEqual(t, int(b.used)+window.Padding, len(b.bytes))
 		dead := 0
 		at := blockStart
@@ -144,6 +150,7 @@ func (m *memory) checkInvariants(t testing.TB) {
 		require.EqualValues(t, b.used, at, "the last window of block %d does not end with it", index)
 		require.EqualValues(t, dead, b.dead, "dead bytes of block %d", index)
 	}
+	require.Equal(t, empty, m.empty, "empty blocks")
 	used := 0
 	for _, r := range m.slots {
 		if r != 0 {

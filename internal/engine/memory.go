@@ -1,6 +1,10 @@
 package engine
 
-import "github.com/lagkeeper/storage/internal/window"
+import (
+	"slices"
+
+	"github.com/lagkeeper/storage/internal/window"
+)
 
 // reference says where a window lies: the index of its block in the upper 17 bits, its offset within the block, in units
 // of two bytes, in the lower 15. 0 is no window.
@@ -22,6 +26,9 @@ const (
 	restoredBit      = 1 << 23
 	incarnationShift = 24
 
+	// maxBlocks is how many blocks a group can have, with some to spare for a commit that needs one more.
+	maxBlocks = 1<<(32-unitBits) - 8
+
 	// maxSlots is how many partitions a group can have.
 	maxSlots = slotMask
 	// deadSlot in a tag says that the window has moved or gone.
@@ -37,6 +44,8 @@ type memory struct {
 	blocks []block
 	// first is where the first block is kept until there is a second: few groups need one, and it saves a way.
 	first [1]block
+	// tail is the index of the block that is being filled; empty is how many blocks have no bytes, the tail apart.
+	tail, empty int
 	// windows is how many slots have a window.
 	windows int
 }
@@ -47,6 +56,8 @@ type block struct {
 	used  int32
 	// dead is how many of the used bytes belong to no slot.
 	dead int32
+	// trimmed is what used was when the block was last trimmed: the allocator gave no less then.
+	trimmed int32
 }
 
 func (m *memory) window(r reference) window.Window {
@@ -113,61 +124,80 @@ func (m *memory) bury(r reference) {
 	w := m.window(r)
 	setSlot(w, deadSlot)
 	index := int(r >> unitBits)
+	m.blocks[index].dead += int32(w.Size())
+	if index != m.tail {
+		m.tidy(index)
+	}
+}
+
+// tidy builds a block anew that is not filled any more and holds too much that is dead; one that holds nothing else is
+// let go, and its place used for the next.
+func (m *memory) tidy(index int) {
 	b := &m.blocks[index]
-	b.dead += int32(w.Size())
-	// The last block is built anew when it is full; of the others nobody else would take care.
-	if index < len(m.blocks)-1 && b.dead > b.used/8 {
+	switch {
+	case b.used-b.dead == blockStart:
+		*b = block{}
+		m.empty++
+	case b.dead > b.used/8:
 		m.rebuild(index, int(b.used-b.dead))
 	}
 }
 
-// reserve takes size bytes at the end of the last block, which is built anew, or followed by another, where it is full.
-// Where it is built anew, it gets one part in slack more room than it needs now.
+// full says that there may be no block for another window.
+func (m *memory) full() bool { return len(m.blocks) >= maxBlocks && m.empty == 0 }
+
+// reserve takes size bytes at the end of the block that is being filled, which is built anew, or followed by another, where
+// there is no room. Where it is built anew, it gets one part in slack more room than it needs now.
 func (m *memory) reserve(size, slack int) reference {
-	last := len(m.blocks) - 1
-	if last < 0 || !m.blocks[last].fits(size) {
-		last = m.makeRoom(size, slack)
+	if len(m.blocks) == 0 || !m.blocks[m.tail].fits(size) {
+		m.makeRoom(size, slack)
 	}
-	b := &m.blocks[last]
-	r := reference(last)<<unitBits | reference(b.used/unit)
+	b := &m.blocks[m.tail]
+	r := reference(m.tail)<<unitBits | reference(b.used/unit)
 	b.used += int32(size)
 	return r
 }
 
 func (b *block) fits(size int) bool { return int(b.used)+size+window.Padding <= len(b.bytes) }
 
-func (m *memory) makeRoom(size, slack int) (last int) {
-	last = len(m.blocks) - 1
+func (m *memory) makeRoom(size, slack int) {
 	live := blockStart
-	if last >= 0 {
-		live = int(m.blocks[last].used - m.blocks[last].dead)
+	if len(m.blocks) == 0 {
+		m.blocks = append(m.first[:0], block{})
+	} else if live = int(m.blocks[m.tail].used - m.blocks[m.tail].dead); live+size > blockTarget && live > blockStart {
+		filled := m.tail
+		m.nextTail()
+		m.tidy(filled)
+		// A group that filled a block will fill a good part of another.
+		live = blockStart + blockTarget/8
 	}
-	if last < 0 || live+size > blockTarget && live > blockStart {
-		if last < 0 {
-			m.blocks = m.first[:0]
-		}
-		m.blocks = append(m.blocks, block{used: blockStart})
-		if last == 0 {
-			m.first[0] = block{}
-		}
-		last, live = last+1, blockStart
-		if last > 0 {
-			// A group that filled a block will fill a good part of another.
-			live += blockTarget / 8
-		}
-	}
-	m.rebuild(last, live+size+(live+size)/slack)
-	return last
+	m.rebuild(m.tail, live+size+(live+size)/slack)
 }
 
-// wasteful says whether a block has more than a sixteenth of memory that holds no window.
-func (b *block) wasteful() bool { return len(b.bytes)-int(b.used-b.dead) > 512+len(b.bytes)/16 }
+// nextTail makes an empty block the one that is being filled.
+func (m *memory) nextTail() {
+	if m.empty > 0 {
+		m.tail = slices.IndexFunc(m.blocks, func(b block) bool { return b.bytes == nil })
+		m.empty--
+		return
+	}
+	m.blocks = append(m.blocks, block{})
+	m.tail = len(m.blocks) - 1
+	m.first[0] = block{} // what it held has moved
+}
+
+// wasteful says whether more than a sixteenth of a block holds no window, and building it anew would change that.
+func (b *block) wasteful() bool {
+	live := b.used - b.dead
+	return len(b.bytes)-int(live) > 512+len(b.bytes)/16 && live != b.trimmed
+}
 
 // trim builds anew the blocks that are wasteful.
 func (m *memory) trim() {
 	for i := range m.blocks {
 		if b := &m.blocks[i]; b.wasteful() {
 			m.rebuild(i, int(b.used-b.dead))
+			b.trimmed = b.used
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"fmt"
+
 	"github.com/lagkeeper/storage/internal/ends"
 	"github.com/lagkeeper/storage/internal/snapshot"
 	"github.com/lagkeeper/storage/protocol"
@@ -8,6 +10,7 @@ import (
 
 // Version changes whenever the state does.
 func (e *Engine) Version() (version uint64) {
+	version = e.loaded.Load()
 	for _, request := range []protocol.StorageRequestConstant{
 		protocol.StorageSetBrokerOffset, protocol.StorageSetDeleteTopic, protocol.StorageSetDeleteGroup,
 		protocol.StorageClearConsumerOwners,
@@ -203,6 +206,13 @@ func (l *Loader) WriteTopic(r *snapshot.Topic) error {
 		l.Skipped++
 		return nil
 	}
+	// Stop waits for whoever changes topics.
+	l.engine.changing.RLock()
+	defer l.engine.changing.RUnlock()
+	if l.engine.stopped.Load() {
+		return Stopped
+	}
+	l.engine.loaded.Add(1)
 	return c.topics.Ensure(r.Name).Load(r)
 }
 
@@ -230,43 +240,59 @@ func (l *Loader) WriteGroup(r *snapshot.Group) error {
 	g := s.find(c, hash, r.Name)
 	if len(r.Topics) == 0 {
 		if g == nil {
-			s.depart(c, r.Name, departure{maxOrder: r.MaxOrder, knownUntil: r.MaxOrder, seen: r.LastCommit})
+			s.depart(c, r.Name, departure{maxOrder: r.MaxOrder, knownUntil: r.MaxOrder, seen: min(r.LastCommit, now)})
 		}
 		l.Departed++
+		return nil
+	}
+	topics, err := l.topicsOf(c, r)
+	if err != nil {
+		return err
+	}
+	if len(topics) == 0 {
+		l.Skipped++
 		return nil
 	}
 	if g != nil {
 		s.remove(g)
 		s.tell(protocol.EventGroupDeleted, g, nil, now)
 	}
-	g = nil
+	g = s.add(c, hash, r.Name, now)
+	g.committed = r.LastCommit != snapshot.Never
+	g.seen.Store(min(max(r.LastCommit, r.LastOwner), now)) // the clock may have been set back
+	g.maxOrder, g.knownUntil = r.MaxOrder, r.MaxOrder
 	for i := range r.Topics {
-		t := c.topics.Topic(r.Topics[i].Name)
-		if t == nil {
-			continue
+		if t := topics[r.Topics[i].Name]; t != nil {
+			if err := l.loadTopic(g, s.attach(g, t, now), &r.Topics[i], now); err != nil {
+				return err
+			}
 		}
-		if g == nil {
-			g = s.add(c, hash, r.Name, now)
-			g.committed = r.LastCommit != snapshot.Never
-			g.seen.Store(max(r.LastCommit, r.LastOwner))
-			g.maxOrder, g.knownUntil = r.MaxOrder, r.MaxOrder
-		}
-		if err := l.loadTopic(g, s.attach(g, t, now), &r.Topics[i]); err != nil {
-			return err
-		}
-	}
-	if g == nil {
-		l.Skipped++
-		return nil
 	}
 	delete(s.departed, departedGroup{c, r.Name})
 	s.counts.loaded++
 	return nil
 }
 
-func (l *Loader) loadTopic(g *group, index int, r *snapshot.GroupTopic) error {
+// topicsOf returns the topics of a group that the brokers are known to have. It returns Invalid where one stands twice.
+func (l *Loader) topicsOf(c *Cluster, r *snapshot.Group) (map[string]*ends.Topic, error) {
+	topics := make(map[string]*ends.Topic, len(r.Topics))
+	names := make(map[string]bool, len(r.Topics))
+	for i := range r.Topics {
+		name := r.Topics[i].Name
+		if names[name] {
+			return nil, fmt.Errorf("load group %q: topic %q stands there twice: %w", r.Name, name, Invalid)
+		}
+		names[name] = true
+		if t := c.topics.Topic(name); t != nil {
+			topics[name] = t
+		}
+	}
+	return topics, nil
+}
+
+func (l *Loader) loadTopic(g *group, index int, r *snapshot.GroupTopic, now int64) error {
 	gt := &g.topics[index]
-	gt.seen = r.LastCommit
+	gt.seen = min(r.LastCommit, now)
 	for i := range r.Partitions {
 		p := &r.Partitions[i]
 		slot, ok := g.slot(gt, p.Number)

@@ -183,6 +183,8 @@ func (g *group) topicOf(t *ends.Topic) *groupTopic { return &g.topics[g.find(t.N
 
 // forgetTopic removes a topic that has left its table from every group.
 func (s *shard) forgetTopic(t *ends.Topic, now int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for len(s.byTopic[t]) > 0 {
 		list := s.byTopic[t]
 		g := list[len(list)-1]
