@@ -36,8 +36,8 @@ func (e *Engine) Commits(c *Cluster, groupName string, all []protocol.Commit, re
 		why := Stopped
 		if !s.stopped {
 			why = e.commit(s, &at, &all[i], now)
-			s.counts.commits[why]++
 		}
+		s.counts.commits[why]++
 		if why != 0 {
 			refused(i, why)
 		}
@@ -210,7 +210,7 @@ func (g *group) confirm(topic string, partition int32) {
 
 // insert puts a commit that is not newer than the newest where its order belongs.
 func (e *Engine) insert(g *group, slot uint32, w window.Window, c *protocol.StoredCommit) Reason {
-	// A window may be large, but then so is the stack of its goroutine; few stay that large.
+	// Windows of usual size are decoded on the stack.
 	var few [64]protocol.StoredCommit
 	commits := w.AppendTo(few[:0])
 	full := len(commits) == e.config.Intervals
@@ -268,6 +268,7 @@ func (e *Engine) SetOwner(c *Cluster, groupName string, in *protocol.PartitionOw
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopped {
+		s.counts.owners[Stopped]++
 		return Stopped
 	}
 	at := place{cluster: c, name: groupName, hash: hash, topic: -1}

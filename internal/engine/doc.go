@@ -6,5 +6,5 @@
 // a topic is first taken out of the table and then out of every shard, so that no group can hold on to a topic that is
 // gone.
 //
-// Locks are taken in this order: shard, then table or topic. No lock is held while anything waits.
+// Locks are taken in this order: Engine.changing, shard, then table or topic. No lock is held while anything waits.
 package engine

@@ -45,18 +45,23 @@ func (e *Engine) GroupsOfTopic(c *Cluster, topic string) (GroupNames, Reason) {
 func (e *Engine) list(of func(*shard) []*group) (GroupNames, Reason) {
 	var groups []*group
 	for i := range e.shards {
-		s := &e.shards[i]
-		s.mu.Lock()
-		if s.stopped {
-			s.mu.Unlock()
-			return GroupNames{}, Stopped
+		var why Reason
+		if groups, why = e.shards[i].appendList(groups, of); why != 0 {
+			return GroupNames{}, why
 		}
-		groups = append(groups, of(s)...)
-		s.mu.Unlock()
 	}
 	now := e.config.Clock.Coarse()
 	live := slices.DeleteFunc(groups, func(g *group) bool { return e.older(g.seen.Load(), now, e.config.ExpireGroup) })
 	return GroupNames{live}, 0
+}
+
+func (s *shard) appendList(groups []*group, of func(*shard) []*group) ([]*group, Reason) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return nil, Stopped
+	}
+	return append(groups, of(s)...), 0
 }
 
 // TopicNames are names of topics as they were at one moment.

@@ -45,36 +45,41 @@ func (e *Engine) Stats() Stats {
 		}
 	}
 	for i := range e.shards {
-		e.shards[i].addTo(&st)
+		s := &e.shards[i]
+		s.addCounts(&st)
+		for cluster := range e.names {
+			for at := 0; at >= 0; {
+				at = s.addGroups(&st, cluster, at)
+			}
+		}
 	}
 	return st
 }
 
-func (s *shard) addTo(st *Stats) {
+func (s *shard) addCounts(st *Stats) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for why := range Reasons {
 		st.Requests[protocol.StorageSetConsumerOffset][why] += s.counts.commits[why]
 		st.Requests[protocol.StorageSetConsumerOwner][why] += s.counts.owners[why]
 	}
 	st.ExpiredGroups += s.counts.expired
 	st.ExpiredTopics += s.counts.swept
-	clusters := len(s.lists)
-	s.mu.Unlock()
-	for cluster := range clusters {
-		for at := 0; ; {
-			s.mu.Lock()
-			list := s.lists[cluster]
-			until := min(at+sweepBatch, len(list))
-			for ; at < until; at++ {
-				list[at].addTo(st)
-			}
-			done := at >= len(list)
-			s.mu.Unlock()
-			if done {
-				break
-			}
-		}
+}
+
+// addGroups adds some groups of a cluster, from an index on, and returns the next index, -1 where there is none.
+func (s *shard) addGroups(st *Stats, cluster, from int) (next int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := s.lists[cluster]
+	until := min(from+sweepBatch, len(list))
+	for at := from; at < until; at++ {
+		list[at].addTo(st)
 	}
+	if until == len(list) {
+		return -1
+	}
+	return until
 }
 
 func (g *group) addTo(st *Stats) {
