@@ -3,7 +3,7 @@ module github.com/lagkeeper/storage/prometheus
 go 1.26.0
 
 require (
-	github.com/lagkeeper/storage v0.0.0
+	github.com/lagkeeper/storage v0.1.0
 	github.com/prometheus/client_golang v1.25.0
 	github.com/prometheus/common v0.72.0
 	github.com/spf13/viper v1.21.0
@@ -34,5 +34,3 @@ require (
 	golang.org/x/text v0.42.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
-
-replace github.com/lagkeeper/storage => ..

@@ -3,8 +3,8 @@ module github.com/lagkeeper/storage/examples/lagmonitor
 go 1.26.0
 
 require (
-	github.com/lagkeeper/storage v0.0.0
-	github.com/lagkeeper/storage/prometheus v0.0.0
+	github.com/lagkeeper/storage v0.1.0
+	github.com/lagkeeper/storage/prometheus v0.1.0
 	github.com/prometheus/client_golang v1.25.0
 	github.com/spf13/viper v1.21.0
 	github.com/stretchr/testify v1.12.1
@@ -40,9 +40,4 @@ require (
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
-)
-
-replace (
-	github.com/lagkeeper/storage => ../..
-	github.com/lagkeeper/storage/prometheus => ../../prometheus
 )
