@@ -35,6 +35,11 @@ func (s *service) look(group string) *protocol.ConsumerPartition {
 	} else {
 		require.EqualValues(s.t, -1, typed.EndOffsetAge)
 	}
+	if typed.LogStartOffset >= 0 {
+		want.LogStartOffset = &typed.LogStartOffset
+	} else {
+		require.EqualValues(s.t, -1, typed.LogStartOffset)
+	}
 	if typed.TimeLag.Kind != protocol.TimeLagUnknown {
 		want.TimeLag = &typed.TimeLag
 	}
@@ -42,7 +47,8 @@ func (s *service) look(group string) *protocol.ConsumerPartition {
 		want.Lost = &typed.Lost
 	}
 	require.Equal(s.t, want, protocol.ConsumerPartition{
-		State: p.State, Difference: p.Difference, EndOffsetAge: p.EndOffsetAge, TimeLag: p.TimeLag, Lost: p.Lost,
+		State: p.State, Difference: p.Difference, EndOffsetAge: p.EndOffsetAge, LogStartOffset: p.LogStartOffset,
+		TimeLag: p.TimeLag, Lost: p.Lost,
 	}, "typed and over the channel")
 	return p
 }

@@ -204,3 +204,35 @@ func TestNamesThatAreNotUTF8(t *testing.T) {
 		assert.EqualValues(t, 1, groups, "the other is told of")
 	})
 }
+
+// A partition that the group has not committed does not make the sum a lower bound if there is nothing on it to read,
+// because nothing was written or because retention has deleted all of it.
+func TestEmptyPartitionIsNoLowerBound(t *testing.T) {
+	for name, c := range map[string]struct {
+		end, logStart int64
+		want          float64
+	}{
+		"never written":           {0, 0, 0},
+		"emptied by retention":    {500, 500, 0},
+		"log start beyond":        {500, 501, 0},
+		"one message left":        {500, 499, 1},
+		"log start not known":     {500, 0, 1},
+		"deleted, the oldest day": {500, 100, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, nil)
+				defer w.stop()
+				w.end("orders", 0, 100, 0)
+				w.end("orders", 1, c.end, c.logStart)
+				w.commit("g", "orders", 0, 100)
+				_, registry := newCollector(t, w.coordinator, lagprom.Options{Lags: &lagprom.LagOptions{By: lagprom.PerTopic}})
+				for _, metric := range []string{"lag_is_lower_bound", "time_lag_is_lower_bound"} {
+					got, ok := value(t, registry, "lagstore_consumergroup_"+metric, nil)
+					assert.True(t, ok, metric)
+					assert.Equal(t, c.want, got, metric)
+				}
+			})
+		})
+	}
+}

@@ -48,14 +48,14 @@ func (t *topicSum) add(g *protocol.GroupPartition, now int64) {
 	t.lost += float64(g.Lost)
 }
 
-// mayLag tells whether there may be something to read on a partition whose lag is not known. There is nothing where nothing
-// was ever written, nor where neither a commit nor an end offset is known.
+// mayLag reports whether there may be something to read on a partition whose lag is not known. Without a commit there is
+// nothing if nothing was ever written, if all of it has been deleted, or if no end offset is known either.
 func mayLag(g *protocol.GroupPartition) bool {
 	if g.State != protocol.PartitionNoCommit {
 		return true
 	}
 	n := len(g.EndOffsets)
-	return n > 0 && g.EndOffsets[n-1] > 0
+	return n > 0 && g.EndOffsets[n-1] > max(g.LogStartOffset, 0)
 }
 
 // addTime takes the greatest of several estimates, and what the greatest of the truths can be.

@@ -140,6 +140,9 @@ type ConsumerPartition struct {
 	Difference *int64 `json:"lag-difference,omitempty"`
 	// EndOffsetAge is how long ago the newest end offset was seen, in milliseconds; nil where none is known.
 	EndOffsetAge *int64 `json:"end-offset-age,omitempty"`
+	// LogStartOffset is the first offset that the partition still holds, also for a partition without a commit: if it is
+	// the newest end offset, there is nothing to read. nil means that it is not known.
+	LogStartOffset *int64 `json:"-"`
 	// TimeLag is the lag in time; nil where nothing can be said.
 	TimeLag *TimeLag `json:"time-lag,omitempty"`
 	// Lost is how many messages the group can no longer read because its commit lies below the first offset that the

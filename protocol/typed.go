@@ -90,6 +90,9 @@ type GroupPartition struct {
 	DifferenceKnown bool
 	// EndOffsetAge is how long ago the newest end offset was seen, in milliseconds; -1 where none is known.
 	EndOffsetAge int64
+	// LogStartOffset is the first offset that the partition still holds, also for a partition without a commit: if it is
+	// the newest end offset, there is nothing to read. -1 means that it is not known.
+	LogStartOffset int64
 	// TimeLag is the lag in time; its Kind is TimeLagUnknown where nothing can be said.
 	TimeLag TimeLag
 	// Lost is how many messages the group can no longer read because its commit lies below the first offset that the

@@ -134,6 +134,14 @@ func TestMakeRow(t *testing.T) {
 	assert.False(t, r.LagAtLeast)
 	assert.Equal(t, timeLag{Known: true, Value: 4 * time.Second, Error: time.Second}, r.TimeLag)
 
+	emptied := protocol.ConsumerPartition{BrokerOffsets: []int64{7}, State: protocol.PartitionNoCommit, LogStartOffset: ptr(int64(7))}
+	r = makeRow("g", "t", protocol.ConsumerPartitions{partitions[0], &emptied}, []int64{35, 7}, now, paceFor(time.Second))
+	assert.False(t, r.LagAtLeast, "retention has emptied partition 1")
+	assert.False(t, r.TimeLag.AtLeast)
+	emptied.LogStartOffset = ptr(int64(6))
+	r = makeRow("g", "t", protocol.ConsumerPartitions{partitions[0], &emptied}, []int64{35, 7}, now, paceFor(time.Second))
+	assert.True(t, r.LagAtLeast, "one message is left")
+
 	// What the store does not stand by has no number.
 	for stored, want := range map[protocol.PartitionState]state{
 		protocol.PartitionAhead: stateAhead, protocol.PartitionReset: stateReset, protocol.PartitionRestored: stateRestored,

@@ -111,8 +111,8 @@ func makeRow(group, topic string, partitions protocol.ConsumerPartitions, ends [
 			partition = partitions[number]
 		}
 		newest := newestCommit(partition)
-		// Nothing was ever written to a partition that ends at 0, so without a commit there is no lag to know.
-		if newest == nil && end > 0 || newest != nil && !trusted(partition) {
+		// A partition that holds nothing, be it that nothing was written or that all was deleted, has no lag to know.
+		if newest == nil && end > logStart(partition) || newest != nil && !trusted(partition) {
 			r.LagAtLeast = true
 			late.missing()
 		}
@@ -158,6 +158,14 @@ func makeRow(group, topic string, partitions protocol.ConsumerPartitions, ends [
 	r.Trend = sumSeries(series, trendPoints)
 	r.State = classify(r, facts, pace)
 	return r
+}
+
+// logStart is the first offset that a partition still holds, 0 if that is not known.
+func logStart(partition *protocol.ConsumerPartition) int64 {
+	if partition == nil || partition.LogStartOffset == nil {
+		return 0
+	}
+	return *partition.LogStartOffset
 }
 
 // lastMove finds when the newest commit came to where it is: the time of the oldest commit in the unbroken run of equal

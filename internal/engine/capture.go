@@ -167,9 +167,9 @@ type offsetAndLag struct {
 
 // judged holds what the judgement of a partition in an answer points to.
 type judged struct {
-	difference, age int64
-	timeLag         protocol.TimeLag
-	lost            uint64
+	difference, age, logStart int64
+	timeLag                   protocol.TimeLag
+	lost                      uint64
 }
 
 // tell writes a judgement into an answer.
@@ -182,6 +182,10 @@ func (j *judgement) tell(out *protocol.ConsumerPartition, to *judged) {
 	if j.endAge >= 0 {
 		to.age = j.endAge
 		out.EndOffsetAge = &to.age
+	}
+	if j.logStart >= 0 {
+		to.logStart = j.logStart
+		out.LogStartOffset = &to.logStart
 	}
 	if j.timeLag.Kind != protocol.TimeLagUnknown {
 		to.timeLag = j.timeLag
@@ -266,7 +270,8 @@ func (k *Capture) Group(into *protocol.Group) {
 			j := &k.judgements[t.from+p]
 			*out = protocol.GroupPartition{
 				EndOffsets: slabs.EndOffsets[from:until:until], State: j.state, Difference: j.difference,
-				DifferenceKnown: j.differenceKnown, EndOffsetAge: j.endAge, TimeLag: j.timeLag, Lost: j.lost,
+				DifferenceKnown: j.differenceKnown, EndOffsetAge: j.endAge, LogStartOffset: j.logStart,
+				TimeLag: j.timeLag, Lost: j.lost,
 			}
 			w := k.window(t, p)
 			if w == nil {

@@ -19,6 +19,7 @@ type judgement struct {
 	difference      int64
 	differenceKnown bool
 	endAge          int64 // milliseconds; -1 when no end offset is known
+	logStart        int64 // -1 when not known
 	timeLag         protocol.TimeLag
 	lost            uint64
 }
@@ -26,9 +27,12 @@ type judgement struct {
 // judge compares the newest commit of a window, which may be nil, with what is known of its partition.
 func judge(reading ends.Reading, partition int, w window.Window, now int64) judgement {
 	end := reading.View(partition)
-	j := judgement{endAge: -1}
+	j := judgement{endAge: -1, logStart: -1}
 	if end.Known {
 		j.endAge = int64(min(distance(end.Seen, now), math.MaxInt64))
+		if end.LogStart > 0 {
+			j.logStart = end.LogStart
+		}
 	}
 	switch {
 	case w == nil || w.Len() == 0:
