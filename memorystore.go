@@ -26,7 +26,7 @@ func (m *memoryStore) enter(ctx context.Context, cluster string, as protocol.Sto
 	}
 	c := e.Cluster(cluster)
 	if c == nil {
-		return nil, nil, e.Count(as, engine.UnknownCluster)
+		return nil, nil, count(ctx, e, as, engine.UnknownCluster)
 	}
 	return e, c, nil
 }
@@ -141,7 +141,7 @@ func (m *memoryStore) Clusters(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.Count(protocol.StorageFetchClusters, 0)
+	_ = count(ctx, e, protocol.StorageFetchClusters, 0)
 	return append([]string{}, e.Clusters()...), nil
 }
 
@@ -151,7 +151,7 @@ func (m *memoryStore) Groups(ctx context.Context, cluster string) (iter.Seq[stri
 		return nil, err
 	}
 	names, why := e.Groups(c)
-	return names.All(), e.Count(protocol.StorageFetchConsumers, why)
+	return names.All(), count(ctx, e, protocol.StorageFetchConsumers, why)
 }
 
 func (m *memoryStore) Topics(ctx context.Context, cluster string) (iter.Seq[string], error) {
@@ -160,7 +160,7 @@ func (m *memoryStore) Topics(ctx context.Context, cluster string) (iter.Seq[stri
 		return nil, err
 	}
 	names, why := e.Topics(c)
-	return names.All(), e.Count(protocol.StorageFetchTopics, why)
+	return names.All(), count(ctx, e, protocol.StorageFetchTopics, why)
 }
 
 func (m *memoryStore) GroupsOfTopic(ctx context.Context, cluster, topic string) (iter.Seq[string], error) {
@@ -169,7 +169,7 @@ func (m *memoryStore) GroupsOfTopic(ctx context.Context, cluster, topic string) 
 		return nil, err
 	}
 	names, why := e.GroupsOfTopic(c, topic)
-	return names.All(), e.Count(protocol.StorageFetchConsumersForTopic, why)
+	return names.All(), count(ctx, e, protocol.StorageFetchConsumersForTopic, why)
 }
 
 func (m *memoryStore) EndOffsets(ctx context.Context, cluster, topic string, dst []int64) ([]int64, error) {
@@ -178,7 +178,7 @@ func (m *memoryStore) EndOffsets(ctx context.Context, cluster, topic string, dst
 		return dst, err
 	}
 	dst, why := e.EndOffsets(c, topic, dst)
-	return dst, e.Count(protocol.StorageFetchTopic, why)
+	return dst, count(ctx, e, protocol.StorageFetchTopic, why)
 }
 
 func (m *memoryStore) Group(ctx context.Context, cluster, group string, into *protocol.Group) error {
@@ -188,7 +188,7 @@ func (m *memoryStore) Group(ctx context.Context, cluster, group string, into *pr
 		return err
 	}
 	capture, why := e.Capture(c, group)
-	if err := e.Count(protocol.StorageFetchConsumer, why); err != nil {
+	if err := count(ctx, e, protocol.StorageFetchConsumer, why); err != nil {
 		return err
 	}
 	defer capture.Release()
@@ -208,22 +208,22 @@ func (m *memoryStore) Fetch(ctx context.Context, request *protocol.StorageReques
 	switch request.RequestType {
 	case protocol.StorageFetchConsumers:
 		names, why := e.Groups(c)
-		return func() any { return names.Strings() }, e.Count(request.RequestType, why)
+		return func() any { return names.Strings() }, count(ctx, e, request.RequestType, why)
 	case protocol.StorageFetchTopics:
 		names, why := e.Topics(c)
-		return func() any { return names.Strings() }, e.Count(request.RequestType, why)
+		return func() any { return names.Strings() }, count(ctx, e, request.RequestType, why)
 	case protocol.StorageFetchConsumersForTopic:
 		names, why := e.GroupsOfTopic(c, request.Topic)
-		return func() any { return names.Strings() }, e.Count(request.RequestType, why)
+		return func() any { return names.Strings() }, count(ctx, e, request.RequestType, why)
 	case protocol.StorageFetchTopic:
 		offsets, why := e.EndOffsets(c, request.Topic, []int64{})
-		return func() any { return offsets }, e.Count(request.RequestType, why)
+		return func() any { return offsets }, count(ctx, e, request.RequestType, why)
 	case protocol.StorageFetchConsumer:
 		capture, why := e.Capture(c, request.Group)
 		return func() any {
 			defer capture.Release()
 			return capture.ConsumerTopics()
-		}, e.Count(request.RequestType, why)
+		}, count(ctx, e, request.RequestType, why)
 	default:
 		return nil, fmt.Errorf("fetch %s: %w", request.RequestType, errors.ErrUnsupported)
 	}

@@ -29,7 +29,7 @@ func BenchmarkCollect(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			collector, _ := newCollector(b, w.coordinator, lagprom.Options{Lags: lags})
-			defer collector.Close()
+			b.ReportAllocs()
 			for b.Loop() {
 				metrics := make(chan prom.Metric, 1024)
 				go func() {

@@ -3,63 +3,57 @@ package prometheus
 import (
 	"context"
 	"fmt"
-	"iter"
+	"sync"
 
 	prom "github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lagkeeper/storage"
-	"github.com/lagkeeper/storage/protocol"
 )
 
 // Source is where a Collector reads; *storage.Coordinator is one.
 type Source interface {
-	// Stats tells what the store holds and has done. An error leaves the statistics out.
+	// Stats returns what the store holds and has done. If it returns an error, the statistics are left out.
 	Stats() (storage.Stats, error)
-	// Watch tells of changes in the store. An error makes the Collector list the groups at each collection.
-	Watch(ctx context.Context, filter storage.WatchFilter) (iter.Seq[protocol.Event], error)
-	// Store returns the typed API, nil where there is none yet. It is a pointer, another one for another store.
+	// Store returns the typed API, nil if there is none yet.
 	Store() storage.Store
 }
 
 var _ Source = (*storage.Coordinator)(nil)
 
-// Collector exports a store. It is a prometheus.Collector, safe for any number of goroutines. The Source may be configured,
-// started, stopped and started again at any time, before and after the Collector was made.
+// Collector exports a store. It is a prometheus.Collector, safe for any number of goroutines, and holds nothing between two
+// collections, so there is nothing to close. The Source may be configured, started, stopped and started again at any time,
+// before and after the Collector was made.
 //
-// The Collector reads the store with the calls that anybody uses, so they count: one Clusters at each collection and, with
-// lags, one Group for each group.
+// Whoever collects while a collection is under way is given the same one. What the Collector reads does not count as requests
+// of the store.
 type Collector struct {
 	source Source
 	stats  *statsMetrics
-	lags   *lagMetrics // nil where no lags are exported
+	lags   *lagMetrics // nil if no lags are exported
 
-	ctx    context.Context // done when Close is called
-	cancel context.CancelFunc
+	mu      sync.Mutex
+	current *collection // guarded by mu; nil if none is under way
 }
 
 var _ prom.Collector = (*Collector)(nil)
 
-// New makes a Collector. It returns an error that says all that is wrong with the options.
+// collection is what all who ask for it at the same time share.
+type collection struct {
+	done    chan struct{} // closed when metrics is complete
+	metrics []prom.Metric
+}
+
+// New makes a Collector. It returns an error that names everything that is wrong with the options.
 func New(source Source, options Options) (*Collector, error) {
 	if err := options.Validate(); err != nil {
 		return nil, fmt.Errorf("make collector: %w", err)
 	}
 	options = options.withDefaults()
 	c := &Collector{source: source, stats: newStatsMetrics(options)}
-	c.ctx, c.cancel = context.WithCancel(context.Background())
 	if options.Lags != nil {
-		c.lags = newLagMetrics(source, options)
+		c.lags = newLagMetrics(options)
 	}
 	return c, nil
-}
-
-// Close ends what the Collector runs; from then on it exports nothing. It may be called again. Unregister the Collector
-// first, or its series go stale only with the next collection.
-func (c *Collector) Close() {
-	c.cancel()
-	if c.lags != nil {
-		c.lags.feed.close()
-	}
 }
 
 // Describe implements prometheus.Collector.
@@ -72,24 +66,55 @@ func (c *Collector) Describe(out chan<- *prom.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *Collector) Collect(out chan<- prom.Metric) {
-	if c.ctx.Err() != nil {
-		return
+	for _, metric := range c.join() {
+		out <- metric
 	}
+}
+
+// join returns the metrics of the collection that is under way, or of one that it makes.
+func (c *Collector) join() []prom.Metric {
+	c.mu.Lock()
+	if shared := c.current; shared != nil {
+		c.mu.Unlock()
+		<-shared.done
+		return shared.metrics
+	}
+	own := &collection{done: make(chan struct{})}
+	c.current = own
+	c.mu.Unlock()
+	// Deferred, since Allow and Deny are the application's and may panic: nobody waits for what will not come.
+	defer func() {
+		c.mu.Lock()
+		c.current = nil
+		c.mu.Unlock()
+		close(own.done)
+	}()
+	own.metrics = c.read()
+	return own.metrics
+}
+
+// read makes a collection.
+func (c *Collector) read() []prom.Metric {
+	stopped := []prom.Metric{c.stats.isRunning(false)}
+	ctx := storage.Uncounted(context.Background())
 	store := c.source.Store()
-	running := false
-	if store != nil {
-		_, err := store.Clusters(c.ctx)
-		running = err == nil
+	if store == nil {
+		return stopped
 	}
-	c.stats.collectRunning(out, running)
-	if !running {
+	clusters, err := store.Clusters(ctx)
+	if err != nil {
 		// The store counts from 0 again when it is started, and zeros now would look like a store that is empty.
-		return
+		return stopped
 	}
+	metrics := []prom.Metric{c.stats.isRunning(true)}
 	if stats, err := c.source.Stats(); err == nil {
-		c.stats.collect(out, stats)
+		metrics = c.stats.appendTo(metrics, stats)
 	}
-	if c.lags != nil {
-		c.lags.collect(c.ctx, out, store)
+	if c.lags == nil {
+		return metrics
 	}
+	if metrics, err = c.lags.appendTo(ctx, metrics, store, clusters); err != nil {
+		return stopped // in the middle: half of the groups would look like all of them
+	}
+	return metrics
 }

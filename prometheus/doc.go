@@ -3,15 +3,15 @@
 //
 //	collector, err := lagprom.New(coordinator, lagprom.Options{Lags: &lagprom.LagOptions{MaxSeries: 50_000}})
 //	if err != nil { … }
-//	defer collector.Close()
 //	registry.MustRegister(collector)
+//
+// A Collector goes into any registry. NewHandler makes an http.Handler that many slow clients cannot make expensive.
 //
 // README.md lists the metrics. Three things hold for all of them:
 //
 //   - What is not known is not exported: there is no 0 that looks healthy. Where the lag of a group on a partition cannot be
 //     trusted, all there is of it is the series that says so, lagstore_consumergroup_state.
-//   - What was deleted or has expired is not exported again: groups come and go with the store's change feed, and each one
-//     is looked up again at every collection.
+//   - What was deleted or has expired is not exported again: the groups are listed anew at every collection.
 //   - No writer of the store waits for a collection for longer than it takes to copy one group, or to count what a few
 //     hundred hold.
 package prometheus

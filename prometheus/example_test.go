@@ -30,7 +30,6 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	defer collector.Close()
 	registry := prom.NewRegistry()
 	registry.MustRegister(collector)
 

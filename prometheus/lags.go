@@ -1,13 +1,16 @@
 package prometheus
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	prom "github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/lagkeeper/storage"
 	"github.com/lagkeeper/storage/protocol"
@@ -16,21 +19,26 @@ import (
 // lagMetrics exports the lags of groups.
 type lagMetrics struct {
 	options LagOptions
-	feed    *feed
-	roster  roster
 	descs   [lagSeries]*prom.Desc // by series; nil for those that options.By does not have
+	room    rooms
+	constants,
+	states []*dto.LabelPair // labels: the constant ones, and one for each state
 
 	exported      *prom.Desc
+	exportedBytes *prom.Desc
 	droppedGroups *prom.Desc
-	droppedSeries *prom.Desc
-	missedEvents  *prom.Desc
 }
 
-func newLagMetrics(source Source, o Options) *lagMetrics {
+func newLagMetrics(o Options) *lagMetrics {
 	m := &lagMetrics{options: *o.Lags}
-	m.feed = &feed{source: source, roster: &m.roster}
 	desc := func(name, help string, labels ...string) *prom.Desc {
 		return prom.NewDesc(o.Prefix+name, help, labels, o.ConstLabels)
+	}
+	for name, value := range o.ConstLabels {
+		m.constants = append(m.constants, labelPair(name, value))
+	}
+	for _, state := range stateLabels {
+		m.states = append(m.states, labelPair("state", state))
 	}
 	for series, d := range lagDescriptions {
 		labels := []string{"cluster", "group", "topic"}
@@ -44,10 +52,11 @@ func newLagMetrics(source Source, o Options) *lagMetrics {
 			m.descs[series] = desc("consumergroup_"+d.name, help, labels...)
 		}
 	}
+	m.room = newRooms(o, m.states)
 	m.exported = desc("exporter_series", "Series of lags that are exported.")
-	m.droppedGroups = desc("exporter_groups_dropped", "Groups that are not exported because MaxSeries is reached.")
-	m.droppedSeries = desc("exporter_series_dropped", "Series that are not exported because MaxSeries is reached, as last counted.")
-	m.missedEvents = desc("exporter_missed_events_total", "Changes of the store that the exporter was too slow for, so that it had to list again.")
+	m.exportedBytes = desc("exporter_series_bytes", "Bytes that the exported series of lags take in a scrape, at most.")
+	m.droppedGroups = desc("exporter_groups_dropped",
+		"Groups that are not exported, by reason: MaxSeries or MaxBytes is reached, or another group has the same label.", "reason")
 	return m
 }
 
@@ -58,88 +67,170 @@ func (m *lagMetrics) describe(out chan<- *prom.Desc) {
 		}
 	}
 	out <- m.exported
+	out <- m.exportedBytes
 	out <- m.droppedGroups
-	out <- m.droppedSeries
-	out <- m.missedEvents
 }
 
-// sheet is what a collection reads one group into.
-type sheet struct {
-	group  protocol.Group
-	points []point
+// The reasons for which a group is left out.
+const (
+	noSeriesLeft = iota
+	noBytesLeft
+	labelTaken
+	dropReasons // how many there are
+)
+
+var dropLabels = [dropReasons]string{noSeriesLeft: "max_series", noBytesLeft: "max_bytes", labelTaken: "label_taken"}
+
+// misfits is how many groups in a row may be read and not fit before the rest are counted without being read: a store that
+// holds a hundred times what is exported is not read whole for each scrape.
+const misfits = 100
+
+// groupKey names a group.
+type groupKey struct{ cluster, group string }
+
+func compareKeys(a, b groupKey) int {
+	return cmp.Or(cmp.Compare(a.cluster, b.cluster), cmp.Compare(a.group, b.group))
 }
 
-var sheets = sync.Pool{New: func() any { return new(sheet) }}
-
-func (m *lagMetrics) collect(ctx context.Context, out chan<- prom.Metric, store storage.Store) {
-	if m.feed.follow(ctx, store) != nil {
-		return // it has just stopped
-	}
-	s := sheets.Get().(*sheet)
-	defer sheets.Put(s)
-	list := m.roster.candidates()
-	var exported, droppedGroups, droppedSeries int
-	for i := range list {
-		c := &list[i]
-		left := m.options.MaxSeries - exported
-		if c.shown || c.weight == unweighed || c.weight <= left {
-			err := store.Group(ctx, c.cluster, c.group, &s.group)
-			switch {
-			case err == nil:
-				s.points = m.appendPoints(s.points[:0], c.groupKey, &s.group, time.Now().UnixMilli())
-				c.weight = len(s.points)
-			case errors.Is(err, storage.ErrUnknownGroup):
-				// Deleted or expired, though the feed may not have told yet.
-				s.points, c.weight = s.points[:0], unweighed
-			default: // it has stopped
-				return
-			}
-			c.shown = c.weight <= left && m.labelIsFree(c.groupKey)
-			if c.shown {
-				exported += len(s.points)
-				m.emit(out, c.groupKey, s.points)
-				continue
-			}
-			if c.weight == unweighed {
-				continue
-			}
+// list returns the groups of a store in the order in which they are given room. It is that of their names, so which groups
+// are shown depends on nothing but what the store holds: it is the same at the next collection, after a restart, and in
+// another process that looks at the same Kafka.
+func list(ctx context.Context, store storage.Store, clusters []string) ([]groupKey, error) {
+	var keys []groupKey
+	for _, cluster := range clusters {
+		groups, err := store.Groups(ctx, cluster)
+		if err != nil {
+			return nil, fmt.Errorf("list groups of cluster %s: %w", cluster, err)
 		}
-		droppedGroups++
-		droppedSeries += c.weight
+		for group := range groups {
+			keys = append(keys, groupKey{cluster, group})
+		}
 	}
-	m.roster.settle(list)
-	out <- prom.MustNewConstMetric(m.exported, gauge, float64(exported))
-	out <- prom.MustNewConstMetric(m.droppedGroups, gauge, float64(droppedGroups))
-	out <- prom.MustNewConstMetric(m.droppedSeries, gauge, float64(droppedSeries))
-	out <- prom.MustNewConstMetric(m.missedEvents, counter, float64(m.feed.missed.Load()))
+	slices.SortFunc(keys, compareKeys)
+	return keys, nil
 }
 
-// labelIsFree tells whether no other group has the name that a group is shown under, which takes one whose name is not
-// UTF-8.
-func (m *lagMetrics) labelIsFree(key groupKey) bool {
-	shown := labelOf(key.group)
-	return shown == key.group || !m.roster.holds(groupKey{key.cluster, shown})
-}
-
-// appendPoints appends what there is to export of a group, as of now in Unix milliseconds.
-func (m *lagMetrics) appendPoints(points []point, key groupKey, group *protocol.Group, now int64) []point {
-	for i := range group.Topics {
-		topic := &group.Topics[i]
-		if !m.options.wants(key.cluster, key.group, topic.Name) || !topicLabelIsFree(group, topic.Name) {
+// appendTo appends the series of the groups of a store, as they are now. It returns an error if the store stops meanwhile.
+func (m *lagMetrics) appendTo(
+	ctx context.Context, metrics []prom.Metric, store storage.Store, clusters []string,
+) ([]prom.Metric, error) {
+	keys, err := list(ctx, store, clusters)
+	if err != nil {
+		return nil, err
+	}
+	var group protocol.Group
+	var dropped [dropReasons]int
+	var used room
+	exported, missed, why := 0, 0, noSeriesLeft
+	w := writer{metrics: m, by: m.options.By}
+	for i, key := range keys {
+		if missed == misfits {
+			dropped[why] += len(keys) - i
+			break
+		}
+		err := store.Group(ctx, key.cluster, key.group, &group)
+		if errors.Is(err, storage.ErrUnknownGroup) {
+			continue // deleted or expired since it was listed
+		}
+		if err != nil {
+			return nil, err
+		}
+		group.Topics = slices.DeleteFunc(group.Topics, func(topic protocol.GroupTopic) bool {
+			return !m.options.wants(key.cluster, key.group, topic.Name)
+		})
+		if len(group.Topics) == 0 {
 			continue
 		}
-		p := pointer{points: points, topic: labelOf(topic.Name)}
-		if m.options.By == PerTopic {
-			p.addTopic(topic.Partitions, now)
-		} else {
-			for number := range topic.Partitions {
-				p.partition = strconv.Itoa(number)
-				p.addPartition(&topic.Partitions[number], now)
+		if shown := labelOf(key.group); shown != key.group {
+			if _, taken := slices.BinarySearchFunc(keys, groupKey{key.cluster, shown}, compareKeys); taken {
+				dropped[labelTaken]++
+				continue
 			}
 		}
-		points = p.points
+		w.begin(key)
+		need := m.room.of(&group, w.groupLabels)
+		switch {
+		case need.series > m.options.MaxSeries-used.series:
+			why = noSeriesLeft
+		case need.bytes > m.options.MaxBytes-used.bytes:
+			why = noBytesLeft
+		default:
+			missed = 0
+			used.series += need.series
+			used.bytes += need.bytes
+			before := len(metrics)
+			metrics = w.appendGroup(metrics, &group, time.Now().UnixMilli())
+			exported += len(metrics) - before
+			continue
+		}
+		dropped[why]++
+		missed++
 	}
-	return points
+	metrics = append(metrics,
+		prom.MustNewConstMetric(m.exported, gauge, float64(exported)),
+		prom.MustNewConstMetric(m.exportedBytes, gauge, float64(used.bytes)))
+	for reason, n := range dropped {
+		metrics = append(metrics, prom.MustNewConstMetric(m.droppedGroups, gauge, float64(n), dropLabels[reason]))
+	}
+	return metrics, nil
+}
+
+// writer makes the series of groups, one after the other.
+type writer struct {
+	metrics *lagMetrics
+	by      Aggregation
+
+	groupLabels []*dto.LabelPair
+	partitions  []*dto.LabelPair // labels of the partitions by number, as far as they were needed
+	points      []point
+}
+
+// begin makes the labels of a group.
+func (w *writer) begin(key groupKey) {
+	w.groupLabels = append(slices.Clip(w.metrics.constants),
+		labelPair("cluster", labelOf(key.cluster)), labelPair("group", labelOf(key.group)))
+}
+
+// appendGroup appends the series of a group, as of now in Unix milliseconds.
+func (w *writer) appendGroup(metrics []prom.Metric, group *protocol.Group, now int64) []prom.Metric {
+	for i := range group.Topics {
+		topic := &group.Topics[i]
+		if !topicLabelIsFree(group, topic.Name) {
+			continue
+		}
+		labels := append(slices.Clip(w.groupLabels), labelPair("topic", labelOf(topic.Name)))
+		if w.by == PerTopic {
+			w.points = appendTopic(w.points[:0], topic.Partitions, now)
+			metrics = w.appendPoints(metrics, sortedPairs(labels))
+			continue
+		}
+		for number := range topic.Partitions {
+			w.points = appendPartition(w.points[:0], &topic.Partitions[number], now)
+			metrics = w.appendPoints(metrics, sortedPairs(labels, w.partition(number)))
+		}
+	}
+	return metrics
+}
+
+// partition returns the label of a partition.
+func (w *writer) partition(number int) *dto.LabelPair {
+	for len(w.partitions) <= number {
+		w.partitions = append(w.partitions, labelPair("partition", strconv.Itoa(len(w.partitions))))
+	}
+	return w.partitions[number]
+}
+
+// appendPoints appends a series for each point, all with the same labels but for the state.
+func (w *writer) appendPoints(metrics []prom.Metric, labels []*dto.LabelPair) []prom.Metric {
+	samples := make([]sample, len(w.points))
+	for i, p := range w.points {
+		samples[i] = sample{desc: w.metrics.descs[p.series], labels: labels, value: p.value}
+		if p.series == stateSeries {
+			samples[i].labels = sortedPairs(labels, w.metrics.states[p.state])
+		}
+		metrics = append(metrics, &samples[i])
+	}
+	return metrics
 }
 
 func topicLabelIsFree(group *protocol.Group, name string) bool {
@@ -153,20 +244,4 @@ func topicLabelIsFree(group *protocol.Group, name string) bool {
 		}
 	}
 	return true
-}
-
-// emit sends the points of a group.
-func (m *lagMetrics) emit(out chan<- prom.Metric, key groupKey, points []point) {
-	cluster, group := labelOf(key.cluster), labelOf(key.group)
-	for i := range points {
-		p := &points[i]
-		labels := append(make([]string, 0, 5), cluster, group, p.topic)
-		if m.options.By == PerPartition {
-			labels = append(labels, p.partition)
-		}
-		if p.series == stateSeries {
-			labels = append(labels, p.state)
-		}
-		out <- prom.MustNewConstMetric(m.descs[p.series], gauge, p.value, labels...)
-	}
 }

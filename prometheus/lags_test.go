@@ -86,8 +86,7 @@ func TestLagsPerPartition(t *testing.T) {
 		w := newWorld(t, nil)
 		defer w.stop()
 		everyState(w)
-		collector, registry := newCollector(t, w.coordinator, lagprom.Options{Lags: &lagprom.LagOptions{}})
-		defer collector.Close()
+		_, registry := newCollector(t, w.coordinator, lagprom.Options{Lags: &lagprom.LagOptions{}})
 		golden(t, registry, "per_partition.prom", "lagstore_consumergroup_", "lagstore_exporter_")
 		lint(t, registry)
 	})
@@ -98,10 +97,9 @@ func TestLagsPerTopic(t *testing.T) {
 		w := newWorld(t, nil)
 		defer w.stop()
 		everyState(w)
-		collector, registry := newCollector(t, w.coordinator, lagprom.Options{
+		_, registry := newCollector(t, w.coordinator, lagprom.Options{
 			Prefix: "kafka_", ConstLabels: prom.Labels{"store": "a"}, Lags: &lagprom.LagOptions{By: lagprom.PerTopic},
 		})
-		defer collector.Close()
 		golden(t, registry, "per_topic.prom", "kafka_consumergroup_", "kafka_exporter_")
 		lint(t, registry)
 	})
@@ -114,7 +112,6 @@ func TestRestoredLagHasNoNumber(t *testing.T) {
 		w.end("orders", 0, 100, 0)
 		w.commit("g", "orders", 0, 100)
 		collector, registry := newCollector(t, w.coordinator, lagprom.Options{Lags: &lagprom.LagOptions{}})
-		defer collector.Close()
 		states := func() string {
 			var b strings.Builder
 			families, err := registry.Gather()
@@ -165,8 +162,7 @@ func TestResetLagHasNoNumber(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		defer w.stop()
-		collector, registry := newCollector(t, w.coordinator, lagprom.Options{Lags: &lagprom.LagOptions{}})
-		defer collector.Close()
+		_, registry := newCollector(t, w.coordinator, lagprom.Options{Lags: &lagprom.LagOptions{}})
 		w.end("orders", 0, 100, 0)
 		w.commit("g", "orders", 0, 90)
 		lag, ok := value(t, registry, "lagstore_consumergroup_lag_messages", nil)
@@ -185,8 +181,7 @@ func TestNamesThatAreNotUTF8(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		defer w.stop()
-		collector, registry := newCollector(t, w.coordinator, lagprom.Options{Lags: &lagprom.LagOptions{}})
-		defer collector.Close()
+		_, registry := newCollector(t, w.coordinator, lagprom.Options{Lags: &lagprom.LagOptions{}})
 		w.end("t\xfe", 0, 9, 0)
 		w.commit("g\xff", "t\xfe", 0, 1)
 		lag, ok := value(t, registry, "lagstore_consumergroup_lag_messages", map[string]string{"group": `g\xff`, "topic": `t\xfe`})
@@ -200,7 +195,7 @@ func TestNamesThatAreNotUTF8(t *testing.T) {
 		lag, ok = value(t, registry, "lagstore_consumergroup_lag_messages", map[string]string{"group": `g\xff`, "topic": `t\xfe`})
 		assert.True(t, ok)
 		assert.EqualValues(t, 3, lag, "the one that has the name")
-		groups, _ := value(t, registry, "lagstore_exporter_groups_dropped", nil)
+		groups, _ := value(t, registry, "lagstore_exporter_groups_dropped", map[string]string{"reason": "label_taken"})
 		assert.EqualValues(t, 1, groups, "the other is told of")
 	})
 }

@@ -1,6 +1,8 @@
 package prometheus_test
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,10 +10,13 @@ import (
 	"testing/synctest"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/lagkeeper/storage"
 	lagprom "github.com/lagkeeper/storage/prometheus"
+	"github.com/lagkeeper/storage/protocol"
 )
 
 // exportedGroups are the groups that have series, sorted, and how many series of lags there are.
@@ -36,7 +41,8 @@ func exportedGroups(t testing.TB, registry prometheus.Gatherer) (groups []string
 	return groups, series
 }
 
-// Where there is no room for all, those that are shown stay, and the others are told of.
+// Room goes to groups in the order of their names, each that still fits. What is shown depends on nothing but what the
+// store holds.
 func TestMaxSeries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -44,73 +50,147 @@ func TestMaxSeries(t *testing.T) {
 		for partition := range int32(4) {
 			w.end("orders", partition, 100, 0)
 		}
-		w.commit("e", "orders", 0, 50)
-		size := func() int {
-			collector, registry := newCollector(t, w.coordinator, lagprom.Options{Lags: &lagprom.LagOptions{}})
-			defer collector.Close()
-			_, series := exportedGroups(t, registry)
-			return series
-		}() // of a group like e
-		for _, group := range []string{"a", "b", "c", "d"} {
+		// 10 series for the partition that is committed, and the states of the other three.
+		const size = 13
+		for _, group := range []string{"e", "d", "c", "b", "a"} {
 			w.commit(group, "orders", 0, 50)
 		}
-		collector, registry := newCollector(t, w.coordinator, lagprom.Options{
-			Lags: &lagprom.LagOptions{MaxSeries: 3*size + 1},
-		})
-		defer collector.Close()
+		options := lagprom.Options{Lags: &lagprom.LagOptions{MaxSeries: 3*size + 1}}
+		_, registry := newCollector(t, w.coordinator, options)
 		check := func(wantGroups string, wantDropped int) {
 			t.Helper()
-			synctest.Wait()
-			for range 2 {
-				groups, series := exportedGroups(t, registry)
+			_, another := newCollector(t, w.coordinator, options)
+			for _, r := range []*prometheus.Registry{registry, registry, another} {
+				groups, series := exportedGroups(t, r)
 				assert.Equal(t, wantGroups, strings.Join(groups, ""))
-				exported, _ := value(t, registry, "lagstore_exporter_series", nil)
+				exported, _ := value(t, r, "lagstore_exporter_series", nil)
 				assert.EqualValues(t, series, exported)
 				assert.LessOrEqual(t, series, 3*size+1)
-				dropped, _ := value(t, registry, "lagstore_exporter_groups_dropped", nil)
+				dropped, _ := value(t, r, "lagstore_exporter_groups_dropped", map[string]string{"reason": "max_series"})
 				assert.EqualValues(t, wantDropped, dropped)
-				droppedSeries, _ := value(t, registry, "lagstore_exporter_series_dropped", nil)
-				assert.Equal(t, wantDropped > 0, droppedSeries > 0)
-				assert.GreaterOrEqual(t, droppedSeries, float64(wantDropped*size))
+				dropped, _ = value(t, r, "lagstore_exporter_groups_dropped", map[string]string{"reason": "max_bytes"})
+				assert.Zero(t, dropped)
 			}
 		}
-		check("abc", 2)
 		ctx := t.Context()
-		// A newcomer, even one that is first by name, pushes out nobody.
-		w.commit("A", "orders", 0, 50)
-		check("abc", 3)
-		// Room goes to who waits longest.
+		check("abc", 2)
 		require.NoError(t, w.store.DeleteGroup(ctx, cluster, "b"))
-		check("acd", 2)
-		// A group that comes back begins anew.
+		check("acd", 1)
 		w.commit("b", "orders", 0, 50)
-		check("acd", 3)
-		// A group that grows is shown as long as there is room; the newest goes.
+		check("abc", 2)
+		// A state that has fewer series makes no room, so that the others stay when it passes.
+		w.end("orders", 0, 3, 0)
+		w.commit("c", "orders", 0, 1)
+		check("abc", 2)
+		w.end("orders", 0, 100, 0)
+		// One that does not fit is left out, and keeps nobody else out.
 		for partition := range int32(4) {
 			w.commit("a", "orders", partition, 50)
 		}
-		check("a", 5)
-		for _, group := range []string{"a", "c", "d"} {
-			require.NoError(t, w.store.DeleteGroup(ctx, cluster, group))
-		}
-		check("Abe", 0)
-		// One that never fits is left out, and keeps nobody else out.
-		require.NoError(t, w.store.DeleteGroup(ctx, cluster, "e"))
-		for topic := range 4 {
-			name := fmt.Sprint("t", topic)
-			w.end(name, 0, 100, 0)
-			w.commit("huge", name, 0, 1)
-		}
-		w.commit("z", "orders", 0, 50)
-		check("Abz", 1)
-		// Until it holds fewer topics, and there is room.
-		require.NoError(t, w.store.DeleteGroup(ctx, cluster, "b"))
-		check("Az", 1)
-		for _, topic := range []string{"t0", "t1", "t2"} {
-			require.NoError(t, w.store.DeleteGroupTopic(ctx, cluster, "huge", topic))
-		}
-		check("Ahugez", 0)
+		w.end("clicks", 0, 100, 0)
+		w.commit("a", "clicks", 0, 50)
+		check("bcd", 2)
+		require.NoError(t, w.store.DeleteGroup(ctx, cluster, "a"))
+		check("bcd", 1)
 	})
+}
+
+// Names can be long: what is exported is bounded in bytes too.
+func TestMaxBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		defer w.stop()
+		for partition := range int32(100) {
+			w.end("orders", partition, 100, 0)
+		}
+		for group := range 5 {
+			name := fmt.Sprint(group, strings.Repeat("\"", 32_000))
+			for partition := range int32(100) {
+				w.commit(name, "orders", partition, 50)
+			}
+		}
+		w.commit("small", "orders", 0, 50)
+		for _, by := range []lagprom.Aggregation{lagprom.PerPartition, lagprom.PerTopic} {
+			_, registry := newCollector(t, w.coordinator, lagprom.Options{Lags: &lagprom.LagOptions{By: by}})
+			families, err := registry.Gather()
+			require.NoError(t, err)
+			var b bytes.Buffer
+			for _, family := range families {
+				_, err := expfmt.MetricFamilyToText(&b, family)
+				require.NoError(t, err)
+			}
+			assert.Less(t, b.Len(), 65<<20)
+			dropped, _ := value(t, registry, "lagstore_exporter_groups_dropped", map[string]string{"reason": "max_bytes"})
+			groups, _ := exportedGroups(t, registry)
+			assert.Equal(t, 6-len(groups), int(dropped))
+			assert.Contains(t, groups, "small", "what is left out leaves room")
+			if by == lagprom.PerPartition {
+				assert.Len(t, groups, 2, "one of them takes 64 kB for each of 1,000 series")
+			} else {
+				assert.Len(t, groups, 6)
+			}
+		}
+
+		// A scrape is never larger than is said, whatever stands in the names.
+		for _, limit := range []int{1, 1000, 10_000, 100_000, 1_000_000} {
+			_, registry := newCollector(t, w.coordinator, lagprom.Options{Lags: &lagprom.LagOptions{MaxBytes: limit, By: lagprom.PerTopic}})
+			families, err := registry.Gather()
+			require.NoError(t, err)
+			written := 0
+			for _, family := range families {
+				if strings.Contains(family.GetName(), "_consumergroup_") {
+					family.Help = nil
+					var b bytes.Buffer
+					_, err := expfmt.MetricFamilyToText(&b, family)
+					require.NoError(t, err)
+					written += b.Len() - len("# TYPE  gauge\n") - len(family.GetName())
+				}
+			}
+			assert.LessOrEqual(t, written, limit)
+			told, _ := value(t, registry, "lagstore_exporter_series_bytes", nil)
+			assert.LessOrEqual(t, float64(written), told)
+		}
+	})
+}
+
+// A store that holds far more than is exported is not read whole.
+func TestReadingStopsWhenNothingFits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		defer w.stop()
+		w.end("orders", 0, 100, 0)
+		for group := range 1000 {
+			w.commit(fmt.Sprintf("%04d", group), "orders", 0, 50)
+		}
+		_, registry := newCollector(t, reading{w.coordinator, t, 250}, lagprom.Options{Lags: &lagprom.LagOptions{MaxSeries: 1000}})
+		groups, _ := exportedGroups(t, registry)
+		assert.Len(t, groups, 100)
+		dropped, _ := value(t, registry, "lagstore_exporter_groups_dropped", map[string]string{"reason": "max_series"})
+		assert.EqualValues(t, 900, dropped, "those that were not read count too")
+	})
+}
+
+// reading is a coordinator whose groups may be read so many times in each collection.
+type reading struct {
+	*storage.Coordinator
+	t     *testing.T
+	limit int
+}
+
+func (r reading) Store() storage.Store {
+	return &readingStore{Store: r.Coordinator.Store(), reading: r}
+}
+
+type readingStore struct {
+	storage.Store
+	reading
+	reads int
+}
+
+func (r *readingStore) Group(ctx context.Context, cluster, group string, into *protocol.Group) error {
+	r.reads++
+	assert.LessOrEqual(r.t, r.reads, r.limit)
+	return r.Store.Group(ctx, cluster, group, into)
 }
 
 func TestAllowAndDeny(t *testing.T) {
@@ -123,12 +203,11 @@ func TestAllowAndDeny(t *testing.T) {
 			w.commit(group, "orders", 0, 1)
 			w.commit(group, "secret", 0, 1)
 		}
-		collector, registry := newCollector(t, w.coordinator, lagprom.Options{Lags: &lagprom.LagOptions{
+		_, registry := newCollector(t, w.coordinator, lagprom.Options{Lags: &lagprom.LagOptions{
 			By:    lagprom.PerTopic,
 			Allow: func(in, _, topic string) bool { return in == cluster && topic != "secret" },
 			Deny:  func(_, group, _ string) bool { return strings.HasPrefix(group, "test-") },
 		}})
-		defer collector.Close()
 		groups, _ := exportedGroups(t, registry)
 		assert.Equal(t, []string{"billing", "mailer"}, groups)
 		_, ok := value(t, registry, "lagstore_consumergroup_lag_messages", map[string]string{"topic": "secret"})

@@ -24,12 +24,15 @@ type Options struct {
 type LagOptions struct {
 	// By is what a series stands for; default PerPartition.
 	By Aggregation
-	// MaxSeries is how many series of lags are exported at most; default 100,000. Groups are exported whole or not at all,
-	// and those that were exported at the last collection go first: so what is left out stays the same from one collection
-	// to the next. How much that is say lagstore_exporter_groups_dropped and lagstore_exporter_series_dropped.
-	MaxSeries int
+	// MaxSeries is how many series of lags are exported at most; default 100,000. MaxBytes is how many bytes they take in a
+	// scrape at most, as text that is not compressed; default 64 MiB. Names of groups and topics can be long.
+	//
+	// Groups are exported whole or not at all, in the order of cluster and name, each that still finds room; a partition is
+	// given room for all series that it can have. So what is left out stays the same from one collection to the next as long
+	// as the store holds the same. lagstore_exporter_groups_dropped counts the groups that are left out.
+	MaxSeries, MaxBytes int
 	// Allow and Deny choose what is exported: a topic of a group that the first lets in and the second does not keep out.
-	// nil lets everything in, and keeps nothing out. They are called at each collection, from several goroutines.
+	// nil lets everything in, and keeps nothing out. They are called at each collection, from one goroutine at a time.
 	Allow, Deny func(cluster, group, topic string) bool
 }
 
@@ -58,13 +61,15 @@ func (a Aggregation) String() string {
 const (
 	defaultPrefix    = "lagstore_"
 	defaultMaxSeries = 100_000
+	// defaultMaxBytes leaves more than 600 bytes for each of the default number of series; most take 150 to 250.
+	defaultMaxBytes = 64 << 20
 )
 
 // names is what metrics and labels may be called; a prefix too has to be a name.
 var names = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
 
 // ownLabels are the labels that the metrics have of themselves.
-var ownLabels = []string{"type", "outcome", "fault", "cluster", "group", "topic", "partition", "state"}
+var ownLabels = []string{"type", "outcome", "fault", "cluster", "group", "topic", "partition", "state", "reason"}
 
 // Validate reports every fault at once, and nil where there is none.
 func (o Options) Validate() error {
@@ -88,6 +93,9 @@ func (o Options) Validate() error {
 		if l.MaxSeries < 0 {
 			fault("Lags.MaxSeries: %d is not allowed; allowed is a number from 1, or 0 for %d", l.MaxSeries, defaultMaxSeries)
 		}
+		if l.MaxBytes < 0 {
+			fault("Lags.MaxBytes: %d is not allowed; allowed is a number from 1, or 0 for %d", l.MaxBytes, defaultMaxBytes)
+		}
 	}
 	return errors.Join(faults...)
 }
@@ -102,12 +110,15 @@ func (o Options) withDefaults() Options {
 		if lags.MaxSeries == 0 {
 			lags.MaxSeries = defaultMaxSeries
 		}
+		if lags.MaxBytes == 0 {
+			lags.MaxBytes = defaultMaxBytes
+		}
 		o.Lags = &lags
 	}
 	return o
 }
 
-// wants tells whether a topic of a group is to be exported.
+// wants reports whether a topic of a group is to be exported.
 func (l *LagOptions) wants(cluster, group, topic string) bool {
 	return (l.Allow == nil || l.Allow(cluster, group, topic)) && (l.Deny == nil || !l.Deny(cluster, group, topic))
 }

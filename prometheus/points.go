@@ -114,27 +114,20 @@ func labelOf(name string) string {
 
 // point is one value of one series of a group.
 type point struct {
-	series    lagSeriesKind
-	topic     string
-	partition string
-	state     string // of a stateSeries
-	value     float64
+	series lagSeriesKind
+	state  protocol.PartitionState // of a stateSeries
+	value  float64
 }
 
-// pointer gathers the points of a topic.
-type pointer struct {
-	points    []point
-	topic     string
-	partition string
-}
+// pointer gathers the points of a partition or a topic.
+type pointer struct{ points []point }
 
 func (p *pointer) add(series lagSeriesKind, value float64) {
-	p.points = append(p.points, point{series: series, topic: p.topic, partition: p.partition, value: value})
+	p.points = append(p.points, point{series: series, value: value})
 }
 
 func (p *pointer) addState(state protocol.PartitionState, partitions int) {
-	p.add(stateSeries, float64(partitions))
-	p.points[len(p.points)-1].state = stateLabels[state]
+	p.points = append(p.points, point{series: stateSeries, state: state, value: float64(partitions)})
 }
 
 func (p *pointer) addFlag(series lagSeriesKind, set bool) {
@@ -147,7 +140,7 @@ func (p *pointer) addFlag(series lagSeriesKind, set bool) {
 
 func seconds(milliseconds int64) float64 { return float64(milliseconds) / 1000 }
 
-// trusted tells whether the lag of a partition is worth its number. A commit that is a little ahead of the end offset was
+// trusted reports whether the lag of a partition is worth its number. A commit that is a little ahead of the end offset was
 // made between two polls: nothing was left to read.
 func trusted(g *protocol.GroupPartition) bool {
 	switch g.State {
@@ -158,13 +151,14 @@ func trusted(g *protocol.GroupPartition) bool {
 	}
 }
 
-// addPartition adds the points of one partition. One without a commit has none but its state, and so has a restored one:
-// what is known of that is what was true before the restart. One that was reset keeps what is still true: its offsets and
-// their ages.
-func (p *pointer) addPartition(g *protocol.GroupPartition, now int64) {
+// appendPartition appends the points of one partition. One without a commit has none but its state, and so has a restored
+// one: what is known of that is what was true before the restart. One that was reset keeps what is still true: its offsets
+// and their ages.
+func appendPartition(points []point, g *protocol.GroupPartition, now int64) []point {
+	p := pointer{points}
 	p.addState(stateIndex(g.State), 1)
 	if g.State == protocol.PartitionRestored || len(g.Commits) == 0 {
-		return
+		return p.points
 	}
 	if trusted(g) {
 		p.add(lagValue, float64(max(g.Difference, 0)))
@@ -186,14 +180,16 @@ func (p *pointer) addPartition(g *protocol.GroupPartition, now int64) {
 	if g.Lost > 0 {
 		p.add(lostMessages, float64(g.Lost))
 	}
+	return p.points
 }
 
-// addTopic adds the points of all partitions of a topic together.
-func (p *pointer) addTopic(partitions []protocol.GroupPartition, now int64) {
+// appendTopic appends the points of all partitions of a topic together.
+func appendTopic(points []point, partitions []protocol.GroupPartition, now int64) []point {
 	var t topicSum
 	for i := range partitions {
 		t.add(&partitions[i], now)
 	}
+	p := pointer{points}
 	for state, n := range t.states {
 		if n > 0 {
 			p.addState(protocol.PartitionState(state), n)
@@ -219,4 +215,5 @@ func (p *pointer) addTopic(partitions []protocol.GroupPartition, now int64) {
 	if t.lost > 0 {
 		p.add(lostMessages, t.lost)
 	}
+	return p.points
 }

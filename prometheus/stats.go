@@ -136,34 +136,40 @@ func (m *statsMetrics) describe(out chan<- *prom.Desc) {
 	}
 }
 
-func (m *statsMetrics) collectRunning(out chan<- prom.Metric, running bool) {
+// isRunning returns the metric that says whether the store runs.
+func (m *statsMetrics) isRunning(running bool) prom.Metric {
 	value := 0.0
 	if running {
 		value = 1
 	}
-	out <- prom.MustNewConstMetric(m.running, gauge, value)
+	return prom.MustNewConstMetric(m.running, gauge, value)
 }
 
-func (m *statsMetrics) collect(out chan<- prom.Metric, s storage.Stats) {
+// appendTo appends the statistics.
+func (m *statsMetrics) appendTo(metrics []prom.Metric, s storage.Stats) []prom.Metric {
+	add := func(desc *prom.Desc, kind prom.ValueType, value float64, labels ...string) {
+		metrics = append(metrics, prom.MustNewConstMetric(desc, kind, value, labels...))
+	}
 	for request := range s.Requests {
 		label := typeLabel(protocol.StorageRequestConstant(request))
-		out <- prom.MustNewConstMetric(m.requests, counter, float64(s.Requests[request].Done), label, outcomeDone)
+		add(m.requests, counter, float64(s.Requests[request].Done), label, outcomeDone)
 		for outcome, n := range dropped(protocol.StorageRequestConstant(request), s.Requests[request].Dropped) {
-			out <- prom.MustNewConstMetric(m.requests, counter, float64(n), label, outcome)
+			add(m.requests, counter, float64(n), label, outcome)
 		}
 	}
 	for _, f := range faultMetrics {
-		out <- prom.MustNewConstMetric(m.faults, counter, float64(f.value(&s)), f.fault)
+		add(m.faults, counter, float64(f.value(&s)), f.fault)
 	}
 	for i, p := range plainMetrics {
-		out <- prom.MustNewConstMetric(m.plain[i], p.kind, p.value(&s))
+		add(m.plain[i], p.kind, p.value(&s))
 	}
 	if s.Snapshots.Last.IsZero() {
-		return
+		return metrics
 	}
 	for i, p := range snapshotMetrics {
-		out <- prom.MustNewConstMetric(m.snapshot[i], p.kind, p.value(&s))
+		add(m.snapshot[i], p.kind, p.value(&s))
 	}
+	return metrics
 }
 
 // dropped counts dropped requests of one type by outcome.

@@ -3,7 +3,6 @@ package prometheus_test
 import (
 	"context"
 	"errors"
-	"iter"
 	"testing"
 	"time"
 
@@ -25,9 +24,6 @@ type counted struct {
 
 func (c *counted) Stats() (storage.Stats, error) { return c.stats, c.err }
 func (c *counted) Store() storage.Store          { return c.store }
-func (c *counted) Watch(context.Context, storage.WatchFilter) (iter.Seq[protocol.Event], error) {
-	return nil, storage.ErrUnsupported
-}
 
 // clustersOnly is a Store that can do nothing but tell that it runs.
 type clustersOnly struct {
@@ -53,7 +49,6 @@ func TestStatistics(t *testing.T) {
 	}
 	source.stats.Requests[protocol.StorageFetchClusters].Done = 5
 	collector, registry := newCollector(t, source, lagprom.Options{})
-	defer collector.Close()
 	golden(t, registry, "stats.prom", "lagstore_")
 	lint(t, registry)
 
@@ -76,10 +71,9 @@ func TestEveryReasonHasALabel(t *testing.T) {
 	} {
 		source := &counted{store: &clustersOnly{}}
 		source.stats.Requests[protocol.StorageSetConsumerOffset].Dropped = map[error]uint64{reason: 1}
-		collector, registry := newCollector(t, source, lagprom.Options{})
+		_, registry := newCollector(t, source, lagprom.Options{})
 		_, other := value(t, registry, "lagstore_requests_total", map[string]string{"outcome": "other"})
 		assert.False(t, other, reason)
-		collector.Close()
 	}
 }
 
@@ -87,10 +81,10 @@ func TestOptionsAreValidated(t *testing.T) {
 	_, err := lagprom.New(&counted{}, lagprom.Options{
 		Prefix:      "9lives",
 		ConstLabels: map[string]string{"group": "x", "no name": "y"},
-		Lags:        &lagprom.LagOptions{By: 2, MaxSeries: -1},
+		Lags:        &lagprom.LagOptions{By: 2, MaxSeries: -1, MaxBytes: -2},
 	})
 	require.Error(t, err)
-	for _, fault := range []string{`"9lives"`, `"group"`, `"no name"`, "Lags.By: 2", "Lags.MaxSeries: -1"} {
+	for _, fault := range []string{`"9lives"`, `"group"`, `"no name"`, "Lags.By: 2", "Lags.MaxSeries: -1", "Lags.MaxBytes: -2"} {
 		assert.Contains(t, err.Error(), fault)
 	}
 	assert.NoError(t, lagprom.Options{Lags: &lagprom.LagOptions{}}.Validate())

@@ -73,7 +73,7 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 	flags.BoolVar(&opts.once, "once", false, "print one settled table and exit")
 	flags.BoolVar(&opts.json, "json", false, "print JSON, one document a poll; with --once just one")
 	flags.StringVar(&opts.color, "color", "auto", "`when` to use colour: auto (respects NO_COLOR), always or never")
-	flags.StringVar(&opts.metrics, "metrics", "", "serve the lags and the store's statistics for Prometheus on `:port` or host:port")
+	flags.StringVar(&opts.metrics, "metrics", "", "serve the lags and the store's statistics for Prometheus on `:port` of this machine, or host:port")
 	flags.BoolVar(&opts.tls, "tls", false, "speak TLS to the brokers")
 	flags.StringVar(&opts.tlsCA, "tls-ca", "", "PEM `file` with the certificates to trust instead of the system's")
 	flags.StringVar(&opts.tlsCert, "tls-cert", "", "PEM `file` with the client certificate")
