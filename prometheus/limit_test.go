@@ -50,7 +50,7 @@ func TestMaxSeries(t *testing.T) {
 		for partition := range int32(4) {
 			w.end("orders", partition, 100, 0)
 		}
-		// 10 series for the partition that is committed, and the states of the other three.
+		// The 10 series of the partition that is committed, and the states of the other three.
 		const size = 13
 		for _, group := range []string{"e", "d", "c", "b", "a"} {
 			w.commit(group, "orders", 0, 50)

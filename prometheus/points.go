@@ -24,6 +24,7 @@ const (
 	endOffset
 	endOffsetAge
 	lostMessages
+	beyondEndMessages
 	lagSeries // how many there are
 )
 
@@ -37,11 +38,11 @@ var lagDescriptions = [lagSeries]struct {
 		PerTopic:     "Partitions of the topic on which the group is in a state; absent for states with none.",
 	}},
 	lagValue: {"lag_messages", [2]string{
-		PerPartition: "End offset less commit, in messages; absent while it cannot be trusted.",
-		PerTopic:     "Sum of the lags of the partitions, in messages, over those whose lag can be trusted; absent where there are none.",
+		PerPartition: "Messages that the group has yet to read: end offset less commit, or less the log start if that is greater; absent while it cannot be trusted.",
+		PerTopic:     "Sum of the lags of the partitions, in messages, over those whose lag can be trusted; absent if there are none.",
 	}},
 	lagIsLowerBound: {"lag_is_lower_bound", [2]string{
-		PerTopic: "1 where partitions with messages are not in the sum because their lag is not known; 0 otherwise.",
+		PerTopic: "1 if partitions that hold messages are not in the sum because their lag is not known; 0 otherwise.",
 	}},
 	timeLag: {"time_lag_seconds", [2]string{
 		PerPartition: "How long ago the message that the group is at was the newest; absent where nothing can be said.",
@@ -69,6 +70,10 @@ var lagDescriptions = [lagSeries]struct {
 		PerPartition: "Messages that were deleted before the group could read them; absent where none are known.",
 		PerTopic:     "Messages that were deleted before the group could read them; absent where none are known.",
 	}},
+	beyondEndMessages: {"beyond_end_messages", [2]string{
+		PerPartition: "Commit less end offset, in messages, if the group is in the state beyond_end; absent otherwise.",
+		PerTopic:     "Sum of commit less end offset, in messages, over the partitions in the state beyond_end; absent if there are none.",
+	}},
 }
 
 // stateLabels are the states as label values.
@@ -78,6 +83,7 @@ var stateLabels = [...]string{
 	protocol.PartitionNoEndOffset: "no_end_offset",
 	protocol.PartitionReset:       "reset",
 	protocol.PartitionRestored:    "restored",
+	protocol.PartitionBeyondEnd:   "beyond_end",
 	protocol.PartitionAhead:       "ahead",
 	protocol.PartitionCaughtUp:    "caught_up",
 	protocol.PartitionBehind:      "behind",
@@ -151,6 +157,14 @@ func trusted(g *protocol.GroupPartition) bool {
 	}
 }
 
+// beyondEnd is by how many messages a group stands above the end of a partition for good, 0 if it does not.
+func beyondEnd(g *protocol.GroupPartition) int64 {
+	if g.State != protocol.PartitionBeyondEnd || !g.DifferenceKnown {
+		return 0
+	}
+	return -g.Difference
+}
+
 // appendPartition appends the points of one partition. One without a commit has none but its state, and so has a restored
 // one: what is known of that is what was true before the restart. One that was reset keeps what is still true: its offsets
 // and their ages.
@@ -179,6 +193,9 @@ func appendPartition(points []point, g *protocol.GroupPartition, now int64) []po
 	}
 	if g.Lost > 0 {
 		p.add(lostMessages, float64(g.Lost))
+	}
+	if beyond := beyondEnd(g); beyond > 0 {
+		p.add(beyondEndMessages, float64(beyond))
 	}
 	return p.points
 }
@@ -214,6 +231,9 @@ func appendTopic(points []point, partitions []protocol.GroupPartition, now int64
 	}
 	if t.lost > 0 {
 		p.add(lostMessages, t.lost)
+	}
+	if t.beyondEnd > 0 {
+		p.add(beyondEndMessages, t.beyondEnd)
 	}
 	return p.points
 }

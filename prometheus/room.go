@@ -23,6 +23,9 @@ func newRooms(o Options, states []*dto.LabelPair) rooms {
 		if d.help[o.Lags.By] == "" {
 			continue
 		}
+		if lagSeriesKind(series) == beyondEndMessages && o.Lags.By == PerPartition {
+			continue // where it is, lag_messages is not, whose room is no less
+		}
 		bytes := len(o.Prefix) + len("consumergroup_") + len(d.name) + valueBytes
 		if lagSeriesKind(series) != stateSeries {
 			r.each.series++

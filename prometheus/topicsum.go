@@ -20,7 +20,7 @@ type topicSum struct {
 	commitAge, endAge     int64
 	commitKnown, endKnown bool
 
-	lost float64
+	lost, beyondEnd float64
 }
 
 func (t *topicSum) add(g *protocol.GroupPartition, now int64) {
@@ -46,6 +46,7 @@ func (t *topicSum) add(g *protocol.GroupPartition, now int64) {
 		t.endKnown = true
 	}
 	t.lost += float64(g.Lost)
+	t.beyondEnd += float64(beyondEnd(g))
 }
 
 // mayLag reports whether there may be something to read on a partition whose lag is not known. Without a commit there is

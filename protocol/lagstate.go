@@ -22,6 +22,10 @@ const (
 	// PartitionRestored means that the end offset or the group's newest commit comes from a snapshot and has not been
 	// seen since.
 	PartitionRestored
+	// PartitionBeyondEnd means that the commit was above the end offset at two polls in a row since it was made: the group
+	// stands where the log has nothing, as one that was mirrored from another cluster may. It will read nothing until the
+	// log grows up to its commit, and then not what was written meanwhile.
+	PartitionBeyondEnd
 	// PartitionAhead means that the commit is above the end offset, as it is when the group commits between two polls.
 	PartitionAhead
 	// PartitionCaughtUp means that the commit is at the end offset.
@@ -36,6 +40,7 @@ var partitionStateNames = [...]string{
 	PartitionNoEndOffset: "NOENDOFFSET",
 	PartitionReset:       "RESET",
 	PartitionRestored:    "RESTORED",
+	PartitionBeyondEnd:   "BEYONDEND",
 	PartitionAhead:       "AHEAD",
 	PartitionCaughtUp:    "CAUGHTUP",
 	PartitionBehind:      "BEHIND",

@@ -18,7 +18,9 @@ type column struct {
 	flexible bool
 	// rank is the order in which columns are left out where cutting is not enough, the highest first; 0 always stays.
 	rank int
-	cell func(row) string
+	// seldom columns are left out if every cell is empty.
+	seldom bool
+	cell   func(row) string
 	// brief is a narrower cell, nil for none; the column has it before it is left out, when briefRank comes in the same order.
 	brief     func(row) string
 	briefRank int
@@ -33,6 +35,7 @@ var columns = []column{
 	{title: "PARTS", right: true, rank: 9, cell: func(r row) string { return strconv.Itoa(r.Partitions) }},
 	{title: "MEMBERS", right: true, rank: 8, cell: func(r row) string { return strconv.Itoa(r.Members) }},
 	{title: "LAG", right: true, cell: lagCell},
+	{title: "LOST", right: true, rank: 1, seldom: true, cell: lostCell, paint: func(row) style { return red }},
 	{title: "TIME LAG", right: true, rank: 1, cell: timeLagCell, brief: timeLagBrief, briefRank: 5},
 	{title: "TREND", rank: 2, cell: func(r row) string { return sparkline(r.Trend) }, paint: stateStyle},
 	{title: "IN/S", right: true, rank: 7, cell: func(r row) string { return rateText(r.Rates.In) }},
@@ -45,15 +48,25 @@ var columns = []column{
 // expendable is the least rank of what is left out before names become hard to read.
 const expendable = 4
 
-// lagCell shows the lag, or nothing where no commit says what it is.
+// lagCell shows the lag, or nothing where no commit says what it is. A group beyond the end has less than nothing to read.
 func lagCell(r row) string {
 	switch {
+	case !r.LagKnown && r.BeyondEnd > 0:
+		return "-" + thousands(r.BeyondEnd)
 	case !r.LagKnown:
 		return "-"
 	case r.LagAtLeast:
 		return "≥" + thousands(r.Lag)
 	}
 	return thousands(r.Lag)
+}
+
+// lostCell shows how many messages were deleted before the group read them.
+func lostCell(r row) string {
+	if r.Lost == 0 {
+		return ""
+	}
+	return thousands(r.Lost)
 }
 
 // timeLagCell shows the lag in time and by how much it may be wrong.
@@ -140,7 +153,7 @@ func movedCell(r row) string {
 // stateStyle is the colour of a state.
 func stateStyle(r row) style {
 	switch r.State {
-	case stateCaughtUp, stateOK:
+	case stateCaughtUp, stateAhead, stateOK:
 		return green
 	case stateCatchingUp:
 		return cyan
@@ -148,7 +161,7 @@ func stateStyle(r row) style {
 		return dim
 	case stateBehind:
 		return yellow
-	case stateRewind, stateAhead, stateReset:
+	case stateRewind, stateReset:
 		return magenta
 	}
 	return red

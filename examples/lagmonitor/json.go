@@ -42,6 +42,8 @@ type documentRow struct {
 	NeverCatchesUp bool   `json:"never_catches_up"`
 	// LostMessages were deleted before the group could read them; left out where none are known.
 	LostMessages uint64 `json:"lost_messages,omitempty"`
+	// BeyondEndMessages are by how much the group stands above the ends of partitions for good; left out if it does not.
+	BeyondEndMessages uint64 `json:"beyond_end_messages,omitempty"`
 	// Trend is the lag over the window, oldest first.
 	Trend []uint64 `json:"trend"`
 	// CommittedAgoMs is how long ago a commit last moved, in milliseconds.
@@ -76,7 +78,7 @@ func makeDocument(t table, events []event) document {
 			State:            r.State,
 		}
 		row.NeverCatchesUp = neverCatchesUp(r)
-		row.LostMessages = r.Lost
+		row.LostMessages, row.BeyondEndMessages = r.Lost, r.BeyondEnd
 		if r.LagKnown {
 			row.Lag = &r.Lag
 		}

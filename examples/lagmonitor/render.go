@@ -24,7 +24,9 @@ type grid struct {
 
 // layout chooses columns and widths so that the rows fit into a number of terminal columns; 0 for any number.
 func layout(columns []column, rows []row, fit int) grid {
-	g := grid{columns: slices.Clone(columns)}
+	g := grid{columns: slices.DeleteFunc(slices.Clone(columns), func(c column) bool {
+		return c.seldom && !slices.ContainsFunc(rows, func(r row) bool { return c.cell(r) != "" })
+	})}
 	for _, c := range g.columns {
 		g.widths = append(g.widths, c.width(rows))
 	}

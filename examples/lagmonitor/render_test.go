@@ -128,6 +128,24 @@ func TestDrawColor(t *testing.T) {
 	assert.Equal(t, "mailer", strings.TrimSpace(line.text(8, true)))
 }
 
+// Lost messages have a column once there are some, and a group beyond the end has less than nothing to read.
+func TestDrawLostAndBeyondEnd(t *testing.T) {
+	rows := []row{
+		{Group: "a", Topic: "t", LagKnown: true, Lost: 12_000, State: stateCaughtUp},
+		{Group: "b", Topic: "t", BeyondEnd: 1500, State: stateBeyondEnd},
+	}
+	got := lastLines(drawn(table{Rows: rows}, nil, screen{columns: 60}), 3)
+	assert.Equal(t, ""+
+		"GROUP  TOPIC     LAG    LOST  TIME LAG  TREND  STATE\n"+
+		"a      t           0  12,000         -         CAUGHT UP\n"+
+		"b      t      -1,500                 -         BEYOND END\n", got)
+	assert.NotContains(t, drawn(table{Rows: rows[1:]}, nil, screen{}), "LOST")
+	document := makeDocument(table{Rows: rows}, nil)
+	assert.EqualValues(t, 12_000, document.Rows[0].LostMessages)
+	assert.EqualValues(t, 1500, document.Rows[1].BeyondEndMessages)
+	assert.Nil(t, document.Rows[1].Lag)
+}
+
 func TestDrawEmpty(t *testing.T) {
 	got := drawn(table{Cluster: "demo", At: testTable.At}, nil, screen{columns: 80, lines: 24})
 	assert.Contains(t, got, "0 groups, 0 topics")

@@ -8,28 +8,30 @@ type state int
 // The states, from the least to the most worrying.
 const (
 	stateCaughtUp   state = iota // nothing left to read
+	stateAhead                   // nothing left to read: has committed above the end offset, between two polls
 	stateOK                      // behind, as a group is that reads what is being written
 	stateCatchingUp              // behind, and the lag shrinks
 	stateNoCommit                // has members, but has committed nothing
 	stateRestored                // known from before a restart, and not seen since
 	stateBehind                  // behind, and the lag grows
 	stateRewind                  // went back to read again, and has not caught up since
-	stateAhead                   // has committed above the end offset: between two polls, or the topic was just cut
 	stateReset                   // a partition was cut or created again, and the group has not committed it since
+	stateBeyondEnd               // stands above the end of a partition, and still did two polls later: it reads nothing
 	stateStalled                 // behind, has members, and commits nothing
 	stateStopped                 // behind, has no members, and commits nothing
 )
 
 var stateNames = [...]string{
 	stateCaughtUp:   "CAUGHT UP",
+	stateAhead:      "AHEAD",
 	stateOK:         "OK",
 	stateCatchingUp: "CATCHING UP",
 	stateNoCommit:   "NO COMMIT",
 	stateRestored:   "RESTORED",
 	stateBehind:     "BEHIND",
 	stateRewind:     "REWIND",
-	stateAhead:      "AHEAD",
 	stateReset:      "RESET",
+	stateBeyondEnd:  "BEYOND END",
 	stateStalled:    "STALLED",
 	stateStopped:    "STOPPED",
 }
@@ -60,24 +62,37 @@ type facts struct {
 	committed bool // at least one partition has a commit
 	rewound   bool // a commit in the window went back
 	// What the store says of at least one partition.
-	ahead, reset, restored bool
+	ahead, beyond, reset, restored bool
 }
 
 // enoughSamples is how many points make a trend: with fewer, any two polls would.
 const enoughSamples = 4
 
-// classify judges a row by the store's window of commits. Where the store itself does not stand by the lag of a partition,
-// or makes a reservation, there is nothing more to judge.
+// classify judges a row: by what the store says of single partitions if that is alarming, then by the partitions whose lag it
+// stands by. What it says of others that is harmless comes last, so that one partition that was not confirmed since a
+// restart, or that was committed a moment ago, hides no group that is stuck on another.
 func classify(r row, f facts, p pace) state {
 	switch {
+	case f.beyond:
+		return stateBeyondEnd
 	case f.reset:
 		return stateReset
-	case f.restored:
-		return stateRestored
-	case f.ahead:
-		return stateAhead
 	case !f.committed:
 		return stateNoCommit
+	}
+	s := judge(r, f, p)
+	switch {
+	case f.restored && s <= stateCatchingUp:
+		return stateRestored
+	case f.ahead && s == stateCaughtUp:
+		return stateAhead
+	}
+	return s
+}
+
+// judge judges a row by the store's window of commits.
+func judge(r row, f facts, p pace) state {
+	switch {
 	case r.Lag == 0:
 		return stateCaughtUp
 	case r.Members == 0 && r.Moved >= p.stopped:

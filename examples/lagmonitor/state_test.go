@@ -37,9 +37,30 @@ func TestClassify(t *testing.T) {
 		{"beyond the end", row{Members: 1}, facts{committed: true, ahead: true}, stateAhead},
 		{"from a snapshot", row{Members: 1}, facts{committed: true, restored: true}, stateRestored},
 		{"recreated", row{Lag: 5, Moved: time.Hour}, facts{committed: true, reset: true, ahead: true}, stateReset},
+		{"beyond the end for good", row{Members: 1}, facts{committed: true, beyond: true}, stateBeyondEnd},
+		{"beyond the end on one partition", row{Lag: 5, Moved: time.Hour}, facts{committed: true, beyond: true, reset: true, restored: true}, stateBeyondEnd},
+		{"stuck, one partition from a snapshot", row{Lag: 5, Moved: time.Hour}, facts{committed: true, restored: true}, stateStopped},
+		{"stalled, one partition from a snapshot", row{Lag: 5, Members: 1, Moved: time.Hour}, facts{committed: true, restored: true}, stateStalled},
+		{"reading, one partition from a snapshot", row{Lag: 5, Members: 1}, facts{committed: true, restored: true}, stateRestored},
+		{"stuck, one partition ahead", row{Lag: 5, Moved: time.Hour}, facts{committed: true, ahead: true}, stateStopped},
+		{"reading, one partition ahead", row{Lag: 5, Members: 1}, facts{committed: true, ahead: true}, stateOK},
 	} {
 		assert.Equal(t, c.want, classify(c.row, c.facts, pace), c.name)
 	}
+}
+
+// Harmless states are better off than any that wants somebody to look.
+func TestAlarmingStatesComeLast(t *testing.T) {
+	for _, harmless := range []state{stateCaughtUp, stateAhead, stateOK, stateCatchingUp, stateNoCommit, stateRestored} {
+		for _, alarming := range []state{stateBehind, stateRewind, stateReset, stateBeyondEnd, stateStalled, stateStopped} {
+			assert.Less(t, harmless, alarming, "%v and %v", harmless, alarming)
+		}
+	}
+	assert.Equal(t, red, stateStyle(row{State: stateBeyondEnd}))
+	rows := []row{{State: stateAhead, Lag: 9}, {State: stateBeyondEnd}, {State: stateCaughtUp}, {State: stateRestored}}
+	kept, more := cut(rows, 0, headingLines+2)
+	assert.Equal(t, rows[1:2], kept)
+	assert.Equal(t, 3, more)
 }
 
 func TestDirection(t *testing.T) {

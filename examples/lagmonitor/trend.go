@@ -30,9 +30,11 @@ func lagSeries(partition *protocol.ConsumerPartition, now int64) []lagAt {
 	}
 	since := endsSince(partition.BrokerOffsets, newest)
 	// The store keeps no times of end offsets; the monitor sends one each poll, so they are evenly spread.
+	// What was deleted is not to be read any more, whatever the commit says.
+	position := max(newest.Offset, logStart(partition))
 	for i, end := range since {
 		at := newest.Timestamp + (now-newest.Timestamp)*int64(i+1)/int64(len(since))
-		series = append(series, lagAt{at, float64(max(0, end-newest.Offset))})
+		series = append(series, lagAt{at, float64(max(0, end-position))})
 	}
 	return series
 }

@@ -63,6 +63,15 @@ func TestLagSeries(t *testing.T) {
 			[]lagAt{{2000, 3}, {4000, 0}},
 		},
 		{
+			"half of it deleted since",
+			protocol.ConsumerPartition{
+				Offsets:        []*protocol.ConsumerOffset{commitAt(2000, 20, 3)},
+				BrokerOffsets:  []int64{23, 30, 40},
+				LogStartOffset: ptr(int64(35)),
+			},
+			[]lagAt{{2000, 3}, {3000, 0}, {4000, 5}},
+		},
+		{
 			"lag not known",
 			protocol.ConsumerPartition{
 				Offsets:       []*protocol.ConsumerOffset{unknown},
@@ -145,9 +154,13 @@ func TestMakeRow(t *testing.T) {
 	// What the store does not stand by has no number.
 	for stored, want := range map[protocol.PartitionState]state{
 		protocol.PartitionAhead: stateAhead, protocol.PartitionReset: stateReset, protocol.PartitionRestored: stateRestored,
+		protocol.PartitionBeyondEnd: stateBeyondEnd,
 	} {
 		odd := *partitions[0]
 		odd.State = stored
+		if stored == protocol.PartitionAhead {
+			odd.CurrentLag = 0
+		}
 		r = makeRow("g", "t", protocol.ConsumerPartitions{&odd}, []int64{35}, now, paceFor(time.Second))
 		assert.Equal(t, want, r.State)
 		assert.Equal(t, stored == protocol.PartitionAhead, r.LagKnown)
@@ -156,7 +169,12 @@ func TestMakeRow(t *testing.T) {
 		assert.Equal(t, time.Second, r.Moved)
 
 		r = makeRow("g", "t", protocol.ConsumerPartitions{&odd, partitions[0]}, []int64{35, 35}, now, paceFor(time.Second))
-		assert.Equal(t, want, r.State, "one partition is enough")
+		switch stored {
+		case protocol.PartitionReset, protocol.PartitionBeyondEnd:
+			assert.Equal(t, want, r.State, "one partition is enough to alarm")
+		default:
+			assert.Equal(t, stateRewind, r.State, "what is harmless hides nothing")
+		}
 		assert.Equal(t, stored != protocol.PartitionAhead, r.LagAtLeast)
 		assert.Equal(t, stored != protocol.PartitionAhead, r.TimeLag.AtLeast)
 	}

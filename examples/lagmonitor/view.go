@@ -34,6 +34,8 @@ type row struct {
 	LagAtLeast bool
 	// Lost is how many messages were deleted before the group could read them, as far as that is known.
 	Lost uint64
+	// BeyondEnd is by how many messages the group stands above the ends of partitions for good.
+	BeyondEnd uint64
 	// TimeLag is the lag in time.
 	TimeLag timeLag
 	// Rates are how fast lag comes and goes.
@@ -133,9 +135,13 @@ func makeRow(group, topic string, partitions protocol.ConsumerPartitions, ends [
 		facts.rewound = facts.rewound || rewound(partition.Offsets)
 		facts.ahead = facts.ahead || partition.State == protocol.PartitionAhead
 		facts.reset = facts.reset || partition.State == protocol.PartitionReset
+		facts.beyond = facts.beyond || partition.State == protocol.PartitionBeyondEnd
 		facts.restored = facts.restored || partition.State == protocol.PartitionRestored
 		if partition.Lost != nil {
 			r.Lost += *partition.Lost
+		}
+		if d := partition.Difference; partition.State == protocol.PartitionBeyondEnd && d != nil && *d < 0 {
+			r.BeyondEnd += uint64(-*d)
 		}
 		if !trusted(partition) {
 			continue
