@@ -32,6 +32,7 @@ type snapshot struct {
 type topicSeen struct {
 	id         kadm.TopicID // zero where the brokers know no ids
 	partitions int32        // 0 where they could not be loaded
+	starts     map[int32]int64 // the first offsets that the partitions still hold
 	ends       map[int32]int64
 }
 
@@ -80,7 +81,9 @@ func (g *gatherer) gather(ctx context.Context, knownTopics, knownGroups []string
 	g.confirmGroups(ctx, s, knownGroups)
 	s.at = g.now()
 	g.commits(ctx, s)
-	g.ends(ctx, s)
+	// Starts before ends, so that no log seems to begin beyond its end.
+	g.offsets(ctx, s, "start", g.admin.ListStartOffsets, func(t topicSeen) map[int32]int64 { return t.starts })
+	g.offsets(ctx, s, "end", g.admin.ListEndOffsets, func(t topicSeen) map[int32]int64 { return t.ends })
 	return s, nil
 }
 
@@ -99,7 +102,7 @@ func (g *gatherer) topics(ctx context.Context, s *snapshot) error {
 		if topic.Topic == nil || topic.IsInternal || topic.ErrorCode == kerr.UnknownTopicOrPartition.Code {
 			continue
 		}
-		seen := topicSeen{id: topic.TopicID, ends: make(map[int32]int64)}
+		seen := topicSeen{id: topic.TopicID, starts: make(map[int32]int64), ends: make(map[int32]int64)}
 		if err := kerr.ErrorForCode(topic.ErrorCode); err != nil {
 			s.problem("load topic "+*topic.Topic, err)
 		} else {
@@ -110,8 +113,11 @@ func (g *gatherer) topics(ctx context.Context, s *snapshot) error {
 	return nil
 }
 
-// ends reads the end offsets of all listed topics.
-func (g *gatherer) ends(ctx context.Context, s *snapshot) {
+// offsets lists the start or end offsets of all listed topics, and sorts them into what to says of a topic.
+func (g *gatherer) offsets(
+	ctx context.Context, s *snapshot, which string,
+	list func(context.Context, ...string) (kadm.ListedOffsets, error), to func(topicSeen) map[int32]int64,
+) {
 	names := make([]string, 0, len(s.topics))
 	for name, topic := range s.topics {
 		if topic.partitions > 0 {
@@ -121,18 +127,18 @@ func (g *gatherer) ends(ctx context.Context, s *snapshot) {
 	if len(names) == 0 {
 		return // no names would mean every topic
 	}
-	listed, err := g.admin.ListEndOffsets(ctx, names...)
+	listed, err := list(ctx, names...)
 	if err != nil {
-		s.problem("list end offsets", err)
+		s.problem("list "+which+" offsets", err)
 	}
-	listed.Each(func(end kadm.ListedOffset) {
-		topic, ok := s.topics[end.Topic]
+	listed.Each(func(offset kadm.ListedOffset) {
+		topic, ok := s.topics[offset.Topic]
 		switch {
-		case !ok, errors.Is(end.Err, kerr.UnknownTopicOrPartition): // deleted since it was listed
-		case end.Err != nil:
-			s.problem(fmt.Sprintf("list end offset of %s/%d", end.Topic, end.Partition), end.Err)
-		case end.Partition >= 0 && end.Offset >= 0:
-			topic.ends[end.Partition] = end.Offset
+		case !ok, errors.Is(offset.Err, kerr.UnknownTopicOrPartition): // deleted since it was listed
+		case offset.Err != nil:
+			s.problem(fmt.Sprintf("list %s offset of %s/%d", which, offset.Topic, offset.Partition), offset.Err)
+		case offset.Partition >= 0 && offset.Offset >= 0:
+			to(topic)[offset.Partition] = offset.Offset
 		}
 	})
 }

@@ -377,3 +377,29 @@ func TestGroupLeavesTopic(t *testing.T) {
 	assert.NotNil(t, after.row("g", "t"))
 	assert.Equal(t, "group g left topic other", r.eventTexts())
 }
+
+// Messages that are deleted before a group reads them are lost to it, and are no lag any more.
+func TestLostMessages(t *testing.T) {
+	ctx := testContext(t)
+	cluster, client := newCluster(t)
+	write(t, ctx, client, 10)
+	commit(t, ctx, client, "g", 2)
+	r := newRig(t, ctx, cluster.ListenAddrs())
+	assert.Zero(t, r.poll().row("g", "t").Lost)
+
+	start := make(kadm.Offsets)
+	start.AddOffset("t", 0, 6, -1)
+	deleted, err := kadm.NewClient(client).DeleteRecords(ctx, start)
+	require.NoError(t, err)
+	require.NoError(t, deleted.Error())
+	after := r.poll().row("g", "t")
+	assert.EqualValues(t, 4, after.Lost)
+
+	start.AddOffset("t", 0, 10, -1)
+	deleted, err = kadm.NewClient(client).DeleteRecords(ctx, start)
+	require.NoError(t, err)
+	require.NoError(t, deleted.Error())
+	after = r.poll().row("g", "t")
+	assert.EqualValues(t, 8, after.Lost)
+	assert.Empty(t, r.eventTexts())
+}

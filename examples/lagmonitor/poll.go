@@ -137,6 +137,7 @@ func (p *poller) carryTopics(ctx context.Context, seen *snapshot, stored []strin
 				Partition:           partition,
 				TopicPartitionCount: topic.partitions,
 				Offset:              end,
+				LogStartOffset:      topic.starts[partition],
 				Timestamp:           seen.at.UnixMilli(),
 			}); err != nil {
 				return err
