@@ -3,6 +3,7 @@ package ownprotocol_test
 import (
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/spf13/viper"
@@ -12,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/lagkeeper/storage/internal/migrationtest/ownprotocol"
+	"github.com/lagkeeper/storage/internal/migrationtest/ownprotocol/metrics"
 	"github.com/lagkeeper/storage/internal/migrationtest/ownprotocol/protocol"
 	"github.com/lagkeeper/storage/internal/migrationtest/ownprotocol/storage"
 )
@@ -94,4 +96,73 @@ func TestNotifierOnFixture(t *testing.T) {
 		lags[report.Group] = report.TotalLag
 	}
 	assert.Equal(t, map[string]uint64{"testgroup": 4321 - 1900, "testgroup2": 4321 - 1400}, lags)
+}
+
+// What leaves the store takes its series with it, however it leaves.
+func TestSeriesAreRetired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		viper.Reset()
+		defer viper.Reset()
+		viper.Set("storage.mystorage.class-name", "inmemory")
+		viper.Set("storage.mystorage.expire-group", 3600)
+		viper.Set("cluster.testcluster.class-name", "kafka")
+		app, lags := newContext(), new(metrics.Lags)
+		coordinator := &storage.Coordinator{App: app, Log: app.Logger, Lags: lags}
+		coordinator.Configure()
+		require.NoError(t, coordinator.Start())
+		require.Error(t, coordinator.Start(), "a second Start")
+		send := func(request protocol.StorageRequest) {
+			request.Cluster = "testcluster"
+			app.StorageChannel <- &request
+		}
+		order := int64(0)
+		commit := func(group, topic string) {
+			order++
+			for partition := range int32(2) {
+				send(protocol.StorageRequest{
+					RequestType: protocol.StorageSetConsumerOffset, Group: group, Topic: topic, Partition: partition,
+					Offset: 1, Order: order, Timestamp: time.Now().UnixMilli(),
+				})
+				lags.Set(metrics.Series{Cluster: "testcluster", Group: group, Topic: topic, Partition: partition}, 9)
+			}
+		}
+		for _, topic := range []string{"orders", "clicks"} {
+			for partition := range int32(2) {
+				send(protocol.StorageRequest{
+					RequestType: protocol.StorageSetBrokerOffset, Topic: topic, Partition: partition,
+					TopicPartitionCount: 2, Offset: 10, Timestamp: time.Now().UnixMilli(),
+				})
+			}
+			for _, group := range []string{"a", "b", "c"} {
+				commit(group, topic)
+			}
+		}
+		held := func() map[string]bool {
+			// The fetch comes after all that was sent, and the feed is read by the time that nothing moves any more.
+			fetch := &protocol.StorageRequest{RequestType: protocol.StorageFetchClusters, Reply: make(chan interface{})}
+			app.StorageChannel <- fetch
+			<-fetch.Reply
+			synctest.Wait()
+			held := make(map[string]bool)
+			for series := range lags.Values() {
+				held[series.Group+" "+series.Topic] = true
+			}
+			return held
+		}
+		assert.Len(t, held(), 6)
+		send(protocol.StorageRequest{RequestType: protocol.StorageSetDeleteGroup, Group: "a"})
+		assert.Equal(t, map[string]bool{"b orders": true, "b clicks": true, "c orders": true, "c clicks": true}, held())
+		send(protocol.StorageRequest{RequestType: protocol.StorageSetDeleteGroup, Group: "b", Topic: "clicks"})
+		assert.Equal(t, map[string]bool{"b orders": true, "c orders": true, "c clicks": true}, held())
+		send(protocol.StorageRequest{RequestType: protocol.StorageSetDeleteTopic, Topic: "clicks"})
+		assert.Equal(t, map[string]bool{"b orders": true, "c orders": true}, held())
+		<-time.After(30 * time.Minute)
+		commit("c", "orders")
+		<-time.After(31 * time.Minute)
+		assert.Equal(t, map[string]bool{"c orders": true}, held(), "b has expired")
+
+		require.NoError(t, coordinator.Stop())
+		require.NoError(t, coordinator.Stop())
+		assert.Len(t, lags.Values(), 2, "a store that stops says nothing of its groups")
+	})
 }

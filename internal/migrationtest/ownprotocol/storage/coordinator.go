@@ -2,13 +2,16 @@
 package storage
 
 import (
+	"context"
 	"errors"
+	"fmt"
 
 	"go.uber.org/zap"
 
 	"github.com/lagkeeper/storage"
 	shared "github.com/lagkeeper/storage/protocol"
 
+	"github.com/lagkeeper/storage/internal/migrationtest/ownprotocol/metrics"
 	"github.com/lagkeeper/storage/internal/migrationtest/ownprotocol/protocol"
 )
 
@@ -16,8 +19,12 @@ import (
 type Coordinator struct {
 	App *protocol.ApplicationContext
 	Log *zap.Logger
+	// Lags are the series that the application exports; nil if it exports none.
+	Lags *metrics.Lags
 
-	inner *storage.Coordinator // made by Configure
+	inner        *storage.Coordinator // made by Configure
+	stopRetiring context.CancelFunc   // made by Start, as is retired
+	retired      <-chan struct{}      // closed when no more series are retired; nil if none are
 }
 
 // Configure reads the configuration. The context must have its StorageChannel by now.
@@ -33,18 +40,38 @@ func (c *Coordinator) Configure() {
 	c.inner.Configure()
 }
 
-// Start starts the store.
+// Start starts the store, and the retiring of series.
 func (c *Coordinator) Start() error {
 	if c.inner == nil {
 		return errors.New("start storage: not configured")
 	}
-	return c.inner.Start()
+	if c.Lags == nil {
+		return c.inner.Start()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	retired, err := retire(ctx, c.inner, c.Lags)
+	if err != nil {
+		cancel()
+		return fmt.Errorf("start storage: %w", err)
+	}
+	if err := c.inner.Start(); err != nil {
+		cancel()
+		<-retired
+		return err
+	}
+	c.stopRetiring, c.retired = cancel, retired
+	return nil
 }
 
-// Stop stops the store; it is safe twice, and before Start.
+// Stop stops the store, then the retiring; it is safe twice, and before Start.
 func (c *Coordinator) Stop() error {
 	if c.inner == nil {
 		return nil
 	}
-	return c.inner.Stop()
+	err := c.inner.Stop()
+	if c.retired != nil {
+		c.stopRetiring()
+		<-c.retired
+	}
+	return err
 }
