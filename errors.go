@@ -29,7 +29,11 @@ var (
 	ErrDuplicate error = engine.Duplicate
 	// ErrBackfill is returned when a commit is not newer than the oldest of a full window.
 	ErrBackfill error = engine.Backfill
-	// ErrInvalid is returned when a field is out of range: a negative partition, one at or above 1,048,576, a partition
+	// ErrStale is returned when an end offset says nothing about now: it was seen before the newest and is lower, or was
+	// seen before the newest and names another topic id. The third such end offset of a partition in a row is taken, as the
+	// clock was set back then.
+	ErrStale error = engine.Stale
+	// ErrInvalid is returned when a field is out of range: a negative offset, a negative partition, one at or above 1,048,576, a partition
 	// count above that, or a partition beyond the 8,388,607 that a group has room for.
 	ErrInvalid error = engine.Invalid
 )

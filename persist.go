@@ -305,7 +305,13 @@ type recordKeeper struct {
 
 func (k *recordKeeper) WriteTopic(t *snapshot.Topic) error {
 	for i := range t.Partitions {
-		if p := &t.Partitions[i]; len(p.Curve) > 0 {
+		p := &t.Partitions[i]
+		for _, end := range p.EndOffsets {
+			if end.Offset < 0 {
+				return fmt.Errorf("partition %d: invalid end offset %d: must be at least 0", p.Number, end.Offset)
+			}
+		}
+		if len(p.Curve) > 0 {
 			if _, _, err := curve.Decode(p.Curve); err != nil {
 				return fmt.Errorf("partition %d: %w", p.Number, err)
 			}
@@ -322,6 +328,14 @@ func (k *recordKeeper) WriteGroup(g *snapshot.Group) error {
 			return fmt.Errorf("topic %q stands there twice", g.Topics[i].Name)
 		}
 		names[g.Topics[i].Name] = true
+		for _, p := range g.Topics[i].Partitions {
+			for _, c := range p.Commits {
+				if c.Offset < 0 {
+					return fmt.Errorf("topic %q: partition %d: invalid commit %d: must be at least 0",
+						g.Topics[i].Name, p.Number, c.Offset)
+				}
+			}
+		}
 	}
 	k.groups = append(k.groups, g)
 	return nil

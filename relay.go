@@ -134,6 +134,7 @@ func (r *Relay) Submit(request *protocol.StorageRequest) {
 		err = r.store.SetEndOffset(ctx, request.Cluster, request.Topic, protocol.EndOffset{
 			Partition: request.Partition, TopicPartitionCount: request.TopicPartitionCount,
 			Offset: request.Offset, Timestamp: request.Timestamp, LogStartOffset: request.LogStartOffset,
+			TopicID: request.TopicID,
 		})
 	case protocol.StorageSetConsumerOwner:
 		err = r.store.SetOwner(ctx, request.Cluster, request.Group, protocol.PartitionOwner{

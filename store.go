@@ -18,8 +18,8 @@ import (
 // call begins, and ErrUnknownCluster for a cluster that is not configured (a name is looked up as given, then in lower
 // case).
 type Store interface {
-	// SetEndOffset stores the end offset of one partition and creates the topic where it is new. It returns ErrInvalid
-	// for a partition or count out of range.
+	// SetEndOffset stores the end offset of one partition and creates the topic if it is new; a topic id other than the
+	// known one deletes the topic first. It returns ErrInvalid for an offset, partition or count out of range, and ErrStale.
 	SetEndOffset(ctx context.Context, cluster, topic string, end protocol.EndOffset) error
 	// SetEndOffsets stores the end offsets of many partitions of one topic. What is sound is stored; the error, if any,
 	// is a *BatchError.

@@ -26,6 +26,7 @@ var outcomes = map[error]string{
 	storage.ErrBackfill:         "backfill",
 	storage.ErrInvalid:          "invalid",
 	storage.ErrStopped:          "stopped",
+	storage.ErrStale:            "stale",
 }
 
 // outcomeOther is the outcome of what a module drops for a reason of its own.
@@ -34,7 +35,7 @@ const outcomeOther = "other"
 // expected are the reasons for which a type of request can be dropped, beside an unknown cluster. Their series are there
 // from the start: a rate needs the 0 before the first 1.
 var expected = [protocol.StorageRequestTypes][]error{
-	protocol.StorageSetBrokerOffset: {storage.ErrInvalid},
+	protocol.StorageSetBrokerOffset: {storage.ErrInvalid, storage.ErrStale},
 	protocol.StorageSetConsumerOffset: {
 		storage.ErrUnknownTopic, storage.ErrUnknownPartition, storage.ErrFiltered, storage.ErrTooOld,
 		storage.ErrDuplicate, storage.ErrBackfill, storage.ErrInvalid,

@@ -93,9 +93,10 @@ type StorageRequest struct {
 
 	// Partition is the number of a partition of Topic, from 0.
 	Partition int32
-	// TopicPartitionCount is how many partitions Topic has; 0 where the sender does not know.
+	// TopicPartitionCount is how many partitions Topic has; 0 or less if the sender does not know. The count that the store
+	// knows never shrinks, so this alone cannot tell that a topic was made again with fewer partitions: TopicID can.
 	TopicPartitionCount int32
-	// Offset is the end offset (the next that the partition will assign) or the commit.
+	// Offset is the end offset (the next that the partition will assign) or the commit, at least 0.
 	Offset int64
 	// Order is the position of the commit in __consumer_offsets, greater being newer; 0 or less where the sender knows
 	// none, which makes the commit the newest.
@@ -106,9 +107,11 @@ type StorageRequest struct {
 	Owner    string
 	ClientID string
 
-	// LogStartOffset is the first offset that the partition still holds; 0 where the sender of an end offset does not
+	// LogStartOffset is the first offset that the partition still holds; 0 or less if the sender of an end offset does not
 	// know.
 	LogStartOffset int64
+	// TopicID is the id of Topic, zero if the sender of an end offset does not know.
+	TopicID TopicID
 }
 
 // ConsumerTopics is everything about one group: its partitions by topic.

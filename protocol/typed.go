@@ -5,21 +5,25 @@ package protocol
 type EndOffset struct {
 	// Partition is the number of the partition, from 0.
 	Partition int32
-	// TopicPartitionCount is how many partitions the topic has; 0 where the caller does not know.
+	// TopicPartitionCount is how many partitions the topic has; 0 or less if the caller does not know. The count that the
+	// store knows never shrinks, so this alone cannot tell that a topic was made again with fewer partitions: TopicID can.
 	TopicPartitionCount int32
-	// Offset is the next offset that the partition will assign.
+	// Offset is the next offset that the partition will assign, at least 0.
 	Offset int64
 	// Timestamp is when the offset was seen, in Unix milliseconds; 0 or less stands for now.
 	Timestamp int64
-	// LogStartOffset is the first offset that the partition still holds; 0 where the caller does not know.
+	// LogStartOffset is the first offset that the partition still holds; 0 or less if the caller does not know.
 	LogStartOffset int64
+	// TopicID is the id of the topic, zero if the caller does not know. With it the store tells a topic that was made again
+	// from one whose log was cut, or read from a replica that is behind.
+	TopicID TopicID
 }
 
 // Commit is one commit of a group: what the typed API takes in place of a StorageSetConsumerOffset request.
 type Commit struct {
 	Topic     string
 	Partition int32
-	// Offset is the next offset that the group will read.
+	// Offset is the next offset that the group will read, at least 0.
 	Offset int64
 	// Order is the position of the commit in __consumer_offsets, greater being newer; 0 or less where the caller knows
 	// none, which makes the commit the newest.

@@ -233,6 +233,7 @@ func consumerTopics(group *protocol.Group, intervals int) protocol.ConsumerTopic
 var dropReasons = []error{
 	storage.ErrUnknownCluster, storage.ErrUnknownGroup, storage.ErrUnknownTopic, storage.ErrUnknownPartition,
 	storage.ErrFiltered, storage.ErrTooOld, storage.ErrDuplicate, storage.ErrBackfill, storage.ErrInvalid,
+	storage.ErrStale,
 }
 
 // reason returns which of the drop reasons an error is, and the error itself where it is none.

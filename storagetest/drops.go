@@ -42,6 +42,11 @@ func exerciseDrops(t *testing.T, factory Factory) {
 		{name: "unknown topic", run: func(w *world) {
 			dropped(w, storage.ErrUnknownTopic, func(r *protocol.StorageRequest) { r.Topic = "other" })
 		}},
+		{name: "negative offset", run: func(w *world) {
+			for _, offset := range []int64{-1, -2, math.MinInt64} {
+				dropped(w, storage.ErrInvalid, func(r *protocol.StorageRequest) { r.Offset = offset })
+			}
+		}},
 		{name: "negative partition", run: func(w *world) {
 			dropped(w, storage.ErrInvalid, func(r *protocol.StorageRequest) { r.Partition = -1 })
 		}},
@@ -78,7 +83,9 @@ func exerciseDrops(t *testing.T, factory Factory) {
 			r := w.commitOf("group", "other", 5, 20, 2, 0)
 			r.Cluster, r.Timestamp = "nowhere", 0
 			w.drops(storage.ErrUnknownCluster, r)
-			r.Cluster = "local"
+			r.Cluster, r.Offset = "local", -1
+			w.drops(storage.ErrInvalid, r)
+			r.Offset = 20
 			w.drops(storage.ErrTooOld, r)
 			r.Timestamp = w.base
 			w.drops(storage.ErrUnknownTopic, r)

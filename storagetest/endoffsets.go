@@ -70,6 +70,18 @@ func exerciseEndOffsets(t *testing.T, factory Factory) {
 			w.drops(storage.ErrInvalid, endOf("local", "topic", -1, 5, 100))
 			w.ends("topic", 100)
 		}},
+		{name: "a negative offset is dropped", run: func(w *world) {
+			for _, offset := range []int64{-1, -2, math.MinInt64} {
+				w.drops(storage.ErrInvalid, endOf("local", "topic", 0, 1, offset))
+			}
+			w.topics()
+			w.end("topic", 0, 1, 100)
+			w.commit("group", "topic", 0, 10, 1, 0)
+			for _, offset := range []int64{-1, -2, math.MinInt64} {
+				w.drops(storage.ErrInvalid, endOf("local", "topic", 0, 5, offset))
+			}
+			w.ends("topic", 100)
+		}},
 		{name: "a count above the limit is dropped", run: func(w *world) {
 			for _, count := range []int32{modelLimit + 1, math.MaxInt32} {
 				w.drops(storage.ErrInvalid, endOf("local", "topic", 0, count, 100))

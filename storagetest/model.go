@@ -152,7 +152,7 @@ func (m *Model) cluster(name string) *modelCluster {
 
 func (m *Model) setBrokerOffset(c *modelCluster, r *protocol.StorageRequest) error {
 	count := max(int64(r.TopicPartitionCount), int64(r.Partition)+1)
-	if r.Partition < 0 || count > modelLimit {
+	if r.Offset < 0 || r.Partition < 0 || count > modelLimit {
 		return storage.ErrInvalid
 	}
 	partitions := c.topics[r.Topic]

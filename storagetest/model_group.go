@@ -11,6 +11,9 @@ import (
 // commit follows "A commit, step by step" of the contract; the numbers are its numbers.
 func (m *Model) commit(c *modelCluster, r *protocol.StorageRequest) error {
 	// 1. What is dropped changes nothing.
+	if r.Offset < 0 {
+		return storage.ErrInvalid
+	}
 	if r.Timestamp < m.now()-m.expireGroup {
 		return storage.ErrTooOld
 	}

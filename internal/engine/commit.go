@@ -57,6 +57,9 @@ type place struct {
 
 // commit judges one commit and stores it. Nothing appears, no group and no topic, before all has been judged.
 func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Reason {
+	if in.Offset < 0 {
+		return Invalid
+	}
 	if e.older(in.Timestamp, now, e.config.ExpireGroup) {
 		return TooOld
 	}

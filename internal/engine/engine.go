@@ -200,7 +200,7 @@ func (e *Engine) SetEndOffsets(c *Cluster, topic string, all []protocol.EndOffse
 }
 
 func validEndOffset(end *protocol.EndOffset) bool {
-	return end.Partition >= 0 && end.Partition < ends.MaxPartitions && end.TopicPartitionCount <= ends.MaxPartitions
+	return end.Offset >= 0 && end.Partition >= 0 && end.Partition < ends.MaxPartitions && end.TopicPartitionCount <= ends.MaxPartitions
 }
 
 // EndOffsets appends the newest end offset of every partition of a topic to dst, -1 where none is known.

@@ -33,12 +33,12 @@ func TestNoEndOffset(t *testing.T) {
 		return judge(reading, partition, w, clock.now)
 	}
 	require.Equal(t, protocol.PartitionBehind, tell(0).state)
-	unknown := judgement{state: protocol.PartitionNoEndOffset, endAge: -1}
+	unknown := judgement{state: protocol.PartitionNoEndOffset, endAge: -1, logStart: -1}
 	require.Equal(t, unknown, tell(1))
 	c.topics.Delete("topic")
 	require.Equal(t, unknown, tell(0))
 	w = nil
-	require.Equal(t, judgement{state: protocol.PartitionNoCommit, endAge: -1}, tell(0))
+	require.Equal(t, judgement{state: protocol.PartitionNoCommit, endAge: -1, logStart: -1}, tell(0))
 }
 
 // TestCaptureOfADeletedTopic reads a group between the moment a topic leaves the table and the one it leaves the group.

@@ -16,6 +16,7 @@ const (
 	Backfill
 	Invalid
 	Stopped
+	Stale
 	// Reasons is the number of reasons, counting success.
 	Reasons int = iota + 1
 )
@@ -32,6 +33,7 @@ var reasonTexts = [Reasons]string{
 	Backfill:         "commit older than its full window",
 	Invalid:          "field out of range",
 	Stopped:          "store stopped",
+	Stale:            "end offset older than the newest",
 }
 
 // Error returns the reason in words.

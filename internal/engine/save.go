@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/lagkeeper/storage/internal/ends"
 	"github.com/lagkeeper/storage/internal/snapshot"
@@ -299,7 +300,12 @@ func (l *Loader) loadTopic(g *group, index int, r *snapshot.GroupTopic, now int6
 		if !ok {
 			return Invalid
 		}
-		commits := p.Commits[max(0, len(p.Commits)-l.engine.config.Intervals):]
+		commits := p.Commits
+		if slices.ContainsFunc(commits, negative) {
+			// Nothing stores them any more, but a snapshot of an earlier release may hold some.
+			commits = slices.DeleteFunc(slices.Clone(commits), negative)
+		}
+		commits = commits[max(0, len(commits)-l.engine.config.Intervals):]
 		w := g.memory.add(slot, firstWindow)
 		if needed := w.Rewrite(commits); needed > 0 {
 			w = g.memory.resize(slot, needed, false)
@@ -314,6 +320,8 @@ func (l *Loader) loadTopic(g *group, index int, r *snapshot.GroupTopic, now int6
 	gt.count = r.PartitionCount
 	return nil
 }
+
+func negative(c protocol.StoredCommit) bool { return c.Offset < 0 }
 
 // KnownUntil returns the greatest order of a group's commits that came from a snapshot: what a replay brings up to there
 // is known already. ok is false where the group did not come from one.
