@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -98,11 +99,45 @@ func exerciseTime(t *testing.T, factory Factory) {
 		{name: "a clock in the future keeps no group", config: minute, run: func(w *world) {
 			w.end("topic", 0, 1, 100)
 			w.commit("group", "topic", 0, 10, 1, 3_600_000)
-			w.window("group", "topic", "nil nil 10/1/90@3600000")
+			w.window("group", "topic", "nil nil 10/1/90@0")
 			w.pass(60 * time.Second)
 			w.groups("group")
 			w.pass(time.Millisecond)
 			w.gone()
+		}},
+		{name: "a commit from the future is stored as now", config: minute, run: func(w *world) {
+			w.end("topic", 0, 1, 100)
+			w.commit("group", "topic", 0, 10, 1, 3_600_000)
+			w.pass(10 * time.Second)
+			w.commit("group", "topic", 0, 20, 2, 10_000)
+			w.pass(10 * time.Second)
+			w.commit("group", "topic", 0, 30, 3, 20_001)
+			w.window("group", "topic", "10/1/90@0 20/2/80@10000 30/3/70@20000")
+		}},
+		{name: "commits of one moment in the future all count", config: minute, run: func(w *world) {
+			w.end("topic", 0, 1, 100)
+			for i := range int64(3) {
+				w.commit("group", "topic", 0, 10*i, i+1, math.MaxInt64-w.base-i)
+			}
+			w.window("group", "topic", "0/1/100@0 10/2/90@0 20/3/80@0")
+		}},
+		{name: "min-distance is measured from now for a commit from the future", config: minute.with("min-distance", 30),
+			run: func(w *world) {
+				w.end("topic", 0, 1, 100)
+				w.commit("group", "topic", 0, 10, 1, 3_600_000)
+				w.pass(29_999 * time.Millisecond)
+				w.commit("group", "topic", 0, 20, 2, 3_600_000)
+				w.window("group", "topic", "nil nil 20/2/80@0")
+				w.pass(time.Millisecond)
+				w.commit("group", "topic", 0, 30, 3, 3_600_000)
+				w.window("group", "topic", "nil 20/2/80@0 30/3/70@30000")
+			}},
+		{name: "a late commit from the future is stored as now", config: minute, run: func(w *world) {
+			w.end("topic", 0, 1, 100)
+			w.commit("group", "topic", 0, 10, 1, -20_000)
+			w.commit("group", "topic", 0, 30, 3, -10_000)
+			w.commit("group", "topic", 0, 20, 2, 3_600_000)
+			w.window("group", "topic", "10/1/90@-20000 20/2/-@0 30/3/70@-10000")
 		}},
 		{name: "a clock in the past takes nothing back", config: minute, run: func(w *world) {
 			w.end("topic", 0, 1, 100)

@@ -29,11 +29,12 @@ func (m *Model) commit(c *modelCluster, r *protocol.StorageRequest) error {
 	ends := c.topics[r.Topic][r.Partition]
 	full := len(p.window) == m.intervals
 
-	// 6.
+	// 2. and 7.
+	timestamp := min(r.Timestamp, m.now())
 	stored := protocol.ConsumerOffset{
 		Offset:            r.Offset,
 		Order:             r.Order,
-		Timestamp:         r.Timestamp,
+		Timestamp:         timestamp,
 		ObservedTimestamp: m.now() / 1000 * 1000,
 	}
 
@@ -60,14 +61,13 @@ func (m *Model) commit(c *modelCluster, r *protocol.StorageRequest) error {
 	if before == len(p.window) {
 		stored.Lag = lag(ends, r.Offset)
 		g := c.groups[r.Group]
-		when := min(r.Timestamp, m.now())
-		g.last = g.last.committedAt(when)
-		g.touched[r.Topic] = g.touched[r.Topic].committedAt(when)
+		g.last = g.last.committedAt(timestamp)
+		g.touched[r.Topic] = g.touched[r.Topic].committedAt(timestamp)
 	}
 
 	// 5. What comes before has a lower order: nothing stored has this one's, and a commit without an order counts as
 	// the newest.
-	if before > 0 && closer(r.Timestamp, p.window[before-1].Timestamp, m.minDistance) {
+	if before > 0 && closer(timestamp, p.window[before-1].Timestamp, m.minDistance) {
 		stored.Timestamp = p.window[before-1].Timestamp
 		p.window[before-1] = stored
 		return nil

@@ -24,6 +24,9 @@ type Clock struct {
 	// asked is set by whoever asks and cleared at each tick.
 	asked atomic.Bool
 
+	// started is what the monotonic clock is read against; never changes.
+	started time.Time
+
 	wake chan struct{} // holds one token when a sleeping clock was asked
 	quit chan struct{} // closed by Stop
 	done chan struct{} // closed when the goroutine has ended
@@ -32,7 +35,7 @@ type Clock struct {
 
 // Start makes a clock and starts its goroutine. Stop ends it.
 func Start() *Clock {
-	c := &Clock{wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
+	c := &Clock{started: time.Now(), wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
 	go c.run()
 	return c
 }
@@ -45,6 +48,13 @@ func (c *Clock) Stop() {
 
 // Now is the time in Unix milliseconds, from the system.
 func (c *Clock) Now() int64 { return time.Now().UnixMilli() }
+
+// Read is Now and, of the same moment, the milliseconds of the monotonic clock since Start. That one knows nothing of a
+// system's clock that is set, and on most systems stands still while the machine is suspended.
+func (c *Clock) Read() (now, elapsed int64) {
+	t := time.Now()
+	return t.UnixMilli(), t.Sub(c.started).Milliseconds()
+}
 
 // Coarse is the time in Unix milliseconds, as a rule no more than a hundredth of a second old. Its second is the right
 // one unless the machine is so busy that the clock's goroutine does not get to run.

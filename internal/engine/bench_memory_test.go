@@ -19,6 +19,8 @@ type stepClock struct{ now int64 }
 func (c *stepClock) Now() int64    { return c.now }
 func (c *stepClock) Coarse() int64 { return c.now }
 
+func (c *stepClock) Read() (now, elapsed int64) { return c.now, c.now }
+
 // load lets groups × 100 group-partitions commit so many times, every ten seconds with half a second of jitter: about a
 // thousand messages further each time, a few hundred behind, the orders as far apart as in a fiftieth of all commits.
 // A topic has ten groups, and is polled before they commit.

@@ -45,8 +45,9 @@ func (e *Engine) Capture(c *Cluster, groupName string) (*Capture, Reason) {
 	k := captures.Get().(*Capture)
 	k.intervals = e.config.Intervals
 	now := int64(0)
-	why := e.withGroup(c, groupName, func(_ *shard, g *group, at int64) Reason {
-		now = at
+	why := e.withGroup(c, groupName, func(_ *shard, g *group, _ int64) Reason {
+		// The lag in time is told to the millisecond.
+		now = e.config.Clock.Now()
 		k.take(g)
 		return 0
 	})

@@ -98,7 +98,13 @@ func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Rea
 	g.maxOrder = max(g.maxOrder, in.Order)
 
 	n := w.Len()
-	c := protocol.StoredCommit{Offset: in.Offset, Order: in.Order, Timestamp: in.Timestamp, ObservedTimestamp: now}
+	timestamp := in.Timestamp
+	if timestamp > now || n > 0 && w.NewestTimestamp() > now {
+		now = e.config.Clock.Now()
+		timestamp = min(timestamp, now)
+		w = e.noneAfter(g, slot, w, now)
+	}
+	c := protocol.StoredCommit{Offset: in.Offset, Order: in.Order, Timestamp: timestamp, ObservedTimestamp: now}
 	if c.Order <= 0 {
 		// The sender knows no order: the commit is as new as the newest.
 		c.Order = 0
@@ -106,7 +112,7 @@ func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Rea
 			c.Order = w.NewestOrder()
 		}
 	} else if n > 0 && c.Order <= w.NewestOrder() {
-		return e.insert(g, slot, w, &c)
+		return e.insert(g, slot, w, &c, now)
 	}
 
 	c.LagKnown = true
@@ -124,11 +130,7 @@ func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Rea
 		w.Append(&c, e.config.Intervals)
 	}
 	setIncarnation(w, incarnation)
-	committed := in.Timestamp
-	if committed > now {
-		committed = min(committed, e.config.Clock.Now())
-	}
-	g.touch(gt, committed)
+	g.touch(gt, timestamp)
 	return 0
 }
 
@@ -212,10 +214,13 @@ func (g *group) confirm(topic string, partition int32) {
 }
 
 // insert puts a commit that is not newer than the newest where its order belongs.
-func (e *Engine) insert(g *group, slot uint32, w window.Window, c *protocol.StoredCommit) Reason {
+func (e *Engine) insert(g *group, slot uint32, w window.Window, c *protocol.StoredCommit, now int64) Reason {
 	// Windows of usual size are decoded on the stack.
 	var few [64]protocol.StoredCommit
 	commits := w.AppendTo(few[:0])
+	if futureIn(commits, now) {
+		clampTimes(commits, e.config.Clock.Now())
+	}
 	full := len(commits) == e.config.Intervals
 	if full && c.Order <= commits[0].Order {
 		return Backfill

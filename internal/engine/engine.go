@@ -18,6 +18,8 @@ type Clock interface {
 	Coarse() int64
 	// Now is exact.
 	Now() int64
+	// Read returns the exact time, and with it the milliseconds that have gone by on the monotonic clock since some moment.
+	Read() (now, elapsed int64)
 }
 
 // Config is what an Engine is made with. It never changes afterwards.
@@ -50,6 +52,7 @@ type Engine struct {
 	only     *Cluster // where there is but one
 
 	shards  []shard
+	expiry  expiryTime
 	stopped atomic.Bool
 	// changing is held to read by those who take topics away or load them, and to write by Stop.
 	changing sync.RWMutex
@@ -88,6 +91,7 @@ func New(config Config) *Engine {
 	if len(e.names) == 1 {
 		e.only = e.clusters[e.names[0]]
 	}
+	e.expiry.start(config.Clock, min(config.ExpireGroup, config.ExpireTopic))
 	for i := range e.shards {
 		e.shards[i].init(len(e.names), config.Hub)
 	}
@@ -141,16 +145,6 @@ func (e *Engine) shard(hash uint64) *shard {
 	return &e.shards[hash>>32*uint64(len(e.shards))>>32]
 }
 
-// older says whether a time is more than age milliseconds ago. The exact time is asked for only where it matters.
-func (e *Engine) older(t, coarse, age int64) bool {
-	limit := coarse - age
-	if t < limit {
-		return true
-	}
-	const doubt = 1000
-	return t < limit+doubt && t < e.config.Clock.Now()-age
-}
-
 // SetEndOffset stores the end offset of a partition.
 func (e *Engine) SetEndOffset(c *Cluster, topic string, end *protocol.EndOffset) Reason {
 	if e.stopped.Load() {
@@ -159,17 +153,20 @@ func (e *Engine) SetEndOffset(c *Cluster, topic string, end *protocol.EndOffset)
 	if !validEndOffset(end) {
 		return Invalid
 	}
-	e.setEndOffset(c.topics.Ensure(topic), end)
+	now := e.config.Clock.Coarse()
+	if end.Timestamp <= 0 || end.Timestamp > now {
+		now = e.config.Clock.Now()
+	}
+	setEndOffset(c.topics.Ensure(topic), end, now)
 	return 0
 }
 
-func (e *Engine) setEndOffset(t *ends.Topic, end *protocol.EndOffset) {
-	seen, now := end.Timestamp, e.config.Clock.Coarse()
-	if seen <= 0 {
+// setEndOffset stores an end offset. now is the exact time if the end offset has none of its own, or a later one: nothing
+// was seen later than now, and whoever says so has a clock that is ahead.
+func setEndOffset(t *ends.Topic, end *protocol.EndOffset, now int64) {
+	seen := end.Timestamp
+	if seen <= 0 || seen > now {
 		seen = now
-	} else if seen > now {
-		// Nothing was seen later than now: whoever says so has a clock that is ahead.
-		seen = min(seen, e.config.Clock.Now())
 	}
 	t.Set(ends.EndOffset{
 		Number: end.Partition, Count: end.TopicPartitionCount, Offset: end.Offset, Seen: seen, LogStart: end.LogStartOffset,
@@ -179,6 +176,7 @@ func (e *Engine) setEndOffset(t *ends.Topic, end *protocol.EndOffset) {
 // SetEndOffsets stores the end offsets of many partitions of one topic. It calls refused for each that is not stored.
 func (e *Engine) SetEndOffsets(c *Cluster, topic string, all []protocol.EndOffset, refused func(i int, why Reason)) {
 	var t *ends.Topic
+	now := e.config.Clock.Now()
 	for i := range all {
 		why := Reason(0)
 		switch {
@@ -190,7 +188,7 @@ func (e *Engine) SetEndOffsets(c *Cluster, topic string, all []protocol.EndOffse
 			if t == nil || t.Deleted() {
 				t = c.topics.Ensure(topic)
 			}
-			e.setEndOffset(t, &all[i])
+			setEndOffset(t, &all[i], now)
 		}
 		e.Count(protocol.StorageSetBrokerOffset, why)
 		if why != 0 {

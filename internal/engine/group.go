@@ -90,13 +90,13 @@ func (g *group) touch(gt *groupTopic, t int64) {
 	}
 }
 
-// touchOwner is touch for an owner, which counts only until there is a commit.
+// touchOwner is touch for an owner, which counts only until there is a commit. It goes back with a clock that was ahead.
 func (g *group) touchOwner(gt *groupTopic, now int64) {
 	if !g.committed {
-		g.seen.Store(max(g.seen.Load(), now))
+		g.seen.Store(now)
 	}
 	if !gt.committed {
-		gt.seen = max(gt.seen, now)
+		gt.seen = now
 	}
 }
 

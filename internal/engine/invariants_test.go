@@ -20,6 +20,8 @@ type stoppedClock struct{ now int64 }
 func (c *stoppedClock) Coarse() int64 { return c.now }
 func (c *stoppedClock) Now() int64    { return c.now }
 
+func (c *stoppedClock) Read() (now, elapsed int64) { return c.now, c.now }
+
 // startTime is when a stoppedClock of newTestEngine begins.
 const startTime = int64(1_700_000_000_000)
 

@@ -50,8 +50,8 @@ func (e *Engine) list(of func(*shard) []*group) (GroupNames, Reason) {
 			return GroupNames{}, why
 		}
 	}
-	now := e.config.Clock.Coarse()
-	live := slices.DeleteFunc(groups, func(g *group) bool { return e.older(g.seen.Load(), now, e.config.ExpireGroup) })
+	oldest := e.expiry.now() - e.config.ExpireGroup
+	live := slices.DeleteFunc(groups, func(g *group) bool { return g.seen.Load() < oldest })
 	return GroupNames{live}, 0
 }
 

@@ -189,7 +189,8 @@ func (w *saver) fill(k *Capture, r *snapshot.Group) {
 
 // Loader puts what a snapshot holds into an engine: a snapshot.Sink. What the engine's configuration does not let in is
 // left out: clusters that are not configured, groups that the filters refuse or that have expired, commits beyond the
-// window. What is there already under the same name is replaced.
+// window. What is there already under the same name is replaced. It changes times in the records: none is left that is later
+// than now.
 type Loader struct {
 	engine *Engine
 	// Skipped counts the groups and topics that were left out, Departed the groups without a topic: they are no groups but
@@ -214,6 +215,7 @@ func (l *Loader) WriteTopic(r *snapshot.Topic) error {
 		return Stopped
 	}
 	l.engine.loaded.Add(1)
+	clampEndOffsets(r, l.engine.config.Clock.Now())
 	return c.topics.Ensure(r.Name).Load(r)
 }
 
@@ -222,7 +224,7 @@ func (l *Loader) WriteGroup(r *snapshot.Group) error {
 	e := l.engine
 	c := e.Cluster(r.Cluster)
 	now := e.config.Clock.Now()
-	if c == nil || max(r.LastCommit, r.LastOwner) < now-e.config.ExpireGroup ||
+	if c == nil || max(r.LastCommit, r.LastOwner) < e.expiry.now()-e.config.ExpireGroup ||
 		e.config.Accept != nil && !e.config.Accept(r.Name) {
 		if len(r.Topics) > 0 {
 			l.Skipped++
@@ -306,6 +308,7 @@ func (l *Loader) loadTopic(g *group, index int, r *snapshot.GroupTopic, now int6
 			commits = slices.DeleteFunc(slices.Clone(commits), negative)
 		}
 		commits = commits[max(0, len(commits)-l.engine.config.Intervals):]
+		clampTimes(commits, now)
 		w := g.memory.add(slot, firstWindow)
 		if needed := w.Rewrite(commits); needed > 0 {
 			w = g.memory.resize(slot, needed, false)

@@ -16,7 +16,7 @@ func (e *Engine) Sweep() {
 	var wasteful []*group
 	for i := range e.shards {
 		s := &e.shards[i]
-		s.forgetDeparted(e.config.Clock.Now() - e.config.ExpireGroup)
+		s.forgetDeparted(e.expiry.now() - e.config.ExpireGroup)
 		for cluster := range e.names {
 			// A removed group leaves its place to the last of the list, which from the end downwards has been seen.
 			for at := -1; at != 0; {
@@ -46,7 +46,7 @@ func (e *Engine) sweepBatch(s *shard, cluster, below int, wasteful []*group) (in
 	if s.stopped {
 		return 0, wasteful
 	}
-	now := e.config.Clock.Now()
+	now, expiry := e.config.Clock.Now(), e.expiry.now()
 	at := len(s.lists[cluster])
 	if below >= 0 {
 		at = min(at, below)
@@ -55,7 +55,7 @@ func (e *Engine) sweepBatch(s *shard, cluster, below int, wasteful []*group) (in
 	for at > until {
 		at--
 		g := s.lists[cluster][at]
-		if !e.sweepGroup(s, g, now) {
+		if !e.sweepGroup(s, g, now, expiry) {
 			continue
 		}
 		if slices.ContainsFunc(g.memory.blocks, func(b block) bool { return b.wasteful() }) {
@@ -65,14 +65,14 @@ func (e *Engine) sweepBatch(s *shard, cluster, below int, wasteful []*group) (in
 	return at, wasteful
 }
 
-// sweepGroup says whether the group is left.
-func (e *Engine) sweepGroup(s *shard, g *group, now int64) bool {
-	if g.seen.Load() < now-e.config.ExpireGroup {
+// sweepGroup reports whether the group is left. What is too old is too old by the expiry time.
+func (e *Engine) sweepGroup(s *shard, g *group, now, expiry int64) bool {
+	if g.seen.Load() < expiry-e.config.ExpireGroup {
 		s.expire(g, now)
 		return false
 	}
 	for i := len(g.topics) - 1; i >= 0; i-- {
-		if g.topics[i].seen < now-e.config.ExpireTopic {
+		if g.topics[i].seen < expiry-e.config.ExpireTopic {
 			if !s.detach(g, i, protocol.EventGroupTopicExpired, protocol.EventGroupExpired, now) {
 				s.counts.expired++
 				return false
