@@ -118,7 +118,8 @@ type StorageRequest struct {
 type ConsumerTopics map[string]ConsumerPartitions
 
 // ConsumerPartitions are the partitions of one topic of a group; the index is the partition. A partition for which the
-// group committed nothing is present with empty Offsets.
+// group committed nothing is present with empty Offsets. Partitions that were added to the topic since the group's commits
+// or owners last made the slice grow are absent.
 type ConsumerPartitions []*ConsumerPartition
 
 // ConsumerPartition is what is known of one group on one partition.

@@ -67,7 +67,9 @@ func (g *Group) Slabs() *GroupSlabs { return &g.slabs }
 // GroupTopic is one topic of a group.
 type GroupTopic struct {
 	Name string
-	// Partitions holds one entry for each partition; the index is the partition.
+	// Partitions are what the group knows of the topic; the index is the partition. There is an entry for each partition that
+	// the topic had when a commit or an owner last made the slice grow, also for those without a commit. Partitions that were
+	// added to the topic since are absent until the group has something on one of them.
 	Partitions []GroupPartition
 }
 

@@ -190,6 +190,7 @@ func collect(names func(func(string) bool), err error) ([]string, error) {
 func endOffsetOf(r *protocol.StorageRequest) protocol.EndOffset {
 	return protocol.EndOffset{
 		Partition: r.Partition, TopicPartitionCount: r.TopicPartitionCount, Offset: r.Offset, Timestamp: r.Timestamp,
+		LogStartOffset: r.LogStartOffset,
 	}
 }
 
@@ -219,10 +220,26 @@ func consumerTopics(group *protocol.Group, intervals int) protocol.ConsumerTopic
 				}
 				offsets = append(offsets, offset)
 			}
-			partitions = append(partitions, &protocol.ConsumerPartition{
+			partition := &protocol.ConsumerPartition{
 				Offsets: offsets, BrokerOffsets: append([]int64{}, p.EndOffsets...),
-				Owner: p.Owner, ClientID: p.ClientID, CurrentLag: p.CurrentLag,
-			})
+				Owner: p.Owner, ClientID: p.ClientID, CurrentLag: p.CurrentLag, State: p.State,
+			}
+			if p.DifferenceKnown {
+				partition.Difference = &p.Difference
+			}
+			if p.EndOffsetAge >= 0 {
+				partition.EndOffsetAge = &p.EndOffsetAge
+			}
+			if p.LogStartOffset >= 0 {
+				partition.LogStartOffset = &p.LogStartOffset
+			}
+			if p.TimeLag.Kind != protocol.TimeLagUnknown {
+				partition.TimeLag = &p.TimeLag
+			}
+			if p.Lost > 0 {
+				partition.Lost = &p.Lost
+			}
+			partitions = append(partitions, partition)
 		}
 		topics[topic.Name] = partitions
 	}

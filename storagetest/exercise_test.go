@@ -21,7 +21,9 @@ func TestExerciseNaive(t *testing.T) {
 
 // naive is a storage module with one goroutine and the model.
 type naive struct {
-	model    *storagetest.Model
+	model *storagetest.Model
+	// cripple, if it is set, takes something away from each partition that is answered.
+	cripple  func(*protocol.ConsumerPartition)
 	timeout  time.Duration
 	requests chan *protocol.StorageRequest
 
@@ -106,6 +108,13 @@ func (n *naive) handle(r *protocol.StorageRequest) {
 		return
 	}
 	value, err := n.model.Handle(r)
+	if topics, ok := value.(protocol.ConsumerTopics); ok && n.cripple != nil {
+		for _, partitions := range topics {
+			for _, partition := range partitions {
+				n.cripple(partition)
+			}
+		}
+	}
 	if r.Reply == nil {
 		return
 	}

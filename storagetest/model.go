@@ -28,8 +28,8 @@ type Model struct {
 }
 
 type modelCluster struct {
-	// topics holds, for each topic and partition, the end offsets, oldest first.
-	topics map[string][][]int64
+	// topics holds, for each topic and partition, what is known of its end.
+	topics map[string][]modelEnds
 	groups map[string]*modelGroup
 }
 
@@ -48,7 +48,9 @@ type activity struct {
 }
 
 type modelPartition struct {
-	window          []protocol.ConsumerOffset
+	window []protocol.ConsumerOffset
+	// incarnation is that of the partition at the newest commit.
+	incarnation     int
 	owner, clientID string
 }
 
@@ -69,7 +71,7 @@ func NewModel(config Config, clock func() time.Time) *Model {
 	m.expireTopic = seconds(config.int("expire-topic", config.int("expire-group", 604800)))
 	for _, name := range config.Clusters {
 		m.clusters[strings.ToLower(name)] = &modelCluster{
-			topics: map[string][][]int64{},
+			topics: map[string][]modelEnds{},
 			groups: map[string]*modelGroup{},
 		}
 	}
@@ -157,9 +159,9 @@ func (m *Model) setBrokerOffset(c *modelCluster, r *protocol.StorageRequest) err
 	}
 	partitions := c.topics[r.Topic]
 	for int64(len(partitions)) < count {
-		partitions = append(partitions, nil)
+		partitions = append(partitions, modelEnds{})
 	}
-	partitions[r.Partition] = newest(append(partitions[r.Partition], r.Offset), m.intervals)
+	partitions[r.Partition].set(r, m.intervals, m.now())
 	c.topics[r.Topic] = partitions
 	return nil
 }
@@ -192,7 +194,7 @@ func checkPartition(c *modelCluster, r *protocol.StorageRequest) error {
 		return storage.ErrUnknownTopic
 	case r.Partition < 0:
 		return storage.ErrInvalid
-	case int(r.Partition) >= len(partitions) || len(partitions[r.Partition]) == 0:
+	case int(r.Partition) >= len(partitions) || len(partitions[r.Partition].history) == 0:
 		return storage.ErrUnknownPartition
 	}
 	return nil

@@ -26,7 +26,7 @@ func (m *Model) commit(c *modelCluster, r *protocol.StorageRequest) error {
 
 	// A window that is there can drop the commit; where there is none, nothing can any more.
 	p := partitionOf(c, r)
-	ends := c.topics[r.Topic][r.Partition]
+	ends := &c.topics[r.Topic][r.Partition]
 	full := len(p.window) == m.intervals
 
 	// 2. and 7.
@@ -59,7 +59,8 @@ func (m *Model) commit(c *modelCluster, r *protocol.StorageRequest) error {
 
 	// 4.
 	if before == len(p.window) {
-		stored.Lag = lag(ends, r.Offset)
+		stored.Lag = lag(ends.history, r.Offset)
+		p.incarnation = ends.incarnation
 		g := c.groups[r.Group]
 		g.last = g.last.committedAt(timestamp)
 		g.touched[r.Topic] = g.touched[r.Topic].committedAt(timestamp)
@@ -100,8 +101,8 @@ func fetchTopic(c *modelCluster, r *protocol.StorageRequest) (any, error) {
 	answer := []int64{}
 	for _, ends := range partitions {
 		newest := int64(-1)
-		if len(ends) > 0 {
-			newest = ends[len(ends)-1]
+		if n := len(ends.history); n > 0 {
+			newest = ends.history[n-1]
 		}
 		answer = append(answer, newest)
 	}
@@ -140,9 +141,12 @@ func (m *Model) fetchPartition(c *modelCluster, topic string, number int, p *mod
 		Owner:         p.owner,
 		ClientID:      p.clientID,
 	}
+	var ends modelEnds
 	if known := c.topics[topic]; number < len(known) {
-		answer.BrokerOffsets = append(answer.BrokerOffsets, known[number]...)
+		ends = known[number]
 	}
+	answer.BrokerOffsets = append(answer.BrokerOffsets, ends.history...)
+	ends.judge(answer, p, m.now())
 	if len(p.window) == 0 {
 		return answer
 	}

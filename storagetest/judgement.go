@@ -1,0 +1,164 @@
+package storagetest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// judged is what an answer says of a partition beside the fields of the v1.0.0 API; nil is unknown.
+type judged struct {
+	state      protocol.PartitionState
+	difference *int64
+	lost       *uint64
+}
+
+// behind is a known difference.
+func behind(by int64) *int64 { return &by }
+
+// judges checks what is said of a partition of "group" in "topic", and that nothing is said of a time lag where there is no
+// difference. It returns the partition.
+func (w *world) judges(partition int, want judged) *protocol.ConsumerPartition {
+	w.t.Helper()
+	p := w.partition("group", "topic", partition)
+	got := judged{state: p.State, difference: p.Difference, lost: p.Lost}
+	require.Equal(w.t, want.state.String(), got.state.String(), "State")
+	require.Equal(w.t, want, got, "Difference and Lost")
+	if want.difference == nil {
+		require.Nil(w.t, p.TimeLag, "a time lag without a difference")
+	}
+	return p
+}
+
+// endAgo stores an end offset that was seen some time ago.
+func (w *world) endAgo(offset, logStart int64, ago time.Duration) {
+	w.t.Helper()
+	r := endOf("local", "topic", 0, 1, offset)
+	r.Timestamp, r.LogStartOffset = time.Now().Add(-ago).UnixMilli(), logStart
+	w.sets(r)
+}
+
+// recent stores a commit that was made now.
+func (w *world) recent(offset, order int64) {
+	w.t.Helper()
+	r := w.commitOf("group", "topic", 0, offset, order, 0)
+	r.Timestamp = time.Now().UnixMilli()
+	w.sets(r)
+}
+
+// exerciseJudgement covers what a group's lag is worth: State, Difference, EndOffsetAge, LogStartOffset, TimeLag and Lost. The
+// moment of an answer lies between the test's own moments before and after it, which is all that the checks rely on.
+func exerciseJudgement(t *testing.T, factory Factory) {
+	behave(t, factory, []behaviour{
+		{name: "no commit", run: func(w *world) {
+			w.end("topic", 0, 3, 100)
+			w.end("topic", 1, 3, 100)
+			w.commit("group", "topic", 0, 10, 1, 0)
+			p := w.judges(1, judged{state: protocol.PartitionNoCommit})
+			require.NotNil(w.t, p.EndOffsetAge, "the end offset is known")
+			p = w.judges(2, judged{state: protocol.PartitionNoCommit})
+			require.Nil(w.t, p.EndOffsetAge, "no end offset is known")
+		}},
+		{name: "owner only", run: func(w *world) {
+			w.end("topic", 0, 1, 100)
+			w.owner("group", "topic", 0, "host", "client")
+			w.judges(0, judged{state: protocol.PartitionNoCommit})
+		}},
+		{name: "behind, caught up, ahead", run: func(w *world) {
+			w.end("topic", 0, 1, 100)
+			w.recent(90, 1)
+			w.judges(0, judged{state: protocol.PartitionBehind, difference: behind(10)})
+			w.recent(100, 2)
+			p := w.judges(0, judged{state: protocol.PartitionCaughtUp, difference: behind(0)})
+			require.NotNil(w.t, p.TimeLag)
+			require.Equal(w.t, protocol.TimeLagExact, p.TimeLag.Kind)
+			require.Zero(w.t, p.TimeLag.Milliseconds)
+			w.recent(107, 3)
+			p = w.judges(0, judged{state: protocol.PartitionAhead, difference: behind(-7)})
+			require.Zero(w.t, p.CurrentLag)
+			w.end("topic", 0, 1, 200)
+			w.judges(0, judged{state: protocol.PartitionBehind, difference: behind(93)})
+		}},
+		{name: "an end offset that went back", run: func(w *world) {
+			w.end("topic", 0, 1, 100)
+			w.recent(50, 1)
+			w.end("topic", 0, 1, 99)
+			w.judges(0, judged{state: protocol.PartitionReset})
+			w.recent(60, 2)
+			w.judges(0, judged{state: protocol.PartitionBehind, difference: behind(39)})
+		}},
+		{name: "the age of the end offset", run: func(w *world) {
+			before := time.Now()
+			w.endAgo(100, 0, 42*time.Second)
+			w.recent(100, 1)
+			p := w.judges(0, judged{state: protocol.PartitionCaughtUp, difference: behind(0)})
+			require.NotNil(w.t, p.EndOffsetAge)
+			// A module's clock may be coarse, by less than a second.
+			require.GreaterOrEqual(w.t, *p.EndOffsetAge, int64(41_000))
+			require.LessOrEqual(w.t, *p.EndOffsetAge, 43_000+time.Since(before).Milliseconds())
+		}},
+		{name: "the log start", run: func(w *world) {
+			w.endAgo(100, 30, 0)
+			w.recent(30, 1)
+			p := w.judges(0, judged{state: protocol.PartitionBehind, difference: behind(70)})
+			require.NotNil(w.t, p.LogStartOffset)
+			require.EqualValues(w.t, 30, *p.LogStartOffset)
+			w.end("topic", 1, 2, 7)
+			w.owner("group", "topic", 1, "host", "client")
+			require.Nil(w.t, w.partition("group", "topic", 1).LogStartOffset, "0 is unknown")
+		}},
+		{name: "lost messages", run: func(w *world) {
+			w.endAgo(100, 30, 0)
+			w.recent(20, 1)
+			p := w.partition("group", "topic", 0)
+			require.Equal(w.t, protocol.PartitionBehind.String(), p.State.String())
+			require.NotNil(w.t, p.Lost)
+			require.EqualValues(w.t, 10, *p.Lost)
+			w.recent(30, 2)
+			w.judges(0, judged{state: protocol.PartitionBehind, difference: behind(70)})
+		}},
+		{name: "a time lag is within its bound", run: exerciseTimeLag},
+	})
+}
+
+// exerciseTimeLag stores three polls and asks how long ago the messages of commits were the newest. Nobody knows when a
+// message came between two polls, so a bound has to reach from the one to the other.
+func exerciseTimeLag(w *world) {
+	before := time.Now()
+	w.endAgo(100, 0, 10*time.Minute)
+	w.endAgo(200, 0, 5*time.Minute)
+	w.endAgo(300, 0, time.Minute)
+	order := int64(0)
+	at := func(commit int64) protocol.TimeLag {
+		order++
+		w.recent(commit, order)
+		p := w.partition("group", "topic", 0)
+		require.NotNil(w.t, p.TimeLag, "commit %d", commit)
+		return *p.TimeLag
+	}
+	// slack is what the test itself took, and what a coarse clock may hide.
+	slack := func() int64 { return time.Since(before).Milliseconds() + 1000 }
+	minutes := func(n int64) int64 { return n * time.Minute.Milliseconds() }
+
+	lag := at(50)
+	require.Equal(w.t, protocol.TimeLagAtLeast, lag.Kind, "the message was there when the first end offset was seen")
+	require.GreaterOrEqual(w.t, lag.Milliseconds, minutes(10)-slack())
+	require.LessOrEqual(w.t, lag.Milliseconds, minutes(10)+slack(), "no more is known")
+	for _, c := range []struct{ commit, most, least int64 }{{110, 10, 5}, {190, 10, 5}, {250, 5, 1}} {
+		lag = at(c.commit)
+		require.Equal(w.t, protocol.TimeLagInterpolated, lag.Kind, "commit %d", c.commit)
+		require.LessOrEqual(w.t, lag.Milliseconds-lag.Error, minutes(c.least)+slack(), "commit %d: it may be as young", c.commit)
+		require.GreaterOrEqual(w.t, lag.Milliseconds+lag.Error, minutes(c.most)-slack(), "commit %d: it may be as old", c.commit)
+		require.LessOrEqual(w.t, lag.Milliseconds, minutes(c.most)+slack(), "commit %d: it is no older", c.commit)
+		require.GreaterOrEqual(w.t, lag.Milliseconds, minutes(c.least)-slack(), "commit %d: it is no younger", c.commit)
+		require.LessOrEqual(w.t, lag.Error, minutes(c.most-c.least)+slack(), "commit %d: more is known", c.commit)
+	}
+	lag = at(300)
+	require.Equal(w.t, protocol.TimeLagExact, lag.Kind)
+	require.Zero(w.t, lag.Milliseconds)
+	require.GreaterOrEqual(w.t, lag.Error, minutes(1)-slack(), "what was written since is younger than the last poll")
+	require.LessOrEqual(w.t, lag.Error, minutes(1)+slack())
+}
