@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lagkeeper/storage"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -123,7 +124,7 @@ func newBenchWorldAt(b *testing.B, groups, partitions int, path string) *benchWo
 	c.Viper.Set("storage.bench.snapshot-interval", 0)
 	c.Configure()
 	must(b, c.Start())
-	w.store = c.Store()
+	w.store = c.Store().(storage.Backend)
 	for _, topic := range w.topicNames {
 		ends := make([]protocol.EndOffset, partitions)
 		for p := range ends {
@@ -131,7 +132,7 @@ func newBenchWorldAt(b *testing.B, groups, partitions int, path string) *benchWo
 				Partition: int32(p), TopicPartitionCount: int32(partitions), Offset: 1<<40 + 1_000, Timestamp: w.start,
 			}
 		}
-		must(b, w.store.SetEndOffsets(context.Background(), benchCluster, topic, ends))
+		must(b, w.store.SetEndOffsetBatch(context.Background(), benchCluster, topic, ends))
 	}
 	return w
 }

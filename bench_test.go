@@ -181,7 +181,7 @@ func BenchmarkBatch(b *testing.B) {
 			for p := range batch {
 				batch[p] = w.next(g, p)
 			}
-			must(b, w.store.Commits(context.Background(), benchCluster, w.groupNames[g], batch))
+			must(b, w.store.CommitBatch(context.Background(), benchCluster, w.groupNames[g], batch))
 		}
 		b.ReportMetric(float64(b.Elapsed())/float64(b.N)/100, "ns/commit")
 	})

@@ -22,7 +22,7 @@ type benchWorld struct {
 	groups, partitions int
 
 	coordinator *storage.Coordinator
-	store       storage.Store
+	store       storage.Backend
 	groupNames  []string
 	topicNames  []string
 	topicOf     []string // by group
@@ -55,7 +55,7 @@ func newBenchWorld(tb testing.TB, groups, partitions, intervals int, log *zap.Lo
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = w.coordinator.Stop() })
-	w.store = w.coordinator.Store()
+	w.store = w.coordinator.Store().(storage.Backend)
 	for t := range max(10, groups/10) {
 		w.topicNames = append(w.topicNames, fmt.Sprintf("events.orders-%06d.v1", t))
 	}
@@ -68,7 +68,7 @@ func newBenchWorld(tb testing.TB, groups, partitions, intervals int, log *zap.Lo
 		for p := range ends {
 			ends[p] = protocol.EndOffset{Partition: int32(p), TopicPartitionCount: int32(partitions), Offset: 1<<40 + 1_000, Timestamp: w.start}
 		}
-		must(tb, w.store.SetEndOffsets(context.Background(), benchCluster, topic, ends))
+		must(tb, w.store.SetEndOffsetBatch(context.Background(), benchCluster, topic, ends))
 	}
 	return w
 }
@@ -82,7 +82,7 @@ func (w *benchWorld) load(tb testing.TB, times int) {
 			for p := range batch {
 				batch[p] = w.next(g, p)
 			}
-			must(tb, w.store.Commits(context.Background(), benchCluster, w.groupNames[g], batch))
+			must(tb, w.store.CommitBatch(context.Background(), benchCluster, w.groupNames[g], batch))
 		}
 	}
 }

@@ -14,84 +14,48 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/lagkeeper/storage/internal/curve"
-	"github.com/lagkeeper/storage/internal/engine"
-	"github.com/lagkeeper/storage/internal/feed"
 	"github.com/lagkeeper/storage/internal/window"
-	"github.com/lagkeeper/storage/protocol"
 )
-
-// config is the configuration of an in-memory module: what stands under storage.<name>.
-type config struct {
-	intervals     int           // commits and end offsets kept per partition; default 10
-	expireGroup   int64         // seconds; default 604800
-	expireTopic   int64         // seconds; default: expireGroup
-	sweepInterval time.Duration // default 60 s
-	workers       int           // default 20
-	queueDepth    int           // default 1
-	minDistance   int64         // seconds; default 0
-	replyTimeout  time.Duration // default 30 s
-	curveSegments int           // default 32; 0 turns the lag in time off
-	// snapshotPath is the file of the snapshot, "" for none; default "".
-	snapshotPath string
-	// snapshotInterval is the time between snapshots, 0 for one on Stop alone; default 60 s.
-	snapshotInterval time.Duration
-	allowlist        *regexp.Regexp
-	denylist         *regexp.Regexp
-}
-
-// accept returns the filter of groups, nil where every group is let in.
-func (c *config) accept() func(group string) bool {
-	if c.allowlist == nil && c.denylist == nil {
-		return nil
-	}
-	return func(group string) bool {
-		return (c.allowlist == nil || c.allowlist.MatchString(group)) && (c.denylist == nil || !c.denylist.MatchString(group))
-	}
-}
-
-func (c *config) engine(clusters []string, clock engine.Clock, hub *feed.Hub[protocol.Event]) engine.Config {
-	return engine.Config{
-		Clusters: clusters, Shards: c.workers, Intervals: c.intervals,
-		ExpireGroup: milliseconds(c.expireGroup), ExpireTopic: milliseconds(c.expireTopic),
-		MinDistance: milliseconds(c.minDistance), Accept: c.accept(),
-		CurveSegments: c.curveSegments, Clock: clock, Hub: hub,
-	}
-}
 
 // maxQueueDepth is the greatest queue-depth: a channel of that capacity takes 128 MiB.
 const maxQueueDepth = 1 << 24
 
-// milliseconds are so many seconds, as long as the engine can calculate with them.
-func milliseconds(seconds int64) int64 { return min(seconds, 1<<60/1000) * 1000 }
-
-// maxSeconds is how many seconds a time.Duration can hold; what is configured beyond is as good as for ever.
-const maxSeconds = math.MaxInt64 / int64(time.Second)
-
-// readConfig reads what stands under root. It panics with a string that names every fault.
-func readConfig(v *viper.Viper, root string, log *zap.Logger) *config {
+// readConfig reads what stands under root, but for the clusters. It panics with a string that names every fault.
+func readConfig(v *viper.Viper, root string, log *zap.Logger) (Options, RelayOptions) {
 	r := &configReader{viper: v, root: root}
-	c := &config{
-		intervals:        int(r.integer("intervals", 10, 1, window.MaxCommits)),
-		expireGroup:      r.integer("expire-group", 604800, 1, math.MaxInt64),
-		sweepInterval:    r.seconds("sweep-interval", 60, 1),
-		workers:          int(r.integer("workers", 20, 1, 1024)),
-		queueDepth:       int(r.integer("queue-depth", 1, 0, maxQueueDepth)),
-		minDistance:      r.integer("min-distance", 0, 0, math.MaxInt64),
-		replyTimeout:     r.seconds("reply-timeout", 30, 1),
-		curveSegments:    int(r.integer("curve-segments", curve.DefaultSegments, 0, curve.MaxSegments)),
-		snapshotPath:     r.text("snapshot-path"),
-		snapshotInterval: r.seconds("snapshot-interval", 60, 0),
-		allowlist:        r.expression("group-allowlist", "group-whitelist"),
-		denylist:         r.expression("group-denylist", "group-blacklist"),
+	o := Options{
+		Intervals:        int(r.integer("intervals", 10, 1, window.MaxCommits)),
+		ExpireGroup:      r.seconds("expire-group", 604800, 1),
+		SweepInterval:    r.seconds("sweep-interval", 60, 1),
+		Shards:           int(r.integer("workers", 20, 1, maxShards)),
+		MinDistance:      r.seconds("min-distance", 0, 0),
+		CurveSegments:    int(zeroIsOff(r.integer("curve-segments", curve.DefaultSegments, 0, curve.MaxSegments))),
+		SnapshotPath:     r.text("snapshot-path"),
+		SnapshotInterval: zeroIsOff(r.seconds("snapshot-interval", 60, 0)),
+		GroupAllow:       r.expression("group-allowlist", "group-whitelist"),
+		GroupDeny:        r.expression("group-denylist", "group-blacklist"),
 	}
-	c.expireTopic = r.integer("expire-topic", c.expireGroup, 1, math.MaxInt64)
+	o.ExpireTopic = r.seconds("expire-topic", int64(o.ExpireGroup/time.Second), 1)
+	relay := RelayOptions{
+		Workers:      o.Shards,
+		QueueDepth:   int(r.integer("queue-depth", 1, 0, maxQueueDepth)),
+		ReplyTimeout: r.seconds("reply-timeout", 30, 1),
+	}
 	r.known = append(r.known, "class-name")
 	r.findUnknown()
 	for _, warning := range r.warnings {
 		log.Warn(warning)
 	}
 	r.panicOnFaults()
-	return c
+	return o, relay
+}
+
+// zeroIsOff returns a configured number as Options have it: there 0 stands for the default, and -1 turns the thing off.
+func zeroIsOff[N int64 | time.Duration](n N) N {
+	if n == 0 {
+		return -1
+	}
+	return n
 }
 
 // configReader reads keys and remembers what is wrong with them.
@@ -142,7 +106,11 @@ func (r *configReader) integer(name string, byDefault, least, most int64) int64 
 
 // seconds reads a number of seconds.
 func (r *configReader) seconds(name string, byDefault, least int64) time.Duration {
-	return time.Duration(min(r.integer(name, byDefault, least, math.MaxInt64), maxSeconds)) * time.Second
+	n := r.integer(name, byDefault, least, math.MaxInt64)
+	if n > math.MaxInt64/int64(time.Second) {
+		return math.MaxInt64 // as good as for ever
+	}
+	return time.Duration(n) * time.Second
 }
 
 // wholeNumber takes the types in which the formats that viper reads give a number, and numbers in strings, which is how
@@ -285,8 +253,7 @@ func moduleToMake(v *viper.Viper) (name, className string) {
 	return name, className
 }
 
-// clusterNames reads the names under cluster. It returns an error where two differ only in case, or where cluster is no
-// table.
+// clusterNames reads the names under cluster. It returns an error if cluster is no table.
 func clusterNames(v *viper.Viper) ([]string, error) {
 	present := v.Get("cluster")
 	if present == nil {
@@ -301,13 +268,5 @@ func clusterNames(v *viper.Viper) ([]string, error) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	seen := make(map[string]string, len(names))
-	for _, name := range names {
-		lower := strings.ToLower(name)
-		if other, ok := seen[lower]; ok {
-			return nil, fmt.Errorf("read configuration: cluster: %q and %q differ only in case", other, name)
-		}
-		seen[lower] = name
-	}
 	return names, nil
 }

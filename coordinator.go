@@ -3,7 +3,6 @@ package storage
 import (
 	"context"
 	"fmt"
-	"io"
 	"iter"
 	"sync"
 	"sync/atomic"
@@ -49,10 +48,10 @@ func (c *Coordinator) Configure() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state == started {
-		panic("storage coordinator cannot be configured while it runs")
+		panic("configure storage coordinator: already running")
 	}
 	if c.App == nil {
-		panic("storage coordinator has no application context")
+		panic("configure storage coordinator: App is nil")
 	}
 	if c.Log == nil {
 		c.Log = zap.NewNop()
@@ -161,56 +160,51 @@ func (c *Coordinator) stopModule() error {
 	return nil
 }
 
-// Watch tells of changes in the store: groups and topics that come and go, partitions that were recreated, owners that
-// change. It watches from the call on, so that a list taken afterwards and the events together miss nothing; the loop over
-// the result waits for events and ends when the context is done, the loop is left or the store stops. No writer ever waits
-// for it: a watcher that leaves more than 65,536 events unread is told how many it missed, and lists again.
-//
-// It returns ErrUnsupported for a module that cannot be watched, and before Configure.
+// backend returns the typed API of the module, nil if it has none, and before Configure.
+func (c *Coordinator) backend() Store {
+	if m, ok := c.made().(StoreSource); ok {
+		return m.Store()
+	}
+	return nil
+}
+
+// Store returns the typed API of the module, nil if the module has none or the Coordinator has not been configured. It may be
+// kept across Stop, Configure and Start, also if another module is configured then: it always stands for the module that
+// the Coordinator has. Its methods return ErrStopped while that does not run. It is a Watcher, a StatsSource and a
+// Persistent too; what the module lacks returns ErrUnsupported.
+func (c *Coordinator) Store() Store {
+	if c.backend() == nil {
+		return nil
+	}
+	return liveStore{c}
+}
+
+// Watch returns the changes in the store from the call on: DB.Watch says more. It returns ErrUnsupported for a module that
+// cannot be watched, and before Configure.
 func (c *Coordinator) Watch(ctx context.Context, filter WatchFilter) (iter.Seq[protocol.Event], error) {
-	if m, ok := c.made().(interface {
-		Watch(context.Context, WatchFilter) iter.Seq[protocol.Event]
-	}); ok {
-		return m.Watch(ctx, filter), nil
+	if w, ok := c.backend().(Watcher); ok {
+		return w.Watch(ctx, filter)
 	}
 	return nil, fmt.Errorf("watch store: %w", ErrUnsupported)
 }
 
-// Stats tells what the store holds and what it has done since Start; the zero value while it does not run. It returns
-// ErrUnsupported for a module that does not count, and before Configure.
+// Stats returns what the store holds and what it has done since Start. It returns ErrStopped while the module does not run,
+// and ErrUnsupported for one that does not count and before Configure.
 func (c *Coordinator) Stats() (Stats, error) {
-	if m, ok := c.made().(interface{ Stats() Stats }); ok {
-		return m.Stats(), nil
+	if s, ok := c.made().(StatsSource); ok {
+		return s.Stats()
+	}
+	if s, ok := c.backend().(StatsSource); ok {
+		return s.Stats()
 	}
 	return Stats{}, fmt.Errorf("read statistics: %w", ErrUnsupported)
 }
 
-// Persistent is what a module can do whose state survives a restart. InMemoryStorage documents each.
-type Persistent interface {
-	Snapshot(ctx context.Context) error
-	Restored() Restored
-	ReplayDone()
-	KnownUntil(cluster, group string) (order int64, ok bool)
-	Export(ctx context.Context, w io.Writer) error
-	Import(ctx context.Context, r io.Reader) error
-}
-
-var _ Persistent = (*InMemoryStorage)(nil)
-
-// Persistent returns the module's means to survive a restart. It returns ErrUnsupported for a module that has none, and
-// before Configure.
+// Persistent returns the module's means to survive a restart; it may be kept as Store may. It returns ErrUnsupported for a
+// module that has none, and before Configure.
 func (c *Coordinator) Persistent() (Persistent, error) {
-	if m, ok := c.made().(Persistent); ok {
-		return m, nil
+	if _, ok := c.backend().(Persistent); ok {
+		return liveStore{c}, nil
 	}
 	return nil, fmt.Errorf("persist store: %w", ErrUnsupported)
-}
-
-// Store returns the typed API of the module, nil where the module has none or the Coordinator has not been configured. It
-// may be kept across Stop and Start; its methods return ErrStopped while the module does not run.
-func (c *Coordinator) Store() Store {
-	if m, ok := c.made().(interface{ Store() Store }); ok {
-		return m.Store()
-	}
-	return nil
 }

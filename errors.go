@@ -8,44 +8,108 @@ import (
 
 // What the caller asked about is not there. Over the channel these are a Reply closed without a value, or a dropped Set.
 var (
-	// ErrUnknownCluster is returned when a cluster is not configured under the cluster key.
-	ErrUnknownCluster error = engine.UnknownCluster
+	// ErrUnknownCluster is returned when the store does not have the cluster.
+	ErrUnknownCluster = errors.New("storage: unknown cluster")
 	// ErrUnknownGroup is returned when a group has no commit and no owner, or has expired.
-	ErrUnknownGroup error = engine.UnknownGroup
+	ErrUnknownGroup = errors.New("storage: unknown group")
 	// ErrUnknownTopic is returned when a topic has no end offset in the cluster.
-	ErrUnknownTopic error = engine.UnknownTopic
+	ErrUnknownTopic = errors.New("storage: unknown topic")
 	// ErrUnknownPartition is returned when a partition lies beyond the topic's partition count or has no end offset yet.
-	ErrUnknownPartition error = engine.UnknownPartition
+	ErrUnknownPartition = errors.New("storage: unknown partition")
 )
 
 // The store refuses what the caller sent. Nothing changed, and sending it again will not help.
 var (
-	// ErrFiltered is returned when the configured allowlist or denylist refuses a group.
-	ErrFiltered error = engine.Filtered
-	// ErrTooOld is returned when a commit is older than expire-group.
-	ErrTooOld error = engine.TooOld
-	// ErrDuplicate is returned when a commit of the same order is stored already, and for a group that came from a snapshot
+	// ErrFiltered is returned when the allowlist or denylist refuses a group.
+	ErrFiltered = errors.New("storage: group refused by filter")
+	// ErrTooOld is returned when a commit is older than the group expiry.
+	ErrTooOld = errors.New("storage: commit too old")
+	// ErrDuplicate is returned when a commit of the same order is stored already, and for a partition that came from a snapshot
 	// or an import when the order is not beyond what was known there.
-	ErrDuplicate error = engine.Duplicate
+	ErrDuplicate = errors.New("storage: duplicate commit")
 	// ErrBackfill is returned when a commit is not newer than the oldest of a full window.
-	ErrBackfill error = engine.Backfill
+	ErrBackfill = errors.New("storage: commit older than its full window")
 	// ErrStale is returned when an end offset says nothing about now: it was seen before the newest and is lower, or was
 	// seen before the newest and names another topic id. The third such end offset of a partition in a row is taken, as the
 	// clock was set back then.
-	ErrStale error = engine.Stale
+	ErrStale = errors.New("storage: end offset older than the newest")
 	// ErrInvalid is returned when a field is out of range: a negative offset, a negative partition, one at or above 1,048,576, a partition
 	// count above that, or a partition beyond the 8,388,607 that a group has room for.
-	ErrInvalid error = engine.Invalid
+	ErrInvalid = errors.New("storage: field out of range")
 )
 
-// The module cannot do it.
+// The store cannot do it.
 var (
-	// ErrUnsupported is returned when the module has no such ability. It is errors.ErrUnsupported.
-	ErrUnsupported = errors.ErrUnsupported
+	// ErrUnsupported is returned when a module has no such ability. It is an errors.ErrUnsupported.
+	ErrUnsupported error = &reasonError{text: "storage: not supported", reason: errors.ErrUnsupported}
+	// ErrStopped is returned when the store has been stopped or closed, or has not been started.
+	ErrStopped = errors.New("storage: store stopped")
 )
 
-// The store is not running.
-var (
-	// ErrStopped is returned when the store has been stopped, or has not been started.
-	ErrStopped error = engine.Stopped
+// Reason says why the store did not do what it was asked. It is the key of the drops in Stats.
+type Reason string
+
+// The reasons, each for the error of its name.
+const (
+	ReasonUnknownCluster   Reason = "unknown-cluster"
+	ReasonUnknownGroup     Reason = "unknown-group"
+	ReasonUnknownTopic     Reason = "unknown-topic"
+	ReasonUnknownPartition Reason = "unknown-partition"
+	ReasonFiltered         Reason = "filtered"
+	ReasonTooOld           Reason = "too-old"
+	ReasonDuplicate        Reason = "duplicate"
+	ReasonBackfill         Reason = "backfill"
+	ReasonInvalid          Reason = "invalid"
+	ReasonStopped          Reason = "stopped"
+	ReasonStale            Reason = "stale"
 )
+
+// outcomes are the errors and reasons by what the engine says.
+var outcomes = [engine.Reasons]struct {
+	err    error
+	reason Reason
+}{
+	engine.UnknownCluster:   {ErrUnknownCluster, ReasonUnknownCluster},
+	engine.UnknownGroup:     {ErrUnknownGroup, ReasonUnknownGroup},
+	engine.UnknownTopic:     {ErrUnknownTopic, ReasonUnknownTopic},
+	engine.UnknownPartition: {ErrUnknownPartition, ReasonUnknownPartition},
+	engine.Filtered:         {ErrFiltered, ReasonFiltered},
+	engine.TooOld:           {ErrTooOld, ReasonTooOld},
+	engine.Duplicate:        {ErrDuplicate, ReasonDuplicate},
+	engine.Backfill:         {ErrBackfill, ReasonBackfill},
+	engine.Invalid:          {ErrInvalid, ReasonInvalid},
+	engine.Stopped:          {ErrStopped, ReasonStopped},
+	engine.Stale:            {ErrStale, ReasonStale},
+}
+
+// errorOf returns the error for what the engine says, nil for success.
+func errorOf(why engine.Reason) error { return outcomes[why].err }
+
+// reasonError is an error with a text of its own that is also the error for a reason.
+type reasonError struct {
+	text   string
+	reason error
+}
+
+func (e *reasonError) Error() string { return e.text }
+
+func (e *reasonError) Unwrap() error { return e.reason }
+
+// fromEngine returns an error that came out of the engine as one of this package.
+func fromEngine(err error) error {
+	var why engine.Reason
+	if errors.As(err, &why) {
+		return &reasonError{text: err.Error(), reason: errorOf(why)}
+	}
+	return err
+}
+
+// ReasonOf returns the reason that an error stands for, "" if it stands for none.
+func ReasonOf(err error) Reason {
+	for _, o := range outcomes {
+		if o.err != nil && errors.Is(err, o.err) {
+			return o.reason
+		}
+	}
+	return ""
+}

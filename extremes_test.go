@@ -325,17 +325,18 @@ func TestSendersFaults(t *testing.T) {
 		s.send(&protocol.StorageRequest{RequestType: 99})
 	}
 	s.holds(true)
-	stats := m.Stats()
+	stats, err := m.Stats()
+	require.NoError(t, err)
 	require.Equal(t, [4]uint64{times, times, times, 0},
-		[4]uint64{stats.NilRequests, stats.NilReplies, stats.UnknownTypes, stats.Panics})
-	require.Zero(t, stats.WaitingReplies)
+		[4]uint64{stats.Relay.NilRequests, stats.Relay.NilReplies, stats.Relay.UnknownTypes, stats.Relay.Panics})
+	require.Zero(t, stats.Relay.WaitingReplies)
 	require.Greater(t, written.Len(), 2)
 	require.Less(t, written.Len(), times/10)
 }
 
 // panicking is a store that panics.
 type panicking struct {
-	storage.Store
+	storage.Backend
 	building bool
 }
 

@@ -40,7 +40,7 @@ func TestLostMessages(t *testing.T) {
 		require.NoError(t, s.store().SetEndOffset(t.Context(), "local", "topic",
 			protocol.EndOffset{TopicPartitionCount: 1, Offset: 120, LogStartOffset: 115}))
 		lost(65)
-		require.NoError(t, s.store().SetEndOffsets(t.Context(), "local", "topic",
+		require.NoError(t, s.store().SetEndOffsetBatch(t.Context(), "local", "topic",
 			[]protocol.EndOffset{{TopicPartitionCount: 1, Offset: 120, LogStartOffset: 117}}))
 		lost(67)
 	})

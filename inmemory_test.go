@@ -189,10 +189,10 @@ func TestConfigureDefaults(t *testing.T) {
 		s.send(r)
 		time.Sleep(29 * time.Second)
 		synctest.Wait()
-		require.Equal(t, 1, s.stats().WaitingReplies)
+		require.Equal(t, 1, s.stats().Relay.WaitingReplies)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		require.Zero(t, s.stats().WaitingReplies, "reply-timeout")
+		require.Zero(t, s.stats().Relay.WaitingReplies, "reply-timeout")
 
 		sweeps := s.stats().Sweeps
 		time.Sleep(59 * time.Second)

@@ -221,7 +221,8 @@ func TestSweepAsksNobody(t *testing.T) {
 		held := func(groups, topics int) {
 			t.Helper()
 			synctest.Wait()
-			stats := m.Stats()
+			stats, err := m.Stats()
+			require.NoError(t, err)
 			require.Equal(t, [2]int{groups, topics}, [2]int{stats.Groups, stats.GroupTopics})
 		}
 		held(1000, 1100)
@@ -246,12 +247,16 @@ func TestSweepOfGroups(t *testing.T) {
 			require.NoError(t, m.Store().SetOwner(t.Context(), "local", fmt.Sprint("group", i), owner))
 		}
 		for waited := range 7 {
-			require.Equal(t, 1000, m.Stats().Groups, "after %d s", 5*waited)
+			stats, err := m.Stats()
+			require.NoError(t, err)
+			require.Equal(t, 1000, stats.Groups, "after %d s", 5*waited)
 			time.Sleep(5 * time.Second)
 			synctest.Wait()
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		require.Zero(t, m.Stats().Groups)
+		stats, err := m.Stats()
+		require.NoError(t, err)
+		require.Zero(t, stats.Groups)
 	})
 }

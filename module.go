@@ -1,8 +1,11 @@
 package storage
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -14,14 +17,53 @@ import (
 )
 
 // Module is one store with its configuration, as the Coordinator sees it. Requests go to the channel of the module, or,
-// where the module embeds a Relay and its channel is the Relay's, straight to the Relay. Where a module has a method
-// Store() Store, Coordinator.Store offers it, and so with Watch, Stats and the methods of Persistent.
+// if the module embeds a Relay and its channel is the Relay's, straight to the Relay. A module may also be a StoreSource and a
+// StatsSource, and its Store a Watcher and a Persistent: the Coordinator offers what it finds.
 type Module interface {
 	protocol.Module
 
 	// GetCommunicationChannel returns the channel that the module receives requests from between Start and Stop. It is
 	// the same from Configure on.
 	GetCommunicationChannel() chan *protocol.StorageRequest
+}
+
+// Backend is what a module implements so that NewRelay can make its channel half: the typed API, and fetches in two steps.
+// It may also be a Watcher, a Persistent and, or its module in its place, a StatsSource; the Coordinator offers what it finds.
+type Backend interface {
+	Store
+
+	// Fetch answers a Fetch request of the channel protocol. What it answers is settled when Fetch returns; building it
+	// is left to the function it returns, which is called at most once, on any goroutine, and may take its time.
+	// An error stands for a Reply that is closed without a value.
+	Fetch(ctx context.Context, request *protocol.StorageRequest) (answer func() any, err error)
+}
+
+// StoreSource is a module with a typed API; Coordinator.Store offers it.
+type StoreSource interface {
+	// Store returns the typed API. It is not nil, and stays the same from Configure on.
+	Store() Store
+}
+
+// Watcher is a Store that tells what changes in it.
+type Watcher interface {
+	// Watch returns the changes from the call on; DB.Watch says more. It returns ErrStopped while the store does not run.
+	Watch(ctx context.Context, filter WatchFilter) (iter.Seq[protocol.Event], error)
+}
+
+// StatsSource is a Store, or a module, that counts.
+type StatsSource interface {
+	// Stats returns what the store holds and has done. It returns ErrStopped while the store does not run.
+	Stats() (Stats, error)
+}
+
+// Persistent is a Store whose state survives a restart. DB documents each method.
+type Persistent interface {
+	Snapshot(ctx context.Context) error
+	Restored() Restored
+	ReplayDone()
+	KnownUntil(cluster, group string) (order int64, ok bool)
+	Export(ctx context.Context, w io.Writer) error
+	Import(ctx context.Context, r io.Reader) error
 }
 
 // Factory makes an unconfigured module. The viper is the one that the module is to read its configuration from; it is

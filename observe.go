@@ -19,9 +19,9 @@ func Uncounted(ctx context.Context) context.Context {
 // count counts the outcome of a request, unless it is a read that is not to count, and returns it as an error.
 func count(ctx context.Context, e *engine.Engine, request protocol.StorageRequestConstant, why engine.Reason) error {
 	if isRead(request) && ctx.Value(uncountedKey{}) != nil {
-		return why.Err()
+		return errorOf(why)
 	}
-	return e.Count(request, why)
+	return errorOf(e.Count(request, why))
 }
 
 func isRead(request protocol.StorageRequestConstant) bool {

@@ -18,9 +18,10 @@ import (
 
 // persistence keeps the snapshot of an engine.
 type persistence struct {
-	path string
-	log  *zap.Logger
-	lock *snapshot.FileLock
+	path      string
+	intervals int
+	log       *zap.Logger
+	lock      *snapshot.FileLock
 
 	restored Restored
 
@@ -77,8 +78,9 @@ type SnapshotStats struct {
 	Bytes    uint64
 }
 
-// openPersistence locks a path and loads what is there into an engine.
-func openPersistence(path string, log *zap.Logger, e *engine.Engine) (_ *persistence, err error) {
+// openPersistence locks the path of the snapshot and loads what is there into an engine.
+func openPersistence(options *Options, e *engine.Engine) (_ *persistence, err error) {
+	path, log := options.SnapshotPath, options.Logger
 	lock, err := snapshot.Lock(path)
 	if err != nil {
 		return nil, fmt.Errorf("restore snapshot: %w", err)
@@ -100,7 +102,7 @@ func openPersistence(path string, log *zap.Logger, e *engine.Engine) (_ *persist
 	if err != nil {
 		return nil, fmt.Errorf("restore snapshot: %w", err)
 	}
-	p := &persistence{path: path, log: log, lock: lock, engine: e, version: e.Version(), sequence: report.Header.Sequence,
+	p := &persistence{path: path, intervals: options.Intervals, log: log, lock: lock, engine: e, version: e.Version(), sequence: report.Header.Sequence,
 		replaying: true}
 	p.restored = Restored{
 		File: report.File, Groups: int(report.Summary.Groups) - loader.Departed, Topics: int(report.Summary.Topics),
@@ -122,7 +124,7 @@ func openPersistence(path string, log *zap.Logger, e *engine.Engine) (_ *persist
 }
 
 // save makes a snapshot unless nothing has changed since the newest.
-func (p *persistence) save(intervals int) error {
+func (p *persistence) save() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -134,7 +136,7 @@ func (p *persistence) save(intervals int) error {
 	if version == p.version && !moves {
 		return nil
 	}
-	header := snapshot.Header{TakenAt: takenAt, Intervals: intervals, Sequence: p.sequence + 1}
+	header := snapshot.Header{TakenAt: takenAt, Intervals: p.intervals, Sequence: p.sequence + 1}
 	summary, err := snapshot.Save(p.path, header, func(w *snapshot.Writer) error { return p.engine.Save(w) }, snapshot.Options{})
 	if err != nil {
 		saved := p.stats()
@@ -195,19 +197,30 @@ func (p *persistence) close() error {
 	return p.lock.Unlock()
 }
 
-// Snapshot saves a snapshot now, unless nothing has changed since the newest. It returns ErrUnsupported where no
-// snapshot-path is configured, ErrStopped while the module does not run, and what the file system had to say.
-func (m *InMemoryStorage) Snapshot(ctx context.Context) error {
-	p, err := m.persistent(ctx)
-	if err != nil {
+// persistence returns what keeps the snapshots, nil if no path is set or the store is closed.
+func (db *DB) persistence() *persistence {
+	if s := db.session.Load(); s != nil {
+		return s.persistence
+	}
+	return nil
+}
+
+// Snapshot saves a snapshot now, unless nothing has changed since the newest. It returns ErrUnsupported if no snapshot path
+// is set, ErrStopped while the store is closed, and what the file system had to say.
+func (db *DB) Snapshot(ctx context.Context) error {
+	if _, err := db.running(ctx); err != nil {
 		return fmt.Errorf("save snapshot: %w", err)
 	}
-	return p.save(m.intervals())
+	p := db.persistence()
+	if p == nil {
+		return fmt.Errorf("save snapshot: no snapshot path is set: %w", ErrUnsupported)
+	}
+	return p.save()
 }
 
 // Restored tells what the store began with; it is the zero value where no snapshot-path is configured.
-func (m *InMemoryStorage) Restored() Restored {
-	if p := m.persistence.Load(); p != nil {
+func (db *DB) Restored() Restored {
+	if p := db.persistence(); p != nil {
 		return p.restored
 	}
 	return Restored{}
@@ -217,36 +230,36 @@ func (m *InMemoryStorage) Restored() Restored {
 // to. Until then every snapshot keeps that watermark, since what was committed in between may be in neither the snapshot
 // nor, after another restart, in what the application would read. An application calls it after every Start, also where the
 // store began empty.
-func (m *InMemoryStorage) ReplayDone() {
-	if p := m.persistence.Load(); p != nil {
+func (db *DB) ReplayDone() {
+	if p := db.persistence(); p != nil {
 		p.replayDone()
 	}
 }
 
 // KnownUntil returns the greatest order of a group's commits in the snapshot that the store began with: commits up to it
 // are known and change nothing. ok is false where the group did not come from a snapshot.
-func (m *InMemoryStorage) KnownUntil(cluster, group string) (order int64, ok bool) {
-	e := m.store.engine.Load()
-	if e == nil {
+func (db *DB) KnownUntil(cluster, group string) (order int64, ok bool) {
+	s := db.session.Load()
+	if s == nil {
 		return 0, false
 	}
-	c := e.Cluster(cluster)
+	c := s.engine.Cluster(cluster)
 	if c == nil {
 		return 0, false
 	}
-	return e.KnownUntil(c, group)
+	return s.engine.KnownUntil(c, group)
 }
 
 // Export writes everything that the store holds as JSON lines, in the format of docs/format/jsonl.md, while requests go
 // on; each group is written as it is at one moment. It returns ErrStopped while the module does not run, the context's
 // error and that of w.
-func (m *InMemoryStorage) Export(ctx context.Context, w io.Writer) error {
-	e, err := m.store.running(ctx)
+func (db *DB) Export(ctx context.Context, w io.Writer) error {
+	s, err := db.running(ctx)
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
-	header := snapshot.Header{TakenAt: time.Now().UnixMilli(), Intervals: m.intervals()}
-	_, err = snapshot.WriteJSONLines(w, header, func(sink snapshot.Sink) error { return e.Save(withContext{ctx, sink}) })
+	header := snapshot.Header{TakenAt: time.Now().UnixMilli(), Intervals: s.options.Intervals}
+	_, err = snapshot.WriteJSONLines(w, header, func(sink snapshot.Sink) error { return s.engine.Save(withContext{ctx, sink}) })
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
@@ -256,8 +269,8 @@ func (m *InMemoryStorage) Export(ctx context.Context, w io.Writer) error {
 // Import reads what Export has written. A group or topic replaces the one of its name; what the configuration does not let
 // in is left out. Everything is read and checked before anything is changed. It returns ErrStopped while the module does
 // not run, the context's error, and one that names the line that could not be read.
-func (m *InMemoryStorage) Import(ctx context.Context, r io.Reader) error {
-	e, err := m.store.running(ctx)
+func (db *DB) Import(ctx context.Context, r io.Reader) error {
+	s, err := db.running(ctx)
 	if err != nil {
 		return fmt.Errorf("import: %w", err)
 	}
@@ -268,10 +281,10 @@ func (m *InMemoryStorage) Import(ctx context.Context, r io.Reader) error {
 		return fmt.Errorf("import: %w", err)
 	}
 	if !report.Complete {
-		m.log().Warn("import has no end line: it was made by hand, or is not complete")
+		s.options.Logger.Warn("import has no end line: it was made by hand, or is not complete")
 	}
-	if err := kept.copyTo(e.Loader()); err != nil {
-		return fmt.Errorf("import: %w", err)
+	if err := kept.copyTo(s.engine.Loader()); err != nil {
+		return fmt.Errorf("import: %w", fromEngine(err))
 	}
 	return nil
 }

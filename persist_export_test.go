@@ -190,15 +190,15 @@ func TestImportIsCheckedBeforeItChangesAnything(t *testing.T) {
 			ctx := context.Background()
 			require.NoError(t, m.Store().SetEndOffset(ctx, "local", "topic", protocol.EndOffset{Offset: 5}))
 			var before, after bytes.Buffer
-			require.NoError(t, m.Export(ctx, &before))
+			require.NoError(t, m.Store().(storage.Persistent).Export(ctx, &before))
 			header, _, _ := strings.Cut(before.String(), "\n")
-			err := m.Import(ctx, strings.NewReader(header+"\n"+line+"\n"))
+			err := m.Store().(storage.Persistent).Import(ctx, strings.NewReader(header+"\n"+line+"\n"))
 			require.ErrorContains(t, err, "line 2")
 			require.ErrorContains(t, err, map[string]string{"curve": "partition 0", "topic twice": "twice"}[name])
 			offsets, err := m.Store().EndOffsets(ctx, "local", "topic", nil)
 			require.NoError(t, err)
 			require.Equal(t, []int64{5}, offsets)
-			require.NoError(t, m.Export(ctx, &after))
+			require.NoError(t, m.Store().(storage.Persistent).Export(ctx, &after))
 		})
 	}
 }

@@ -192,7 +192,7 @@ func TestEveryBit(t *testing.T) {
 		require.NoError(t, os.WriteFile(at, flipped, 0o600))
 		require.NoError(t, os.WriteFile(at+".prev", before, 0o600))
 		m := storage.InMemoryStorage{App: &protocol.ApplicationContext{}, Viper: configuration(extremeConfig("snapshot-path", at, "workers", 1))}
-		k := &keeper{InMemoryStorage: &m, t: t, path: at}
+		k := &keeper{InMemoryStorage: &m, Persistent: m.Store().(storage.Persistent), t: t, path: at}
 		m.Configure("test", "storage.test")
 		err := m.Start()
 		var version *snapshot.VersionError
@@ -200,7 +200,7 @@ func TestEveryBit(t *testing.T) {
 			continue
 		}
 		require.NoError(t, err, "bit %d", bit)
-		got, restored := strings.Join(k.exported(true), "\n"), m.Restored()
+		got, restored := strings.Join(k.exported(true), "\n"), k.Restored()
 		if restored.File == at {
 			require.Equal(t, newest, got, "bit %d", bit)
 		} else {
@@ -227,15 +227,15 @@ func TestDirectoryGone(t *testing.T) {
 		require.ErrorIs(t, k.Snapshot(t.Context()), fs.ErrNotExist)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		require.EqualValues(t, 3, k.Stats().Snapshots.Failed)
-		require.EqualValues(t, 1, k.Stats().Snapshots.Saved)
+		require.EqualValues(t, 3, k.stats().Snapshots.Failed)
+		require.EqualValues(t, 1, k.stats().Snapshots.Saved)
 		require.Equal(t, []string{"snapshot failed", "snapshot failed", "snapshot failed"}, k.errorsLogged())
 		require.Equal(t, []int64{110}, k.ask(protocol.StorageFetchTopic, "local", "", "topic"))
 
 		require.NoError(t, os.Mkdir(filepath.Dir(path), 0o700))
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		require.EqualValues(t, 2, k.Stats().Snapshots.Saved)
+		require.EqualValues(t, 2, k.stats().Snapshots.Saved)
 		require.FileExists(t, path)
 
 		require.NoError(t, os.RemoveAll(filepath.Dir(path)))

@@ -91,7 +91,7 @@ func live(t *testing.T, k *keeper) {
 			if err := k.Snapshot(context.Background()); err != nil {
 				panic(err)
 			}
-			fmt.Println("saved", k.Stats().Snapshots.Saved)
+			fmt.Println("saved", k.stats().Snapshots.Saved)
 			pace <- struct{}{}
 		}
 	}()

@@ -45,7 +45,7 @@ func TestRestore(t *testing.T) {
 					require.Equal(t, path, restored.File)
 					require.Zero(t, restored.Skipped)
 					require.Empty(t, restored.Damaged)
-					stats := k.Stats()
+					stats := k.stats()
 					require.Equal(t, stats.Groups, restored.Groups)
 					require.Equal(t, stats.Topics, restored.Topics)
 					require.Zero(t, stats.Snapshots)
@@ -176,7 +176,7 @@ func TestSnapshotWhenChanged(t *testing.T) {
 		k.ReplayDone()
 		saved := func(want int) {
 			t.Helper()
-			require.EqualValues(t, want, k.Stats().Snapshots.Saved)
+			require.EqualValues(t, want, k.stats().Snapshots.Saved)
 		}
 		wait := func(minutes time.Duration) {
 			time.Sleep(minutes * time.Minute)
@@ -193,7 +193,7 @@ func TestSnapshotWhenChanged(t *testing.T) {
 		require.ErrorIs(t, k.do(commitOf("group", "topic", 0, 60, 1, now)), storage.ErrDuplicate)
 		wait(1)
 		saved(2)
-		last := k.Stats().Snapshots
+		last := k.stats().Snapshots
 		require.Equal(t, time.Now(), last.Last)
 		info, err := os.Stat(path)
 		require.NoError(t, err)

@@ -26,6 +26,7 @@ import (
 // keeper is a module that keeps a snapshot.
 type keeper struct {
 	*storage.InMemoryStorage
+	storage.Persistent
 	t    testing.TB
 	path string
 	logs *observer.ObservedLogs
@@ -50,7 +51,13 @@ func keeperOf(t testing.TB, v *viper.Viper) *keeper {
 	m := &storage.InMemoryStorage{App: &protocol.ApplicationContext{}, Log: zap.New(core), Viper: v}
 	m.Configure("test", "storage.test")
 	t.Cleanup(func() { _ = m.Stop() })
-	return &keeper{m, t, v.GetString("storage.test.snapshot-path"), logs}
+	return &keeper{m, m.Store().(storage.Persistent), t, v.GetString("storage.test.snapshot-path"), logs}
+}
+
+// stats returns the statistics, the zero value while the module does not run.
+func (k *keeper) stats() storage.Stats {
+	stats, _ := k.Stats()
+	return stats
 }
 
 // startKeeper is newKeeper and Start.

@@ -31,7 +31,7 @@ type RelayOptions struct {
 // workers, and delivering one waits for nobody: an answer that its requester does not take at once is left with a
 // goroutine of its own until it is taken, ReplyTimeout has passed or the Relay stops.
 type Relay struct {
-	store   Store
+	store   Backend
 	options RelayOptions
 	log     *requestLog
 
@@ -64,7 +64,7 @@ type relayCounts struct {
 const maxQueuedAnswers = 1 << 16
 
 // NewRelay makes a Relay for a store. log may be nil. Options out of range are brought into it.
-func NewRelay(store Store, log *zap.Logger, options RelayOptions) *Relay {
+func NewRelay(store Backend, log *zap.Logger, options RelayOptions) *Relay {
 	options.Workers = max(options.Workers, 1)
 	options.QueueDepth = max(options.QueueDepth, 0)
 	return &Relay{

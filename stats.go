@@ -1,19 +1,17 @@
 package storage
 
 import (
+	"fmt"
+
 	"github.com/lagkeeper/storage/internal/engine"
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Stats is what a store holds and what it has done since it was started. Reading it holds up nobody for longer than a few
+// Stats is what a store holds and what it has done since it was opened. Reading it holds up nobody for longer than a few
 // commits take.
 type Stats struct {
-	// Running is false where the store does not run; all else is zero then.
-	Running bool
-
-	// Requests says for each type of request what became of those that came, over the channel or as typed calls; the
-	// index is the request type. A commit of a batch counts as a request.
-	Requests [protocol.StorageRequestTypes]RequestStats
+	// Requests says what became of requests, over the channel or as typed calls.
+	Requests RequestStats
 
 	// Groups, GroupTopics and GroupPartitions are what the groups hold; Topics and Partitions what is known of the
 	// brokers.
@@ -26,61 +24,114 @@ type Stats struct {
 	// because they gave no sign of life.
 	Sweeps, ExpiredGroups, ExpiredTopics uint64
 
-	// QueuedRequests and QueuedAnswers are how many requests wait in the module's channel now, and how many answers wait
-	// to be built.
+	// Snapshots counts the snapshots; all zero if none are made.
+	Snapshots SnapshotStats
+	// Panics counts the panics of the store's own goroutines that were contained.
+	Panics uint64
+	// Relay is what the channel half has done; the zero value for a DB that was opened without one.
+	Relay RelayStats
+}
+
+// RequestStats counts requests by type. An element of a batch counts as a request.
+type RequestStats struct {
+	SetEndOffset, Commit, SetOwner, ClearOwners, DeleteTopic, DeleteGroup RequestCount
+	FetchClusters, FetchGroups, FetchTopics, FetchGroup, FetchTopic       RequestCount
+	FetchGroupsOfTopic                                                    RequestCount
+}
+
+// RequestCount is what became of the requests of one type.
+type RequestCount struct {
+	// Done counts those that took effect or were answered.
+	Done uint64
+	// Dropped counts the others by reason; nil if there were none.
+	Dropped map[Reason]uint64
+}
+
+// ByType returns the count of each type of request of the channel protocol.
+func (r *RequestStats) ByType() map[protocol.StorageRequestConstant]RequestCount {
+	all := make(map[protocol.StorageRequestConstant]RequestCount, protocol.StorageRequestTypes)
+	for request, count := range r.fields() {
+		all[protocol.StorageRequestConstant(request)] = *count
+	}
+	return all
+}
+
+// fields are the counts by request type.
+func (r *RequestStats) fields() [protocol.StorageRequestTypes]*RequestCount {
+	return [...]*RequestCount{
+		protocol.StorageSetBrokerOffset:        &r.SetEndOffset,
+		protocol.StorageSetConsumerOffset:      &r.Commit,
+		protocol.StorageSetConsumerOwner:       &r.SetOwner,
+		protocol.StorageSetDeleteTopic:         &r.DeleteTopic,
+		protocol.StorageSetDeleteGroup:         &r.DeleteGroup,
+		protocol.StorageFetchClusters:          &r.FetchClusters,
+		protocol.StorageFetchConsumers:         &r.FetchGroups,
+		protocol.StorageFetchTopics:            &r.FetchTopics,
+		protocol.StorageFetchConsumer:          &r.FetchGroup,
+		protocol.StorageFetchTopic:             &r.FetchTopic,
+		protocol.StorageClearConsumerOwners:    &r.ClearOwners,
+		protocol.StorageFetchConsumersForTopic: &r.FetchGroupsOfTopic,
+	}
+}
+
+// Stats returns what the store holds and what it has done since it was opened. It returns ErrStopped if it is closed.
+func (db *DB) Stats() (Stats, error) {
+	s := db.session.Load()
+	if s == nil {
+		return Stats{}, fmt.Errorf("read statistics: %w", ErrStopped)
+	}
+	in := s.engine.Stats()
+	out := Stats{
+		Groups: in.Groups, GroupTopics: in.GroupTopics, GroupPartitions: in.GroupPartitions,
+		Topics: in.Topics, Partitions: in.Partitions, Bytes: in.Bytes,
+		Sweeps: in.Sweeps, ExpiredGroups: in.ExpiredGroups, ExpiredTopics: in.ExpiredTopics,
+		Panics: db.panics.Load(),
+	}
+	if s.persistence != nil {
+		out.Snapshots = s.persistence.stats()
+	}
+	for request, count := range out.Requests.fields() {
+		count.Done = in.Requests[request][0]
+		for why := 1; why < engine.Reasons; why++ {
+			if n := in.Requests[request][why]; n > 0 {
+				if count.Dropped == nil {
+					count.Dropped = make(map[Reason]uint64)
+				}
+				count.Dropped[outcomes[why].reason] = n
+			}
+		}
+	}
+	return out, nil
+}
+
+// RelayStats is what a Relay has done since it was made.
+type RelayStats struct {
+	// QueuedRequests and QueuedAnswers are how many requests wait in the Relay's channel now, and how many answers wait to
+	// be built.
 	QueuedRequests, QueuedAnswers int
 	// WaitingReplies is how many answers wait for their requester to read them now; AbandonedReplies counts those that
 	// nobody read.
 	WaitingReplies   int
 	AbandonedReplies uint64
-	// Snapshots counts the snapshots; all zero where none are configured.
-	Snapshots SnapshotStats
 	// Panics counts the panics that were contained.
 	Panics uint64
 	// NilRequests, NilReplies, ClosedReplies and UnknownTypes count faults of senders: requests that were nil, fetches
-	// without a Reply or with one that they had closed or used before, and requests of a type that there is not.
+	// without a Reply or with one that they had closed or used before, and requests of an unknown type.
 	NilRequests, NilReplies, ClosedReplies, UnknownTypes uint64
 }
 
-// RequestStats is what became of the requests of one type.
-type RequestStats struct {
-	// Done counts those that did what they asked.
-	Done uint64
-	// Dropped counts the others by reason; the keys are the errors of this package. nil where there were none.
-	Dropped map[error]uint64
+// Stats returns what the Relay has done.
+func (r *Relay) Stats() RelayStats {
+	return RelayStats{
+		QueuedRequests: len(r.requests), QueuedAnswers: r.queuedAnswers(),
+		WaitingReplies: int(r.counts.waiting.Load()), AbandonedReplies: r.counts.abandoned.Load(),
+		Panics: r.counts.panics.Load(), NilRequests: r.counts.nilRequests.Load(), NilReplies: r.counts.nilReplies.Load(),
+		ClosedReplies: r.counts.closedReplies.Load(), UnknownTypes: r.counts.unknownTypes.Load(),
+	}
 }
 
 func (r *Relay) queuedAnswers() int {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return len(r.answers)
-}
-
-// statsOf makes Stats of what the engine and the relay count.
-func statsOf(e *engine.Engine, r *Relay) Stats {
-	in := e.Stats()
-	out := Stats{
-		Groups: in.Groups, GroupTopics: in.GroupTopics, GroupPartitions: in.GroupPartitions,
-		Topics: in.Topics, Partitions: in.Partitions, Bytes: in.Bytes,
-		Sweeps: in.Sweeps, ExpiredGroups: in.ExpiredGroups, ExpiredTopics: in.ExpiredTopics,
-		QueuedRequests: len(r.requests), QueuedAnswers: r.queuedAnswers(),
-		WaitingReplies: int(r.counts.waiting.Load()), AbandonedReplies: r.counts.abandoned.Load(),
-		Panics: r.counts.panics.Load(), NilRequests: r.counts.nilRequests.Load(), NilReplies: r.counts.nilReplies.Load(),
-		ClosedReplies: r.counts.closedReplies.Load(), UnknownTypes: r.counts.unknownTypes.Load(),
-	}
-	for request := range in.Requests {
-		to := &out.Requests[request]
-		for why, n := range in.Requests[request] {
-			switch {
-			case why == 0:
-				to.Done = n
-			case n > 0:
-				if to.Dropped == nil {
-					to.Dropped = make(map[error]uint64)
-				}
-				to.Dropped[engine.Reason(why)] = n
-			}
-		}
-	}
-	return out
 }

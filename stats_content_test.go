@@ -111,7 +111,7 @@ func TestStatsBytes(t *testing.T) {
 					Timestamp: now + round*30_000,
 				}
 			}
-			must(t, store.SetEndOffsets(ctx, "local", fmt.Sprint("topic", topic), ends))
+			must(t, store.SetEndOffsetBatch(ctx, "local", fmt.Sprint("topic", topic), ends))
 		}
 		for group := range groups {
 			name := fmt.Sprint("a group with a name ", group)
@@ -128,7 +128,7 @@ func TestStatsBytes(t *testing.T) {
 					batch[p].Order++
 				}
 			}
-			must(t, store.Commits(ctx, "local", name, batch))
+			must(t, store.CommitBatch(ctx, "local", name, batch))
 		}
 	}
 	grown := float64(heap() - before)

@@ -21,21 +21,21 @@ func (s *service) stats() storage.Stats {
 	return stats
 }
 
-// outcomes are how many requests of a type had an outcome; nil is the outcome of those that did what they asked.
-type outcomes map[protocol.StorageRequestConstant]map[error]uint64
+// outcomes are how many requests of a type had an outcome; "" is the outcome of those that did what they asked.
+type outcomes map[protocol.StorageRequestConstant]map[storage.Reason]uint64
 
 func outcomesOf(stats storage.Stats) outcomes {
 	all := outcomes{}
-	for kind, of := range stats.Requests {
+	for kind, of := range stats.Requests.ByType() {
 		counted := maps.Clone(of.Dropped)
 		if of.Done > 0 {
 			if counted == nil {
-				counted = map[error]uint64{}
+				counted = map[storage.Reason]uint64{}
 			}
-			counted[nil] = of.Done
+			counted[""] = of.Done
 		}
 		if counted != nil {
-			all[protocol.StorageRequestConstant(kind)] = counted
+			all[kind] = counted
 		}
 	}
 	return all
@@ -50,9 +50,9 @@ func statsScript(now int64) (requests []*protocol.StorageRequest, want outcomes)
 		}
 		requests = append(requests, &r)
 		if want[r.RequestType] == nil {
-			want[r.RequestType] = map[error]uint64{}
+			want[r.RequestType] = map[storage.Reason]uint64{}
 		}
-		want[r.RequestType][outcome]++
+		want[r.RequestType][storage.ReasonOf(outcome)]++
 	}
 	end := protocol.StorageRequest{RequestType: protocol.StorageSetBrokerOffset, Topic: "topic", Offset: 100, TopicPartitionCount: 2}
 	add(nil, end)
@@ -151,13 +151,13 @@ func TestStatsRequests(t *testing.T) {
 				do(s, r)
 				if !isFetch(r) && name == "channel" {
 					s.send(nil) // which takes effect after the one before
-					require.Eventually(t, func() bool { return s.stats().NilRequests == before.NilRequests+1 }, patience, 1)
+					require.Eventually(t, func() bool { return s.stats().Relay.NilRequests == before.Relay.NilRequests+1 }, patience, 1)
 				}
 				require.NotEqual(t, outcomesOf(before), outcomesOf(s.stats()), "request %d was not counted", i)
 			}
 			require.Equal(t, want, outcomesOf(s.stats()))
 			stats := s.stats()
-			require.Zero(t, stats.NilReplies+stats.UnknownTypes+stats.Panics+stats.AbandonedReplies)
+			require.Zero(t, stats.Relay.NilReplies+stats.Relay.UnknownTypes+stats.Panics+stats.Relay.AbandonedReplies)
 		})
 	}
 }
@@ -215,17 +215,17 @@ func TestStatsBatches(t *testing.T) {
 		{Topic: "topic", Timestamp: now}, {Topic: "none", Timestamp: now}, {Topic: "topic", Partition: 2, Timestamp: now},
 		{Topic: "topic", Partition: 1, Timestamp: now}, {Topic: "topic", Timestamp: 1},
 	}
-	require.Error(t, store.SetEndOffsets(ctx, "local", "topic", ends))
-	require.Error(t, store.Commits(ctx, "local", "group", commits))
-	require.ErrorIs(t, store.SetEndOffsets(ctx, "nowhere", "topic", ends), storage.ErrUnknownCluster)
-	require.ErrorIs(t, store.Commits(ctx, "nowhere", "group", commits), storage.ErrUnknownCluster)
-	require.NoError(t, store.SetEndOffsets(ctx, "local", "topic", nil))
-	require.NoError(t, store.Commits(ctx, "local", "group", nil))
+	require.Error(t, store.SetEndOffsetBatch(ctx, "local", "topic", ends))
+	require.Error(t, store.CommitBatch(ctx, "local", "group", commits))
+	require.ErrorIs(t, store.SetEndOffsetBatch(ctx, "nowhere", "topic", ends), storage.ErrUnknownCluster)
+	require.ErrorIs(t, store.CommitBatch(ctx, "nowhere", "group", commits), storage.ErrUnknownCluster)
+	require.NoError(t, store.SetEndOffsetBatch(ctx, "local", "topic", nil))
+	require.NoError(t, store.CommitBatch(ctx, "local", "group", nil))
 	require.Equal(t, outcomes{
-		protocol.StorageSetBrokerOffset: {nil: 2, storage.ErrInvalid: 1, storage.ErrUnknownCluster: 3},
+		protocol.StorageSetBrokerOffset: {"": 2, storage.ReasonInvalid: 1, storage.ReasonUnknownCluster: 3},
 		protocol.StorageSetConsumerOffset: {
-			nil: 2, storage.ErrUnknownTopic: 1, storage.ErrUnknownPartition: 1, storage.ErrTooOld: 1,
-			storage.ErrUnknownCluster: 5,
+			"": 2, storage.ReasonUnknownTopic: 1, storage.ReasonUnknownPartition: 1, storage.ReasonTooOld: 1,
+			storage.ReasonUnknownCluster: 5,
 		},
 	}, outcomesOf(s.stats()))
 }
@@ -250,13 +250,13 @@ func TestStatsFaults(t *testing.T) {
 		s.send(closed)
 		synctest.Wait()
 		stats := s.stats()
-		require.EqualValues(t, 3, stats.NilRequests)
-		require.EqualValues(t, 2, stats.NilReplies)
-		require.EqualValues(t, 4, stats.UnknownTypes)
-		require.EqualValues(t, 1, stats.ClosedReplies)
+		require.EqualValues(t, 3, stats.Relay.NilRequests)
+		require.EqualValues(t, 2, stats.Relay.NilReplies)
+		require.EqualValues(t, 4, stats.Relay.UnknownTypes)
+		require.EqualValues(t, 1, stats.Relay.ClosedReplies)
 		require.Zero(t, stats.Panics)
-		require.Zero(t, stats.WaitingReplies)
-		require.Zero(t, stats.AbandonedReplies)
+		require.Zero(t, stats.Relay.WaitingReplies)
+		require.Zero(t, stats.Relay.AbandonedReplies)
 	})
 }
 
@@ -276,10 +276,10 @@ func TestStatsReplies(t *testing.T) {
 			t.Helper()
 			synctest.Wait()
 			stats := s.stats()
-			require.Equal(t, waiting, stats.WaitingReplies)
-			require.Equal(t, abandoned, stats.AbandonedReplies)
-			require.Zero(t, stats.QueuedAnswers)
-			require.Zero(t, stats.QueuedRequests)
+			require.Equal(t, waiting, stats.Relay.WaitingReplies)
+			require.Equal(t, abandoned, stats.Relay.AbandonedReplies)
+			require.Zero(t, stats.Relay.QueuedAnswers)
+			require.Zero(t, stats.Relay.QueuedRequests)
 		}
 		is(5, 0)
 		<-replies[0]
@@ -289,7 +289,7 @@ func TestStatsReplies(t *testing.T) {
 		is(3, 0)
 		time.Sleep(time.Second)
 		is(0, 3)
-		require.EqualValues(t, 5, s.stats().Requests[protocol.StorageFetchConsumer].Done)
+		require.EqualValues(t, 5, s.stats().Requests.FetchGroup.Done)
 	}, "reply-timeout", 10)
 }
 
@@ -297,7 +297,11 @@ func TestStatsReplies(t *testing.T) {
 func TestStatsWhileItStartsAndStops(t *testing.T) {
 	t.Parallel()
 	m := inMemory(t, extremeConfig()).(*storage.InMemoryStorage)
-	require.Equal(t, storage.Stats{}, m.Stats())
+	stopped := func() {
+		_, err := m.Stats()
+		require.ErrorIs(t, err, storage.ErrStopped)
+	}
+	stopped()
 	quit := make(chan struct{})
 	var readers sync.WaitGroup
 	readers.Add(1)
@@ -308,7 +312,7 @@ func TestStatsWhileItStartsAndStops(t *testing.T) {
 			case <-quit:
 				return
 			default:
-				m.Stats()
+				_, _ = m.Stats()
 			}
 		}
 	}()
@@ -319,5 +323,5 @@ func TestStatsWhileItStartsAndStops(t *testing.T) {
 	}
 	close(quit)
 	readers.Wait()
-	require.Equal(t, storage.Stats{}, m.Stats())
+	stopped()
 }

@@ -12,8 +12,6 @@ import (
 // only answer with silence, and is safe for any number of goroutines. What a call changed is visible to every call that
 // begins after it returned, over the channel too.
 //
-// A module on another engine implements this one interface; NewRelay makes the channel half of the module from it.
-//
 // Every method returns ErrStopped before Start and after Stop, the context's error when the context is done before the
 // call begins, and ErrUnknownCluster for a cluster that is not configured (a name is looked up as given, then in lower
 // case).
@@ -21,15 +19,15 @@ type Store interface {
 	// SetEndOffset stores the end offset of one partition and creates the topic if it is new; a topic id other than the
 	// known one deletes the topic first. It returns ErrInvalid for an offset, partition or count out of range, and ErrStale.
 	SetEndOffset(ctx context.Context, cluster, topic string, end protocol.EndOffset) error
-	// SetEndOffsets stores the end offsets of many partitions of one topic. What is sound is stored; the error, if any,
+	// SetEndOffsetBatch stores the end offsets of many partitions of one topic. What is sound is stored; the error, if any,
 	// is a *BatchError.
-	SetEndOffsets(ctx context.Context, cluster, topic string, ends []protocol.EndOffset) error
+	SetEndOffsetBatch(ctx context.Context, cluster, topic string, ends []protocol.EndOffset) error
 	// Commit stores one commit. It returns ErrTooOld, ErrFiltered, ErrUnknownTopic, ErrUnknownPartition, ErrInvalid,
 	// ErrBackfill or ErrDuplicate where the commit is dropped.
 	Commit(ctx context.Context, cluster, group string, commit protocol.Commit) error
-	// Commits stores many commits of one group, in the order given, and costs far less than that many calls of Commit.
+	// CommitBatch stores many commits of one group, in the order given, and costs far less than that many calls of Commit.
 	// What is sound is stored; the error, if any, is a *BatchError.
-	Commits(ctx context.Context, cluster, group string, commits []protocol.Commit) error
+	CommitBatch(ctx context.Context, cluster, group string, commits []protocol.Commit) error
 	// SetOwner stores who consumes a partition. It returns ErrFiltered, ErrUnknownTopic, ErrUnknownPartition or
 	// ErrInvalid where that is dropped.
 	SetOwner(ctx context.Context, cluster, group string, owner protocol.PartitionOwner) error
@@ -58,9 +56,4 @@ type Store interface {
 	// Group fills into with everything about a group, reusing its memory. It returns ErrUnknownGroup, and leaves into
 	// empty then.
 	Group(ctx context.Context, cluster, group string, into *protocol.Group) error
-
-	// Fetch answers a Fetch request of the channel protocol. What it answers is settled when Fetch returns; building it
-	// is left to the function it returns, which is called at most once, on any goroutine, and may take its time.
-	// An error stands for a Reply that is closed without a value.
-	Fetch(ctx context.Context, request *protocol.StorageRequest) (answer func() any, err error)
 }

@@ -82,21 +82,21 @@ func TestSurfaceFields(t *testing.T) {
 // of the promise.
 func TestSurfaceStore(t *testing.T) {
 	methods := map[string]reflect.Type{
-		"SetEndOffset":     reflect.TypeFor[func(context.Context, string, string, protocol.EndOffset) error](),
-		"SetEndOffsets":    reflect.TypeFor[func(context.Context, string, string, []protocol.EndOffset) error](),
-		"Commit":           reflect.TypeFor[func(context.Context, string, string, protocol.Commit) error](),
-		"Commits":          reflect.TypeFor[func(context.Context, string, string, []protocol.Commit) error](),
-		"SetOwner":         reflect.TypeFor[func(context.Context, string, string, protocol.PartitionOwner) error](),
-		"ClearOwners":      reflect.TypeFor[func(context.Context, string, string) error](),
-		"DeleteTopic":      reflect.TypeFor[func(context.Context, string, string) error](),
-		"DeleteGroup":      reflect.TypeFor[func(context.Context, string, string) error](),
-		"DeleteGroupTopic": reflect.TypeFor[func(context.Context, string, string, string) error](),
-		"Clusters":         reflect.TypeFor[func(context.Context) ([]string, error)](),
-		"Groups":           reflect.TypeFor[func(context.Context, string) (iter.Seq[string], error)](),
-		"Topics":           reflect.TypeFor[func(context.Context, string) (iter.Seq[string], error)](),
-		"GroupsOfTopic":    reflect.TypeFor[func(context.Context, string, string) (iter.Seq[string], error)](),
-		"EndOffsets":       reflect.TypeFor[func(context.Context, string, string, []int64) ([]int64, error)](),
-		"Group":            reflect.TypeFor[func(context.Context, string, string, *protocol.Group) error](),
+		"SetEndOffset":      reflect.TypeFor[func(context.Context, string, string, protocol.EndOffset) error](),
+		"SetEndOffsetBatch": reflect.TypeFor[func(context.Context, string, string, []protocol.EndOffset) error](),
+		"Commit":            reflect.TypeFor[func(context.Context, string, string, protocol.Commit) error](),
+		"CommitBatch":       reflect.TypeFor[func(context.Context, string, string, []protocol.Commit) error](),
+		"SetOwner":          reflect.TypeFor[func(context.Context, string, string, protocol.PartitionOwner) error](),
+		"ClearOwners":       reflect.TypeFor[func(context.Context, string, string) error](),
+		"DeleteTopic":       reflect.TypeFor[func(context.Context, string, string) error](),
+		"DeleteGroup":       reflect.TypeFor[func(context.Context, string, string) error](),
+		"DeleteGroupTopic":  reflect.TypeFor[func(context.Context, string, string, string) error](),
+		"Clusters":          reflect.TypeFor[func(context.Context) ([]string, error)](),
+		"Groups":            reflect.TypeFor[func(context.Context, string) (iter.Seq[string], error)](),
+		"Topics":            reflect.TypeFor[func(context.Context, string) (iter.Seq[string], error)](),
+		"GroupsOfTopic":     reflect.TypeFor[func(context.Context, string, string) (iter.Seq[string], error)](),
+		"EndOffsets":        reflect.TypeFor[func(context.Context, string, string, []int64) ([]int64, error)](),
+		"Group":             reflect.TypeFor[func(context.Context, string, string, *protocol.Group) error](),
 	}
 	store := reflect.TypeFor[storage.Store]()
 	for name, want := range methods {

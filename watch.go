@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -51,17 +52,22 @@ func isWholeGroup(kind protocol.EventKind) bool {
 // watchCapacity is how many events a watcher may leave unread before it misses some.
 const watchCapacity = 65_536
 
-// Watch tells of changes from the call on: see Coordinator.Watch. On a module that has been stopped there is nothing to
-// tell, and the loop ends at once.
-func (m *InMemoryStorage) Watch(ctx context.Context, filter WatchFilter) iter.Seq[protocol.Event] {
-	watcher := m.hub.Watch(watchCapacity, filter.ready().wants, func(n uint64) protocol.Event {
+// Watch returns the changes in the store from the call on: groups and topics that come and go, partitions that were
+// recreated, owners that change. So a list taken afterwards and the events together miss nothing. The loop over the result
+// waits for events; it ends when the context is done, the loop is left or the store is closed. No writer waits for it: a
+// watcher that leaves more than 65,536 events unread gets an EventMissed with the number of those it missed, and lists again.
+//
+// It returns ErrStopped if the store is closed.
+func (db *DB) Watch(ctx context.Context, filter WatchFilter) (iter.Seq[protocol.Event], error) {
+	watcher := db.hub.Watch(watchCapacity, filter.ready().wants, func(n uint64) protocol.Event {
 		return protocol.Event{Kind: protocol.EventMissed, Missed: n}
 	})
-	// Stop says that it is over before it closes those who watch, so one of the two closes this one.
-	if m.over.Load() {
+	// Close says that it is over before it ends the watching, so one of the two ends this one.
+	if db.over.Load() {
 		watcher.Close()
+		return nil, fmt.Errorf("watch store: %w", ErrStopped)
 	}
-	return eventsOf(ctx, watcher)
+	return eventsOf(ctx, watcher), nil
 }
 
 // eventsOf ends when the context is done, the loop over it is left or the watcher is closed.

@@ -1,7 +1,6 @@
 package prometheus
 
 import (
-	"maps"
 	"slices"
 	"strings"
 
@@ -14,41 +13,26 @@ import (
 // outcomeDone is the outcome of a request that did what it asked.
 const outcomeDone = "done"
 
-// outcomes are the reasons for which requests are dropped, as label values.
-var outcomes = map[error]string{
-	storage.ErrUnknownCluster:   "unknown_cluster",
-	storage.ErrUnknownGroup:     "unknown_group",
-	storage.ErrUnknownTopic:     "unknown_topic",
-	storage.ErrUnknownPartition: "unknown_partition",
-	storage.ErrFiltered:         "filtered",
-	storage.ErrTooOld:           "too_old",
-	storage.ErrDuplicate:        "duplicate",
-	storage.ErrBackfill:         "backfill",
-	storage.ErrInvalid:          "invalid",
-	storage.ErrStopped:          "stopped",
-	storage.ErrStale:            "stale",
-}
-
-// outcomeOther is the outcome of what a module drops for a reason of its own.
-const outcomeOther = "other"
-
 // expected are the reasons for which a type of request can be dropped, beside an unknown cluster. Their series are there
 // from the start: a rate needs the 0 before the first 1.
-var expected = [protocol.StorageRequestTypes][]error{
-	protocol.StorageSetBrokerOffset: {storage.ErrInvalid, storage.ErrStale},
+var expected = map[protocol.StorageRequestConstant][]storage.Reason{
+	protocol.StorageSetBrokerOffset: {storage.ReasonInvalid, storage.ReasonStale},
 	protocol.StorageSetConsumerOffset: {
-		storage.ErrUnknownTopic, storage.ErrUnknownPartition, storage.ErrFiltered, storage.ErrTooOld,
-		storage.ErrDuplicate, storage.ErrBackfill, storage.ErrInvalid,
+		storage.ReasonUnknownTopic, storage.ReasonUnknownPartition, storage.ReasonFiltered, storage.ReasonTooOld,
+		storage.ReasonDuplicate, storage.ReasonBackfill, storage.ReasonInvalid,
 	},
 	protocol.StorageSetConsumerOwner: {
-		storage.ErrUnknownTopic, storage.ErrUnknownPartition, storage.ErrFiltered, storage.ErrInvalid,
+		storage.ReasonUnknownTopic, storage.ReasonUnknownPartition, storage.ReasonFiltered, storage.ReasonInvalid,
 	},
-	protocol.StorageSetDeleteTopic:      {storage.ErrUnknownTopic},
-	protocol.StorageSetDeleteGroup:      {storage.ErrUnknownGroup, storage.ErrUnknownTopic},
-	protocol.StorageFetchConsumer:       {storage.ErrUnknownGroup},
-	protocol.StorageFetchTopic:          {storage.ErrUnknownTopic},
-	protocol.StorageClearConsumerOwners: {storage.ErrUnknownGroup},
+	protocol.StorageSetDeleteTopic:      {storage.ReasonUnknownTopic},
+	protocol.StorageSetDeleteGroup:      {storage.ReasonUnknownGroup, storage.ReasonUnknownTopic},
+	protocol.StorageFetchConsumer:       {storage.ReasonUnknownGroup},
+	protocol.StorageFetchTopic:          {storage.ReasonUnknownTopic},
+	protocol.StorageClearConsumerOwners: {storage.ReasonUnknownGroup},
 }
+
+// outcomeLabel is a reason as a label value.
+func outcomeLabel(reason storage.Reason) string { return strings.ReplaceAll(string(reason), "-", "_") }
 
 // typeLabel is the name of a request type less its prefix: SetBrokerOffset.
 func typeLabel(request protocol.StorageRequestConstant) string {
@@ -74,14 +58,14 @@ var plainMetrics = []plainMetric{
 	{"topics", "Topics that are known of the brokers.", gauge, func(s *storage.Stats) float64 { return float64(s.Topics) }},
 	{"partitions", "Partitions that are known of the brokers.", gauge, func(s *storage.Stats) float64 { return float64(s.Partitions) }},
 	{"memory_bytes", "Memory of groups and topics, but for the inner parts of Go's maps.", gauge, func(s *storage.Stats) float64 { return float64(s.Bytes) }},
-	{"queued_requests", "Requests that wait in the module's channel.", gauge, func(s *storage.Stats) float64 { return float64(s.QueuedRequests) }},
-	{"queued_answers", "Answers that wait to be built.", gauge, func(s *storage.Stats) float64 { return float64(s.QueuedAnswers) }},
-	{"waiting_replies", "Answers that wait for their requester to read them.", gauge, func(s *storage.Stats) float64 { return float64(s.WaitingReplies) }},
-	{"abandoned_replies_total", "Answers that nobody read in time.", counter, func(s *storage.Stats) float64 { return float64(s.AbandonedReplies) }},
+	{"queued_requests", "Requests that wait in the module's channel.", gauge, func(s *storage.Stats) float64 { return float64(s.Relay.QueuedRequests) }},
+	{"queued_answers", "Answers that wait to be built.", gauge, func(s *storage.Stats) float64 { return float64(s.Relay.QueuedAnswers) }},
+	{"waiting_replies", "Answers that wait for their requester to read them.", gauge, func(s *storage.Stats) float64 { return float64(s.Relay.WaitingReplies) }},
+	{"abandoned_replies_total", "Answers that nobody read in time.", counter, func(s *storage.Stats) float64 { return float64(s.Relay.AbandonedReplies) }},
 	{"sweeps_total", "Sweeps for what has expired.", counter, func(s *storage.Stats) float64 { return float64(s.Sweeps) }},
 	{"expired_groups_total", "Groups removed because they gave no sign of life.", counter, func(s *storage.Stats) float64 { return float64(s.ExpiredGroups) }},
 	{"expired_group_topics_total", "Topics of living groups removed because the group did not commit them.", counter, func(s *storage.Stats) float64 { return float64(s.ExpiredTopics) }},
-	{"panics_total", "Panics that were contained.", counter, func(s *storage.Stats) float64 { return float64(s.Panics) }},
+	{"panics_total", "Panics that were contained.", counter, func(s *storage.Stats) float64 { return float64(s.Panics + s.Relay.Panics) }},
 	{"snapshots_saved_total", "Snapshots that were saved.", counter, func(s *storage.Stats) float64 { return float64(s.Snapshots.Saved) }},
 	{"snapshots_failed_total", "Snapshots that could not be saved.", counter, func(s *storage.Stats) float64 { return float64(s.Snapshots.Failed) }},
 }
@@ -98,10 +82,10 @@ var faultMetrics = []struct {
 	fault string
 	value func(*storage.Stats) uint64
 }{
-	{"nil_request", func(s *storage.Stats) uint64 { return s.NilRequests }},
-	{"nil_reply", func(s *storage.Stats) uint64 { return s.NilReplies }},
-	{"closed_reply", func(s *storage.Stats) uint64 { return s.ClosedReplies }},
-	{"unknown_type", func(s *storage.Stats) uint64 { return s.UnknownTypes }},
+	{"nil_request", func(s *storage.Stats) uint64 { return s.Relay.NilRequests }},
+	{"nil_reply", func(s *storage.Stats) uint64 { return s.Relay.NilReplies }},
+	{"closed_reply", func(s *storage.Stats) uint64 { return s.Relay.ClosedReplies }},
+	{"unknown_type", func(s *storage.Stats) uint64 { return s.Relay.UnknownTypes }},
 }
 
 // statsMetrics exports the statistics of a store.
@@ -151,10 +135,10 @@ func (m *statsMetrics) appendTo(metrics []prom.Metric, s storage.Stats) []prom.M
 	add := func(desc *prom.Desc, kind prom.ValueType, value float64, labels ...string) {
 		metrics = append(metrics, prom.MustNewConstMetric(desc, kind, value, labels...))
 	}
-	for request := range s.Requests {
-		label := typeLabel(protocol.StorageRequestConstant(request))
-		add(m.requests, counter, float64(s.Requests[request].Done), label, outcomeDone)
-		for outcome, n := range dropped(protocol.StorageRequestConstant(request), s.Requests[request].Dropped) {
+	for request, count := range s.Requests.ByType() {
+		label := typeLabel(request)
+		add(m.requests, counter, float64(count.Done), label, outcomeDone)
+		for outcome, n := range dropped(request, count.Dropped) {
 			add(m.requests, counter, float64(n), label, outcome)
 		}
 	}
@@ -174,20 +158,16 @@ func (m *statsMetrics) appendTo(metrics []prom.Metric, s storage.Stats) []prom.M
 }
 
 // dropped counts dropped requests of one type by outcome.
-func dropped(request protocol.StorageRequestConstant, reasons map[error]uint64) map[string]uint64 {
+func dropped(request protocol.StorageRequestConstant, reasons map[storage.Reason]uint64) map[string]uint64 {
 	counts := make(map[string]uint64)
 	if request != protocol.StorageFetchClusters {
-		counts[outcomes[storage.ErrUnknownCluster]] = 0
+		counts[outcomeLabel(storage.ReasonUnknownCluster)] = 0
 	}
 	for _, reason := range expected[request] {
-		counts[outcomes[reason]] = 0
+		counts[outcomeLabel(reason)] = 0
 	}
-	for reason := range maps.Keys(reasons) {
-		outcome, ok := outcomes[reason]
-		if !ok {
-			outcome = outcomeOther
-		}
-		counts[outcome] += reasons[reason]
+	for reason, n := range reasons {
+		counts[outcomeLabel(reason)] = n
 	}
 	return counts
 }

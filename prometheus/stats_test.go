@@ -2,7 +2,6 @@ package prometheus_test
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 
 	"github.com/lagkeeper/storage"
 	lagprom "github.com/lagkeeper/storage/prometheus"
-	"github.com/lagkeeper/storage/protocol"
 )
 
 // counted is a Source with given statistics.
@@ -36,18 +34,20 @@ func (c *clustersOnly) Clusters(context.Context) ([]string, error) { return nil,
 func TestStatistics(t *testing.T) {
 	source := &counted{store: &clustersOnly{}, stats: storage.Stats{
 		Groups: 3, GroupTopics: 4, GroupPartitions: 20, Topics: 5, Partitions: 30, Bytes: 123456,
-		Sweeps: 7, ExpiredGroups: 8, ExpiredTopics: 9, QueuedRequests: 10, QueuedAnswers: 11,
-		WaitingReplies: 12, AbandonedReplies: 13, Panics: 14, NilRequests: 15, NilReplies: 16, UnknownTypes: 17, ClosedReplies: 20,
+		Sweeps: 7, ExpiredGroups: 8, ExpiredTopics: 9,
+		Relay: storage.RelayStats{
+			QueuedRequests: 10, QueuedAnswers: 11, WaitingReplies: 12, AbandonedReplies: 13, Panics: 10,
+			NilRequests: 15, NilReplies: 16, UnknownTypes: 17, ClosedReplies: 20,
+		},
+		Panics: 4,
 		Snapshots: storage.SnapshotStats{
 			Saved: 18, Failed: 19, Last: time.UnixMilli(1_700_000_000_500), Duration: 1500 * time.Millisecond, Bytes: 20,
 		},
 	}}
-	source.stats.Requests[protocol.StorageSetConsumerOffset] = storage.RequestStats{
-		Done: 100, Dropped: map[error]uint64{
-			storage.ErrTooOld: 1, storage.ErrBackfill: 2, errors.New("mine"): 3, errors.New("mine too"): 4,
-		},
+	source.stats.Requests.Commit = storage.RequestCount{
+		Done: 100, Dropped: map[storage.Reason]uint64{storage.ReasonTooOld: 1, storage.ReasonBackfill: 2, "mine": 7},
 	}
-	source.stats.Requests[protocol.StorageFetchClusters].Done = 5
+	source.stats.Requests.FetchClusters.Done = 5
 	collector, registry := newCollector(t, source, lagprom.Options{})
 	golden(t, registry, "stats.prom", "lagstore_")
 	lint(t, registry)
@@ -61,20 +61,6 @@ func TestStatistics(t *testing.T) {
 	running, ok := value(t, registry, "lagstore_running", nil)
 	assert.True(t, ok)
 	assert.Zero(t, running)
-}
-
-// A reason for which the store drops requests, and that is forgotten here, is told as other.
-func TestEveryReasonHasALabel(t *testing.T) {
-	for _, reason := range []error{
-		storage.ErrUnknownCluster, storage.ErrUnknownGroup, storage.ErrUnknownTopic, storage.ErrUnknownPartition,
-		storage.ErrFiltered, storage.ErrTooOld, storage.ErrDuplicate, storage.ErrBackfill, storage.ErrInvalid, storage.ErrStopped,
-	} {
-		source := &counted{store: &clustersOnly{}}
-		source.stats.Requests[protocol.StorageSetConsumerOffset].Dropped = map[error]uint64{reason: 1}
-		_, registry := newCollector(t, source, lagprom.Options{})
-		_, other := value(t, registry, "lagstore_requests_total", map[string]string{"outcome": "other"})
-		assert.False(t, other, reason)
-	}
 }
 
 func TestOptionsAreValidated(t *testing.T) {

@@ -56,13 +56,13 @@ func callBatch(t testing.TB, s *subject, requests []*protocol.StorageRequest) []
 		for i, r := range requests {
 			all[i] = endOffsetOf(r)
 		}
-		return batchErrors(t, len(all), s.store.SetEndOffsets(context.Background(), first.Cluster, first.Topic, all))
+		return batchErrors(t, len(all), s.store.SetEndOffsetBatch(context.Background(), first.Cluster, first.Topic, all))
 	}
 	all := make([]protocol.Commit, len(requests))
 	for i, r := range requests {
 		all[i] = commitOf(r)
 	}
-	return batchErrors(t, len(all), s.store.Commits(context.Background(), first.Cluster, first.Group, all))
+	return batchErrors(t, len(all), s.store.CommitBatch(context.Background(), first.Cluster, first.Group, all))
 }
 
 // batchErrors returns the error of each member of a batch of n.
@@ -106,7 +106,7 @@ func exerciseBatch(t *testing.T, w *world) {
 	for i := range requests {
 		commits = append(commits, commitOf(&requests[i]))
 	}
-	err := w.store.Commits(ctx, "local", "batch", commits)
+	err := w.store.CommitBatch(ctx, "local", "batch", commits)
 	each := batchErrors(t, len(commits), err)
 	for i, want := range []error{
 		nil, storage.ErrUnknownTopic, storage.ErrUnknownPartition, storage.ErrDuplicate, storage.ErrInvalid, nil, nil, nil,
@@ -125,7 +125,7 @@ func exerciseBatch(t *testing.T, w *world) {
 		{Partition: 3, Offset: 4},
 		{Partition: 0, Offset: 5},
 	}
-	each = batchErrors(t, len(ends), w.store.SetEndOffsets(ctx, "local", "batch", ends))
+	each = batchErrors(t, len(ends), w.store.SetEndOffsetBatch(ctx, "local", "batch", ends))
 	for i, want := range []error{nil, storage.ErrInvalid, storage.ErrInvalid, nil, nil} {
 		require.ErrorIs(t, each[i], want, "end offset %d", i)
 	}
@@ -133,11 +133,11 @@ func exerciseBatch(t *testing.T, w *world) {
 
 	// A batch of nothing, and one of nothing sound, make nothing.
 	before := w.state()
-	require.NoError(t, w.store.Commits(ctx, "local", "nobody", nil))
-	require.NoError(t, w.store.SetEndOffsets(ctx, "local", "nothing", nil))
-	require.Error(t, w.store.Commits(ctx, "local", "nobody", commits[1:3]))
-	require.Error(t, w.store.SetEndOffsets(ctx, "local", "nothing", ends[1:3]))
-	require.ErrorIs(t, w.store.Commits(ctx, "nowhere", "nobody", commits), storage.ErrUnknownCluster)
-	require.ErrorIs(t, w.store.SetEndOffsets(ctx, "nowhere", "nothing", ends), storage.ErrUnknownCluster)
+	require.NoError(t, w.store.CommitBatch(ctx, "local", "nobody", nil))
+	require.NoError(t, w.store.SetEndOffsetBatch(ctx, "local", "nothing", nil))
+	require.Error(t, w.store.CommitBatch(ctx, "local", "nobody", commits[1:3]))
+	require.Error(t, w.store.SetEndOffsetBatch(ctx, "local", "nothing", ends[1:3]))
+	require.ErrorIs(t, w.store.CommitBatch(ctx, "nowhere", "nobody", commits), storage.ErrUnknownCluster)
+	require.ErrorIs(t, w.store.SetEndOffsetBatch(ctx, "nowhere", "nothing", ends), storage.ErrUnknownCluster)
 	require.Equal(t, before, w.state())
 }

@@ -43,8 +43,11 @@ func exerciseDrops(t *testing.T, factory Factory) {
 			dropped(w, storage.ErrUnknownTopic, func(r *protocol.StorageRequest) { r.Topic = "other" })
 		}},
 		{name: "negative offset", run: func(w *world) {
-			for _, offset := range []int64{-1, -2, math.MinInt64} {
-				dropped(w, storage.ErrInvalid, func(r *protocol.StorageRequest) { r.Offset = offset })
+			dropped(w, storage.ErrInvalid, func(r *protocol.StorageRequest) { r.Offset = -1 })
+			for _, offset := range []int64{-2, math.MinInt64} {
+				r := w.commitOf("group", "topic", 0, 20, 2, 1000)
+				r.Offset = offset
+				w.drops(storage.ErrInvalid, r)
 			}
 		}},
 		{name: "negative partition", run: func(w *world) {

@@ -1,8 +1,8 @@
 // Package storagetest holds the suite that every storage module passes, whatever engine it stands on. A module's own test
 // calls Exercise with a Factory; the suite makes, starts, asks and stops as many modules as it needs.
 //
-// The suite talks to a module over its communication channel alone. Where the module also has a method
-// Store() storage.Store, the same cases run over the typed API.
+// The suite talks to a module over its communication channel alone. If the module is also a storage.StoreSource, and
+// its Store a storage.Backend, the same cases run over the typed API.
 package storagetest
 
 import (
@@ -57,8 +57,8 @@ func Exercise(t *testing.T, factory Factory) {
 type subject struct {
 	module  storage.Module
 	channel chan *protocol.StorageRequest
-	// store is nil where the module has no typed API.
-	store  storage.Store
+	// store is nil if the module has no typed API.
+	store  storage.Backend
 	config Config
 }
 
@@ -83,8 +83,8 @@ func prepare(t *testing.T, factory Factory, config Config) *subject {
 // open takes what a module gives out once it has been started.
 func (s *subject) open() {
 	s.channel = s.module.GetCommunicationChannel()
-	if typed, ok := s.module.(interface{ Store() storage.Store }); ok {
-		s.store = typed.Store()
+	if typed, ok := s.module.(storage.StoreSource); ok {
+		s.store, _ = typed.Store().(storage.Backend)
 	}
 }
 

@@ -150,18 +150,18 @@ func modesWay(name string) way {
 }
 
 // calls are all the methods of a store, each called with sound arguments.
-func calls(s storage.Store) map[string]func(context.Context) error {
+func calls(s storage.Backend) map[string]func(context.Context) error {
 	end := protocol.EndOffset{TopicPartitionCount: 1, Offset: 1}
 	commit := protocol.Commit{Topic: "topic", Offset: 1}
 	owner := protocol.PartitionOwner{Topic: "topic", Owner: "host"}
 	return map[string]func(context.Context) error{
 		"SetEndOffset": func(ctx context.Context) error { return s.SetEndOffset(ctx, "local", "topic", end) },
-		"SetEndOffsets": func(ctx context.Context) error {
-			return s.SetEndOffsets(ctx, "local", "topic", []protocol.EndOffset{end})
+		"SetEndOffsetBatch": func(ctx context.Context) error {
+			return s.SetEndOffsetBatch(ctx, "local", "topic", []protocol.EndOffset{end})
 		},
 		"Commit": func(ctx context.Context) error { return s.Commit(ctx, "local", "group", commit) },
-		"Commits": func(ctx context.Context) error {
-			return s.Commits(ctx, "local", "group", []protocol.Commit{commit})
+		"CommitBatch": func(ctx context.Context) error {
+			return s.CommitBatch(ctx, "local", "group", []protocol.Commit{commit})
 		},
 		"SetOwner":    func(ctx context.Context) error { return s.SetOwner(ctx, "local", "group", owner) },
 		"ClearOwners": func(ctx context.Context) error { return s.ClearOwners(ctx, "local", "group") },

@@ -30,8 +30,8 @@ type snapshot struct {
 
 // topicSeen is one topic of a snapshot.
 type topicSeen struct {
-	id         kadm.TopicID // zero where the brokers know no ids
-	partitions int32        // 0 where they could not be loaded
+	id         kadm.TopicID    // zero where the brokers know no ids
+	partitions int32           // 0 where they could not be loaded
 	starts     map[int32]int64 // the first offsets that the partitions still hold
 	ends       map[int32]int64
 }

@@ -137,7 +137,7 @@ func TestClientsThatDoNotRead(t *testing.T) {
 		for partition := range int32(partitions) {
 			commits = append(commits, protocol.Commit{Topic: topic, Partition: partition, Offset: 10, Timestamp: now})
 		}
-		require.NoError(t, coordinator.Store().Commits(ctx, "kafka", fmt.Sprint("group-", group), commits))
+		require.NoError(t, coordinator.Store().CommitBatch(ctx, "kafka", fmt.Sprint("group-", group), commits))
 	}
 	m, err := serveMetrics(":0", coordinator, new(sync.Mutex))
 	require.NoError(t, err)

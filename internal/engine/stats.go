@@ -6,12 +6,12 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Count counts the outcome of a request that no shard counts, and returns it as an error.
-func (e *Engine) Count(request protocol.StorageRequestConstant, why Reason) error {
+// Count counts the outcome of a request that no shard counts, and returns it.
+func (e *Engine) Count(request protocol.StorageRequestConstant, why Reason) Reason {
 	if request >= 0 && int(request) < protocol.StorageRequestTypes {
 		e.requests[request][why].Add(1)
 	}
-	return why.Err()
+	return why
 }
 
 // Stats is what an engine holds and what it has done.

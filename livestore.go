@@ -1,0 +1,151 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// liveStore is the store of the module that a Coordinator has now, whichever that is. It is what lets a Store be kept while
+// modules come and go.
+type liveStore struct{ coordinator *Coordinator }
+
+// closedDB answers ErrStopped for a module that has no typed API.
+var closedDB DB
+
+func (l liveStore) now() Store {
+	if s := l.coordinator.backend(); s != nil {
+		return s
+	}
+	return &closedDB
+}
+
+// persistent returns the module's Persistent, nil if it has none.
+func (l liveStore) persistent() Persistent {
+	p, _ := l.now().(Persistent)
+	return p
+}
+
+var (
+	_ Backend     = liveStore{}
+	_ Watcher     = liveStore{}
+	_ StatsSource = liveStore{}
+	_ Persistent  = liveStore{}
+)
+
+func (l liveStore) SetEndOffset(ctx context.Context, cluster, topic string, end protocol.EndOffset) error {
+	return l.now().SetEndOffset(ctx, cluster, topic, end)
+}
+
+func (l liveStore) SetEndOffsetBatch(ctx context.Context, cluster, topic string, ends []protocol.EndOffset) error {
+	return l.now().SetEndOffsetBatch(ctx, cluster, topic, ends)
+}
+
+func (l liveStore) Commit(ctx context.Context, cluster, group string, commit protocol.Commit) error {
+	return l.now().Commit(ctx, cluster, group, commit)
+}
+
+func (l liveStore) CommitBatch(ctx context.Context, cluster, group string, commits []protocol.Commit) error {
+	return l.now().CommitBatch(ctx, cluster, group, commits)
+}
+
+func (l liveStore) SetOwner(ctx context.Context, cluster, group string, owner protocol.PartitionOwner) error {
+	return l.now().SetOwner(ctx, cluster, group, owner)
+}
+
+func (l liveStore) ClearOwners(ctx context.Context, cluster, group string) error {
+	return l.now().ClearOwners(ctx, cluster, group)
+}
+
+func (l liveStore) DeleteTopic(ctx context.Context, cluster, topic string) error {
+	return l.now().DeleteTopic(ctx, cluster, topic)
+}
+
+func (l liveStore) DeleteGroup(ctx context.Context, cluster, group string) error {
+	return l.now().DeleteGroup(ctx, cluster, group)
+}
+
+func (l liveStore) DeleteGroupTopic(ctx context.Context, cluster, group, topic string) error {
+	return l.now().DeleteGroupTopic(ctx, cluster, group, topic)
+}
+
+func (l liveStore) Clusters(ctx context.Context) ([]string, error) {
+	return l.now().Clusters(ctx)
+}
+
+func (l liveStore) Groups(ctx context.Context, cluster string) (iter.Seq[string], error) {
+	return l.now().Groups(ctx, cluster)
+}
+
+func (l liveStore) Topics(ctx context.Context, cluster string) (iter.Seq[string], error) {
+	return l.now().Topics(ctx, cluster)
+}
+
+func (l liveStore) GroupsOfTopic(ctx context.Context, cluster, topic string) (iter.Seq[string], error) {
+	return l.now().GroupsOfTopic(ctx, cluster, topic)
+}
+
+func (l liveStore) EndOffsets(ctx context.Context, cluster, topic string, dst []int64) ([]int64, error) {
+	return l.now().EndOffsets(ctx, cluster, topic, dst)
+}
+
+func (l liveStore) Group(ctx context.Context, cluster, group string, into *protocol.Group) error {
+	return l.now().Group(ctx, cluster, group, into)
+}
+
+func (l liveStore) Fetch(ctx context.Context, request *protocol.StorageRequest) (answer func() any, err error) {
+	if b, ok := l.now().(Backend); ok {
+		return b.Fetch(ctx, request)
+	}
+	return nil, fmt.Errorf("fetch: %w", ErrUnsupported)
+}
+
+func (l liveStore) Watch(ctx context.Context, filter WatchFilter) (iter.Seq[protocol.Event], error) {
+	return l.coordinator.Watch(ctx, filter)
+}
+
+func (l liveStore) Stats() (Stats, error) { return l.coordinator.Stats() }
+
+func (l liveStore) Snapshot(ctx context.Context) error {
+	if p := l.persistent(); p != nil {
+		return p.Snapshot(ctx)
+	}
+	return fmt.Errorf("save snapshot: %w", ErrUnsupported)
+}
+
+func (l liveStore) Restored() Restored {
+	if p := l.persistent(); p != nil {
+		return p.Restored()
+	}
+	return Restored{}
+}
+
+func (l liveStore) ReplayDone() {
+	if p := l.persistent(); p != nil {
+		p.ReplayDone()
+	}
+}
+
+func (l liveStore) KnownUntil(cluster, group string) (order int64, ok bool) {
+	if p := l.persistent(); p != nil {
+		return p.KnownUntil(cluster, group)
+	}
+	return 0, false
+}
+
+func (l liveStore) Export(ctx context.Context, w io.Writer) error {
+	if p := l.persistent(); p != nil {
+		return p.Export(ctx, w)
+	}
+	return fmt.Errorf("export: %w", ErrUnsupported)
+}
+
+func (l liveStore) Import(ctx context.Context, r io.Reader) error {
+	if p := l.persistent(); p != nil {
+		return p.Import(ctx, r)
+	}
+	return fmt.Errorf("import: %w", ErrUnsupported)
+}

@@ -1,0 +1,145 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/lagkeeper/storage/internal/curve"
+	"github.com/lagkeeper/storage/internal/engine"
+	"github.com/lagkeeper/storage/internal/feed"
+	"github.com/lagkeeper/storage/internal/window"
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// Options say what a store keeps. The zero value of each field stands for its default; a negative duration or number, where
+// it is allowed, turns the thing off.
+type Options struct {
+	// Clusters are the names of the Kafka clusters. Two must not differ in case only.
+	Clusters []string
+	// Intervals is the number of commits kept per partition of a group, and of end offsets per partition of a topic;
+	// default 10, from 1 to 1,000.
+	Intervals int
+	// ExpireGroup is how long after its last commit a group is forgotten; default 7 days.
+	ExpireGroup time.Duration
+	// ExpireTopic is how long after its last commit on a topic a group forgets the topic; default ExpireGroup.
+	ExpireTopic time.Duration
+	// SweepInterval is the time between two sweeps that remove what has expired; default 60 s.
+	SweepInterval time.Duration
+	// MinDistance is the time between two commits below which the later takes the place of the earlier; default 0.
+	MinDistance time.Duration
+	// Shards is the number of parts that the groups are spread over, each with a lock of its own; default 20, from 1 to
+	// 1,024.
+	Shards int
+	// GroupAllow and GroupDeny are unanchored: a group is let in if it matches the first and not the second. nil lets every
+	// group in.
+	GroupAllow, GroupDeny *regexp.Regexp
+	// CurveSegments is how finely the end offsets of a partition are remembered for the lag in time; default 32, at most
+	// 128. A negative number turns the lag in time off.
+	CurveSegments int
+	// SnapshotPath is the file that keeps the state across restarts, "" for none. Its directory must exist.
+	SnapshotPath string
+	// SnapshotInterval is the time between two snapshots; default 60 s. A negative duration saves on Close alone.
+	SnapshotInterval time.Duration
+	// Logger takes what the store has to say; nil means that nothing is logged.
+	Logger *zap.Logger
+}
+
+// maxShards bounds Options.Shards and the workers of a module: more than that no machine has use for.
+const maxShards = 1024
+
+// Validate returns every fault of the options at once, nil if there is none.
+func (o Options) Validate() error {
+	var faults []error
+	number := func(name string, value, least, most int) {
+		if value != 0 && (value < least || value > most) {
+			faults = append(faults, fmt.Errorf("invalid %s %d: must be between %d and %d", name, value, least, most))
+		}
+	}
+	duration := func(name string, value time.Duration) {
+		if value < 0 {
+			faults = append(faults, fmt.Errorf("invalid %s %v: must not be negative", name, value))
+		}
+	}
+	number("Intervals", o.Intervals, 1, window.MaxCommits)
+	number("Shards", o.Shards, 1, maxShards)
+	number("CurveSegments", max(o.CurveSegments, 0), 1, curve.MaxSegments)
+	duration("ExpireGroup", o.ExpireGroup)
+	duration("ExpireTopic", o.ExpireTopic)
+	duration("SweepInterval", o.SweepInterval)
+	duration("MinDistance", o.MinDistance)
+	faults = append(faults, validateClusters(o.Clusters))
+	return errors.Join(faults...)
+}
+
+// validateClusters returns an error for names that differ only in case: one request could mean both.
+func validateClusters(names []string) error {
+	seen := make(map[string]string, len(names))
+	for _, name := range names {
+		lower := strings.ToLower(name)
+		if other, ok := seen[lower]; ok && other != name {
+			return fmt.Errorf("invalid Clusters: %q and %q differ only in case", other, name)
+		}
+		seen[lower] = name
+	}
+	return nil
+}
+
+// withDefaults returns the options with every default in its place.
+func (o Options) withDefaults() Options {
+	setDefault := func(field *time.Duration, value time.Duration) {
+		if *field == 0 {
+			*field = value
+		}
+	}
+	setDefault(&o.ExpireGroup, 7*24*time.Hour)
+	setDefault(&o.ExpireTopic, o.ExpireGroup)
+	setDefault(&o.SweepInterval, time.Minute)
+	setDefault(&o.SnapshotInterval, time.Minute)
+	if o.Intervals == 0 {
+		o.Intervals = 10
+	}
+	if o.Shards == 0 {
+		o.Shards = 20
+	}
+	if o.CurveSegments == 0 {
+		o.CurveSegments = curve.DefaultSegments
+	}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	return o
+}
+
+// accept returns the filter of groups, nil if every group is let in.
+func (o *Options) accept() func(group string) bool {
+	if o.GroupAllow == nil && o.GroupDeny == nil {
+		return nil
+	}
+	return func(group string) bool {
+		return (o.GroupAllow == nil || o.GroupAllow.MatchString(group)) && (o.GroupDeny == nil || !o.GroupDeny.MatchString(group))
+	}
+}
+
+func (o *Options) engine(clock engine.Clock, hub *feed.Hub[protocol.Event]) engine.Config {
+	return engine.Config{
+		Clusters: o.Clusters, Shards: o.Shards, Intervals: o.Intervals,
+		ExpireGroup: milliseconds(o.ExpireGroup), ExpireTopic: milliseconds(o.ExpireTopic),
+		MinDistance: milliseconds(o.MinDistance), Accept: o.accept(),
+		CurveSegments: max(o.CurveSegments, 0), Clock: clock, Hub: hub,
+	}
+}
+
+// milliseconds returns a duration for the engine. The longest stands for ever, since a configuration may ask for more
+// seconds than a duration holds.
+func milliseconds(d time.Duration) int64 {
+	if d == math.MaxInt64 {
+		return 1 << 60
+	}
+	return d.Milliseconds()
+}
