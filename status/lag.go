@@ -1,0 +1,120 @@
+package status
+
+import "github.com/lagkeeper/storage/protocol"
+
+// Lag is what several partitions of a group are behind together.
+type Lag struct {
+	// Messages is the sum over the partitions whose lag can be believed; it means nothing if Known is false.
+	Messages uint64
+	// Known is false if there is no such partition.
+	Known bool
+	// AtLeast reports whether Messages is a lower bound: other partitions hold messages, and how many of them the group has
+	// yet to read is not known.
+	AtLeast bool
+	// Time is the greatest lag in time. Its kind is protocol.TimeLagAtLeast if some partition may be later still, and its
+	// error is the margin that the greatest of the true lags can have.
+	Time protocol.TimeLag
+	// Lost is the number of messages that were deleted before the group read them, as far as that is known.
+	Lost uint64
+}
+
+// Believable reports whether CurrentLag, Difference and TimeLag of a partition say how far the group is behind. That is so
+// for a commit a little above the end offset too: it was made between two polls, and nothing was left to read.
+func Believable(p *protocol.GroupPartition) bool {
+	switch p.State {
+	case protocol.PartitionAhead, protocol.PartitionCaughtUp, protocol.PartitionBehind:
+		return p.DifferenceKnown
+	}
+	return false
+}
+
+// LagOfTopic sums the partitions of a topic up.
+func LagOfTopic(topic *protocol.GroupTopic) Lag {
+	var s sum
+	s.addTopic(topic)
+	return s.lag()
+}
+
+// LagOfGroup sums the partitions of all topics of a group up.
+func LagOfGroup(group *protocol.Group) Lag {
+	var s sum
+	for i := range group.Topics {
+		s.addTopic(&group.Topics[i])
+	}
+	return s.lag()
+}
+
+// sum gathers partitions. Times are milliseconds.
+type sum struct {
+	total Lag
+	// least and most bound the greatest of the true time lags; timeAtLeast reports whether it may lie above.
+	time, least, most int64
+	timeKnown         bool
+	timeAtLeast       bool
+	timeInterpolated  bool
+}
+
+func (s *sum) addTopic(topic *protocol.GroupTopic) {
+	for i := range topic.Partitions {
+		s.add(&topic.Partitions[i])
+	}
+}
+
+func (s *sum) add(p *protocol.GroupPartition) {
+	s.total.Lost += p.Lost
+	if !Believable(p) {
+		if mayHoldUnread(p) {
+			s.total.AtLeast, s.timeAtLeast = true, true
+		}
+		return
+	}
+	s.total.Known = true
+	s.total.Messages += p.CurrentLag
+	s.addTime(p.TimeLag)
+}
+
+// mayHoldUnread reports whether a partition whose lag is not believable may hold messages that the group has yet to read.
+func mayHoldUnread(p *protocol.GroupPartition) bool {
+	if len(p.Commits) > 0 {
+		return true
+	}
+	// Without a commit, what was never written to holds nothing, nor does what retention has emptied.
+	return len(p.EndOffsets) > 0 && p.EndOffsets[len(p.EndOffsets)-1] > max(p.LogStartOffset, 0)
+}
+
+func (s *sum) addTime(l protocol.TimeLag) {
+	margin := int64(0)
+	switch l.Kind {
+	case protocol.TimeLagUnknown:
+		s.timeAtLeast = true
+		return
+	case protocol.TimeLagAtLeast:
+		s.timeAtLeast = true
+	default:
+		margin = l.Error
+		s.timeInterpolated = s.timeInterpolated || l.Kind == protocol.TimeLagInterpolated
+	}
+	if !s.timeKnown {
+		s.timeKnown, s.time, s.least, s.most = true, l.Milliseconds, l.Milliseconds-margin, l.Milliseconds+margin
+		return
+	}
+	s.time, s.least, s.most = max(s.time, l.Milliseconds), max(s.least, l.Milliseconds-margin), max(s.most, l.Milliseconds+margin)
+}
+
+func (s *sum) lag() Lag {
+	l := s.total
+	l.AtLeast = l.AtLeast && l.Known
+	if !s.timeKnown {
+		return l
+	}
+	switch {
+	case s.timeAtLeast:
+		l.Time = protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Milliseconds: s.time}
+	default:
+		l.Time = protocol.TimeLag{Kind: protocol.TimeLagExact, Milliseconds: s.time, Error: max(s.most-s.time, s.time-s.least)}
+		if s.timeInterpolated {
+			l.Time.Kind = protocol.TimeLagInterpolated
+		}
+	}
+	return l
+}

@@ -1,0 +1,202 @@
+// Package status judges a group by what the store answers of it, for those who have no evaluator of their own: is it all
+// right, does it fall behind, has it stopped, and why is that thought. It also sums the lags of partitions up, with what is
+// not known marked as such.
+//
+// Everything here is a pure function of its arguments.
+package status
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/lagkeeper/storage/protocol"
+	"github.com/lagkeeper/storage/trend"
+)
+
+// Status is a judgement on a group, one of its topics or one partition.
+type Status string
+
+// The statuses, from the most to the least alarming. That of a topic or group is the most alarming of its partitions.
+const (
+	// Stopped means that the group has messages to read, and has committed nothing for several times its longest pause.
+	Stopped Status = "STOPPED"
+	// Stalled means that the group has messages to read, and commits the same offset again and again.
+	Stalled Status = "STALLED"
+	// BeyondEnd means that the group committed offsets which the log does not have, and which it did not get since: the
+	// group reads nothing until the log has grown that far, or its offsets are reset.
+	BeyondEnd Status = "BEYOND END"
+	// Reset means that the log was cut or created again since the commit, which therefore says nothing.
+	Reset Status = "RESET"
+	// Rewound means that the group went back to read again, and has not caught up since.
+	Rewound Status = "REWOUND"
+	// Lagging means that the group commits, and falls further behind.
+	Lagging Status = "LAGGING"
+	// CatchingUp means that the group is behind, and the lag shrinks.
+	CatchingUp Status = "CATCHING UP"
+	// Restored means that what is known is from before a restart and has not been confirmed.
+	Restored Status = "RESTORED"
+	// NoCommit means that the group has committed nothing, though there is something to read.
+	NoCommit Status = "NO COMMIT"
+	// OK means that nothing is left to read, or that the group keeps up with what is written.
+	OK Status = "OK"
+	// Unknown, the zero value, means that nothing can be said: no end offset is known, or nothing was asked.
+	Unknown Status = ""
+)
+
+// severity orders the statuses, the most alarming first.
+var severity = []Status{Stopped, Stalled, BeyondEnd, Reset, Rewound, Lagging, CatchingUp, Restored, NoCommit, OK, Unknown}
+
+// Worse reports whether a status is more alarming than another.
+func (s Status) Worse(than Status) bool { return rank(s) < rank(than) }
+
+func rank(s Status) int {
+	for i, other := range severity {
+		if s == other {
+			return i
+		}
+	}
+	return len(severity)
+}
+
+// Verdict is a status and the reason for it, in words.
+type Verdict struct {
+	Status Status
+	// Why says in a few words what the status was judged by, "" for Unknown.
+	Why string
+	// Topic and Partition are where the status holds, for a verdict on a topic or a group: the first such partition.
+	Topic     string
+	Partition int32
+	// Partitions is the number of partitions that have the status.
+	Partitions int
+}
+
+// Options say how patient a judgement is. The zero value stands for the defaults.
+type Options struct {
+	// Pauses is for how many times its longest pause a group may be silent before it counts as stopped; 0 stands for 3.
+	Pauses int
+	// Silence is for how long it may be silent whatever its pauses were; 0 stands for 15 s, three commits of a consumer
+	// that commits every five seconds, as is the default of most.
+	Silence time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	if o.Pauses <= 0 {
+		o.Pauses = 3
+	}
+	if o.Silence <= 0 {
+		o.Silence = 15 * time.Second
+	}
+	return o
+}
+
+// OfGroup judges a group as of now, the moment of the fetch: the most alarming verdict on its partitions.
+func OfGroup(group *protocol.Group, now time.Time, options Options) Verdict {
+	var worst Verdict
+	for i := range group.Topics {
+		worst = worst.with(OfTopic(&group.Topics[i], now, options))
+	}
+	return worst
+}
+
+// OfTopic judges one topic of a group as of now: the most alarming verdict on its partitions.
+func OfTopic(topic *protocol.GroupTopic, now time.Time, options Options) Verdict {
+	var worst Verdict
+	for i := range topic.Partitions {
+		v := OfPartition(&topic.Partitions[i], now, options)
+		v.Topic, v.Partition = topic.Name, int32(i)
+		worst = worst.with(v)
+	}
+	return worst
+}
+
+// with adds a verdict on something else.
+func (v Verdict) with(other Verdict) Verdict {
+	switch {
+	case v.Partitions == 0 || other.Status.Worse(v.Status):
+		return other
+	case other.Status == v.Status:
+		v.Partitions += other.Partitions
+	}
+	return v
+}
+
+// OfPartition judges one partition of a group as of now.
+func OfPartition(p *protocol.GroupPartition, now time.Time, options Options) Verdict {
+	verdict := func(s Status, format string, arguments ...any) Verdict {
+		return Verdict{Status: s, Why: fmt.Sprintf(format, arguments...), Partitions: 1}
+	}
+	switch p.State {
+	case protocol.PartitionNoCommit:
+		if !mayHoldUnread(p) {
+			return verdict(OK, "nothing to read")
+		}
+		return verdict(NoCommit, "nothing committed")
+	case protocol.PartitionReset:
+		return verdict(Reset, "the end offset went back below the commit")
+	case protocol.PartitionBeyondEnd:
+		return verdict(BeyondEnd, "committed %d messages beyond the end", -p.Difference)
+	case protocol.PartitionRestored:
+		return verdict(Restored, "not confirmed since the restart")
+	}
+	if !Believable(p) || len(p.Commits) == 0 {
+		return Verdict{Partitions: 1}
+	}
+	if p.CurrentLag == 0 {
+		return verdict(OK, "nothing left to read")
+	}
+	options = options.withDefaults()
+	nowMillis := now.UnixMilli()
+	silence := time.Duration(trend.Freshness(p.Commits, nowMillis).Millis) * time.Millisecond
+	if limit := max(options.Silence, time.Duration(options.Pauses)*longestPause(p.Commits)); silence > limit {
+		return verdict(Stopped, "behind by %d, silent for %v", p.CurrentLag, silence.Round(time.Second))
+	}
+	if n := stalledFor(p.Commits); n >= stalledCommits {
+		return verdict(Stalled, "behind by %d, committed offset %d %d times", p.CurrentLag, p.Commits[len(p.Commits)-1].Offset, n)
+	}
+	if back := rewoundBy(p.Commits); back > 0 {
+		return verdict(Rewound, "went back by %d, behind by %d", back, p.CurrentLag)
+	}
+	switch trend.OfPartition(p, nowMillis).Lag {
+	case trend.Growing:
+		return verdict(Lagging, "behind by %d and falling further behind", p.CurrentLag)
+	case trend.Shrinking:
+		return verdict(CatchingUp, "behind by %d and catching up", p.CurrentLag)
+	default:
+		return verdict(OK, "behind by %d and keeping up", p.CurrentLag)
+	}
+}
+
+// stalledCommits is how many commits of one offset make a group stalled. A consumer that is given nothing new between two
+// of its commits, as after a poll that came back empty, repeats itself once; three in a row while messages wait is no chance.
+const stalledCommits = 3
+
+// stalledFor returns the number of commits at the end of a window that have the offset of the newest and were made while
+// there was something to read.
+func stalledFor(commits []protocol.StoredCommit) (n int) {
+	newest := &commits[len(commits)-1]
+	for i := len(commits) - 1; i >= 0 && commits[i].Offset == newest.Offset; i-- {
+		if commits[i].LagKnown && commits[i].Lag > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// rewoundBy returns by how many messages the newest step back in a window went, 0 if there was none.
+func rewoundBy(commits []protocol.StoredCommit) int64 {
+	for i := len(commits) - 1; i > 0; i-- {
+		if back := commits[i-1].Offset - commits[i].Offset; back > 0 {
+			return back
+		}
+	}
+	return 0
+}
+
+// longestPause returns the longest time between two commits of a window, 0 if there are fewer than two.
+func longestPause(commits []protocol.StoredCommit) time.Duration {
+	var longest int64
+	for i := 1; i < len(commits); i++ {
+		longest = max(longest, commits[i].Timestamp-commits[i-1].Timestamp)
+	}
+	return time.Duration(longest) * time.Millisecond
+}

@@ -1,0 +1,160 @@
+package status
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/lagkeeper/storage/protocol"
+)
+
+var now = time.UnixMilli(1_700_000_000_000)
+
+// point is a commit made some seconds ago.
+type point struct {
+	ago         int64
+	offset, end int64
+}
+
+// partition makes the answer for commits against an end offset that was seen just now.
+func partition(state protocol.PartitionState, end int64, points ...point) protocol.GroupPartition {
+	p := protocol.GroupPartition{State: state, EndOffsets: []int64{end}}
+	for _, c := range points {
+		at := now.UnixMilli() - 1000*c.ago
+		p.Commits = append(p.Commits, protocol.StoredCommit{
+			Offset: c.offset, Timestamp: at, ObservedTimestamp: at, Lag: uint64(max(c.end-c.offset, 0)), LagKnown: true,
+		})
+		p.Difference, p.DifferenceKnown = end-c.offset, true
+		p.CurrentLag = uint64(max(end-c.offset, 0))
+	}
+	return p
+}
+
+func TestOfPartition(t *testing.T) {
+	t.Parallel()
+	const behind = protocol.PartitionBehind
+	for name, c := range map[string]struct {
+		p    protocol.GroupPartition
+		want Status
+		why  string
+	}{
+		"nothing is known":    {protocol.GroupPartition{}, Unknown, ""},
+		"no end offset":       {protocol.GroupPartition{State: protocol.PartitionNoEndOffset}, Unknown, ""},
+		"nothing committed":   {partition(protocol.PartitionNoCommit, 5), NoCommit, "nothing committed"},
+		"nothing to commit":   {partition(protocol.PartitionNoCommit, 0), OK, "nothing to read"},
+		"caught up long ago":  {partition(protocol.PartitionCaughtUp, 10, point{86400, 10, 10}), OK, "nothing left to read"},
+		"between two polls":   {partition(protocol.PartitionAhead, 10, point{1, 12, 10}), OK, "nothing left to read"},
+		"reset":               {partition(protocol.PartitionReset, 10, point{1, 5, 10}), Reset, "the end offset went back below the commit"},
+		"restored":            {partition(protocol.PartitionRestored, 10, point{1, 5, 10}), Restored, "not confirmed since the restart"},
+		"beyond the end":      {partition(protocol.PartitionBeyondEnd, 10, point{1, 15, 10}), BeyondEnd, "committed 5 messages beyond the end"},
+		"one commit, fresh":   {partition(behind, 10, point{5, 5, 10}), OK, "behind by 5 and keeping up"},
+		"one commit, stale":   {partition(behind, 10, point{16, 5, 10}), Stopped, "behind by 5, silent for 16s"},
+		"a minute each":       {partition(behind, 100, point{150, 20, 25}, point{90, 40, 45}, point{30, 60, 65}), OK, "behind by 40 and keeping up"},
+		"a minute each, late": {partition(behind, 100, point{301, 20, 25}, point{241, 40, 45}, point{181, 60, 65}), Stopped, "behind by 40, silent for 3m1s"},
+		"three in a place":    {partition(behind, 50, point{15, 20, 30}, point{10, 20, 40}, point{5, 20, 50}), Stalled, "behind by 30, committed offset 20 3 times"},
+		"twice in a place":    {partition(behind, 50, point{15, 10, 30}, point{10, 20, 41}, point{5, 20, 50}), Lagging, "behind by 30 and falling further behind"},
+		"idle, then behind":   {partition(behind, 50, point{15, 20, 20}, point{10, 20, 20}, point{5, 20, 20}), OK, "behind by 30 and keeping up"},
+		"went back":           {partition(behind, 50, point{15, 40, 41}, point{10, 20, 45}, point{5, 30, 50}), Rewound, "went back by 20, behind by 20"},
+		"went back, is there": {partition(protocol.PartitionCaughtUp, 50, point{15, 40, 41}, point{10, 20, 45}, point{5, 50, 50}), OK, "nothing left to read"},
+		"grows":               {partition(behind, 90, point{20, 0, 10}, point{15, 10, 30}, point{10, 20, 50}, point{5, 30, 70}), Lagging, "behind by 60 and falling further behind"},
+		"shrinks":             {partition(behind, 100, point{20, 10, 90}, point{15, 40, 95}, point{10, 70, 98}, point{5, 95, 100}), CatchingUp, "behind by 5 and catching up"},
+		"emptied": {func() protocol.GroupPartition {
+			p := partition(protocol.PartitionNoCommit, 5)
+			p.LogStartOffset = 5
+			return p
+		}(), OK, "nothing to read"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := OfPartition(&c.p, now, Options{})
+			assert.Equal(t, Verdict{Status: c.want, Why: c.why, Partitions: 1}, v)
+		})
+	}
+}
+
+func TestPatience(t *testing.T) {
+	t.Parallel()
+	p := partition(protocol.PartitionBehind, 100, point{80, 40, 45}, point{60, 60, 65})
+	assert.Equal(t, OK, OfPartition(&p, now, Options{}).Status)
+	assert.Equal(t, Stopped, OfPartition(&p, now, Options{Pauses: 2}).Status)
+	assert.Equal(t, OK, OfPartition(&p, now, Options{Pauses: 2, Silence: time.Minute}).Status)
+}
+
+func TestWorstIsTold(t *testing.T) {
+	t.Parallel()
+	caughtUp := partition(protocol.PartitionCaughtUp, 10, point{1, 10, 10})
+	stopped := partition(protocol.PartitionBehind, 10, point{100, 5, 10})
+	reset := partition(protocol.PartitionReset, 10, point{1, 5, 10})
+	group := protocol.Group{Topics: []protocol.GroupTopic{
+		{Name: "a", Partitions: []protocol.GroupPartition{caughtUp, reset, {}}},
+		{Name: "b", Partitions: []protocol.GroupPartition{caughtUp, stopped, stopped}},
+		{Name: "c", Partitions: []protocol.GroupPartition{stopped}},
+	}}
+	assert.Equal(t, Verdict{Status: Reset, Why: "the end offset went back below the commit", Topic: "a", Partition: 1, Partitions: 1},
+		OfTopic(&group.Topics[0], now, Options{}))
+	assert.Equal(t, Verdict{Status: Stopped, Why: "behind by 5, silent for 1m40s", Topic: "b", Partition: 1, Partitions: 3},
+		OfGroup(&group, now, Options{}))
+	assert.Equal(t, Verdict{}, OfGroup(&protocol.Group{}, now, Options{}))
+}
+
+func TestSeverityIsAnOrder(t *testing.T) {
+	t.Parallel()
+	for i, a := range severity {
+		for j, b := range severity {
+			assert.Equal(t, i < j, a.Worse(b), "%q, %q", a, b)
+		}
+	}
+	assert.False(t, Status("nonsense").Worse(Unknown))
+}
+
+func TestLag(t *testing.T) {
+	t.Parallel()
+	interpolated := func(p protocol.GroupPartition, millis, margin int64) protocol.GroupPartition {
+		p.TimeLag = protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Milliseconds: millis, Error: margin}
+		return p
+	}
+	exact := partition(protocol.PartitionCaughtUp, 10, point{1, 10, 10})
+	exact.TimeLag = protocol.TimeLag{Kind: protocol.TimeLagExact, Error: 3}
+	behind := interpolated(partition(protocol.PartitionBehind, 10, point{1, 4, 10}), 1000, 200)
+	further := interpolated(partition(protocol.PartitionBehind, 10, point{1, 3, 10}), 900, 500)
+	lost := partition(protocol.PartitionCaughtUp, 10, point{1, 4, 10})
+	lost.CurrentLag, lost.Lost, lost.TimeLag = 0, 6, protocol.TimeLag{Kind: protocol.TimeLagExact}
+	old := partition(protocol.PartitionBehind, 10, point{1, 8, 10})
+	old.TimeLag = protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Milliseconds: 1500}
+	reset := partition(protocol.PartitionReset, 10, point{1, 4, 10})
+
+	for name, c := range map[string]struct {
+		partitions []protocol.GroupPartition
+		want       Lag
+	}{
+		"nothing":   {nil, Lag{}},
+		"caught up": {[]protocol.GroupPartition{exact}, Lag{Known: true, Time: exact.TimeLag}},
+		"sum":       {[]protocol.GroupPartition{exact, behind}, Lag{Known: true, Messages: 6, Time: behind.TimeLag}},
+		// The later may be the one that seems earlier: the greatest of the truths lies from 800 to 1400.
+		"margins": {[]protocol.GroupPartition{behind, further}, Lag{Known: true, Messages: 13,
+			Time: protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Milliseconds: 1000, Error: 400}}},
+		"at least": {[]protocol.GroupPartition{behind, old}, Lag{Known: true, Messages: 8,
+			Time: protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Milliseconds: 1500}}},
+		"lost":         {[]protocol.GroupPartition{lost}, Lag{Known: true, Lost: 6, Time: lost.TimeLag}},
+		"not believed": {[]protocol.GroupPartition{reset}, Lag{}},
+		"in part": {[]protocol.GroupPartition{behind, reset}, Lag{Known: true, AtLeast: true, Messages: 6,
+			Time: protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Milliseconds: 1000}}},
+		"never committed": {[]protocol.GroupPartition{behind, partition(protocol.PartitionNoCommit, 7)}, Lag{Known: true, AtLeast: true, Messages: 6,
+			Time: protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Milliseconds: 1000}}},
+		"never written": {[]protocol.GroupPartition{behind, partition(protocol.PartitionNoCommit, 0), {}}, Lag{Known: true, Messages: 6, Time: behind.TimeLag}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			topic := protocol.GroupTopic{Name: "t", Partitions: c.partitions}
+			require.Equal(t, c.want, LagOfTopic(&topic))
+			// The topics of a group sum up as the partitions of a topic do.
+			var group protocol.Group
+			for i := range c.partitions {
+				group.Topics = append(group.Topics, protocol.GroupTopic{Partitions: c.partitions[i : i+1]})
+			}
+			require.Equal(t, c.want, LagOfGroup(&group))
+		})
+	}
+}
