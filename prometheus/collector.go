@@ -10,7 +10,7 @@ import (
 	"github.com/lagkeeper/storage"
 )
 
-// Source is where a Collector reads; *storage.Coordinator is one.
+// Source is where a Collector reads; *storage.Coordinator is one, and Of makes one of a store.
 type Source interface {
 	// Stats returns what the store holds and has done. If it returns an error, the statistics are left out.
 	Stats() (storage.Stats, error)
@@ -19,6 +19,20 @@ type Source interface {
 }
 
 var _ Source = (*storage.Coordinator)(nil)
+
+// Of returns a Source of one store, such as a *storage.DB. A store that is no storage.StatsSource has no statistics.
+func Of(store storage.Store) Source { return one{store} }
+
+type one struct{ store storage.Store }
+
+func (o one) Store() storage.Store { return o.store }
+
+func (o one) Stats() (storage.Stats, error) {
+	if source, ok := o.store.(storage.StatsSource); ok {
+		return source.Stats()
+	}
+	return storage.Stats{}, storage.ErrUnsupported
+}
 
 // Collector exports a store. It is a prometheus.Collector, safe for any number of goroutines, and holds nothing between two
 // collections, so there is nothing to close. The Source may be configured, started, stopped and started again at any time,

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	prom "github.com/prometheus/client_golang/prometheus"
-	"github.com/spf13/viper"
 
 	"github.com/lagkeeper/storage"
 	lagprom "github.com/lagkeeper/storage/prometheus"
@@ -15,16 +14,13 @@ import (
 
 // A store is exported with the lags of its groups, one series for each topic of a group.
 func Example() {
-	config := viper.New()
-	config.Set("cluster.local.class-name", "kafka")
-	coordinator := &storage.Coordinator{App: &protocol.ApplicationContext{}, Viper: config}
-	coordinator.Configure()
-	if err := coordinator.Start(); err != nil {
+	db, err := storage.Open(storage.Options{Clusters: []string{"local"}})
+	if err != nil {
 		panic(err)
 	}
-	defer coordinator.Stop()
+	defer db.Close()
 
-	collector, err := lagprom.New(coordinator, lagprom.Options{
+	collector, err := lagprom.New(lagprom.Of(db), lagprom.Options{
 		Lags: &lagprom.LagOptions{By: lagprom.PerTopic, MaxSeries: 10_000},
 	})
 	if err != nil {
@@ -35,11 +31,11 @@ func Example() {
 
 	ctx, now := context.Background(), time.Now().UnixMilli()
 	end := protocol.EndOffset{TopicPartitionCount: 1, Offset: 120, Timestamp: now}
-	if err := coordinator.Store().SetEndOffset(ctx, "local", "orders", end); err != nil {
+	if err := db.SetEndOffset(ctx, "local", "orders", end); err != nil {
 		panic(err)
 	}
 	commit := protocol.Commit{Topic: "orders", Offset: 100, Timestamp: now}
-	if err := coordinator.Store().Commit(ctx, "local", "billing", commit); err != nil {
+	if err := db.Commit(ctx, "local", "billing", commit); err != nil {
 		panic(err)
 	}
 

@@ -76,3 +76,23 @@ func TestOptionsAreValidated(t *testing.T) {
 	assert.NoError(t, lagprom.Options{Lags: &lagprom.LagOptions{}}.Validate())
 	assert.Equal(t, "per topic", lagprom.PerTopic.String())
 }
+
+// A store without a Coordinator is a source too, with statistics if it has any.
+func TestOfAStore(t *testing.T) {
+	db, err := storage.Open(storage.Options{Clusters: []string{cluster}})
+	require.NoError(t, err)
+	_, registry := newCollector(t, lagprom.Of(db), lagprom.Options{Lags: &lagprom.LagOptions{}})
+	running, _ := value(t, registry, "lagstore_running", nil)
+	assert.EqualValues(t, 1, running)
+	groups, ok := value(t, registry, "lagstore_groups", nil)
+	assert.True(t, ok)
+	assert.Zero(t, groups)
+	require.NoError(t, db.Close())
+	running, ok = value(t, registry, "lagstore_running", nil)
+	assert.True(t, ok)
+	assert.Zero(t, running)
+
+	_, registry = newCollector(t, lagprom.Of(&clustersOnly{}), lagprom.Options{})
+	_, ok = value(t, registry, "lagstore_groups", nil)
+	assert.False(t, ok, "a module that does not count")
+}
