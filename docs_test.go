@@ -3,12 +3,16 @@ package storage_test
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/protocol"
 )
 
 var linkToSource = regexp.MustCompile(`\]\(([^)]+\.go)\)`)
@@ -73,4 +77,19 @@ func assertInSource(t *testing.T, path string, block []string) {
 		}
 	}
 	t.Errorf("%s does not hold the block\n%s", path, strings.Join(block, "\n"))
+}
+
+// The contract names every request of the channel and every typed call.
+func TestContractNamesEveryRequest(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("docs", "contract.md"))
+	require.NoError(t, err)
+	contract := string(text)
+	for request := range protocol.StorageRequestTypes {
+		name := strings.TrimPrefix(protocol.StorageRequestConstant(request).String(), "Storage")
+		assert.Contains(t, contract, "| `"+name+"` |")
+	}
+	store := reflect.TypeFor[storage.Store]()
+	for i := range store.NumMethod() {
+		assert.Contains(t, contract, "`"+store.Method(i).Name+"`")
+	}
 }

@@ -1,4 +1,5 @@
-// Package storagetest holds the suite that every storage module passes, whatever engine it stands on. A module's own test
+// Package storagetest holds the suite that every storage module passes, whatever engine it stands on: it asks for what
+// docs/contract.md of this repository promises. A module's own test
 // calls Exercise with a Factory; the suite makes, starts, asks and stops as many modules as it needs.
 //
 // The suite talks to a module over its communication channel alone. If the module is also a storage.StoreSource, and
