@@ -23,25 +23,36 @@ const maxQueueDepth = 1 << 24
 // readConfig reads what stands under root, but for the clusters. It panics with a string that names every fault.
 func readConfig(v *viper.Viper, root string, log *zap.Logger) (Options, RelayOptions) {
 	r := &configReader{viper: v, root: root}
+	// Before viper is told defaults, which would make a table of what is none.
+	r.checkTable()
+	r.panicOnFaults()
+	takeBackDefault(v, r.key("expire-topic"))
+	intervals := r.integer("intervals", 10, 1, window.MaxCommits)
+	expireGroup := r.integer("expire-group", 604800, 1, math.MaxInt64)
 	o := Options{
-		Intervals:        int(r.integer("intervals", 10, 1, window.MaxCommits)),
-		ExpireGroup:      r.seconds("expire-group", 604800, 1),
+		Intervals:        int(intervals),
+		ExpireGroup:      seconds(expireGroup),
 		SweepInterval:    r.seconds("sweep-interval", 60, 1),
 		Shards:           int(r.integer("workers", 20, 1, maxShards)),
 		MinDistance:      r.seconds("min-distance", 0, 0),
 		CurveSegments:    int(zeroIsOff(r.integer("curve-segments", curve.DefaultSegments, 0, curve.MaxSegments))),
-		SnapshotPath:     r.text("snapshot-path"),
+		SnapshotPath:     r.text("snapshot-path", ""),
 		SnapshotInterval: zeroIsOff(r.seconds("snapshot-interval", 60, 0)),
+		ReplayTimeout:    zeroIsOff(r.seconds("replay-timeout", 600, 0)),
+		MaxMemory:        r.integer("max-memory", 0, 0, math.MaxInt64),
 		GroupAllow:       r.expression("group-allowlist", "group-whitelist"),
 		GroupDeny:        r.expression("group-denylist", "group-blacklist"),
 	}
-	o.ExpireTopic = r.seconds("expire-topic", int64(o.ExpireGroup/time.Second), 1)
+	if v.Get(r.key("expire-topic")) == nil {
+		tellDefault(v, r.key("expire-topic"), number(expireGroup))
+	}
+	o.ExpireTopic = r.seconds("expire-topic", expireGroup, 1)
 	relay := RelayOptions{
 		Workers:      o.Shards,
 		QueueDepth:   int(r.integer("queue-depth", 1, 0, maxQueueDepth)),
 		ReplyTimeout: r.seconds("reply-timeout", 30, 1),
 	}
-	r.known = append(r.known, "class-name")
+	r.text("class-name", DefaultClassName)
 	r.findUnknown()
 	for _, warning := range r.warnings {
 		log.Warn(warning)
@@ -58,7 +69,8 @@ func zeroIsOff[N int64 | time.Duration](n N) N {
 	return n
 }
 
-// configReader reads keys and remembers what is wrong with them.
+// configReader reads keys, tells viper the defaults of those that are not set, so that an application that shows its
+// configuration shows them, and remembers what is wrong.
 type configReader struct {
 	viper *viper.Viper
 	root  string
@@ -70,9 +82,21 @@ type configReader struct {
 
 func (r *configReader) key(name string) string { return r.root + "." + name }
 
-func (r *configReader) get(name string) any {
+func (r *configReader) get(name string, byDefault any) any {
 	r.known = append(r.known, name)
-	return r.viper.Get(r.key(name))
+	value := r.viper.Get(r.key(name))
+	if value == nil {
+		r.viper.SetDefault(r.key(name), byDefault)
+	}
+	return value
+}
+
+// number is a number of the type that is usual in a viper, if that holds it.
+func number(n int64) any {
+	if int64(int(n)) == n {
+		return int(n)
+	}
+	return n
 }
 
 func (r *configReader) fault(name string, value any, allowed string) {
@@ -88,7 +112,7 @@ func show(value any) string {
 
 // integer reads a whole number from least to most.
 func (r *configReader) integer(name string, byDefault, least, most int64) int64 {
-	value := r.get(name)
+	value := r.get(name, number(byDefault))
 	if value == nil {
 		return byDefault
 	}
@@ -106,7 +130,10 @@ func (r *configReader) integer(name string, byDefault, least, most int64) int64 
 
 // seconds reads a number of seconds.
 func (r *configReader) seconds(name string, byDefault, least int64) time.Duration {
-	n := r.integer(name, byDefault, least, math.MaxInt64)
+	return seconds(r.integer(name, byDefault, least, math.MaxInt64))
+}
+
+func seconds(n int64) time.Duration {
 	if n > math.MaxInt64/int64(time.Second) {
 		return math.MaxInt64 // as good as for ever
 	}
@@ -156,11 +183,11 @@ func wholeFloat(f float64) (int64, bool) {
 	return int64(f), f == math.Trunc(f) && f >= -1<<63 && f < 1<<63
 }
 
-// text reads a string; nil and "" both mean that it is not set.
-func (r *configReader) text(name string) string {
-	switch value := r.get(name).(type) {
+// text reads a string.
+func (r *configReader) text(name, byDefault string) string {
+	switch value := r.get(name, byDefault).(type) {
 	case nil:
-		return ""
+		return byDefault
 	case string:
 		return value
 	default:
@@ -169,9 +196,10 @@ func (r *configReader) text(name string) string {
 	}
 }
 
-// expression reads a regular expression under its name or the one it had in v1.0.0; nil means that it is not set.
+// expression reads a regular expression under its name or the one it had in v1.0.0; "" means that it is not set, and gives
+// nil.
 func (r *configReader) expression(name, oldName string) *regexp.Regexp {
-	text, old := r.text(name), r.text(oldName)
+	text, old := r.text(name, ""), r.text(oldName, "")
 	if old != "" {
 		if text != "" {
 			r.fault(oldName, old, fmt.Sprintf("nothing, since %s is set too", r.key(name)))
@@ -191,17 +219,17 @@ func (r *configReader) expression(name, oldName string) *regexp.Regexp {
 	return compiled
 }
 
+// checkTable finds fault with a root that is there and holds no keys.
+func (r *configReader) checkTable() {
+	present := r.viper.Get(r.root)
+	if _, ok := present.(map[string]any); present != nil && !ok {
+		r.faults = append(r.faults, fmt.Sprintf("%s: %s is not allowed; allowed is a table of keys", r.root, show(present)))
+	}
+}
+
 // findUnknown warns of keys that nobody reads.
 func (r *configReader) findUnknown() {
-	present := r.viper.Get(r.root)
-	if present == nil {
-		return
-	}
-	settings, ok := present.(map[string]any)
-	if !ok {
-		r.faults = append(r.faults, fmt.Sprintf("%s: %s is not allowed; allowed is a table of keys", r.root, show(present)))
-		return
-	}
+	settings, _ := r.viper.Get(r.root).(map[string]any)
 	names := make([]string, 0, len(settings))
 	for name := range settings {
 		names = append(names, name)
@@ -220,12 +248,13 @@ func (r *configReader) panicOnFaults() {
 	}
 }
 
-// moduleToMake finds out which module is configured under storage: its name and class.
+// moduleToMake finds out which module is configured under storage: its name and class. If there is none it tells viper of
+// the one named default.
 func moduleToMake(v *viper.Viper) (name, className string) {
 	const root = "storage"
 	present := v.Get(root)
 	if present == nil {
-		return "default", DefaultClassName
+		return defaultModule(v)
 	}
 	modules, ok := present.(map[string]any)
 	if !ok {
@@ -236,21 +265,38 @@ func moduleToMake(v *viper.Viper) (name, className string) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
+	if len(names) > 1 {
+		// One that an earlier call told of is none.
+		names = slices.DeleteFunc(names, func(name string) bool { return name == defaultName && toldDefault(v, defaultClass) })
+	}
 	switch len(names) {
 	case 0:
-		return "default", DefaultClassName
+		return defaultModule(v)
 	case 1:
 		name = names[0]
 	default:
 		panic(fmt.Sprintf("storage configuration: %s: only one module is allowed; configured are: %s", root, strings.Join(names, ", ")))
 	}
 	r := &configReader{viper: v, root: root + "." + name}
-	className = r.text("class-name")
+	r.checkTable()
+	r.panicOnFaults()
+	className = r.text("class-name", DefaultClassName)
 	r.panicOnFaults()
 	if className == "" {
 		className = DefaultClassName
 	}
 	return name, className
+}
+
+// defaultName is the name of the module of a configuration that names none.
+const (
+	defaultName  = "default"
+	defaultClass = "storage." + defaultName + ".class-name"
+)
+
+func defaultModule(v *viper.Viper) (name, className string) {
+	tellDefault(v, defaultClass, DefaultClassName)
+	return defaultName, DefaultClassName
 }
 
 // clusterNames reads the names under cluster. It returns an error if cluster is no table.

@@ -46,6 +46,12 @@ type Options struct {
 	SnapshotPath string
 	// SnapshotInterval is the time between two snapshots; default 60 s. A negative duration saves on Close alone.
 	SnapshotInterval time.Duration
+	// ReplayTimeout is how long after Open a store that was restored waits for ReplayDone, before it takes the replay for
+	// done; default 10 minutes. A negative duration waits for ever.
+	ReplayTimeout time.Duration
+	// MaxMemory is how many bytes, as Stats counts them, the store may take before it refuses new groups, topics and
+	// partitions; 0 is no limit.
+	MaxMemory int64
 	// Logger takes what the store has to say; nil means that nothing is logged.
 	Logger *zap.Logger
 }
@@ -73,6 +79,9 @@ func (o Options) Validate() error {
 	duration("ExpireTopic", o.ExpireTopic)
 	duration("SweepInterval", o.SweepInterval)
 	duration("MinDistance", o.MinDistance)
+	if o.MaxMemory < 0 {
+		faults = append(faults, fmt.Errorf("invalid MaxMemory %d: must not be negative", o.MaxMemory))
+	}
 	faults = append(faults, validateClusters(o.Clusters))
 	return errors.Join(faults...)
 }
@@ -101,6 +110,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.ExpireTopic, o.ExpireGroup)
 	setDefault(&o.SweepInterval, time.Minute)
 	setDefault(&o.SnapshotInterval, time.Minute)
+	setDefault(&o.ReplayTimeout, 10*time.Minute)
 	if o.Intervals == 0 {
 		o.Intervals = 10
 	}
