@@ -1,0 +1,184 @@
+package kafkafeed
+
+import (
+	"cmp"
+	"slices"
+)
+
+// DefaultMaxPending is the number of open transactions that a Resolver knows, and of commits that it keeps for them.
+const DefaultMaxPending = 1 << 20
+
+// Resolver replays one partition of __consumer_offsets as Kafka's group coordinator does when it loads one. It withholds
+// the commits of a transaction until the marker that ends it. A transaction that never ends withholds only its own.
+//
+// It is not safe for concurrent use.
+type Resolver struct {
+	next    int64 // the offset after the last record
+	max     int
+	pending int // commits of all open transactions
+	// overflowed says that there were too many open transactions to note each.
+	overflowed bool
+
+	open map[int64]*transaction // by producer
+	// The open transactions by their first offset, a doubly linked list: they begin in the order of the log.
+	oldest, newest *transaction
+	// holders are the producers whose open transactions hold a commit of a partition of a group.
+	holders map[commitKey]map[int64]struct{}
+}
+
+type commitKey struct {
+	group, topic string
+	partition    int32
+}
+
+type transaction struct {
+	producer     int64
+	first        int64               // the offset of its first record
+	commits      map[commitKey]Entry // the newest of each partition
+	incomplete   bool                // commits are missing, since there were too many
+	older, newer *transaction
+}
+
+// Effect is what a record does to the committed offsets.
+type Effect struct {
+	// Entry is a commit, the tombstone of a commit, or the tombstone of a classic group.
+	Entry Entry
+	// Missed says that commits took effect that were not kept, because there were too many of open transactions. Entry
+	// is empty then: the committed offsets have to be fetched.
+	Missed bool
+}
+
+// NewResolver returns a Resolver for a partition that is read from an offset. It keeps at most maxPending open
+// transactions, and as many commits of them; 0 or less stands for DefaultMaxPending.
+func NewResolver(from int64, maxPending int) *Resolver {
+	if maxPending <= 0 {
+		maxPending = DefaultMaxPending
+	}
+	return &Resolver{next: from, max: maxPending, open: make(map[int64]*transaction),
+		holders: make(map[commitKey]map[int64]struct{})}
+}
+
+// Next returns the offset after the last record.
+func (r *Resolver) Next() int64 { return r.next }
+
+// SkipTo says that there is nothing to read before an offset, as in what compaction removed.
+func (r *Resolver) SkipTo(offset int64) { r.next = max(r.next, offset) }
+
+// Position returns the lowest offset that has to be read again after a restart: that of the first record of the oldest
+// open transaction, and Next if there is none.
+func (r *Resolver) Position() int64 {
+	if r.oldest != nil {
+		return r.oldest.first
+	}
+	return r.next
+}
+
+// Pending returns the number of open transactions, and of the commits that are kept for them.
+func (r *Resolver) Pending() (transactions, commits int) { return len(r.open), r.pending }
+
+// Apply takes the next record of the log and appends to effects what it does, in order. A record before Next changes
+// nothing.
+func (r *Resolver) Apply(entry Entry, effects []Effect) []Effect {
+	if entry.Order < r.next {
+		return effects
+	}
+	r.next = entry.Order + 1
+	switch entry.Kind {
+	case KindCommit:
+		if entry.Producer < 0 {
+			return append(effects, Effect{Entry: entry})
+		}
+		r.hold(entry)
+	case KindCommitTombstone:
+		// As in the coordinator, a deletion takes what open transactions hold with it.
+		r.drop(commitKey{entry.Group, entry.Topic, entry.Partition})
+		return append(effects, Effect{Entry: entry})
+	case KindGroupTombstone:
+		return append(effects, Effect{Entry: entry})
+	case KindCommitMarker, KindAbortMarker:
+		return r.end(entry, effects)
+	}
+	return effects
+}
+
+func (r *Resolver) hold(entry Entry) {
+	t := r.open[entry.Producer]
+	if t == nil && len(r.open) >= r.max {
+		r.overflowed = true
+		return
+	}
+	if t == nil {
+		t = &transaction{producer: entry.Producer, first: entry.Order, commits: make(map[commitKey]Entry), older: r.newest}
+		if r.newest != nil {
+			r.newest.newer = t
+		} else {
+			r.oldest = t
+		}
+		r.newest = t
+		r.open[entry.Producer] = t
+	}
+	key := commitKey{entry.Group, entry.Topic, entry.Partition}
+	if _, ok := t.commits[key]; ok {
+		t.commits[key] = entry
+		return
+	}
+	if r.pending >= r.max {
+		t.incomplete = true
+		return
+	}
+	r.pending++
+	t.commits[key] = entry
+	if r.holders[key] == nil {
+		r.holders[key] = make(map[int64]struct{}, 1)
+	}
+	r.holders[key][entry.Producer] = struct{}{}
+}
+
+func (r *Resolver) drop(key commitKey) {
+	for producer := range r.holders[key] {
+		delete(r.open[producer].commits, key)
+		r.pending--
+	}
+	delete(r.holders, key)
+}
+
+func (r *Resolver) end(marker Entry, effects []Effect) []Effect {
+	t := r.open[marker.Producer]
+	if t == nil {
+		if r.overflowed && marker.Kind == KindCommitMarker {
+			effects = append(effects, Effect{Missed: true})
+		}
+		return effects
+	}
+	delete(r.open, marker.Producer)
+	if t.older != nil {
+		t.older.newer = t.newer
+	} else {
+		r.oldest = t.newer
+	}
+	if t.newer != nil {
+		t.newer.older = t.older
+	} else {
+		r.newest = t.older
+	}
+	r.pending -= len(t.commits)
+	for key := range t.commits {
+		if holders := r.holders[key]; len(holders) > 1 {
+			delete(holders, marker.Producer)
+		} else {
+			delete(r.holders, key)
+		}
+	}
+	if marker.Kind == KindAbortMarker {
+		return effects
+	}
+	begin := len(effects)
+	for _, entry := range t.commits {
+		effects = append(effects, Effect{Entry: entry})
+	}
+	slices.SortFunc(effects[begin:], func(a, b Effect) int { return cmp.Compare(a.Entry.Order, b.Entry.Order) })
+	if t.incomplete {
+		effects = append(effects, Effect{Missed: true})
+	}
+	return effects
+}
