@@ -1,13 +1,16 @@
 package storage_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/spf13/viper"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -91,5 +94,52 @@ func TestContractNamesEveryRequest(t *testing.T) {
 	store := reflect.TypeFor[storage.Store]()
 	for i := range store.NumMethod() {
 		assert.Contains(t, contract, "`"+store.Method(i).Name+"`")
+	}
+}
+
+// keyOf matches a key in the first cell of a row of a table.
+var keyOf = regexp.MustCompile("`([a-z-]+)`")
+
+// The tables of keys hold the keys that there are, and their defaults: what viper is told when nothing is set.
+func TestDocumentedKeysAreThose(t *testing.T) {
+	v := viper.New()
+	v.Set("cluster.local.class-name", "kafka")
+	coordinator := &storage.Coordinator{App: &protocol.ApplicationContext{}, Viper: v}
+	coordinator.Configure()
+	told := v.GetStringMap("storage.default")
+	for document, missing := range map[string][]string{
+		"README.md":                          nil,
+		filepath.Join("docs", "contract.md"): {"curve-segments", "snapshot-path", "snapshot-interval"},
+	} {
+		text, err := os.ReadFile(document)
+		require.NoError(t, err)
+		documented := make(map[string]string) // the second cell by key
+		inTable := false
+		for _, line := range strings.Split(string(text), "\n") {
+			cells := strings.Split(line, "|")
+			inTable = len(cells) > 3 && (inTable || strings.TrimSpace(cells[1]) == "key")
+			if inTable {
+				for _, key := range keyOf.FindAllStringSubmatch(cells[1], -1) {
+					documented[key[1]] = strings.Trim(strings.TrimSpace(cells[2]), "`")
+				}
+			}
+		}
+		for key, value := range told {
+			if slices.Contains(missing, key) {
+				continue
+			}
+			want := fmt.Sprint(value)
+			switch {
+			case key == "expire-topic":
+				want = "as `expire-group"
+			case value == "":
+				want = `""`
+			}
+			assert.Equal(t, want, documented[key], "%s, %s", document, key)
+			delete(documented, key)
+		}
+		delete(documented, "group-whitelist") // the old names have no default
+		delete(documented, "group-blacklist")
+		assert.Empty(t, documented, "%s has keys that there are not", document)
 	}
 }

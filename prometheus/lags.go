@@ -200,7 +200,7 @@ func (w *writer) appendGroup(metrics []prom.Metric, group *protocol.Group, now i
 		}
 		labels := append(slices.Clip(w.groupLabels), labelPair("topic", labelOf(topic.Name)))
 		if w.by == PerTopic {
-			w.points = appendTopic(w.points[:0], topic.Partitions, now)
+			w.points = appendTopic(w.points[:0], topic, now)
 			metrics = w.appendPoints(metrics, sortedPairs(labels))
 			continue
 		}

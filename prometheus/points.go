@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/lagkeeper/storage/protocol"
+	"github.com/lagkeeper/storage/status"
 	"github.com/lagkeeper/storage/trend"
 )
 
@@ -146,17 +147,6 @@ func (p *pointer) addFlag(series lagSeriesKind, set bool) {
 
 func seconds(milliseconds int64) float64 { return float64(milliseconds) / 1000 }
 
-// trusted reports whether the lag of a partition is worth its number. A commit that is a little ahead of the end offset was
-// made between two polls: nothing was left to read.
-func trusted(g *protocol.GroupPartition) bool {
-	switch g.State {
-	case protocol.PartitionAhead, protocol.PartitionCaughtUp, protocol.PartitionBehind:
-		return g.DifferenceKnown
-	default:
-		return false
-	}
-}
-
 // beyondEnd is by how many messages a group stands above the end of a partition for good, 0 if it does not.
 func beyondEnd(g *protocol.GroupPartition) int64 {
 	if g.State != protocol.PartitionBeyondEnd || !g.DifferenceKnown {
@@ -174,7 +164,7 @@ func appendPartition(points []point, g *protocol.GroupPartition, now int64) []po
 	if g.State == protocol.PartitionRestored || len(g.Commits) == 0 {
 		return p.points
 	}
-	if trusted(g) {
+	if status.Believable(g) {
 		p.add(lagValue, float64(max(g.Difference, 0)))
 		if g.TimeLag.Kind != protocol.TimeLagUnknown {
 			atLeast := g.TimeLag.Kind == protocol.TimeLagAtLeast
@@ -201,10 +191,10 @@ func appendPartition(points []point, g *protocol.GroupPartition, now int64) []po
 }
 
 // appendTopic appends the points of all partitions of a topic together.
-func appendTopic(points []point, partitions []protocol.GroupPartition, now int64) []point {
+func appendTopic(points []point, topic *protocol.GroupTopic, now int64) []point {
 	var t topicSum
-	for i := range partitions {
-		t.add(&partitions[i], now)
+	for i := range topic.Partitions {
+		t.add(&topic.Partitions[i], now)
 	}
 	p := pointer{points}
 	for state, n := range t.states {
@@ -212,15 +202,16 @@ func appendTopic(points []point, partitions []protocol.GroupPartition, now int64
 			p.addState(protocol.PartitionState(state), n)
 		}
 	}
-	if t.lagKnown {
-		p.add(lagValue, t.lag)
-		p.addFlag(lagIsLowerBound, t.lagAtLeast)
+	lag := status.LagOfTopic(topic)
+	if lag.Known {
+		p.add(lagValue, float64(lag.Messages))
+		p.addFlag(lagIsLowerBound, lag.AtLeast)
 	}
-	if t.timeKnown {
-		p.add(timeLag, seconds(t.time))
-		p.addFlag(timeLagIsLowerBound, t.timeAtLeast)
-		if !t.timeAtLeast {
-			p.add(timeLagError, seconds(max(t.timeMost-t.time, t.time-t.timeLeast)))
+	if kind := lag.Time.Kind; kind != protocol.TimeLagUnknown {
+		p.add(timeLag, seconds(lag.Time.Milliseconds))
+		p.addFlag(timeLagIsLowerBound, kind == protocol.TimeLagAtLeast)
+		if kind != protocol.TimeLagAtLeast {
+			p.add(timeLagError, seconds(lag.Time.Error))
 		}
 	}
 	if t.commitKnown {
