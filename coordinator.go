@@ -19,7 +19,7 @@ import (
 type Coordinator struct {
 	// App is the application's context. Its StorageChannel is made where it is nil.
 	App *protocol.ApplicationContext
-	// Log takes what the subsystem has to say; nil means that nothing is logged.
+	// Log takes what the subsystem has to say; nil stands for App.Logger, and if that is nil too nothing is logged.
 	Log *zap.Logger
 	// Viper holds the configuration; nil stands for the global one. With one of its own, a process can hold several
 	// stores.
@@ -53,10 +53,8 @@ func (c *Coordinator) Configure() {
 	if c.App == nil {
 		panic("configure storage coordinator: App is nil")
 	}
-	if c.Log == nil {
-		c.Log = zap.NewNop()
-	}
-	c.Log.Info("configuring")
+	base := c.log()
+	base.Info("configuring")
 	if c.state == configured {
 		// The module that is replaced may be watched already. It has not run, so it has nothing to lose.
 		_ = c.stopModule()
@@ -69,8 +67,8 @@ func (c *Coordinator) Configure() {
 	if err != nil {
 		panic(fmt.Sprintf("storage configuration: %s.class-name: %v", root, err))
 	}
-	log := c.Log.With(zap.String("type", "module"), zap.String("coordinator", "storage"),
-		zap.String("class", className), zap.String("name", name))
+	// Applications give loggers that carry a type and a name of their own.
+	log := base.With(zap.String("class", className), zap.String("module", name))
 	module := factory(c.App, log, v)
 	if module == nil {
 		panic(fmt.Sprintf("storage configuration: %s.class-name: the factory of class %q made no module", root, className))
@@ -84,14 +82,21 @@ func (c *Coordinator) Configure() {
 }
 
 // Start starts the module and begins to relay. It returns an error, and changes nothing, unless the Coordinator has been
-// configured since it was made or stopped; an error of the module comes back wrapped, with nothing left running.
+// configured since it was made or stopped; an error of the module comes back wrapped, with nothing left running. An error is
+// logged too.
 func (c *Coordinator) Start() error {
+	return logStart(c.log(), c.start())
+}
+
+func (c *Coordinator) log() *zap.Logger { return loggerOf(c.Log, c.App) }
+
+func (c *Coordinator) start() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state != configured {
 		return notConfigured("storage coordinator", c.state)
 	}
-	c.Log.Info("starting")
+	c.log().Info("starting")
 	if err := c.made().Start(); err != nil {
 		return fmt.Errorf("start storage module: %w", err)
 	}
@@ -144,7 +149,7 @@ func (c *Coordinator) Stop() error {
 	case configured:
 		return c.stopModule()
 	}
-	c.Log.Info("stopping")
+	c.log().Info("stopping")
 	// 1. Pass on what was sent, then receive no more.
 	timer := time.AfterFunc(patience, func() { close(c.giveUp) })
 	c.receiver.stop()

@@ -152,7 +152,7 @@ func TestWhichModule(t *testing.T) {
 		require.NotNil(t, c.App.StorageChannel, "the channel is made where there is none")
 		require.NoError(t, c.Start())
 		require.NoError(t, c.Stop())
-		of := logs.FilterField(zap.String("name", name)).FilterField(zap.String("class", "inmemory"))
+		of := logs.FilterField(zap.String("module", name)).FilterField(zap.String("class", "inmemory"))
 		require.NotZero(t, of.Len(), name)
 	}
 }

@@ -16,7 +16,7 @@ import (
 type InMemoryStorage struct {
 	// App is the application's context.
 	App *protocol.ApplicationContext
-	// Log takes what the module has to say; nil means that nothing is logged.
+	// Log takes what the module has to say; nil stands for App.Logger, and if that is nil too nothing is logged.
 	Log *zap.Logger
 	// Viper holds the configuration; nil stands for the global one.
 	Viper *viper.Viper
@@ -57,7 +57,7 @@ func (m *InMemoryStorage) Configure(name, configRoot string) {
 	}
 	m.state = unconfigured
 	log := m.log()
-	log.Info("configuring", zap.String("module", name))
+	log.Info("configuring", zap.String("root", configRoot))
 	options, relay := readConfig(viperOrGlobal(m.Viper), configRoot, log)
 	options.Logger = log
 	m.options = options
@@ -66,12 +66,7 @@ func (m *InMemoryStorage) Configure(name, configRoot string) {
 	m.state = configured
 }
 
-func (m *InMemoryStorage) log() *zap.Logger {
-	if m.Log == nil {
-		return zap.NewNop()
-	}
-	return m.Log
-}
+func (m *InMemoryStorage) log() *zap.Logger { return loggerOf(m.Log, m.App) }
 
 func viperOrGlobal(v *viper.Viper) *viper.Viper {
 	if v == nil {
@@ -118,8 +113,13 @@ func (m *InMemoryStorage) Stats() (Stats, error) {
 }
 
 // Start begins to take requests, with the clusters that are configured now. It returns an error, and changes nothing,
-// unless the module has been configured since it was made or stopped, and if the clusters cannot be used.
+// unless the module has been configured since it was made or stopped, and if the clusters cannot be used. An error is logged
+// too.
 func (m *InMemoryStorage) Start() error {
+	return logStart(m.log(), m.start())
+}
+
+func (m *InMemoryStorage) start() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.state != configured {

@@ -120,9 +120,7 @@ func (o Options) withDefaults() Options {
 	if o.CurveSegments == 0 {
 		o.CurveSegments = curve.DefaultSegments
 	}
-	if o.Logger == nil {
-		o.Logger = zap.NewNop()
-	}
+	o.Logger = withoutPanics(o.Logger)
 	return o
 }
 

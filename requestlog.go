@@ -16,9 +16,7 @@ type requestLog struct {
 }
 
 func newRequestLog(log *zap.Logger) *requestLog {
-	if log == nil {
-		log = zap.NewNop()
-	}
+	log = withoutPanics(log)
 	return &requestLog{log: log, core: log.Core()}
 }
 

@@ -11,16 +11,18 @@ const (
 	// tick is how often the coarse time is renewed while anybody asks for it.
 	tick = 10 * time.Millisecond
 	// idleTicks is for how many ticks nobody may have asked before the clock goes to sleep.
-	idleTicks = 50
+	idleTicks = 2
 	// nearSecond is how close to the next second, in milliseconds, the coarse time is not trusted.
 	nearSecond = 2 * int64(tick/time.Millisecond)
 )
 
 // Clock tells the time of day. Coarse costs a nanosecond or two, since one goroutine reads the system's clock for all;
-// that goroutine sleeps while nobody asks. The zero value is not usable; make it with Start.
+// that goroutine sleeps while nobody asks, or hardly anybody: who asks less than once a tick gets the system's time. The zero value is not usable; make it with Start.
 type Clock struct {
 	// milliseconds is the coarse time, 0 while the clock sleeps. Written by the goroutine only.
 	milliseconds atomic.Int64
+	// last is when a sleeping clock was asked last.
+	last atomic.Int64
 	// asked is set by whoever asks and cleared at each tick.
 	asked atomic.Bool
 
@@ -66,13 +68,14 @@ func (c *Clock) Coarse() int64 {
 	if ms != 0 && ms%1000 < 1000-nearSecond {
 		return ms
 	}
-	if ms == 0 {
+	now := c.Now()
+	if ms == 0 && uint64(now-c.last.Swap(now)) < uint64(tick/time.Millisecond) {
 		select {
 		case c.wake <- struct{}{}:
 		default:
 		}
 	}
-	return c.Now()
+	return now
 }
 
 func (c *Clock) run() {

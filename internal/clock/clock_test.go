@@ -62,6 +62,8 @@ func TestParksWhenNobodyAsks(t *testing.T) {
 	bubble(t, func(t *testing.T, c *Clock) {
 		require.True(t, c.asleep(), "nobody has asked yet")
 		require.Equal(t, c.Now(), c.Coarse())
+		require.True(t, c.asleep(), "one question is not worth a ticker")
+		require.Equal(t, c.Now(), c.Coarse())
 		require.False(t, c.asleep())
 		for range 5 {
 			time.Sleep(idleTicks * tick / 2)
@@ -73,12 +75,23 @@ func TestParksWhenNobodyAsks(t *testing.T) {
 		// An hour of sleep does not make it answer with what it knew before.
 		time.Sleep(time.Hour + 7*time.Millisecond)
 		require.Equal(t, c.Now(), c.Coarse())
+		require.True(t, c.asleep())
+		c.Coarse()
 		require.False(t, c.asleep())
+		time.Sleep(2*idleTicks*tick - time.Millisecond)
+		require.True(t, c.asleep(), "the ticker stops within moments")
+		// Asked less than once a tick, it never wakes.
+		for range 1000 {
+			require.Equal(t, c.Now(), c.Coarse())
+			require.True(t, c.asleep())
+			time.Sleep(tick)
+		}
 	})
 }
 
 func TestStop(t *testing.T) {
 	bubble(t, func(t *testing.T, c *Clock) {
+		c.Coarse()
 		c.Coarse()
 		synctest.Wait()
 		time.Sleep(15 * time.Millisecond)
