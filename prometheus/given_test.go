@@ -31,6 +31,9 @@ func (g givenStore) Clusters(context.Context) ([]string, error) { return []strin
 func (g givenStore) Groups(context.Context, string) (iter.Seq[string], error) {
 	return slices.Values([]string{"g"}), nil
 }
+func (g givenStore) EndOffsets(_ context.Context, _, _ string, dst []int64) ([]int64, error) {
+	return dst, storage.ErrUnknownTopic
+}
 func (g givenStore) Group(_ context.Context, _, _ string, into *protocol.Group) error {
 	into.Topics = append(into.Topics[:0], protocol.GroupTopic{Name: "t", Partitions: g.partitions})
 	return nil

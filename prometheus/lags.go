@@ -85,25 +85,25 @@ var dropLabels = [dropReasons]string{noSeriesLeft: "max_series", noBytesLeft: "m
 // holds a hundred times what is exported is not read whole for each scrape.
 const misfits = 100
 
-// groupKey names a group.
-type groupKey struct{ cluster, group string }
+// nameKey is a group, or a topic, of a cluster.
+type nameKey struct{ cluster, name string }
 
-func compareKeys(a, b groupKey) int {
-	return cmp.Or(cmp.Compare(a.cluster, b.cluster), cmp.Compare(a.group, b.group))
+func compareKeys(a, b nameKey) int {
+	return cmp.Or(cmp.Compare(a.cluster, b.cluster), cmp.Compare(a.name, b.name))
 }
 
 // list returns the groups of a store in the order in which they are given room. It is that of their names, so which groups
 // are shown depends on nothing but what the store holds: it is the same at the next collection, after a restart, and in
 // another process that looks at the same Kafka.
-func list(ctx context.Context, store storage.Store, clusters []string) ([]groupKey, error) {
-	var keys []groupKey
+func list(ctx context.Context, store storage.Store, clusters []string) ([]nameKey, error) {
+	var keys []nameKey
 	for _, cluster := range clusters {
 		groups, err := store.Groups(ctx, cluster)
 		if err != nil {
 			return nil, fmt.Errorf("list groups of cluster %s: %w", cluster, err)
 		}
 		for group := range groups {
-			keys = append(keys, groupKey{cluster, group})
+			keys = append(keys, nameKey{cluster, group})
 		}
 	}
 	slices.SortFunc(keys, compareKeys)
@@ -122,13 +122,13 @@ func (m *lagMetrics) appendTo(
 	var dropped [dropReasons]int
 	var used room
 	exported, missed, why := 0, 0, noSeriesLeft
-	w := writer{metrics: m, by: m.options.By}
+	w := writer{metrics: m, by: m.options.By, ends: topicEnds{store: store, held: make(map[nameKey][]int64)}}
 	for i, key := range keys {
 		if missed == misfits {
 			dropped[why] += len(keys) - i
 			break
 		}
-		err := store.Group(ctx, key.cluster, key.group, &group)
+		err := store.Group(ctx, key.cluster, key.name, &group)
 		if errors.Is(err, storage.ErrUnknownGroup) {
 			continue // deleted or expired since it was listed
 		}
@@ -136,13 +136,13 @@ func (m *lagMetrics) appendTo(
 			return nil, err
 		}
 		group.Topics = slices.DeleteFunc(group.Topics, func(topic protocol.GroupTopic) bool {
-			return !m.options.wants(key.cluster, key.group, topic.Name)
+			return !m.options.wants(key.cluster, key.name, topic.Name)
 		})
 		if len(group.Topics) == 0 {
 			continue
 		}
-		if shown := labelOf(key.group); shown != key.group {
-			if _, taken := slices.BinarySearchFunc(keys, groupKey{key.cluster, shown}, compareKeys); taken {
+		if shown := labelOf(key.name); shown != key.name {
+			if _, taken := slices.BinarySearchFunc(keys, nameKey{key.cluster, shown}, compareKeys); taken {
 				dropped[labelTaken]++
 				continue
 			}
@@ -159,7 +159,7 @@ func (m *lagMetrics) appendTo(
 			used.series += need.series
 			used.bytes += need.bytes
 			before := len(metrics)
-			metrics = w.appendGroup(metrics, &group, time.Now().UnixMilli())
+			metrics = w.appendGroup(ctx, metrics, key.cluster, &group, time.Now().UnixMilli())
 			exported += len(metrics) - before
 			continue
 		}
@@ -179,6 +179,7 @@ func (m *lagMetrics) appendTo(
 type writer struct {
 	metrics *lagMetrics
 	by      Aggregation
+	ends    topicEnds
 
 	groupLabels []*dto.LabelPair
 	partitions  []*dto.LabelPair // labels of the partitions by number, as far as they were needed
@@ -186,13 +187,15 @@ type writer struct {
 }
 
 // begin makes the labels of a group.
-func (w *writer) begin(key groupKey) {
+func (w *writer) begin(key nameKey) {
 	w.groupLabels = append(slices.Clip(w.metrics.constants),
-		labelPair("cluster", labelOf(key.cluster)), labelPair("group", labelOf(key.group)))
+		labelPair("cluster", labelOf(key.cluster)), labelPair("group", labelOf(key.name)))
 }
 
 // appendGroup appends the series of a group, as of now in Unix milliseconds.
-func (w *writer) appendGroup(metrics []prom.Metric, group *protocol.Group, now int64) []prom.Metric {
+func (w *writer) appendGroup(
+	ctx context.Context, metrics []prom.Metric, cluster string, group *protocol.Group, now int64,
+) []prom.Metric {
 	for i := range group.Topics {
 		topic := &group.Topics[i]
 		if !topicLabelIsFree(group, topic.Name) {
@@ -200,7 +203,7 @@ func (w *writer) appendGroup(metrics []prom.Metric, group *protocol.Group, now i
 		}
 		labels := append(slices.Clip(w.groupLabels), labelPair("topic", labelOf(topic.Name)))
 		if w.by == PerTopic {
-			w.points = appendTopic(w.points[:0], topic, now)
+			w.points = appendTopic(w.points[:0], topic, w.ends.holdMore(ctx, cluster, topic), now)
 			metrics = w.appendPoints(metrics, sortedPairs(labels))
 			continue
 		}
@@ -231,6 +234,30 @@ func (w *writer) appendPoints(metrics []prom.Metric, labels []*dto.LabelPair) []
 		metrics = append(metrics, &samples[i])
 	}
 	return metrics
+}
+
+// topicEnds are the end offsets of topics, each read once in a collection.
+type topicEnds struct {
+	store storage.Store
+	held  map[nameKey][]int64 // by cluster and topic
+}
+
+// holdMore reports whether a topic has partitions with messages that a group's answer has nothing of, since they were added
+// after the group last met a new one.
+func (e *topicEnds) holdMore(ctx context.Context, cluster string, topic *protocol.GroupTopic) bool {
+	key := nameKey{cluster, topic.Name}
+	ends, known := e.held[key]
+	if !known {
+		// A topic that is unknown by now holds nothing, and a store that has stopped is found out by the next read.
+		ends, _ = e.store.EndOffsets(ctx, cluster, topic.Name, nil)
+		e.held[key] = ends
+	}
+	for partition := len(topic.Partitions); partition < len(ends); partition++ {
+		if ends[partition] > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func topicLabelIsFree(group *protocol.Group, name string) bool {

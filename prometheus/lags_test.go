@@ -231,3 +231,31 @@ func TestEmptyPartitionIsNoLowerBound(t *testing.T) {
 		})
 	}
 }
+
+// Partitions that were added since the group's answer last grew are in no sum, so it is a lower bound if they hold messages.
+func TestAddedPartitionMakesALowerBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		defer w.stop()
+		_, registry := newCollector(t, w.coordinator, lagprom.Options{Lags: &lagprom.LagOptions{By: lagprom.PerTopic}})
+		flags := func() (flags []float64) {
+			for _, metric := range []string{"lag_is_lower_bound", "time_lag_is_lower_bound"} {
+				got, ok := value(t, registry, "lagstore_consumergroup_"+metric, nil)
+				assert.True(t, ok, metric)
+				flags = append(flags, got)
+			}
+			return flags
+		}
+		w.end("orders", 0, 100, 0)
+		w.commit("g", "orders", 0, 100)
+		assert.Equal(t, []float64{0, 0}, flags())
+		w.end("orders", 1, 0, 0)
+		assert.Equal(t, []float64{0, 0}, flags(), "nothing was written to it")
+		w.end("orders", 1, 5, 0)
+		assert.Equal(t, []float64{1, 1}, flags())
+		_, ok := value(t, registry, "lagstore_consumergroup_time_lag_error_seconds", nil)
+		assert.False(t, ok, "a lower bound has none")
+		w.commit("g", "orders", 1, 5)
+		assert.Equal(t, []float64{0, 0}, flags())
+	})
+}

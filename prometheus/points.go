@@ -190,8 +190,9 @@ func appendPartition(points []point, g *protocol.GroupPartition, now int64) []po
 	return p.points
 }
 
-// appendTopic appends the points of all partitions of a topic together.
-func appendTopic(points []point, topic *protocol.GroupTopic, now int64) []point {
+// appendTopic appends the points of all partitions of a topic together. more reports whether the topic has partitions that
+// are not in it and hold messages.
+func appendTopic(points []point, topic *protocol.GroupTopic, more bool, now int64) []point {
 	var t topicSum
 	for i := range topic.Partitions {
 		t.add(&topic.Partitions[i], now)
@@ -205,12 +206,13 @@ func appendTopic(points []point, topic *protocol.GroupTopic, now int64) []point 
 	lag := status.LagOfTopic(topic)
 	if lag.Known {
 		p.add(lagValue, float64(lag.Messages))
-		p.addFlag(lagIsLowerBound, lag.AtLeast)
+		p.addFlag(lagIsLowerBound, lag.AtLeast || more)
 	}
 	if kind := lag.Time.Kind; kind != protocol.TimeLagUnknown {
+		atLeast := kind == protocol.TimeLagAtLeast || more
 		p.add(timeLag, seconds(lag.Time.Milliseconds))
-		p.addFlag(timeLagIsLowerBound, kind == protocol.TimeLagAtLeast)
-		if kind != protocol.TimeLagAtLeast {
+		p.addFlag(timeLagIsLowerBound, atLeast)
+		if !atLeast {
 			p.add(timeLagError, seconds(lag.Time.Error))
 		}
 	}
