@@ -56,10 +56,10 @@ func TestLostMessagesOfAnotherIncarnation(t *testing.T) {
 		s.commits(4)
 		require.Nil(t, s.is(protocol.PartitionBehind, 6).Lost)
 		s.endWithStart(12, 5)
-		require.EqualValues(t, 1, *s.is(protocol.PartitionBehind, 8).Lost)
+		require.EqualValues(t, 1, *s.is(protocol.PartitionBehind, 7).Lost)
 		s.endWithStart(11, 6) // back again, and the log start with it
 		s.commits(4)
-		require.EqualValues(t, 2, *s.is(protocol.PartitionBehind, 7).Lost)
+		require.EqualValues(t, 2, *s.is(protocol.PartitionBehind, 5).Lost)
 	})
 }
 
@@ -185,7 +185,7 @@ func TestTimeLagCases(t *testing.T) {
 // TestIncarnationCounterWraps pins what the eight bits of the counter mean: a partition that goes back exactly 256 times
 // while a group commits nothing looks to that group as if it never had. Polled every 30 s, that takes a partition that
 // flaps for two hours and a group that is silent for as long, and it ends with the next commit or the next step back; while
-// it lasts the group is judged by the offsets as they are, and above the end offset it is RESET by its age all the same.
+// it lasts the group is judged by the offsets as they are.
 func TestIncarnationCounterWraps(t *testing.T) {
 	bubble(t, func(t *testing.T, s *service) {
 		s.end(1000)
@@ -207,7 +207,7 @@ func TestIncarnationCounterWraps(t *testing.T) {
 			s.end(2000)
 			s.end(400)
 		}
-		s.is(protocol.PartitionReset)
+		s.is(protocol.PartitionBeyondEnd, -100)
 		s.commits(100)
 		s.is(protocol.PartitionBehind, 300)
 	})

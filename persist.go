@@ -11,7 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/lagkeeper/storage/internal/curve"
+	"github.com/lagkeeper/storage/internal/ends"
 	"github.com/lagkeeper/storage/internal/engine"
 	"github.com/lagkeeper/storage/internal/snapshot"
 )
@@ -319,15 +319,8 @@ type recordKeeper struct {
 func (k *recordKeeper) WriteTopic(t *snapshot.Topic) error {
 	for i := range t.Partitions {
 		p := &t.Partitions[i]
-		for _, end := range p.EndOffsets {
-			if end.Offset < 0 {
-				return fmt.Errorf("partition %d: invalid end offset %d: must be at least 0", p.Number, end.Offset)
-			}
-		}
-		if len(p.Curve) > 0 {
-			if _, _, err := curve.Decode(p.Curve); err != nil {
-				return fmt.Errorf("partition %d: %w", p.Number, err)
-			}
+		if err := ends.Check(p); err != nil {
+			return fmt.Errorf("partition %d: %w", p.Number, err)
 		}
 	}
 	k.topics = append(k.topics, t)

@@ -163,6 +163,24 @@ func (c *Curve) DropBelow(offset int64) {
 	c.n = kept
 }
 
+// CutAbove forgets the segments above offset, as when a log was cut there: what was seen of the end offset up to there is
+// still true.
+func (c *Curve) CutAbove(offset int64) {
+	if c.n == 0 {
+		return
+	}
+	if c.oldest.offset > offset {
+		c.Reset()
+		return
+	}
+	for c.newest.Offset > offset {
+		st, start := lastStep(c.steps, len(c.steps))
+		c.newest, c.steps = st.before(c.newest), c.steps[:start]
+		c.n--
+	}
+	c.doubtful = min(c.doubtful, c.n-1)
+}
+
 // start makes the curve one of a single segment.
 func (c *Curve) start(offset, first, last int64) {
 	c.Reset()

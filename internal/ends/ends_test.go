@@ -12,15 +12,82 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/lagkeeper/storage/internal/curve"
+	"github.com/lagkeeper/storage/protocol"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// naive is what is known of one partition, in plain form.
+// naive is what is known of one partition, in plain form. Its rules are those of the contract, "An end offset that goes back",
+// in its words.
 type naive struct {
 	history     []int64
 	incarnation uint8
-	seen, start int64
+	start       int64
+	polls       []int64 // when each was seen
+	stale       int
+	identified  bool
+	// same and cut are how many incarnations before this one are the same log, and since it was cut.
+	same, cut int
+	before    *naive // the dip; nil if there is none
+}
+
+// set returns false for an end offset that is stale.
+func (n *naive) set(end EndOffset, keep int, reset func()) bool {
+	next := *n
+	next.before, next.stale, next.identified = nil, 0, end.ID != protocol.TopicID{}
+	newest, seen := int64(-1), int64(0)
+	if len(n.history) > 0 {
+		newest, seen = n.history[len(n.history)-1], n.polls[len(n.polls)-1]
+	}
+	if end.Offset < newest {
+		if end.Dated && end.Seen < seen {
+			if n.stale++; n.stale < 3 {
+				return false
+			}
+		}
+		reset()
+		next.incarnation++
+		if n.identified && next.identified {
+			next.same, next.cut = n.same+1, 0
+			if next.start > end.Offset {
+				next.start = 0
+			}
+		} else {
+			dip := *n
+			next.same, next.cut, next.start, next.before = 0, 0, 0, &dip
+		}
+	} else if dip := n.before; dip != nil && end.Offset >= dip.history[len(dip.history)-1] && end.Seen-seen <= 60_000 {
+		next.same, next.cut = dip.same+1, dip.cut+1
+		if next.start == 0 {
+			next.start = dip.start
+		}
+	}
+	next.same, next.cut = min(next.same, 255), min(next.cut, 255)
+	if end.LogStart > 0 {
+		next.start = end.LogStart
+	}
+	next.polls = append(slices.Clone(n.polls), end.Seen)
+	next.history = append(slices.Clone(n.history), end.Offset)
+	next.history = next.history[max(0, len(next.history)-keep):]
+	*n = next
+	return true
+}
+
+// view is what is to be seen of the partition.
+func (n *naive) view() View {
+	v := View{
+		Known: true, Newest: n.history[len(n.history)-1], Incarnation: n.incarnation, Seen: n.polls[len(n.polls)-1],
+		LogStart: n.start, same: uint8(n.same), cut: uint8(n.cut),
+	}
+	v.Before = v.Seen
+	for i := len(n.polls) - 2; i >= 0 && !v.SeenBefore; i-- {
+		// One that comes out of order is not remembered for longer than the next; seen at the same moment it is the same poll.
+		if other := n.polls[i]; other != v.Seen {
+			v.SeenBefore = true
+			v.Before = min(other, v.Seen-1)
+		}
+	}
+	return v
 }
 
 // TestAtRandom stores random end offsets in random partitions and compares everything that can be read with plain slices.
@@ -37,35 +104,33 @@ func TestAtRandom(t *testing.T) {
 			topic := table.Ensure("topic")
 			var known []*naive // nil where nothing is known
 			wantResets := 0
+			id := protocol.TopicID{1}
 			for i := range 3000 {
 				number := int32(chance.IntN(1 + i/100))
 				end := EndOffset{
 					Number: number, Count: int32(chance.IntN(40)) - 5, Offset: int64(i) + chance.Int64N(50),
-					Seen: int64(i), LogStart: chance.Int64N(30) - 20,
+					Seen: int64(i)*5000 - chance.Int64N(3)*chance.Int64N(30_000), Dated: chance.IntN(2) == 0,
+					LogStart: chance.Int64N(30) - 20,
 				}
 				if chance.IntN(50) == 0 {
-					end.Offset = []int64{math.MinInt64, math.MaxInt64, -1, 0}[chance.IntN(4)]
+					end.Offset = []int64{math.MaxInt64, 0}[chance.IntN(2)]
 				}
-				topic.Set(end)
+				if i > 500 && chance.IntN(2) == 0 {
+					end.ID = id
+				}
+				n := &naive{}
+				if int(number) < len(known) && known[number] != nil {
+					n = known[number]
+				}
+				if !n.set(end, history, func() { wantResets++ }) {
+					require.Equal(t, Stale, topic.Set(end))
+					continue
+				}
+				require.Equal(t, Stored, topic.Set(end))
 				for len(known) < int(max(end.Count, number+1)) {
 					known = append(known, nil)
 				}
-				n := known[number]
-				if n == nil {
-					n = &naive{}
-					known[number] = n
-				}
-				if len(n.history) > 0 && end.Offset < n.history[len(n.history)-1] {
-					n.incarnation++
-					n.start = 0
-					wantResets++
-				}
-				n.history = append(n.history, end.Offset)
-				n.history = n.history[max(0, len(n.history)-history):]
-				n.seen = end.Seen
-				if end.LogStart > 0 {
-					n.start = end.LogStart
-				}
+				known[number] = n
 				if i%100 == 0 || i == 2999 {
 					compare(t, topic, known)
 				}
@@ -83,9 +148,15 @@ func compare(t *testing.T, topic *Topic, known []*naive) {
 	require.Len(t, newest, 1+len(known))
 	reading := topic.Read()
 	defer reading.Close()
+	var image Image
+	cursor := image.Cursor(image.Add(reading, topic.Count()))
 	for number, n := range known {
-		offset, incarnation, ok := topic.Newest(int32(number))
+		number := int32(number)
+		offset, incarnation, ok := topic.Newest(number)
 		view, history := reading.View(number), reading.AppendHistory(nil, number)
+		seen, copied := cursor.Next(number, nil)
+		require.Equal(t, view, seen)
+		require.Equal(t, history, copied)
 		require.Equal(t, n != nil, ok)
 		require.Equal(t, n != nil, view.Known)
 		if n == nil {
@@ -99,19 +170,15 @@ func compare(t *testing.T, topic *Topic, known []*naive) {
 		require.Equal(t, last, newest[1+number])
 		require.Equal(t, n.incarnation, incarnation)
 		require.Equal(t, n.history, history)
-		require.Equal(t, View{
-			Known: true, Newest: last, Incarnation: n.incarnation, Seen: n.seen, LogStart: n.start,
-		}, view)
+		require.Equal(t, n.view(), view)
 	}
-	for _, number := range []int{len(known), MaxPartitions - 1, math.MaxInt32} {
-		_, _, ok := topic.Newest(int32(number))
+	for _, number := range []int32{int32(len(known)), MaxPartitions - 1, math.MaxInt32, -1, math.MinInt32} {
+		_, _, ok := topic.Newest(number)
 		require.False(t, ok)
 		require.Equal(t, View{}, reading.View(number))
 		require.Empty(t, reading.AppendHistory(nil, number))
 		require.Zero(t, reading.TimeLag(number, 0, 0))
 	}
-	_, _, ok := topic.Newest(-1)
-	require.False(t, ok)
 }
 
 // TestRestride lets some partitions fall behind while the history of others makes room for all.
@@ -161,11 +228,11 @@ func TestIncarnation(t *testing.T) {
 	require.EqualValues(t, 1, set(199, 0))
 	require.Equal(t, curve.AtLeast, lag(150).Kind)
 	reading := topic.Read()
-	require.Equal(t, View{Known: true, Newest: 199, Incarnation: 1, Seen: at}, reading.View(3))
+	require.Equal(t, View{Known: true, Newest: 199, Incarnation: 1, Seen: at, Before: at - 1000, SeenBefore: true}, reading.View(3))
 	require.Equal(t, []int64{100, 200, 199}, reading.AppendHistory(nil, 3), "the old field goes on as before")
 	reading.Close()
-	require.EqualValues(t, 2, set(-1, 0))
-	require.Equal(t, curve.Estimate{}, lag(0))
+	require.EqualValues(t, 2, set(0, 0))
+	require.Equal(t, curve.Exact, lag(0).Kind)
 	require.Equal(t, []int32{3, 3}, told)
 	for range 254 {
 		set(10, 0)
@@ -263,7 +330,7 @@ func TestTableAtOnce(t *testing.T) {
 					}
 					topic.AppendNewest(nil)
 					reading := topic.Read()
-					for p := range 40 {
+					for p := range int32(40) {
 						view, history := reading.View(p), reading.AppendHistory(nil, p)
 						if view.Known && history[len(history)-1] != view.Newest {
 							t.Errorf("newest %d, history %v", view.Newest, history)

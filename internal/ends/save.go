@@ -1,6 +1,8 @@
 package ends
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/lagkeeper/storage/internal/curve"
@@ -11,34 +13,116 @@ import (
 func (t *Topic) Save(r *snapshot.Topic) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	r.Name, r.PartitionCount, r.Incarnation = t.Name, t.Count(), 0
+	r.Name, r.PartitionCount, r.Incarnation, r.ID = t.Name, t.Count(), 0, t.identity.id
 	r.Partitions = r.Partitions[:0]
-	var partitions []partition
-	if p := t.partitions.Load(); p != nil {
-		partitions = *p
+	x := t.index.Load()
+	if x == nil {
+		return
 	}
 	var history []int64
-	for i := range partitions {
-		ring := partitions[i].load()
-		if ring.count == 0 {
-			continue
-		}
-		if len(r.Partitions) < cap(r.Partitions) {
-			r.Partitions = r.Partitions[:len(r.Partitions)+1]
-		} else {
-			r.Partitions = append(r.Partitions, snapshot.Partition{})
-		}
-		to := &r.Partitions[len(r.Partitions)-1]
-		to.Number, to.Incarnation, to.LogStart = int32(i), uint32(ring.incarnation), t.details[i].logStart
-		to.EndOffsets, to.Curve = to.EndOffsets[:0], to.Curve[:0]
-		history = t.appendHistoryLocked(history[:0], i, ring)
-		for _, offset := range history {
-			to.EndOffsets = append(to.EndOffsets, snapshot.EndOffset{Offset: offset, Timestamp: t.details[i].seen})
-		}
-		if i < len(t.curves) {
-			to.Curve = t.curves[i].AppendBinary(to.Curve)
+	for _, p := range x.pages {
+		for i := range p.partitions {
+			ring := p.partitions[i].load()
+			if ring.count == 0 {
+				continue
+			}
+			if len(r.Partitions) < cap(r.Partitions) {
+				r.Partitions = r.Partitions[:len(r.Partitions)+1]
+			} else {
+				r.Partitions = append(r.Partitions, snapshot.Partition{})
+			}
+			to, d := &r.Partitions[len(r.Partitions)-1], &p.details[i]
+			to.Number, to.LogStart = p.first+int32(i), d.logStart
+			to.Incarnation = packIncarnation(ring.incarnation, d)
+			to.EndOffsets, to.Curve = to.EndOffsets[:0], to.Curve[:0]
+			history = p.appendHistory(history[:0], i, ring)
+			for _, offset := range history {
+				// Of the older ones it is known that they were seen no later.
+				to.EndOffsets = append(to.EndOffsets, snapshot.EndOffset{Offset: offset, Timestamp: d.seen - int64(d.since)})
+			}
+			to.EndOffsets[len(history)-1].Timestamp = d.seen
+			if len(p.curves) > 0 {
+				to.Curve = p.curves[i].AppendBinary(to.Curve)
+			}
+			if dip, ok := t.dips[to.Number]; ok {
+				to.Curve = dip.appendTo(to.Curve)
+			}
 		}
 	}
+}
+
+// The incarnation of a partition in a record packs, from the lowest byte: the incarnation; how many before it are the same
+// log; how many of those are older than the last cut of the log. In a snapshot of an earlier release all but the first are
+// 0, which means what that release meant.
+const (
+	sameShift  = 8
+	olderShift = 16
+)
+
+func packIncarnation(incarnation uint8, d *detail) uint32 {
+	return uint32(incarnation) | uint32(d.same)<<sameShift | uint32(d.same-d.cut)<<olderShift
+}
+
+func unpackIncarnation(v uint32, d *detail) (incarnation uint8) {
+	d.same = uint8(v >> sameShift)
+	d.cut = d.same - min(d.same, uint8(v>>olderShift))
+	return uint8(v)
+}
+
+// A dip stands behind the curve of its partition, which is there then even if curves are turned off:
+//
+//	offset, log start, at  varints
+//	same, cut              1 byte each
+//	curve                  in its binary form
+
+func (d *dip) appendTo(dst []byte) []byte {
+	if len(dst) == 0 {
+		dst = new(curve.Curve).AppendBinary(dst)
+	}
+	for _, v := range [...]int64{d.offset, d.logStart, d.at} {
+		dst = binary.AppendVarint(dst, v)
+	}
+	return d.curve.AppendBinary(append(dst, d.same, d.cut))
+}
+
+var errMalformedDip = errors.New("malformed bytes behind the curve")
+
+// decode takes the curve of a partition in a record and what stands behind it; dipped is false if there is nothing.
+func decode(data []byte) (c curve.Curve, d dip, dipped bool, err error) {
+	if len(data) == 0 {
+		return c, d, false, nil
+	}
+	c, data, err = curve.Decode(data)
+	if err != nil || len(data) == 0 {
+		return c, d, false, err
+	}
+	for _, to := range [...]*int64{&d.offset, &d.logStart, &d.at} {
+		v, n := binary.Varint(data)
+		if n <= 0 {
+			return c, d, false, errMalformedDip
+		}
+		*to, data = v, data[n:]
+	}
+	if len(data) < 2 || data[1] > data[0] {
+		return c, d, false, errMalformedDip
+	}
+	d.same, d.cut = data[0], data[1]
+	d.curve, data, err = curve.Decode(data[2:])
+	if err == nil && len(data) > 0 {
+		err = errMalformedDip
+	}
+	return c, d, true, err
+}
+
+// Check reports what is wrong with a partition of a record that Load would refuse or leave out, nil if nothing is.
+func Check(p *snapshot.Partition) error {
+	for _, end := range p.EndOffsets {
+		if end.Offset < 0 {
+			return fmt.Errorf("invalid end offset %d: must be at least 0", end.Offset)
+		}
+	}
+	_, _, _, err := decode(p.Curve)
+	return err
 }
 
 // Load puts a record in the place of what the topic knew. What it knows then is marked as restored. It returns an error,
@@ -46,33 +130,58 @@ func (t *Topic) Save(r *snapshot.Topic) {
 func (t *Topic) Load(r *snapshot.Topic) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.partitions.Store(nil)
-	t.histories, t.stride, t.details, t.curves = nil, 0, nil, nil
-	t.growLocked(r.PartitionCount)
+	t.index.Store(nil)
+	t.dips, t.identity = nil, identity{id: r.ID}
+	if r.PartitionCount > t.count.Load() {
+		t.count.Store(r.PartitionCount)
+	}
 	for i := range r.Partitions {
 		p := &r.Partitions[i]
 		if p.Number < 0 || p.Number >= MaxPartitions {
 			return fmt.Errorf("load topic %q: partition %d is out of range", t.Name, p.Number)
 		}
-		history := p.EndOffsets[max(0, len(p.EndOffsets)-t.table.options.History):]
-		if len(history) == 0 {
+		if err := t.loadLocked(p); err != nil {
+			return fmt.Errorf("load topic %q: partition %d: %w", t.Name, p.Number, err)
+		}
+	}
+	return nil
+}
+
+func (t *Topic) loadLocked(from *snapshot.Partition) error {
+	history := from.EndOffsets[max(0, len(from.EndOffsets)-t.table.options.History):]
+	// Nothing stores a negative end offset any more, but a snapshot of an earlier release may hold some.
+	for len(history) > 0 && history[len(history)-1].Offset < 0 {
+		history = history[:len(history)-1]
+	}
+	if len(history) == 0 {
+		return nil
+	}
+	page, at := t.reachLocked(from.Number)
+	d := &page.details[at]
+	newest := history[len(history)-1]
+	*d = detail{seen: newest.Timestamp, logStart: max(0, from.LogStart), identified: !t.identity.id.IsZero()}
+	t.identity.seen = max(t.identity.seen, d.seen)
+	incarnation := unpackIncarnation(from.Incarnation, d)
+	if len(history) > 1 {
+		d.since = uint32(min(distance(history[len(history)-2].Timestamp, d.seen), maxSince))
+	}
+	for _, end := range history {
+		if end.Offset < 0 {
 			continue
 		}
-		to := t.reachLocked(p.Number)
-		for _, end := range history {
-			ring := to.load()
-			ring.incarnation, ring.restored = uint8(p.Incarnation), true
-			t.pushLocked(to, ring, p.Number, end.Offset)
-			to = t.reachLocked(p.Number)
-		}
-		t.details[p.Number] = detail{seen: history[len(history)-1].Timestamp, logStart: p.LogStart}
-		if limit := t.table.options.CurveSegments; limit > 0 && len(p.Curve) > 0 {
-			c, _, err := curve.Decode(p.Curve)
-			if err != nil {
-				return fmt.Errorf("load topic %q: partition %d: %w", t.Name, p.Number, err)
-			}
-			t.curvesLocked()[p.Number] = c
-		}
+		ring := page.partitions[at].load()
+		ring.incarnation, ring.restored = incarnation, true
+		page.push(at, ring, end.Offset, t.table.options.History)
+	}
+	c, dip, dipped, err := decode(from.Curve)
+	if err != nil {
+		return err
+	}
+	if len(page.curves) > 0 {
+		page.curves[at] = c
+	}
+	if dipped {
+		t.rememberDipLocked(from.Number, dip)
 	}
 	return nil
 }

@@ -58,11 +58,7 @@ func (t *Table) Ensure(name string) *Topic {
 	defer t.mu.Unlock()
 	topic := t.topics[name]
 	if topic == nil {
-		topic = &Topic{Name: strings.Clone(name), table: t}
-		t.topics[topic.Name] = topic
-		if t.options.Created != nil {
-			t.options.Created(topic)
-		}
+		topic = t.createLocked(name)
 	}
 	return topic
 }
@@ -73,14 +69,42 @@ func (t *Table) Delete(name string) *Topic {
 	defer t.mu.Unlock()
 	topic := t.topics[name]
 	if topic != nil {
-		delete(t.topics, name)
-		// Nothing is told of a topic after its end.
-		topic.mu.Lock()
-		defer topic.mu.Unlock()
-		topic.deleted.Store(true)
-		if t.options.Deleted != nil {
-			t.options.Deleted(topic)
-		}
+		t.deleteLocked(topic)
+	}
+	return topic
+}
+
+// deleteLocked is Delete for a topic, and returns its identity.
+func (t *Table) deleteLocked(topic *Topic) identity {
+	delete(t.topics, topic.Name)
+	// Nothing is told of a topic after its end.
+	topic.mu.Lock()
+	defer topic.mu.Unlock()
+	topic.deleted.Store(true)
+	if t.options.Deleted != nil {
+		t.options.Deleted(topic)
+	}
+	return topic.identity
+}
+
+// Replace deletes a topic and puts another of its name in its place, the one that an end offset is of, without storing that.
+// It reports whether it did so: it changes nothing if the topic was deleted already.
+func (t *Table) Replace(old *Topic, end *EndOffset) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.topics[old.Name] != old {
+		return false
+	}
+	identity := t.deleteLocked(old)
+	t.createLocked(old.Name).identity = identity.follow(end)
+	return true
+}
+
+func (t *Table) createLocked(name string) *Topic {
+	topic := &Topic{Name: strings.Clone(name), table: t}
+	t.topics[topic.Name] = topic
+	if t.options.Created != nil {
+		t.options.Created(topic)
 	}
 	return topic
 }

@@ -4,86 +4,113 @@ import (
 	"unsafe"
 
 	"github.com/lagkeeper/storage/internal/curve"
+	"github.com/lagkeeper/storage/protocol"
 )
 
 // View is what a topic knows of one partition, for whoever wants to judge a commit.
 type View struct {
-	// Known is false where the partition has no end offset; the rest means nothing then.
+	// Known is false if the partition has no end offset; the rest means nothing then.
 	Known       bool
 	Newest      int64
 	Incarnation uint8
-	// Restored says that the end offset comes from a snapshot and was not seen since.
+	// Restored is set if the end offset comes from a snapshot and was not seen since.
 	Restored bool
-	// Seen is when the newest end offset was seen, in Unix milliseconds.
-	Seen int64
+	// Seen is when the newest end offset was seen, in Unix milliseconds. Before is when another one was seen before that, and
+	// means nothing unless SeenBefore.
+	Seen, Before int64
+	SeenBefore   bool
 	// LogStart is the first offset that the partition still holds, 0 when unknown.
 	LogStart int64
+
+	same, cut uint8
+}
+
+// Reset reports whether a commit, made in an incarnation, means nothing in the present one.
+func (v *View) Reset(incarnation uint8, commit int64) bool {
+	age := v.Incarnation - incarnation
+	return age > v.same || age > v.cut && commit > v.Newest
+}
+
+// Position returns where a commit stands: what lies below the log start cannot be read. It is never moved beyond the end.
+func (v *View) Position(commit int64) int64 { return max(commit, min(v.LogStart, v.Newest)) }
+
+func viewOf(r ring, newest int64, d *detail) View {
+	return View{
+		Known: r.count > 0, Newest: newest, Incarnation: r.incarnation, Restored: r.restored, Seen: d.seen,
+		Before: d.seen - int64(d.since), SeenBefore: d.since > 0, LogStart: d.logStart, same: d.same, cut: d.cut,
+	}
 }
 
 // Reading is a look at the partitions of a topic while nothing in them changes. It must be ended with Close, soon.
 type Reading struct {
-	topic      *Topic
-	partitions []partition
+	topic *Topic
+	index *index // nil if there is nothing to be seen
 }
 
 // Read begins a Reading. A deleted topic has no partitions.
 func (t *Topic) Read() Reading {
 	t.mu.RLock()
-	r := Reading{topic: t}
-	if p := t.partitions.Load(); p != nil && !t.Deleted() {
-		r.partitions = *p
+	if t.Deleted() {
+		return Reading{topic: t}
 	}
-	return r
+	return Reading{topic: t, index: t.index.Load()}
 }
 
 // Close ends the Reading.
 func (r Reading) Close() { r.topic.mu.RUnlock() }
 
 // View returns what is known of a partition.
-func (r Reading) View(number int) View {
-	if number >= len(r.partitions) {
+func (r Reading) View(number int32) View {
+	p, at := r.index.find(number)
+	if p == nil {
 		return View{}
 	}
-	p, d := &r.partitions[number], r.topic.details[number]
-	ring := p.load()
-	return View{
-		Known: ring.count > 0, Newest: p.newest.Load(), Incarnation: ring.incarnation, Restored: ring.restored,
-		Seen: d.seen, LogStart: d.logStart,
-	}
+	return viewOf(p.partitions[at].load(), p.partitions[at].newest.Load(), &p.details[at])
 }
 
 // AppendHistory appends the end offsets of a partition to dst, oldest first, and returns the result.
-func (r Reading) AppendHistory(dst []int64, number int) []int64 {
-	if number >= len(r.partitions) {
+func (r Reading) AppendHistory(dst []int64, number int32) []int64 {
+	p, at := r.index.find(number)
+	if p == nil {
 		return dst
 	}
-	return r.topic.appendHistoryLocked(dst, number, r.partitions[number].load())
+	return p.appendHistory(dst, at, p.partitions[at].load())
 }
 
 // TimeLag estimates how long ago the message at an offset of the present incarnation was the newest.
-func (r Reading) TimeLag(number int, offset, now int64) curve.Estimate {
-	if number >= len(r.partitions) || number >= len(r.topic.curves) {
+func (r Reading) TimeLag(number int32, offset, now int64) curve.Estimate {
+	p, at := r.index.find(number)
+	if p == nil || len(p.curves) == 0 {
 		return curve.Estimate{}
 	}
-	return r.topic.curves[number].Lag(offset, now)
+	return p.curves[at].Lag(offset, now)
 }
 
-// Size is how many partitions of the topic have an end offset, and how many bytes the topic takes.
+// Size returns the number of partitions of the topic that have an end offset, and of the bytes that the topic takes.
 func (t *Topic) Size() (partitions, bytes int) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	bytes = int(unsafe.Sizeof(*t)) + len(t.Name) + cap(t.histories)*8 + cap(t.details)*int(unsafe.Sizeof(detail{})) +
-		cap(t.curves)*int(unsafe.Sizeof(curve.Curve{}))
-	if p := t.partitions.Load(); p != nil {
-		bytes += cap(*p) * int(unsafe.Sizeof(partition{}))
-		for i := range *p {
-			if (*p)[i].ring.Load()&ringMask != 0 {
+	bytes = int(unsafe.Sizeof(*t)) + len(t.Name) + cap(t.identity.former)*int(unsafe.Sizeof(protocol.TopicID{}))
+	for number := range t.dips {
+		d := t.dips[number]
+		bytes += int(unsafe.Sizeof(number)+unsafe.Sizeof(d)) + 1 + d.curve.Buffer()
+	}
+	x := t.index.Load()
+	if x == nil {
+		return 0, bytes
+	}
+	bytes += int(unsafe.Sizeof(*x)) + cap(x.pages)*int(unsafe.Sizeof(x.pages[0]))
+	for _, p := range x.pages {
+		bytes += int(unsafe.Sizeof(*p)) + cap(p.partitions)*int(unsafe.Sizeof(partition{})) + cap(p.histories)*8 +
+			cap(p.details)*int(unsafe.Sizeof(detail{})) + cap(p.curves)*int(unsafe.Sizeof(curve.Curve{}))
+		for i := range p.partitions {
+			if p.partitions[i].ring.Load()&ringMask != 0 {
 				partitions++
 			}
 		}
-	}
-	for i := range t.curves {
-		bytes += t.curves[i].Buffer()
+		for i := range p.curves {
+			bytes += p.curves[i].Buffer()
+		}
 	}
 	return partitions, bytes
 }

@@ -14,6 +14,8 @@ import (
 // A Capture must be released, and not be used afterwards.
 type Capture struct {
 	intervals int
+	// now is when it was taken, in Unix milliseconds.
+	now int64
 
 	topics  []capturedTopic
 	slots   []reference
@@ -22,10 +24,8 @@ type Capture struct {
 	owners  []uint32
 	members []member
 
-	// One entry for each partition of each topic: where its end offsets end in histories, and what its lag is worth.
-	histories  []int64
-	bounds     []int
-	judgements []judgement
+	// image holds the end offsets, and a lag for each window that is not empty.
+	image ends.Image
 
 	scratch []protocol.StoredCommit
 }
@@ -34,8 +34,7 @@ type capturedTopic struct {
 	topic         *ends.Topic
 	first, length uint32
 	count         int
-	// from is where the topic begins in bounds and judgements.
-	from int
+	image         ends.ImageTopic
 }
 
 var captures = sync.Pool{New: func() any { return new(Capture) }}
@@ -44,10 +43,9 @@ var captures = sync.Pool{New: func() any { return new(Capture) }}
 func (e *Engine) Capture(c *Cluster, groupName string) (*Capture, Reason) {
 	k := captures.Get().(*Capture)
 	k.intervals = e.config.Intervals
-	now := int64(0)
 	why := e.withGroup(c, groupName, func(_ *shard, g *group, _ int64) Reason {
 		// The lag in time is told to the millisecond.
-		now = e.config.Clock.Now()
+		k.now = e.config.Clock.Now()
 		k.take(g)
 		return 0
 	})
@@ -56,20 +54,21 @@ func (e *Engine) Capture(c *Cluster, groupName string) (*Capture, Reason) {
 		return nil, why
 	}
 	for i := range k.topics {
-		k.read(&k.topics[i], now)
+		k.read(&k.topics[i])
 	}
 	return k, 0
 }
 
-// read copies what is known of the end offsets of a topic.
-func (k *Capture) read(t *capturedTopic, now int64) {
+// read copies what is known of the end offsets of a topic. It judges nothing: whoever settles what a fetch will answer is
+// held up for no longer than that takes.
+func (k *Capture) read(t *capturedTopic) {
 	reading := t.topic.Read()
 	defer reading.Close()
-	t.from = len(k.bounds)
-	for p := range t.count {
-		k.histories = reading.AppendHistory(k.histories, p)
-		k.bounds = append(k.bounds, len(k.histories))
-		k.judgements = append(k.judgements, judge(reading, p, k.window(t, p), now))
+	t.image = k.image.Add(reading, int32(t.count))
+	for p := range int(t.length) {
+		if w := k.window(t, p); w != nil && w.Len() > 0 {
+			k.image.AddLag(reading, int32(p), w.NewestOffset())
+		}
 	}
 }
 
@@ -105,9 +104,10 @@ func (k *Capture) owner(t *capturedTopic, partition int) member {
 // Release gives the memory of the capture back.
 func (k *Capture) Release() {
 	clear(k.topics)
+	k.image.Reset()
 	*k = Capture{
 		topics: k.topics[:0], slots: k.slots[:0], blocks: k.blocks[:0], starts: k.starts[:0], owners: k.owners[:0],
-		histories: k.histories[:0], bounds: k.bounds[:0], judgements: k.judgements[:0], scratch: k.scratch[:0],
+		image: k.image, scratch: k.scratch[:0],
 	}
 	captures.Put(k)
 }
@@ -124,40 +124,37 @@ func (k *Capture) window(t *capturedTopic, partition int) window.Window {
 	return window.Window(k.blocks[k.starts[r>>unitBits]+int(r&unitMask)*unit:])
 }
 
-// endOffsets tells where in histories the end offsets of a partition of a topic are.
-func (k *Capture) endOffsets(t *capturedTopic, partition int) (from, until int) {
-	i := t.from + partition
-	if i > 0 {
-		from = k.bounds[i-1]
-	}
-	return from, k.bounds[i]
+// totals counts what an answer will hold.
+type totals struct {
+	partitions, windows, commits int
+	// known is how many partitions have an end offset, endOffsets how many they have together.
+	known, endOffsets int
 }
 
-// totals counts what an answer will hold.
-func (k *Capture) totals() (partitions, windows, commits int) {
+func (k *Capture) totals() (all totals) {
 	for i := range k.topics {
 		t := &k.topics[i]
-		partitions += t.count
+		all.partitions += t.count
+		known, endOffsets := k.image.Sizes(t.image)
+		all.known += known
+		all.endOffsets += endOffsets
 		for p := range t.length {
 			if w := k.window(t, int(p)); w != nil && w.Len() > 0 {
-				windows++
-				commits += w.Len()
+				all.windows++
+				all.commits += w.Len()
 			}
 		}
 	}
-	return partitions, windows, commits
+	return all
 }
 
-// currentLag is the newest end offset less the newest commit, 0 where either is missing or the commit is ahead.
-func currentLag(endOffsets []int64, w window.Window) uint64 {
-	if len(endOffsets) == 0 || w == nil || w.Len() == 0 {
+// currentLag is how far the newest commit of a window, or the log start if that is above it, is behind the end offset; 0
+// if either is missing or the commit is ahead.
+func currentLag(end *ends.View, w window.Window) uint64 {
+	if !end.Known || w == nil || w.Len() == 0 {
 		return 0
 	}
-	end, commit := endOffsets[len(endOffsets)-1], w.NewestOffset()
-	if commit >= end {
-		return 0
-	}
-	return uint64(end) - uint64(commit)
+	return distance(end.Position(w.NewestOffset()), end.Newest)
 }
 
 // offsetAndLag lets a commit of an answer and its lag lie side by side.
@@ -166,28 +163,36 @@ type offsetAndLag struct {
 	lag    protocol.Lag
 }
 
-// judged holds what the judgement of a partition in an answer points to.
-type judged struct {
-	difference, age, logStart int64
-	timeLag                   protocol.TimeLag
-	lost                      uint64
+// endFacts holds what an answer points to of a partition that has an end offset.
+type endFacts struct{ age, logStart int64 }
+
+// lagFacts holds what it points to of one that has a commit.
+type lagFacts struct {
+	difference int64
+	timeLag    protocol.TimeLag
+	lost       uint64
 }
 
-// tell writes a judgement into an answer.
-func (j *judgement) tell(out *protocol.ConsumerPartition, to *judged) {
+// tell writes a judgement into an answer. It takes memory from ends and lags, which are left as they are if nothing is told.
+func (j *judgement) tell(out *protocol.ConsumerPartition, ends *[]endFacts, lags *[]lagFacts) {
 	out.State = j.state
-	if j.differenceKnown {
-		to.difference = j.difference
-		out.Difference = &to.difference
-	}
 	if j.endAge >= 0 {
+		to := &(*ends)[0]
+		*ends = (*ends)[1:]
 		to.age = j.endAge
 		out.EndOffsetAge = &to.age
+		if j.logStart >= 0 {
+			to.logStart = j.logStart
+			out.LogStartOffset = &to.logStart
+		}
 	}
-	if j.logStart >= 0 {
-		to.logStart = j.logStart
-		out.LogStartOffset = &to.logStart
+	if !j.differenceKnown {
+		return
 	}
+	to := &(*lags)[0]
+	*lags = (*lags)[1:]
+	to.difference = j.difference
+	out.Difference = &to.difference
 	if j.timeLag.Kind != protocol.TimeLagUnknown {
 		to.timeLag = j.timeLag
 		out.TimeLag = &to.timeLag
@@ -201,25 +206,30 @@ func (j *judgement) tell(out *protocol.ConsumerPartition, to *judged) {
 // ConsumerTopics makes the answer of the channel protocol. Everything in it is the caller's to keep and to change; it lies
 // in a few large allocations.
 func (k *Capture) ConsumerTopics() protocol.ConsumerTopics {
-	partitions, windows, commits := k.totals()
+	all := k.totals()
 	answer := make(protocol.ConsumerTopics, len(k.topics))
-	partitionSlab := make([]protocol.ConsumerPartition, partitions)
-	pointerSlab := make([]*protocol.ConsumerPartition, partitions)
-	offsetSlab := make([]*protocol.ConsumerOffset, windows*k.intervals)
-	commitSlab := make([]offsetAndLag, commits)
-	judgedSlab := make([]judged, partitions)
-	endSlab := slices.Clone(k.histories)
+	partitionSlab := make([]protocol.ConsumerPartition, all.partitions)
+	pointerSlab := make([]*protocol.ConsumerPartition, all.partitions)
+	offsetSlab := make([]*protocol.ConsumerOffset, all.windows*k.intervals)
+	commitSlab := make([]offsetAndLag, all.commits)
+	endFactsSlab, lagFactsSlab := make([]endFacts, all.known), make([]lagFacts, all.windows)
+	endSlab := make([]int64, 0, all.endOffsets)
 	none := offsetSlab[:0:0]
+	lag := 0
 	for i := range k.topics {
 		t := &k.topics[i]
+		cursor := k.image.Cursor(t.image)
 		for p := range t.count {
 			out := &partitionSlab[p]
 			pointerSlab[p] = out
-			from, until := k.endOffsets(t, p)
-			out.BrokerOffsets = endSlab[from:until:until]
+			from := len(endSlab)
+			var end ends.View
+			end, endSlab = cursor.Next(int32(p), endSlab)
+			out.BrokerOffsets = endSlab[from:len(endSlab):len(endSlab)]
 			out.Offsets = none
-			k.judgements[t.from+p].tell(out, &judgedSlab[t.from+p])
 			w := k.window(t, p)
+			j := k.judge(&end, w, lag)
+			j.tell(out, &endFactsSlab, &lagFactsSlab)
 			if w == nil {
 				continue
 			}
@@ -228,7 +238,8 @@ func (k *Capture) ConsumerTopics() protocol.ConsumerTopics {
 			if w.Len() == 0 {
 				continue
 			}
-			out.CurrentLag = currentLag(out.BrokerOffsets, w)
+			lag++
+			out.CurrentLag = currentLag(&end, w)
 			k.scratch = w.AppendTo(k.scratch[:0])
 			out.Offsets = offsetSlab[:k.intervals:k.intervals]
 			offsetSlab = offsetSlab[k.intervals:]
@@ -254,27 +265,30 @@ func (k *Capture) ConsumerTopics() protocol.ConsumerTopics {
 
 // Group makes the typed answer, in the memory of into.
 func (k *Capture) Group(into *protocol.Group) {
-	partitions, _, commits := k.totals()
+	all := k.totals()
 	into.Topics = slices.Grow(into.Topics[:0], len(k.topics))
 	slabs := into.Slabs()
-	slabs.Partitions = slices.Grow(slabs.Partitions[:0], partitions)[:partitions]
-	slabs.Commits = slices.Grow(slabs.Commits[:0], commits)
-	slabs.EndOffsets = append(slabs.EndOffsets[:0], k.histories...)
-	next := 0
+	slabs.Partitions = slices.Grow(slabs.Partitions[:0], all.partitions)[:all.partitions]
+	slabs.Commits = slices.Grow(slabs.Commits[:0], all.commits)
+	slabs.EndOffsets = slices.Grow(slabs.EndOffsets[:0], all.endOffsets)
+	next, lag := 0, 0
 	for i := range k.topics {
 		t := &k.topics[i]
 		list := slabs.Partitions[next : next+t.count : next+t.count]
 		next += t.count
+		cursor := k.image.Cursor(t.image)
 		for p := range list {
-			out := &list[p]
-			from, until := k.endOffsets(t, p)
-			j := &k.judgements[t.from+p]
-			*out = protocol.GroupPartition{
-				EndOffsets: slabs.EndOffsets[from:until:until], State: j.state, Difference: j.difference,
-				DifferenceKnown: j.differenceKnown, EndOffsetAge: j.endAge, LogStartOffset: j.logStart,
-				TimeLag: j.timeLag, Lost: j.lost,
-			}
+			from := len(slabs.EndOffsets)
+			var end ends.View
+			end, slabs.EndOffsets = cursor.Next(int32(p), slabs.EndOffsets)
 			w := k.window(t, p)
+			j := k.judge(&end, w, lag)
+			out := &list[p]
+			*out = protocol.GroupPartition{
+				EndOffsets: slabs.EndOffsets[from:len(slabs.EndOffsets):len(slabs.EndOffsets)], State: j.state,
+				Difference: j.difference, DifferenceKnown: j.differenceKnown, EndOffsetAge: j.endAge,
+				LogStartOffset: j.logStart, TimeLag: j.timeLag, Lost: j.lost,
+			}
 			if w == nil {
 				continue
 			}
@@ -283,7 +297,10 @@ func (k *Capture) Group(into *protocol.Group) {
 			first := len(slabs.Commits)
 			slabs.Commits = w.AppendTo(slabs.Commits)
 			out.Commits = slabs.Commits[first:len(slabs.Commits):len(slabs.Commits)]
-			out.CurrentLag = currentLag(out.EndOffsets, w)
+			out.CurrentLag = currentLag(&end, w)
+			if w.Len() > 0 {
+				lag++
+			}
 		}
 		into.Topics = append(into.Topics, protocol.GroupTopic{Name: t.topic.Name, Partitions: list})
 	}

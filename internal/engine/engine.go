@@ -157,20 +157,56 @@ func (e *Engine) SetEndOffset(c *Cluster, topic string, end *protocol.EndOffset)
 	if end.Timestamp <= 0 || end.Timestamp > now {
 		now = e.config.Clock.Now()
 	}
-	setEndOffset(c.topics.Ensure(topic), end, now)
-	return 0
+	_, why := e.setEndOffset(c, c.topics.Ensure(topic), end, now)
+	return why
 }
 
-// setEndOffset stores an end offset. now is the exact time if the end offset has none of its own, or a later one: nothing
-// was seen later than now, and whoever says so has a clock that is ahead.
-func setEndOffset(t *ends.Topic, end *protocol.EndOffset, now int64) {
+// setEndOffset stores an end offset in a topic, or in the one that it puts in its place, and returns that. now is the exact
+// time if the end offset has none of its own, or a later one: nothing was seen later than now, and whoever says so has a
+// clock that is ahead.
+func (e *Engine) setEndOffset(c *Cluster, t *ends.Topic, end *protocol.EndOffset, now int64) (*ends.Topic, Reason) {
 	seen := end.Timestamp
 	if seen <= 0 || seen > now {
 		seen = now
 	}
-	t.Set(ends.EndOffset{
-		Number: end.Partition, Count: end.TopicPartitionCount, Offset: end.Offset, Seen: seen, LogStart: end.LogStartOffset,
-	})
+	in := ends.EndOffset{
+		Number: end.Partition, Count: end.TopicPartitionCount, Offset: end.Offset, Seen: seen, Dated: end.Timestamp > 0,
+		LogStart: end.LogStartOffset, ID: end.TopicID,
+	}
+	for {
+		switch t.Set(in) {
+		case ends.Stale:
+			return t, Stale
+		case ends.Replaced:
+			if why := e.replaceTopic(c, t, &in); why != 0 {
+				return t, why
+			}
+			t = c.topics.Ensure(t.Name)
+		default:
+			return t, 0
+		}
+	}
+}
+
+// replaceTopic deletes a topic and begins another of its name.
+func (e *Engine) replaceTopic(c *Cluster, t *ends.Topic, end *ends.EndOffset) Reason {
+	e.changing.RLock()
+	defer e.changing.RUnlock()
+	if e.stopped.Load() {
+		return Stopped
+	}
+	if c.topics.Replace(t, end) {
+		e.forgetTopic(t)
+	}
+	return 0
+}
+
+// forgetTopic removes a topic that has left its table from every group.
+func (e *Engine) forgetTopic(t *ends.Topic) {
+	now := e.config.Clock.Coarse()
+	for i := range e.shards {
+		e.shards[i].forgetTopic(t, now)
+	}
 }
 
 // SetEndOffsets stores the end offsets of many partitions of one topic. It calls refused for each that is not stored.
@@ -188,7 +224,7 @@ func (e *Engine) SetEndOffsets(c *Cluster, topic string, all []protocol.EndOffse
 			if t == nil || t.Deleted() {
 				t = c.topics.Ensure(topic)
 			}
-			setEndOffset(t, &all[i], now)
+			t, why = e.setEndOffset(c, t, &all[i], now)
 		}
 		e.Count(protocol.StorageSetBrokerOffset, why)
 		if why != 0 {
@@ -224,9 +260,6 @@ func (e *Engine) DeleteTopic(c *Cluster, topic string) Reason {
 	if t == nil {
 		return UnknownTopic
 	}
-	now := e.config.Clock.Coarse()
-	for i := range e.shards {
-		e.shards[i].forgetTopic(t, now)
-	}
+	e.forgetTopic(t)
 	return 0
 }

@@ -43,6 +43,8 @@ type group struct {
 	owners []uint32
 	// holes is how many entries of memory.slots belong to no topic.
 	holes int
+	// counted is the sum of the counts of topics.
+	counted int64
 }
 
 // groupTopic is one topic of a group.
@@ -106,6 +108,13 @@ func (g *group) slot(gt *groupTopic, partition int32) (slot uint32, ok bool) {
 	if g.memory.full() {
 		return 0, false
 	}
+	grown := gt.count
+	if partition >= grown {
+		grown = max(gt.topic.Count(), partition+1)
+		if g.withCount(gt, grown) > maxSlots {
+			return 0, false
+		}
+	}
 	if uint32(partition) >= gt.length {
 		// Most groups commit all partitions of a topic, but one with a million partitions gets its slots as it goes.
 		count := uint32(max(gt.count, gt.topic.Count()))
@@ -119,10 +128,13 @@ func (g *group) slot(gt *groupTopic, partition int32) (slot uint32, ok bool) {
 		}
 		g.extend(gt, length)
 	}
-	if partition >= gt.count {
-		gt.count = max(gt.topic.Count(), partition+1)
-	}
+	g.counted, gt.count = g.withCount(gt, grown), grown
 	return gt.first + uint32(partition), true
+}
+
+// withCount returns what counted would be if a topic had another count.
+func (g *group) withCount(gt *groupTopic, count int32) int64 {
+	return g.counted - int64(gt.count) + int64(count)
 }
 
 // extend gives a topic length slots.
@@ -218,6 +230,7 @@ func (g *group) detach(i int) {
 		}
 	}
 	g.holes += int(gt.length)
+	g.counted -= int64(gt.count)
 	delete(g.byName, gt.topic.Name)
 	last := len(g.topics) - 1
 	g.topics[i] = g.topics[last]

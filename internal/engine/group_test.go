@@ -27,10 +27,13 @@ func TestNoEndOffset(t *testing.T) {
 	g := e.onlyGroup(t, "group")
 	topic := g.topics[0].topic
 	w := g.windowOf(g.topics[0].first)
-	tell := func(partition int) judgement {
+	tell := func(partition int32) judgement {
 		reading := topic.Read()
 		defer reading.Close()
-		return judge(reading, partition, w, clock.now)
+		k := Capture{now: clock.now}
+		k.image.AddLag(reading, partition, 10)
+		view := reading.View(partition)
+		return k.judge(&view, w, 0)
 	}
 	require.Equal(t, protocol.PartitionBehind, tell(0).state)
 	unknown := judgement{state: protocol.PartitionNoEndOffset, endAge: -1, logStart: -1}

@@ -9,10 +9,6 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// pollSkew is by how many milliseconds an end offset may have been seen after a commit that lies above it. More than that
-// is not explained by clocks that differ: the end offset must have gone back unseen.
-const pollSkew = 60_000
-
 // judgement is what the lag of a group on a partition is worth.
 type judgement struct {
 	state           protocol.PartitionState
@@ -24,12 +20,12 @@ type judgement struct {
 	lost            uint64
 }
 
-// judge compares the newest commit of a window, which may be nil, with what is known of its partition.
-func judge(reading ends.Reading, partition int, w window.Window, now int64) judgement {
-	end := reading.View(partition)
+// judge compares the newest commit of a window, which may be nil, with what is known of its partition. lag is the number of
+// its time lag in the image. If several states hold, it is RESET before RESTORED before BEYONDEND before the rest.
+func (k *Capture) judge(end *ends.View, w window.Window, lag int) judgement {
 	j := judgement{endAge: -1, logStart: -1}
 	if end.Known {
-		j.endAge = int64(min(distance(end.Seen, now), math.MaxInt64))
+		j.endAge = int64(min(distance(end.Seen, k.now), math.MaxInt64))
 		if end.LogStart > 0 {
 			j.logStart = end.LogStart
 		}
@@ -43,32 +39,60 @@ func judge(reading ends.Reading, partition int, w window.Window, now int64) judg
 		return j
 	}
 	commit := w.NewestOffset()
-	if end.Incarnation != incarnationOf(w) || commit > end.Newest && distance(w.NewestTimestamp(), end.Seen) > pollSkew {
+	if end.Reset(incarnationOf(w), commit) {
 		j.state = protocol.PartitionReset
 		return j
 	}
+	position := end.Position(commit)
 	j.differenceKnown = true
-	switch behind, ahead := distance(commit, end.Newest), distance(end.Newest, commit); {
+	beyond := false
+	switch behind, ahead := distance(position, end.Newest), distance(end.Newest, position); {
 	case behind > 0:
 		j.state = protocol.PartitionBehind
 		j.difference = int64(min(behind, math.MaxInt64))
 	case ahead > 0:
 		j.state = protocol.PartitionAhead
 		j.difference = -int64(min(ahead, math.MaxInt64))
+		if beyond = k.beyondEnd(end, w); beyond {
+			j.state = protocol.PartitionBeyondEnd
+		}
 	default:
 		j.state = protocol.PartitionCaughtUp
 	}
 	if end.Restored || restored(w) {
 		j.state = protocol.PartitionRestored
 	}
-	if end.LogStart > 0 {
-		j.lost = distance(commit, end.LogStart)
-	}
-	estimate := reading.TimeLag(partition, commit, now)
-	j.timeLag = protocol.TimeLag{
-		Kind: timeLagKinds[estimate.Kind], Milliseconds: estimate.Millis, Error: estimate.ErrorMillis,
+	j.lost = distance(commit, end.LogStart)
+	if !beyond {
+		estimate := k.image.TimeLag(lag, k.now)
+		j.timeLag = protocol.TimeLag{
+			Kind: timeLagKinds[estimate.Kind], Milliseconds: estimate.Millis, Error: estimate.ErrorMillis,
+		}
 	}
 	return j
+}
+
+// beyondEnd reports whether a group whose newest commit is above the end was so at two polls in a row. A group that goes on
+// to commit beyond the end, as one does that is mirrored from elsewhere, is no better for that: it is the oldest of the commits
+// without a gap that counts.
+func (k *Capture) beyondEnd(end *ends.View, w window.Window) bool {
+	if !end.SeenBefore {
+		return false
+	}
+	k.scratch = w.AppendTo(k.scratch[:0])
+	after := int64(math.MaxInt64)
+	for i := len(k.scratch) - 1; i >= 0; i-- {
+		c := &k.scratch[i]
+		if c.Offset <= end.Newest || c.Offset > after {
+			break
+		}
+		after = c.Offset
+		// What was observed is known to the second.
+		if c.ObservedTimestamp <= min(end.Seen, end.Before)-1000 {
+			return true
+		}
+	}
+	return false
 }
 
 var timeLagKinds = [...]protocol.TimeLagKind{

@@ -158,7 +158,7 @@ func (w *saver) departed(s *shard) error {
 // fill adds the partitions that were captured to a record.
 func (w *saver) fill(k *Capture, r *snapshot.Group) {
 	// Room for all first, since the records share two arrays.
-	_, _, commits := k.totals()
+	commits := k.totals().commits
 	if cap(w.commits) < commits {
 		w.commits = make([]protocol.StoredCommit, 0, commits+commits/4)
 	}
@@ -320,7 +320,11 @@ func (l *Loader) loadTopic(g *group, index int, r *snapshot.GroupTopic, now int6
 		setRestored(w, true)
 	}
 	// The group may not have grown the topic since it got more partitions.
-	gt.count = r.PartitionCount
+	counted := g.withCount(gt, r.PartitionCount)
+	if counted > maxSlots {
+		return Invalid
+	}
+	gt.count, g.counted = r.PartitionCount, counted
 	return nil
 }
 

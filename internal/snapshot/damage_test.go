@@ -135,16 +135,16 @@ func TestBlocksOutOfPlace(t *testing.T) {
 	}{
 		"swapped as they are":      {raw(header, groups, topics, footer), "says that it is block"},
 		"one lost, as they are":    {raw(header, topics, footer), "says that it is block"},
-		"one lost":                 {assemble(0, header, topics, footer), "footer counts"},
-		"one twice":                {assemble(0, header, topics, groups, groups, footer), "footer counts"},
-		"no header":                {assemble(0, topics, groups, footer), "the header is block 0"},
-		"two headers":              {assemble(0, header, header, topics, groups, footer), "the header is block 0"},
-		"no footer":                {assemble(0, header, topics, groups), "without its footer"},
+		"one lost":                 {assemble(versionMinor, header, topics, footer), "footer counts"},
+		"one twice":                {assemble(versionMinor, header, topics, groups, groups, footer), "footer counts"},
+		"no header":                {assemble(versionMinor, topics, groups, footer), "the header is block 0"},
+		"two headers":              {assemble(versionMinor, header, header, topics, groups, footer), "the header is block 0"},
+		"no footer":                {assemble(versionMinor, header, topics, groups), "without its footer"},
 		"nothing but the preamble": {b[:preambleSize], "without its footer"},
 		"nothing":                  {nil, "empty"},
 		"bytes behind":             {append(slices.Clone(b), 0), "1 bytes follow"},
 		"twice":                    {append(slices.Clone(b), b...), "follow"},
-		"an unknown block":         {assemble(0, header, topics, makeBlock('X', nil), groups, footer), "no block of this type"},
+		"an unknown block":         {assemble(versionMinor, header, topics, makeBlock('X', nil), groups, footer), "no block of this type"},
 		"not a snapshot":           {bytes.Repeat([]byte("hello world\n"), 100), "not with the magic"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -162,7 +162,7 @@ func TestBlocksOutOfPlace(t *testing.T) {
 		require.ErrorContains(t, err, "checksum of all blocks")
 	})
 	t.Run("another order", func(t *testing.T) {
-		got, err := decode(assemble(0, header, groups, topics, footer))
+		got, err := decode(assemble(versionMinor, header, groups, topics, footer))
 		require.NoError(t, err)
 		require.Equal(t, s, got)
 	})

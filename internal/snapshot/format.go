@@ -10,7 +10,10 @@ import (
 
 const (
 	versionMajor = 1
-	versionMinor = 0
+	versionMinor = 1
+
+	// minorTopicID is the first minor version in which a topic has an id.
+	minorTopicID = 1
 
 	magic    = "\x89LKSNAP\n"
 	endMagic = "LKSNEND\n"

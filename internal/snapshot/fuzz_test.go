@@ -25,7 +25,7 @@ func FuzzBlock(f *testing.F) {
 		blocks := blocksOf(f, fixedGenerator(wild).state(1, 2).encode(f))
 		for _, block := range blocks {
 			for kind := range byte(5) {
-				f.Add(kind, block[blockHeadSize:], []byte{tagContinued, 0, 0})
+				f.Add(kind|versionMinor<<4, block[blockHeadSize:], []byte{tagContinued, 0, 0})
 			}
 		}
 	}
@@ -50,7 +50,7 @@ func FuzzBlock(f *testing.F) {
 		fuzzDecode(t, file)
 		// Its footer counts nothing, so a Reader refuses whatever the payloads hold. Decode them without it.
 		got := &state{}
-		r := &Reader{src: bytes.NewReader(file), size: int64(len(file)), sum: Summary{Blocks: uint64(len(blocks))}}
+		r := &Reader{minor: uint16(kind >> 4), src: bytes.NewReader(file), size: int64(len(file)), sum: Summary{Blocks: uint64(len(blocks))}}
 		if err := r.CopyTo(got); err != nil {
 			var corrupt *CorruptError
 			require.ErrorAs(t, err, &corrupt)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"unicode/utf8"
+
+	"github.com/lagkeeper/storage/protocol"
 )
 
 // The lines are described in docs/format/jsonl.md.
@@ -67,12 +69,13 @@ type jsonHeader struct {
 }
 
 type jsonTopic struct {
-	Kind           string          `json:"kind"`
-	Cluster        *text           `json:"cluster"`
-	Name           *text           `json:"name"`
-	PartitionCount int32           `json:"partition_count"`
-	Incarnation    uint64          `json:"incarnation"`
-	Partitions     []jsonPartition `json:"partitions"`
+	Kind           string            `json:"kind"`
+	Cluster        *text             `json:"cluster"`
+	Name           *text             `json:"name"`
+	PartitionCount int32             `json:"partition_count"`
+	Incarnation    uint64            `json:"incarnation"`
+	ID             *protocol.TopicID `json:"topic_id,omitempty"`
+	Partitions     []jsonPartition   `json:"partitions"`
 }
 
 type jsonPartition struct {

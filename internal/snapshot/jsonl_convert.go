@@ -28,6 +28,9 @@ func (t *Topic) toJSON() *jsonTopic {
 		Kind: kindTopic, Cluster: (*text)(&t.Cluster), Name: (*text)(&t.Name), PartitionCount: t.PartitionCount,
 		Incarnation: t.Incarnation, Partitions: make([]jsonPartition, len(t.Partitions)),
 	}
+	if !t.ID.IsZero() {
+		to.ID = &t.ID
+	}
 	for i := range t.Partitions {
 		p := &t.Partitions[i]
 		ends := make([]jsonEndOffset, len(p.EndOffsets))
@@ -49,6 +52,9 @@ func (j *jsonTopic) topic() (*Topic, error) {
 	t := &Topic{
 		Cluster: string(*j.Cluster), Name: string(*j.Name), PartitionCount: j.PartitionCount,
 		Incarnation: j.Incarnation, Partitions: make([]Partition, len(j.Partitions)),
+	}
+	if j.ID != nil {
+		t.ID = *j.ID
 	}
 	for i := range j.Partitions {
 		p := &j.Partitions[i]

@@ -34,6 +34,8 @@ type Topic struct {
 	PartitionCount int32
 	// Incarnation tells a topic from an earlier one of the same name. The format gives it no meaning.
 	Incarnation uint64
+	// ID is the id of the topic, zero if it is not known.
+	ID protocol.TopicID
 	// Partitions holds the known partitions in ascending order of Number; a partition nothing is known of may be left
 	// out.
 	Partitions []Partition

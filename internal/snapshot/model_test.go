@@ -158,6 +158,11 @@ func (g *generator) topic(n int) Topic {
 		Cluster: g.name("cluster", g.IntN(3)), Name: g.name("topic", n), Incarnation: g.Uint64() >> g.IntN(64),
 		PartitionCount: g.Int32N(12),
 	}
+	if g.IntN(2) == 0 {
+		for i := range t.ID {
+			t.ID[i] = byte(g.Uint32())
+		}
+	}
 	if g.wild && g.IntN(4) == 0 {
 		t.PartitionCount = MaxPartitions - 11 + g.Int32N(12)
 	}

@@ -93,7 +93,7 @@ func (r *Reader) cursor(fr *frame) *cursor {
 
 func (r *Reader) topicBlock(fr *frame, f func(*Topic) error) error {
 	r.names.begin()
-	r.topics.takenAt, r.topics.names = r.header.TakenAt, &r.names
+	r.topics.takenAt, r.topics.minor, r.topics.names = r.header.TakenAt, r.minor, &r.names
 	c := r.cursor(fr)
 	if err := r.topics.block(c, f); err != nil {
 		return err

@@ -25,6 +25,12 @@ func (w *Writer) WriteTopic(t *Topic) error {
 	w.name(t.Name)
 	w.uvarint(uint64(t.PartitionCount))
 	w.uvarint(t.Incarnation)
+	if t.ID.IsZero() {
+		w.uvarint(0)
+	} else {
+		w.uvarint(uint64(len(t.ID)))
+		w.block = append(w.block, t.ID[:]...)
+	}
 
 	chain := endOffsetChain{firstTimestamp: w.takenAt}
 	incarnation := uint32(0)

@@ -1,0 +1,100 @@
+package ends
+
+import "github.com/lagkeeper/storage/internal/curve"
+
+// An end offset that goes back begins a new incarnation of its partition. What that means for the commits made before
+// depends on what is known:
+//
+//   - The topic has the same id as before: its log was cut there, or a replica answered that is behind. Commits at or below
+//     the new end are as good as before; those above mean nothing until the end is at them again.
+//   - No id is known: it may be another topic, so no commit from before means anything. If the next end offset comes within
+//     forgiveWithin and is not below the one before the dip, the dip was no more than a replica behind, and all is as before.
+//
+// Incarnations are counted in eight bits, which is what the tag of a window has room for. A partition that goes back 256
+// times while a group commits nothing looks to that group as if it never had.
+
+const (
+	// forgiveWithin is for how many milliseconds a dip may be forgiven.
+	forgiveWithin = 60_000
+	// staleInARow is how many stale end offsets in a row are needed for the last to be taken: the clock was set back.
+	staleInARow = 3
+)
+
+// dip is what a partition was before its end offset went back.
+type dip struct {
+	offset, logStart int64
+	// at is when the lower end offset was seen, in Unix milliseconds.
+	at        int64
+	same, cut uint8
+	curve     curve.Curve
+}
+
+// refuse reports whether an end offset that is below the newest says nothing about now, and counts it.
+func (d *detail) refuse(end *EndOffset) bool {
+	if !end.Dated || end.Seen >= d.seen {
+		return false
+	}
+	d.stale++
+	return d.stale < staleInARow
+}
+
+// goBackLocked begins a new incarnation.
+func (t *Topic) goBackLocked(p *page, at int, end *EndOffset) {
+	d := &p.details[at]
+	var c *curve.Curve
+	if len(p.curves) > 0 {
+		c = &p.curves[at]
+	}
+	if !end.ID.IsZero() && d.identified {
+		t.forgetDipLocked(end.Number)
+		d.same, d.cut = oneMore(d.same), 0
+		if d.logStart > end.Offset {
+			d.logStart = 0
+		}
+		if c != nil {
+			c.CutAbove(end.Offset)
+		}
+		return
+	}
+	before := dip{offset: p.partitions[at].newest.Load(), logStart: d.logStart, at: end.Seen, same: d.same, cut: d.cut}
+	if c != nil {
+		before.curve, *c = *c, curve.Curve{}
+	}
+	t.rememberDipLocked(end.Number, before)
+	d.same, d.cut, d.logStart = 0, 0, 0
+}
+
+// forgivenBy reports whether an end offset says that there was no more than a dip.
+func (d *dip) forgivenBy(end *EndOffset) bool {
+	return end.Offset >= d.offset && distance(d.at, end.Seen) <= forgiveWithin
+}
+
+// forgive makes the present incarnation of a partition the same log as the one before the dip.
+func (p *page) forgive(at int, from *dip) {
+	d := &p.details[at]
+	d.same, d.cut = oneMore(from.same), oneMore(from.cut)
+	if d.logStart == 0 {
+		d.logStart = from.logStart
+	}
+	if len(p.curves) > 0 {
+		p.curves[at] = from.curve
+		// What was written above the dip was seen before it, or came after it: which, is not known.
+		p.curves[at].CutAbove(p.partitions[at].newest.Load())
+	}
+}
+
+func (t *Topic) rememberDipLocked(number int32, d dip) {
+	if t.dips == nil {
+		t.dips = make(map[int32]dip)
+	}
+	t.dips[number] = d
+}
+
+func (t *Topic) forgetDipLocked(number int32) {
+	if delete(t.dips, number); len(t.dips) == 0 {
+		t.dips = nil
+	}
+}
+
+// oneMore is n + 1, as far as eight bits go.
+func oneMore(n uint8) uint8 { return max(n, n+1) }

@@ -1,0 +1,75 @@
+package ends
+
+import (
+	"slices"
+
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// identity tells the topics of one name apart by their ids.
+type identity struct {
+	// id is the topic's, zero until it is known; seen is when an end offset last came with it, in Unix milliseconds.
+	id   protocol.TopicID
+	seen int64
+	// former are ids of topics that this one, or another in its place, has replaced; the newest last.
+	former []protocol.TopicID
+
+	// Of the stale end offsets with an id that is not known: the id, the partition of the first, and how many came in a row
+	// for that partition.
+	strange     protocol.TopicID
+	strangeFrom int32
+	stranger    uint8
+}
+
+const (
+	// maxFormer is how many ids of replaced topics are remembered.
+	maxFormer = 4
+	// formerFor is for how many milliseconds after the present id was seen the id of a replaced topic is nothing but a
+	// poller that has not noticed yet. After that it is taken for the present one: the change was the mistake.
+	formerFor = 60_000
+)
+
+// check says what an end offset is by its id.
+func (i *identity) check(end *EndOffset) Outcome {
+	if end.ID.IsZero() || i.id.IsZero() || end.ID == i.id {
+		return Stored
+	}
+	if slices.Contains(i.former, end.ID) {
+		if end.Seen < i.seen || distance(i.seen, end.Seen) < formerFor {
+			return Stale
+		}
+		return Replaced
+	}
+	if !end.Dated || end.Seen >= i.seen {
+		return Replaced
+	}
+	switch {
+	case i.strange != end.ID:
+		i.strange, i.strangeFrom, i.stranger = end.ID, end.Number, 1
+	case i.strangeFrom == end.Number:
+		if i.stranger++; i.stranger >= staleInARow {
+			return Replaced
+		}
+	}
+	return Stale
+}
+
+// accept notes an end offset that is being stored.
+func (i *identity) accept(end *EndOffset) {
+	if end.ID.IsZero() {
+		return
+	}
+	if i.id.IsZero() {
+		i.seen = end.Seen
+	}
+	i.id = end.ID
+	i.seen = max(i.seen, end.Seen)
+	i.strange, i.stranger = protocol.TopicID{}, 0
+}
+
+// follow returns the identity of the topic that an end offset puts in the place of this one.
+func (i *identity) follow(end *EndOffset) identity {
+	former := slices.DeleteFunc(slices.Clone(i.former), func(id protocol.TopicID) bool { return id == end.ID })
+	former = append(former, i.id)
+	return identity{id: end.ID, seen: end.Seen, former: former[max(0, len(former)-maxFormer):]}
+}

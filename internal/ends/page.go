@@ -1,0 +1,244 @@
+package ends
+
+import (
+	"slices"
+	"sync/atomic"
+
+	"github.com/lagkeeper/storage/internal/curve"
+)
+
+// The partitions of a topic lie in pages, of which there are only those that are needed: a partition of a high number costs
+// what the partitions around it cost, not what all below it would.
+
+const (
+	pageShift = 7
+	// pageSize is how many partitions share a page at most; a page holds no others than those of one multiple of it.
+	pageSize = 1 << pageShift
+	// wholeTopic is up to how many partitions a topic is taken to be polled whole. A page of such a topic has room for all
+	// of its partitions from the start; a page of a larger one begins with a single partition.
+	wholeTopic = 1024
+)
+
+// partition is the newest end offset of one partition. It is written under Topic.mu and read without.
+type partition struct {
+	newest atomic.Int64
+	// ring packs, from the lowest bit: how many end offsets the history holds (10 bits; 0 means that none is known, and
+	// newest means nothing), where the oldest is (10 bits), whether the end offset was restored and not seen since (1
+	// bit), and the incarnation (8 bits).
+	ring atomic.Uint32
+}
+
+// ring is partition.ring unpacked.
+type ring struct {
+	count, oldest int
+	restored      bool
+	incarnation   uint8
+}
+
+const (
+	ringMask         = 1<<10 - 1
+	oldestShift      = 10
+	restoredBit      = 1 << 20
+	incarnationShift = 24
+)
+
+func unpack(v uint32) ring {
+	return ring{int(v & ringMask), int(v >> oldestShift & ringMask), v&restoredBit != 0, uint8(v >> incarnationShift)}
+}
+
+func (p *partition) load() ring { return unpack(p.ring.Load()) }
+
+func (p *partition) store(r ring) {
+	v := uint32(r.count) | uint32(r.oldest)<<oldestShift | uint32(r.incarnation)<<incarnationShift
+	if r.restored {
+		v |= restoredBit
+	}
+	p.ring.Store(v)
+}
+
+// page holds partitions of consecutive numbers.
+type page struct {
+	// first is the number of the first of partitions. Neither ever changes; a page that must grow is replaced by a copy.
+	first      int32
+	partitions []partition
+
+	// What follows has one entry, and histories stride, for each of partitions; guarded by Topic.mu.
+
+	// histories holds the end offsets of each partition, in a ring.
+	histories []int64
+	stride    int
+	details   []detail
+	// curves is empty if they are turned off.
+	curves []curve.Curve
+}
+
+// index finds the page of a partition. It never changes once it is published.
+type index struct {
+	// first and partitions are those of the first page: most topics have no other, and to find them here saves two steps.
+	first      int32
+	partitions []partition
+	// pages ascend by their numbers.
+	pages []*page
+}
+
+// page returns the page that holds the numbers around a number, and its place; nil, and the place where it would be, if
+// there is none.
+func (x *index) page(number int32) (*page, int) {
+	if x == nil {
+		return nil, 0
+	}
+	block := number >> pageShift
+	if uint(block) < uint(len(x.pages)) && x.pages[block].first>>pageShift == block {
+		return x.pages[block], int(block)
+	}
+	at, found := slices.BinarySearchFunc(x.pages, block, func(p *page, block int32) int {
+		return int(p.first>>pageShift) - int(block)
+	})
+	if !found {
+		return nil, at
+	}
+	return x.pages[at], at
+}
+
+// partition returns what a look-up without a lock needs; nil if there is no page for the number.
+func (x *index) partition(number int32) *partition {
+	if x == nil {
+		return nil
+	}
+	if at := uint32(number - x.first); at < uint32(len(x.partitions)) {
+		return &x.partitions[at]
+	}
+	if p, _ := x.page(number); p != nil {
+		if at := uint32(number - p.first); at < uint32(len(p.partitions)) {
+			return &p.partitions[at]
+		}
+	}
+	return nil
+}
+
+// find returns the page of a partition and its place there; nil if there is no room for it.
+func (x *index) find(number int32) (*page, int) {
+	if p, _ := x.page(number); p != nil {
+		if at := uint32(number - p.first); at < uint32(len(p.partitions)) {
+			return p, int(at)
+		}
+	}
+	return nil, 0
+}
+
+// reachLocked is find that makes room if there is none.
+func (t *Topic) reachLocked(number int32) (*page, int) {
+	x := t.index.Load()
+	if p, at := x.find(number); p != nil {
+		return p, at
+	}
+	old, at := x.page(number)
+	start := number &^ (pageSize - 1)
+	count := t.count.Load()
+	first, end := start, min(start+pageSize, max(count, number+1))
+	switch {
+	case old != nil:
+		grown := old.first + int32(len(old.partitions))
+		if count <= wholeTopic {
+			// Partitions that come one by one are not to have the page copied each time.
+			end = min(start+pageSize, max(end, grown+(grown-start)/4))
+		}
+		end = max(end, grown)
+	case count > wholeTopic:
+		first, end = number, number+1
+	}
+	p := t.makePageLocked(first, int(end-first), old)
+	next := &index{}
+	switch {
+	case x == nil:
+		next.pages = []*page{p}
+	case old != nil:
+		next.pages = slices.Clone(x.pages)
+		next.pages[at] = p
+	case at == len(x.pages):
+		// Who reads x does not look beyond its length.
+		next.pages = append(x.pages, p)
+	default:
+		next.pages = slices.Insert(slices.Clone(x.pages), at, p)
+	}
+	next.first, next.partitions = next.pages[0].first, next.pages[0].partitions
+	t.index.Store(next)
+	return p, int(number - p.first)
+}
+
+// makePageLocked makes a page of length partitions, with what the old one holds, which may be nil.
+func (t *Topic) makePageLocked(first int32, length int, old *page) *page {
+	p := &page{first: first, partitions: make([]partition, length), stride: 1, details: make([]detail, length)}
+	if t.table.options.CurveSegments > 0 {
+		p.curves = make([]curve.Curve, length)
+	}
+	if old == nil {
+		p.histories = make([]int64, length)
+		return p
+	}
+	at := int(old.first - first)
+	p.stride = old.stride
+	p.histories = make([]int64, length*p.stride)
+	copy(p.histories[at*p.stride:], old.histories)
+	copy(p.details[at:], old.details)
+	copy(p.curves[min(at, len(p.curves)):], old.curves)
+	for i := range old.partitions {
+		p.partitions[at+i].newest.Store(old.partitions[i].newest.Load())
+		p.partitions[at+i].ring.Store(old.partitions[i].ring.Load())
+	}
+	return p
+}
+
+// push adds an end offset to the history of a partition, which holds limit at most.
+func (p *page) push(at int, r ring, offset int64, limit int) {
+	if r.count == p.stride && p.stride < limit {
+		p.restride(min(2*p.stride, limit))
+		r.oldest = 0
+	}
+	history := p.histories[at*p.stride : (at+1)*p.stride]
+	if r.count < p.stride {
+		to := r.oldest + r.count
+		if to >= p.stride {
+			to -= p.stride
+		}
+		history[to] = offset
+		r.count++
+	} else {
+		history[r.oldest] = offset
+		if r.oldest++; r.oldest == p.stride {
+			r.oldest = 0
+		}
+	}
+	p.partitions[at].newest.Store(offset)
+	p.partitions[at].store(r)
+}
+
+// restride gives every history of the page room for stride end offsets.
+func (p *page) restride(stride int) {
+	histories := make([]int64, len(p.partitions)*stride)
+	for i := range p.partitions {
+		r := p.partitions[i].load()
+		copyHistory(histories[i*stride:], p.histories[i*p.stride:(i+1)*p.stride], r)
+		r.oldest = 0
+		p.partitions[i].store(r)
+	}
+	p.histories, p.stride = histories, stride
+}
+
+// appendHistory appends the history of a partition to dst, oldest first, and returns the result.
+func (p *page) appendHistory(dst []int64, at int, r ring) []int64 {
+	return appendHistory(dst, p.histories[at*p.stride:(at+1)*p.stride], r)
+}
+
+func appendHistory(dst, history []int64, r ring) []int64 {
+	from := len(dst)
+	dst = slices.Grow(dst, r.count)[:from+r.count]
+	copyHistory(dst[from:], history, r)
+	return dst
+}
+
+// copyHistory copies what a ring holds to dst, oldest first.
+func copyHistory(dst, history []int64, r ring) {
+	copied := copy(dst, history[r.oldest:min(r.oldest+r.count, len(history))])
+	copy(dst[copied:], history[:r.count-copied])
+}
