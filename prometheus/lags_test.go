@@ -259,3 +259,49 @@ func TestAddedPartitionMakesALowerBound(t *testing.T) {
 		assert.Equal(t, []float64{0, 0}, flags())
 	})
 }
+
+// A group that stays above the end offset loses its lag, which was 0, and says so.
+func TestAheadForGoodIsBeyondEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		defer w.stop()
+		_, registry := newCollector(t, w.coordinator, lagprom.Options{Lags: &lagprom.LagOptions{}})
+		w.end("orders", 0, 100, 0)
+		wait(5 * time.Second)
+		w.commit("g", "orders", 0, 150)
+		lag, ok := value(t, registry, "lagstore_consumergroup_lag_messages", nil)
+		assert.True(t, ok, "between two polls")
+		assert.Zero(t, lag)
+		for range 2 {
+			wait(10 * time.Second)
+			w.end("orders", 0, 100, 0)
+		}
+		_, ok = value(t, registry, "lagstore_consumergroup_lag_messages", nil)
+		assert.False(t, ok)
+		_, ok = value(t, registry, "lagstore_consumergroup_time_lag_seconds", nil)
+		assert.False(t, ok)
+		beyond, ok := value(t, registry, "lagstore_consumergroup_beyond_end_messages", nil)
+		assert.True(t, ok)
+		assert.EqualValues(t, 50, beyond)
+	})
+}
+
+// A log that has lost what the group was to read next holds no lag for it, however far the commit lies back.
+func TestCommitBelowTheLogStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		defer w.stop()
+		_, registry := newCollector(t, w.coordinator, lagprom.Options{Lags: &lagprom.LagOptions{}})
+		w.end("orders", 0, 100, 0)
+		w.commit("g", "orders", 0, 90)
+		wait(24 * time.Hour)
+		w.end("orders", 0, 100, 100)
+		for metric, want := range map[string]float64{"lag_messages": 0, "time_lag_seconds": 0, "lost_messages": 10, "state": 1} {
+			got, ok := value(t, registry, "lagstore_consumergroup_"+metric, nil)
+			assert.True(t, ok, metric)
+			assert.Equal(t, want, got, metric)
+		}
+		_, ok := value(t, registry, "lagstore_consumergroup_state", map[string]string{"state": "caught_up"})
+		assert.True(t, ok)
+	})
+}

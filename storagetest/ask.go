@@ -190,7 +190,7 @@ func collect(names func(func(string) bool), err error) ([]string, error) {
 func endOffsetOf(r *protocol.StorageRequest) protocol.EndOffset {
 	return protocol.EndOffset{
 		Partition: r.Partition, TopicPartitionCount: r.TopicPartitionCount, Offset: r.Offset, Timestamp: r.Timestamp,
-		LogStartOffset: r.LogStartOffset,
+		LogStartOffset: r.LogStartOffset, TopicID: r.TopicID,
 	}
 }
 

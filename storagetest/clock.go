@@ -21,7 +21,7 @@ func exerciseTime(t *testing.T, factory Factory) {
 	}
 	topics := minute.with("expire-topic", 20)
 
-	for _, b := range []behaviour{
+	inBubbles(t, factory, []behaviour{
 		{name: "commits are observed in whole seconds", config: minute, run: func(w *world) {
 			w.end("topic", 0, 1, 100)
 			w.commit("group", "topic", 0, 10, 1, 0)
@@ -258,7 +258,15 @@ func exerciseTime(t *testing.T, factory Factory) {
 			w.gone()
 			require.True(w.t, w.do(request(protocol.StorageFetchConsumer, "remote", "group", "")).replied)
 		}},
-	} {
+	})
+	exerciseReplyTimeout(t, factory)
+}
+
+// inBubbles runs each behaviour as a subtest, in every way the module can be asked, each in a bubble whose clock stands at the
+// base of its world.
+func inBubbles(t *testing.T, factory Factory, behaviours []behaviour) {
+	t.Helper()
+	for _, b := range behaviours {
 		for _, way := range ways {
 			t.Run(b.name+"/"+way.name, func(t *testing.T) {
 				t.Parallel()
@@ -270,7 +278,6 @@ func exerciseTime(t *testing.T, factory Factory) {
 			})
 		}
 	}
-	exerciseReplyTimeout(t, factory)
 }
 
 // pass lets time pass, and then whatever woke by it finish.

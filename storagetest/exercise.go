@@ -43,7 +43,10 @@ func Exercise(t *testing.T, factory Factory) {
 	t.Run("window", func(t *testing.T) { exerciseWindow(t, factory) })
 	t.Run("min-distance", func(t *testing.T) { exerciseMinDistance(t, factory) })
 	t.Run("group", func(t *testing.T) { exerciseGroup(t, factory) })
-	t.Run("judgement", func(t *testing.T) { exerciseJudgement(t, factory) })
+	t.Run("judgement", func(t *testing.T) {
+		exerciseJudgement(t, factory)
+		exerciseJudgementInTime(t, factory)
+	})
 	t.Run("owners", func(t *testing.T) { exerciseOwners(t, factory) })
 	t.Run("deletes", func(t *testing.T) { exerciseDeletes(t, factory) })
 	t.Run("names", func(t *testing.T) { exerciseNames(t, factory) })

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lagkeeper/storage"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -31,6 +32,17 @@ func (w *world) judges(partition int, want judged) *protocol.ConsumerPartition {
 		require.Nil(w.t, p.TimeLag, "a time lag without a difference")
 	}
 	return p
+}
+
+// missing is a known number of lost messages.
+func missing(n uint64) *uint64 { return &n }
+
+// endOfTopic stores an end offset of a topic whose id is known.
+func (w *world) endOfTopic(id protocol.TopicID, offset int64) {
+	w.t.Helper()
+	r := endOf("local", "topic", 0, 1, offset)
+	r.TopicID = id
+	w.sets(r)
 }
 
 // endAgo stores an end offset that was seen some time ago.
@@ -113,12 +125,39 @@ func exerciseJudgement(t *testing.T, factory Factory) {
 		{name: "lost messages", run: func(w *world) {
 			w.endAgo(100, 30, 0)
 			w.recent(20, 1)
-			p := w.partition("group", "topic", 0)
-			require.Equal(w.t, protocol.PartitionBehind.String(), p.State.String())
-			require.NotNil(w.t, p.Lost)
-			require.EqualValues(w.t, 10, *p.Lost)
+			p := w.judges(0, judged{state: protocol.PartitionBehind, difference: behind(70), lost: missing(10)})
+			require.EqualValues(w.t, 70, p.CurrentLag, "what was deleted is not to be read any more")
 			w.recent(30, 2)
 			w.judges(0, judged{state: protocol.PartitionBehind, difference: behind(70)})
+			w.endAgo(100, 100, 0)
+			p = w.judges(0, judged{state: protocol.PartitionCaughtUp, difference: behind(0), lost: missing(70)})
+			require.Zero(w.t, p.CurrentLag)
+			require.Equal(w.t, protocol.TimeLagExact, p.TimeLag.Kind)
+		}},
+		{name: "the same topic, cut", run: func(w *world) {
+			id := protocol.TopicID{1}
+			w.endOfTopic(id, 100)
+			w.recent(50, 1)
+			w.endOfTopic(id, 60)
+			w.judges(0, judged{state: protocol.PartitionBehind, difference: behind(10)})
+			w.recent(60, 2)
+			w.endOfTopic(id, 40)
+			w.judges(0, judged{state: protocol.PartitionReset})
+			w.endOfTopic(id, 70)
+			w.judges(0, judged{state: protocol.PartitionBehind, difference: behind(10)})
+			w.endOfTopic(id, 30)
+			w.recent(20, 3)
+			w.judges(0, judged{state: protocol.PartitionBehind, difference: behind(10)})
+		}},
+		{name: "another topic of the same name", run: func(w *world) {
+			w.endOfTopic(protocol.TopicID{1}, 100)
+			w.recent(50, 1)
+			w.owner("other", "topic", 0, "host", "client")
+			w.endOfTopic(protocol.TopicID{2}, 500)
+			w.groups()
+			w.ends("topic", 500)
+			w.recent(10, 2)
+			w.judges(0, judged{state: protocol.PartitionBehind, difference: behind(490)})
 		}},
 		{name: "a time lag is within its bound", run: exerciseTimeLag},
 	})
@@ -161,4 +200,63 @@ func exerciseTimeLag(w *world) {
 	require.Zero(w.t, lag.Milliseconds)
 	require.GreaterOrEqual(w.t, lag.Error, minutes(1)-slack(), "what was written since is younger than the last poll")
 	require.LessOrEqual(w.t, lag.Error, minutes(1)+slack())
+}
+
+// exerciseJudgementInTime covers what becomes of a judgement as time passes, in bubbles with a clock of their own.
+func exerciseJudgementInTime(t *testing.T, factory Factory) {
+	poll := func(w *world, offset int64) {
+		w.pass(10 * time.Second)
+		w.end("topic", 0, 1, offset)
+	}
+	inBubbles(t, factory, []behaviour{
+		{name: "beyond the end for good", config: worldConfig, run: func(w *world) {
+			w.end("topic", 0, 1, 100)
+			w.pass(10 * time.Second)
+			w.recent(150, 1)
+			w.judges(0, judged{state: protocol.PartitionAhead, difference: behind(-50)})
+			poll(w, 110)
+			poll(w, 120)
+			p := w.judges(0, judged{state: protocol.PartitionBeyondEnd, difference: behind(-30)})
+			require.Zero(w.t, p.CurrentLag)
+			if p.TimeLag != nil {
+				require.NotEqual(w.t, protocol.TimeLagExact, p.TimeLag.Kind, "it reads nothing of what is written")
+			}
+			poll(w, 160)
+			w.judges(0, judged{state: protocol.PartitionBehind, difference: behind(10)})
+		}},
+		{name: "ahead between two polls", config: worldConfig, run: func(w *world) {
+			for i := range int64(5) {
+				poll(w, 100*(i+1))
+				w.pass(5 * time.Second)
+				w.recent(100*(i+1)+50, i+1)
+				w.judges(0, judged{state: protocol.PartitionAhead, difference: behind(-50)})
+			}
+		}},
+		{name: "a dip that is over in time", config: worldConfig, run: func(w *world) {
+			w.end("topic", 0, 1, 1000)
+			w.recent(900, 1)
+			poll(w, 998)
+			w.judges(0, judged{state: protocol.PartitionReset})
+			poll(w, 1000)
+			w.judges(0, judged{state: protocol.PartitionBehind, difference: behind(100)})
+			poll(w, 990)
+			w.pass(time.Minute)
+			poll(w, 1010)
+			w.judges(0, judged{state: protocol.PartitionReset})
+			w.recent(950, 2)
+			w.judges(0, judged{state: protocol.PartitionBehind, difference: behind(60)})
+		}},
+		{name: "a poll from before", config: worldConfig, run: func(w *world) {
+			w.pass(time.Minute)
+			w.end("topic", 0, 1, 1000)
+			w.recent(900, 1)
+			late := endOf("local", "topic", 0, 1, 990)
+			late.Timestamp -= 5000
+			w.drops(storage.ErrStale, late)
+			w.drops(storage.ErrStale, late)
+			w.ends("topic", 1000)
+			w.sets(late)
+			w.ends("topic", 990)
+		}},
+	})
 }

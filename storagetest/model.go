@@ -30,6 +30,8 @@ type Model struct {
 type modelCluster struct {
 	// topics holds, for each topic and partition, what is known of its end.
 	topics map[string][]modelEnds
+	// ids holds the ids of topics, as far as they are known.
+	ids    map[string]protocol.TopicID
 	groups map[string]*modelGroup
 }
 
@@ -49,9 +51,10 @@ type activity struct {
 
 type modelPartition struct {
 	window []protocol.ConsumerOffset
-	// incarnation is that of the partition at the newest commit.
-	incarnation     int
-	owner, clientID string
+	// incarnation and cuts are those of the partition at the newest commit, observed is when that came in.
+	incarnation, cuts int
+	observed          int64
+	owner, clientID   string
 }
 
 // NewModel returns the model of a module with that configuration. A nil clock means time.Now.
@@ -72,6 +75,7 @@ func NewModel(config Config, clock func() time.Time) *Model {
 	for _, name := range config.Clusters {
 		m.clusters[strings.ToLower(name)] = &modelCluster{
 			topics: map[string][]modelEnds{},
+			ids:    map[string]protocol.TopicID{},
 			groups: map[string]*modelGroup{},
 		}
 	}
@@ -157,11 +161,20 @@ func (m *Model) setBrokerOffset(c *modelCluster, r *protocol.StorageRequest) err
 	if r.Offset < 0 || r.Partition < 0 || count > modelLimit {
 		return storage.ErrInvalid
 	}
+	// Another id is another topic.
+	if known := c.ids[r.Topic]; !known.IsZero() && !r.TopicID.IsZero() && known != r.TopicID {
+		_ = deleteTopic(c, r)
+	}
+	if !r.TopicID.IsZero() {
+		c.ids[r.Topic] = r.TopicID
+	}
 	partitions := c.topics[r.Topic]
 	for int64(len(partitions)) < count {
 		partitions = append(partitions, modelEnds{})
 	}
-	partitions[r.Partition].set(r, m.intervals, m.now())
+	if err := partitions[r.Partition].set(r, m.intervals, m.now()); err != nil {
+		return err
+	}
 	c.topics[r.Topic] = partitions
 	return nil
 }
@@ -233,6 +246,7 @@ func clearOwners(c *modelCluster, r *protocol.StorageRequest) error {
 func deleteTopic(c *modelCluster, r *protocol.StorageRequest) error {
 	_, known := c.topics[r.Topic]
 	delete(c.topics, r.Topic)
+	delete(c.ids, r.Topic)
 	for name, g := range c.groups {
 		delete(g.topics, r.Topic)
 		delete(g.touched, r.Topic)

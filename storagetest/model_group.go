@@ -60,7 +60,7 @@ func (m *Model) commit(c *modelCluster, r *protocol.StorageRequest) error {
 	// 4.
 	if before == len(p.window) {
 		stored.Lag = lag(ends.history, r.Offset)
-		p.incarnation = ends.incarnation
+		p.incarnation, p.cuts, p.observed = ends.incarnation, ends.cuts, m.now()
 		g := c.groups[r.Group]
 		g.last = g.last.committedAt(timestamp)
 		g.touched[r.Topic] = g.touched[r.Topic].committedAt(timestamp)
@@ -156,9 +156,6 @@ func (m *Model) fetchPartition(c *modelCluster, topic string, number int, p *mod
 			stored.Lag = &protocol.Lag{Value: stored.Lag.Value}
 		}
 		answer.Offsets = append(answer.Offsets, &stored)
-	}
-	if len(answer.BrokerOffsets) > 0 {
-		answer.CurrentLag = lag(answer.BrokerOffsets, p.window[len(p.window)-1].Offset).Value
 	}
 	return answer
 }

@@ -1,6 +1,9 @@
 package storagetest
 
 import (
+	"slices"
+
+	"github.com/lagkeeper/storage"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -10,27 +13,58 @@ type modelEnds struct {
 	// polls are all end offsets of this incarnation, oldest first.
 	polls       []modelPoll
 	incarnation int
-	logStart    int64 // 0 while it is not known
+	// forgiven are incarnations that turned out to be this one: the end offset had dipped for a moment.
+	forgiven []int
+	// before is the newest poll of the incarnation before.
+	before modelPoll
+	// cuts counts how often the log was cut, under the id that the topic has.
+	cuts int
+	// stale counts the end offsets in a row that said nothing about now.
+	stale    int
+	logStart int64 // 0 while it is not known
 }
 
 // modelPoll is an end offset and when it was seen, in Unix milliseconds.
 type modelPoll struct{ offset, at int64 }
 
-// set takes an end offset. One below the newest belongs to another incarnation of the partition.
-func (e *modelEnds) set(r *protocol.StorageRequest, intervals int, now int64) {
-	if n := len(e.history); n > 0 && r.Offset < e.history[n-1] {
-		e.incarnation++
+// modelDip is within how many milliseconds a dip is over, and modelStale how many stale end offsets in a row are believed.
+const (
+	modelDip   = 60_000
+	modelStale = 3
+)
+
+// set takes an end offset of a topic whose id is the one known, or is not known.
+func (e *modelEnds) set(r *protocol.StorageRequest, intervals int, now int64) error {
+	poll := modelPoll{r.Offset, r.Timestamp}
+	if poll.at <= 0 {
+		poll.at = now
+	}
+	if n := len(e.polls); n > 0 && poll.offset < e.polls[n-1].offset {
+		if r.Timestamp > 0 && poll.at < e.polls[n-1].at {
+			if e.stale++; e.stale < modelStale {
+				return storage.ErrStale
+			}
+		}
+		if r.TopicID != (protocol.TopicID{}) {
+			e.cuts++
+		} else {
+			e.incarnation++
+			e.before, e.forgiven = e.polls[n-1], nil
+		}
 		e.polls, e.logStart = nil, 0
+	} else if e.before.at > 0 {
+		if len(e.polls) == 1 && poll.offset >= e.before.offset && poll.at-e.polls[0].at <= modelDip {
+			e.forgiven = append(e.forgiven, e.incarnation-1)
+		}
+		e.before = modelPoll{}
 	}
-	at := r.Timestamp
-	if at <= 0 {
-		at = now
-	}
+	e.stale = 0
 	e.history = newest(append(e.history, r.Offset), intervals)
-	e.polls = append(e.polls, modelPoll{r.Offset, at})
+	e.polls = append(e.polls, poll)
 	if r.LogStartOffset > 0 {
 		e.logStart = r.LogStartOffset
 	}
+	return nil
 }
 
 // judge says what the lag of a group on the partition is worth.
@@ -49,16 +83,21 @@ func (e *modelEnds) judge(answer *protocol.ConsumerPartition, p *modelPartition,
 	case len(e.history) == 0:
 		answer.State = protocol.PartitionNoEndOffset
 		return
-	case p.incarnation != e.incarnation:
+	}
+	commit, end := p.window[len(p.window)-1].Offset, e.history[len(e.history)-1]
+	position := max(commit, min(e.logStart, end))
+	answer.CurrentLag = uint64(max(0, end-position))
+	if p.incarnation != e.incarnation && !slices.Contains(e.forgiven, p.incarnation) || p.cuts != e.cuts && commit > end {
 		answer.State = protocol.PartitionReset
 		return
 	}
-	commit, end := p.window[len(p.window)-1].Offset, e.history[len(e.history)-1]
-	difference := end - commit
+	difference := end - position
 	answer.Difference = &difference
 	switch {
 	case difference > 0:
 		answer.State = protocol.PartitionBehind
+	case difference < 0 && e.pollsSince(p.observed) >= 2:
+		answer.State = protocol.PartitionBeyondEnd
 	case difference < 0:
 		answer.State = protocol.PartitionAhead
 	default:
@@ -68,7 +107,19 @@ func (e *modelEnds) judge(answer *protocol.ConsumerPartition, p *modelPartition,
 		lost := uint64(e.logStart - commit)
 		answer.Lost = &lost
 	}
-	answer.TimeLag = e.timeLag(commit, now)
+	if answer.State != protocol.PartitionBeyondEnd {
+		answer.TimeLag = e.timeLag(position, now)
+	}
+}
+
+// pollsSince counts the end offsets that were seen after a moment, in Unix milliseconds.
+func (e *modelEnds) pollsSince(moment int64) (n int) {
+	for _, poll := range e.polls {
+		if poll.at > moment {
+			n++
+		}
+	}
+	return n
 }
 
 // timeLag says how long ago the message at an offset was the newest: it came after the last poll at which it was not there,

@@ -394,6 +394,7 @@ func TestLostMessages(t *testing.T) {
 	require.NoError(t, deleted.Error())
 	after := r.poll().row("g", "t")
 	assert.EqualValues(t, 4, after.Lost)
+	assert.EqualValues(t, 4, after.Lag)
 
 	start.AddOffset("t", 0, 10, -1)
 	deleted, err = kadm.NewClient(client).DeleteRecords(ctx, start)
@@ -401,5 +402,7 @@ func TestLostMessages(t *testing.T) {
 	require.NoError(t, deleted.Error())
 	after = r.poll().row("g", "t")
 	assert.EqualValues(t, 8, after.Lost)
+	assert.Zero(t, after.Lag)
+	assert.Equal(t, stateCaughtUp, after.State)
 	assert.Empty(t, r.eventTexts())
 }
