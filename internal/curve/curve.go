@@ -163,14 +163,21 @@ func (c *Curve) DropBelow(offset int64) {
 	c.n = kept
 }
 
-// CutAbove forgets the segments above offset, as when a log was cut there: what was seen of the end offset up to there is
-// still true.
+// Clone returns a copy that shares nothing with the curve.
+func (c *Curve) Clone() Curve {
+	to := *c
+	to.steps = slices.Clone(c.steps)
+	return to
+}
+
+// CutAbove forgets what was seen above offset, as when a log was cut there: what was seen up to there is still true. If all
+// was above, it is still true that the end was at offset, at least, when the first was seen.
 func (c *Curve) CutAbove(offset int64) {
 	if c.n == 0 {
 		return
 	}
 	if c.oldest.offset > offset {
-		c.Reset()
+		c.start(offset, c.oldest.first, c.oldest.first)
 		return
 	}
 	for c.newest.Offset > offset {

@@ -6,7 +6,8 @@ import "github.com/lagkeeper/storage/internal/curve"
 // depends on what is known:
 //
 //   - The topic has the same id as before: its log was cut there, or a replica answered that is behind. Commits at or below
-//     the new end are as good as before; those above mean nothing until the end is at them again.
+//     the new end are as good as before; those above mean nothing until the end is at them again. If the next end offset makes
+//     up for the dip, as below, nothing was cut, and all that was seen is true.
 //   - No id is known: it may be another topic, so no commit from before means anything. If the next end offset comes within
 //     forgiveWithin and is not below the one before the dip, the dip was no more than a replica behind, and all is as before.
 //
@@ -26,7 +27,9 @@ type dip struct {
 	// at is when the lower end offset was seen, in Unix milliseconds.
 	at        int64
 	same, cut uint8
-	curve     curve.Curve
+	// sameID is set if the lower end offset came with the id of the topic; same and cut mean nothing then.
+	sameID bool
+	curve  curve.Curve
 }
 
 // refuse reports whether an end offset that is below the newest says nothing about now, and counts it.
@@ -45,18 +48,20 @@ func (t *Topic) goBackLocked(p *page, at int, end *EndOffset) {
 	if len(p.curves) > 0 {
 		c = &p.curves[at]
 	}
+	before := dip{offset: p.partitions[at].newest.Load(), logStart: d.logStart, at: end.Seen, same: d.same, cut: d.cut}
 	if !end.ID.IsZero() && d.identified {
-		t.forgetDipLocked(end.Number)
+		before.sameID = true
+		if c != nil {
+			before.curve = c.Clone()
+			c.CutAbove(end.Offset)
+		}
+		t.rememberDipLocked(end.Number, before)
 		d.same, d.cut = oneMore(d.same), 0
 		if d.logStart > end.Offset {
 			d.logStart = 0
 		}
-		if c != nil {
-			c.CutAbove(end.Offset)
-		}
 		return
 	}
-	before := dip{offset: p.partitions[at].newest.Load(), logStart: d.logStart, at: end.Seen, same: d.same, cut: d.cut}
 	if c != nil {
 		before.curve, *c = *c, curve.Curve{}
 	}
@@ -72,14 +77,14 @@ func (d *dip) forgivenBy(end *EndOffset) bool {
 // forgive makes the present incarnation of a partition the same log as the one before the dip.
 func (p *page) forgive(at int, from *dip) {
 	d := &p.details[at]
-	d.same, d.cut = oneMore(from.same), oneMore(from.cut)
+	if !from.sameID {
+		d.same, d.cut = oneMore(from.same), oneMore(from.cut)
+	}
 	if d.logStart == 0 {
 		d.logStart = from.logStart
 	}
 	if len(p.curves) > 0 {
 		p.curves[at] = from.curve
-		// What was written above the dip was seen before it, or came after it: which, is not known.
-		p.curves[at].CutAbove(p.partitions[at].newest.Load())
 	}
 }
 

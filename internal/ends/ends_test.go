@@ -28,13 +28,14 @@ type naive struct {
 	identified  bool
 	// same and cut are how many incarnations before this one are the same log, and since it was cut.
 	same, cut int
-	before    *naive // the dip; nil if there is none
+	before    *naive // before the dip; nil if there is none
+	sameID    bool   // the dip is of the same topic
 }
 
 // set returns false for an end offset that is stale.
 func (n *naive) set(end EndOffset, keep int, reset func()) bool {
 	next := *n
-	next.before, next.stale, next.identified = nil, 0, end.ID != protocol.TopicID{}
+	next.before, next.sameID, next.stale, next.identified = nil, false, 0, end.ID != protocol.TopicID{}
 	newest, seen := int64(-1), int64(0)
 	if len(n.history) > 0 {
 		newest, seen = n.history[len(n.history)-1], n.polls[len(n.polls)-1]
@@ -47,17 +48,21 @@ func (n *naive) set(end EndOffset, keep int, reset func()) bool {
 		}
 		reset()
 		next.incarnation++
+		dip := *n
+		next.before = &dip
 		if n.identified && next.identified {
+			next.sameID = true
 			next.same, next.cut = n.same+1, 0
 			if next.start > end.Offset {
 				next.start = 0
 			}
 		} else {
-			dip := *n
-			next.same, next.cut, next.start, next.before = 0, 0, 0, &dip
+			next.same, next.cut, next.start = 0, 0, 0
 		}
 	} else if dip := n.before; dip != nil && end.Offset >= dip.history[len(dip.history)-1] && end.Seen-seen <= 60_000 {
-		next.same, next.cut = dip.same+1, dip.cut+1
+		if !n.sameID {
+			next.same, next.cut = dip.same+1, dip.cut+1
+		}
 		if next.start == 0 {
 			next.start = dip.start
 		}

@@ -72,7 +72,7 @@ func unpackIncarnation(v uint32, d *detail) (incarnation uint8) {
 // A dip stands behind the curve of its partition, which is there then even if curves are turned off:
 //
 //	offset, log start, at  varints
-//	same, cut              1 byte each
+//	same, cut, same id     1 byte each
 //	curve                  in its binary form
 
 func (d *dip) appendTo(dst []byte) []byte {
@@ -82,7 +82,11 @@ func (d *dip) appendTo(dst []byte) []byte {
 	for _, v := range [...]int64{d.offset, d.logStart, d.at} {
 		dst = binary.AppendVarint(dst, v)
 	}
-	return d.curve.AppendBinary(append(dst, d.same, d.cut))
+	sameID := byte(0)
+	if d.sameID {
+		sameID = 1
+	}
+	return d.curve.AppendBinary(append(dst, d.same, d.cut, sameID))
 }
 
 var errMalformedDip = errors.New("malformed bytes behind the curve")
@@ -103,11 +107,11 @@ func decode(data []byte) (c curve.Curve, d dip, dipped bool, err error) {
 		}
 		*to, data = v, data[n:]
 	}
-	if len(data) < 2 || data[1] > data[0] {
+	if len(data) < 3 || data[1] > data[0] || data[2] > 1 {
 		return c, d, false, errMalformedDip
 	}
-	d.same, d.cut = data[0], data[1]
-	d.curve, data, err = curve.Decode(data[2:])
+	d.same, d.cut, d.sameID = data[0], data[1], data[2] == 1
+	d.curve, data, err = curve.Decode(data[3:])
 	if err == nil && len(data) > 0 {
 		err = errMalformedDip
 	}

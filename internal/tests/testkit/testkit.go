@@ -1,0 +1,27 @@
+// Package testkit opens stores for tests that need no more than the public API.
+package testkit
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lagkeeper/storage"
+)
+
+// Cluster is the cluster of the stores that Open makes.
+const Cluster = "local"
+
+// Open opens a store of one cluster, with what change makes of the default options, and closes it when the test ends. change
+// may be nil.
+func Open(t *testing.T, change func(*storage.Options)) *storage.DB {
+	t.Helper()
+	options := storage.Options{Clusters: []string{Cluster}}
+	if change != nil {
+		change(&options)
+	}
+	db, err := storage.Open(options)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	return db
+}
