@@ -34,7 +34,8 @@ var (
 	// clock was set back then.
 	ErrStale = errors.New("storage: end offset older than the newest")
 	// ErrInvalid is returned when a field is out of range: a negative offset, a negative partition, one at or above 1,048,576, a partition
-	// count above that, or a partition beyond the 8,388,607 that a group has room for.
+	// count above that, a partition beyond the 8,388,607 that a group has room for, or a name, owner or client id longer than
+	// 32,767 bytes.
 	ErrInvalid = errors.New("storage: field out of range")
 )
 

@@ -86,10 +86,14 @@ func (o Options) Validate() error {
 	return errors.Join(faults...)
 }
 
-// validateClusters returns an error for names that differ only in case: one request could mean both.
+// validateClusters returns an error for names that are too long, and for those that differ only in case: one request could
+// mean both.
 func validateClusters(names []string) error {
 	seen := make(map[string]string, len(names))
 	for _, name := range names {
+		if len(name) > engine.MaxName {
+			return fmt.Errorf("invalid Clusters: a name of %d bytes: must be at most %d", len(name), engine.MaxName)
+		}
 		lower := strings.ToLower(name)
 		if other, ok := seen[lower]; ok && other != name {
 			return fmt.Errorf("invalid Clusters: %q and %q differ only in case", other, name)

@@ -57,7 +57,7 @@ type place struct {
 
 // commit judges one commit and stores it. Nothing appears, no group and no topic, before all has been judged.
 func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Reason {
-	if in.Offset < 0 {
+	if in.Offset < 0 || len(at.name) > MaxName || len(in.Topic) > MaxName {
 		return Invalid
 	}
 	if e.older(in.Timestamp, now, e.config.ExpireGroup) {
@@ -287,6 +287,9 @@ func (e *Engine) SetOwner(c *Cluster, groupName string, in *protocol.PartitionOw
 }
 
 func (e *Engine) setOwner(s *shard, at *place, in *protocol.PartitionOwner, now int64) Reason {
+	if max(len(at.name), len(in.Topic), len(in.Owner), len(in.ClientID)) > MaxName {
+		return Invalid
+	}
 	if why := e.locateGroup(s, at, now); why != 0 {
 		return why
 	}

@@ -1,11 +1,10 @@
 package engine
 
 import (
+	"hash/maphash"
 	"strings"
 	"sync"
 	"sync/atomic"
-
-	"github.com/cespare/xxhash/v2"
 
 	"github.com/lagkeeper/storage/internal/ends"
 	"github.com/lagkeeper/storage/internal/feed"
@@ -65,9 +64,11 @@ type Engine struct {
 // Cluster is one configured cluster.
 type Cluster struct {
 	// Name is the name as configured.
-	Name   string
-	index  int
-	seed   uint64
+	Name  string
+	index int
+	// seed is drawn anew for each engine and cluster: nobody can choose names that share a shard or a chain, and the groups of
+	// two clusters have nothing in common. Nothing that is stored may depend on it.
+	seed   maphash.Seed
 	topics *ends.Table
 }
 
@@ -78,7 +79,7 @@ func New(config Config) *Engine {
 		if e.clusters[name] != nil {
 			continue
 		}
-		c := &Cluster{Name: name, index: len(e.names), seed: xxhash.Sum64String(name)}
+		c := &Cluster{Name: name, index: len(e.names), seed: maphash.MakeSeed()}
 		c.topics = ends.NewTable(ends.Options{
 			History: config.Intervals, CurveSegments: config.CurveSegments,
 			Created: func(t *ends.Topic) { e.tell(protocol.EventTopicCreated, c, t, 0) },
@@ -134,12 +135,8 @@ func (e *Engine) Stop() {
 	}
 }
 
-// hash spreads the groups of a cluster. It is the same on every machine and in every run; since cluster and group are
-// hashed apart, ("a", "bc") and ("ab", "c") have nothing in common.
-func (c *Cluster) hash(group string) uint64 {
-	h := (xxhash.Sum64String(group) ^ c.seed) * 0x9E3779B97F4A7C15 // the golden ratio, as in Fibonacci hashing
-	return h ^ h>>32
-}
+// hash spreads the groups of a cluster.
+func (c *Cluster) hash(group string) uint64 { return maphash.String(c.seed, group) }
 
 func (e *Engine) shard(hash uint64) *shard {
 	return &e.shards[hash>>32*uint64(len(e.shards))>>32]
@@ -150,7 +147,7 @@ func (e *Engine) SetEndOffset(c *Cluster, topic string, end *protocol.EndOffset)
 	if e.stopped.Load() {
 		return Stopped
 	}
-	if !validEndOffset(end) {
+	if !validEndOffset(end) || len(topic) > MaxName {
 		return Invalid
 	}
 	now := e.config.Clock.Coarse()
@@ -218,7 +215,7 @@ func (e *Engine) SetEndOffsets(c *Cluster, topic string, all []protocol.EndOffse
 		switch {
 		case e.stopped.Load():
 			why = Stopped
-		case !validEndOffset(&all[i]):
+		case !validEndOffset(&all[i]) || len(topic) > MaxName:
 			why = Invalid
 		default:
 			if t == nil || t.Deleted() {
