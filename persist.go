@@ -80,7 +80,11 @@ type SnapshotStats struct {
 
 // openPersistence locks the path of the snapshot and loads what is there into an engine.
 func openPersistence(options *Options, e *engine.Engine) (_ *persistence, err error) {
-	path, log := options.SnapshotPath, options.Logger
+	log := options.Logger
+	path, err := snapshot.Resolve(options.SnapshotPath)
+	if err != nil {
+		return nil, fmt.Errorf("restore snapshot: %w", err)
+	}
 	lock, err := snapshot.Lock(path)
 	if err != nil {
 		return nil, fmt.Errorf("restore snapshot: %w", err)
@@ -95,6 +99,9 @@ func openPersistence(options *Options, e *engine.Engine) (_ *persistence, err er
 	for _, damage := range report.Damaged {
 		log.Error("snapshot is damaged", zap.String("file", damage.File), zap.String("set_aside", damage.SetAside),
 			zap.Error(damage.Err), zap.NamedError("set_aside_error", damage.SetAsideErr))
+	}
+	for _, removed := range report.Removed {
+		log.Info("removed an old file of the snapshot", zap.String("file", removed))
 	}
 	for _, warning := range report.Warnings {
 		log.Warn("snapshot directory", zap.Error(warning))
@@ -123,39 +130,78 @@ func openPersistence(options *Options, e *engine.Engine) (_ *persistence, err er
 	return p, nil
 }
 
-// save makes a snapshot unless nothing has changed since the newest.
+// save makes a snapshot unless nothing has changed since the newest. It logs what came of it when it holds no lock.
 func (p *persistence) save() error {
+	before := p.stats()
+	relocked, err := p.saveQuietly()
+	if relocked {
+		p.log.Error("lock file of the snapshot was removed or replaced, and has been locked again", zap.String("snapshot", p.path))
+	}
+	saved := p.stats()
+	switch {
+	case err != nil && !errors.Is(err, ErrStopped):
+		p.log.Error("snapshot failed", zap.Error(err))
+	case saved.Saved > before.Saved:
+		p.log.Debug("snapshot saved", zap.Uint64("bytes", saved.Bytes), zap.Duration("took", saved.Duration))
+	}
+	if err != nil {
+		return fmt.Errorf("save snapshot: %w", err)
+	}
+	return nil
+}
+
+// saveQuietly is save without the log. relocked reports whether the lock had been lost.
+func (p *persistence) saveQuietly() (relocked bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		return fmt.Errorf("save snapshot: %w", ErrStopped)
+		return false, ErrStopped
 	}
 	version := p.engine.Version()
 	begun := time.Now()
 	takenAt, moves := p.takenAt(begun)
 	if version == p.version && !moves {
-		return nil
+		return false, nil
+	}
+	saved := p.stats()
+	defer func() {
+		if err != nil {
+			saved.Failed++
+		}
+		p.saved.Store(&saved)
+	}()
+	if relocked, err = p.keepLocked(); err != nil {
+		return false, err
 	}
 	header := snapshot.Header{TakenAt: takenAt, Intervals: p.intervals, Sequence: p.sequence + 1}
 	summary, err := snapshot.Save(p.path, header, func(w *snapshot.Writer) error { return p.engine.Save(w) }, snapshot.Options{})
 	if err != nil {
-		saved := p.stats()
-		saved.Failed++
-		p.saved.Store(&saved)
-		p.log.Error("snapshot failed", zap.Error(err))
-		return fmt.Errorf("save snapshot: %w", err)
+		return relocked, err
 	}
 	if moves {
 		p.told()
 	}
 	p.sequence++
 	p.version = version
-	saved := p.stats()
 	saved.Saved++
 	saved.Last, saved.Duration, saved.Bytes = begun, time.Since(begun), summary.Bytes
-	p.saved.Store(&saved)
-	p.log.Debug("snapshot saved", zap.Uint64("bytes", summary.Bytes), zap.Duration("took", saved.Duration))
-	return nil
+	return relocked, nil
+}
+
+// keepLocked makes sure that the path is locked still. Somebody may have removed the lock file; if nobody has locked the path
+// since, it is locked again. Otherwise two stores would save to one path.
+func (p *persistence) keepLocked() (relocked bool, err error) {
+	err = p.lock.Check()
+	if !errors.Is(err, snapshot.ErrLockLost) {
+		return false, err
+	}
+	lock, err := snapshot.Lock(p.path)
+	if err != nil {
+		return false, err
+	}
+	_ = p.lock.Unlock() // of a file that nobody finds any more
+	p.lock = lock
+	return true, nil
 }
 
 // takenAt is what a snapshot that is begun now says of when it was taken, and whether it is the first to say so.

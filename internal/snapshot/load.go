@@ -1,10 +1,12 @@
 package snapshot
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,7 +45,7 @@ type LoadReport struct {
 	Summary Summary
 	// Damaged are the files that were not sound, the newest first.
 	Damaged []Damage
-	// Removed are the temporary files, left by a crash, that were removed.
+	// Removed are the files that were removed: temporary ones that a crash left, and damaged ones but for the newest three.
 	Removed []string
 	// Warnings are what failed and did not matter: a temporary file that could not be removed, say.
 	Warnings []error
@@ -135,6 +137,7 @@ func (l *loader) load(apply func(*Reader) error) error {
 			break
 		}
 	}
+	l.removeDamaged()
 	// A crash after path was replaced has left coming as the one before. It was found sound, or path was.
 	if there, err := l.fs.Exists(coming); err != nil || there {
 		l.warn(errors.Join(err, promote(l.fs, l.path)))
@@ -170,7 +173,7 @@ func (l *loader) try(source Source, name string, apply func(*Reader) error) (fou
 // setAside renames a damaged file to a name that nothing has.
 func (l *loader) setAside(name string, why error) {
 	damage := Damage{File: name, Err: why}
-	aside := name + ".damaged-" + strconv.FormatInt(l.unixMilli(), 10)
+	aside := name + damagedSuffix + strconv.FormatInt(l.unixMilli(), 10)
 	to := aside
 	for n := 2; ; n++ {
 		there, err := l.fs.Exists(to)
@@ -202,6 +205,41 @@ func (l *loader) removeTemps(names []string) {
 			continue
 		}
 		l.report.Removed = append(l.report.Removed, dir+name)
+	}
+}
+
+// keptDamaged is how many damaged files of a path are kept, for whoever wants to find out what happened.
+const keptDamaged = 3
+
+// removeDamaged removes damaged files but for the newest.
+func (l *loader) removeDamaged() {
+	dir, base := filepath.Split(l.path)
+	names, err := l.fs.Names(filepath.Dir(l.path))
+	if err != nil {
+		l.warn(err)
+		return
+	}
+	type damaged struct {
+		name string
+		at   int64
+	}
+	var all []damaged
+	for _, name := range names {
+		for _, of := range []string{base, base + comingSuffix, base + previousSuffix} {
+			rest, is := strings.CutPrefix(name, of+damagedSuffix)
+			digits, _, _ := strings.Cut(rest, "-")
+			if at, err := strconv.ParseInt(digits, 10, 64); is && err == nil {
+				all = append(all, damaged{name, at})
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b damaged) int { return cmp.Or(cmp.Compare(b.at, a.at), cmp.Compare(b.name, a.name)) })
+	for _, d := range all[min(keptDamaged, len(all)):] {
+		if err := removeIfThere(l.fs, dir+d.name); err != nil {
+			l.warn(err)
+			continue
+		}
+		l.report.Removed = append(l.report.Removed, dir+d.name)
 	}
 }
 

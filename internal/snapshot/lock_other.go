@@ -11,7 +11,7 @@ import (
 // openLock creates the file, which is the lock: these systems have no lock that ends with the process. After a crash
 // somebody has to remove the file; the error names it.
 func openLock(name string) (*os.File, error) {
-	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return nil, errHeld
 	}

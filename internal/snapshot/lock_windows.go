@@ -19,7 +19,7 @@ const (
 	errorIOPending     = syscall.Errno(997)
 )
 
-func openLock(name string) (*os.File, error) { return os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644) }
+func openLock(name string) (*os.File, error) { return os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600) }
 
 // tryLock locks a byte far behind what the file says of its holder: others could not read a byte that is locked.
 func tryLock(file *os.File) error {

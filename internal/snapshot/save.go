@@ -16,6 +16,8 @@ const (
 	// tempSuffix, and digits, mark a snapshot being written.
 	tempSuffix = ".tmp-"
 	lockSuffix = ".lock"
+	// damagedSuffix, and when it was found, mark a file that was not sound.
+	damagedSuffix = ".damaged-"
 )
 
 // Options are what Save, Load and Verify may be told. The zero value is what a program wants.
