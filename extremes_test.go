@@ -28,8 +28,8 @@ var (
 		"empty":         "",
 		"NUL":           "\x00",
 		"invalid UTF-8": "a\xff\xfe\xc3(",
-		"a megabyte":    strings.Repeat("x", 1<<20),
-		"a megabyte 2":  strings.Repeat("x", 1<<20-1) + "y",
+		"longest":       strings.Repeat("x", math.MaxInt16),
+		"longest 2":     strings.Repeat("x", math.MaxInt16-1) + "y",
 	}
 )
 
