@@ -44,7 +44,7 @@ func TestSparsePartitions(t *testing.T) {
 	}
 	empty := held(t, db)
 	require.Less(t, allocated(func() { set(lastPartition) }), uint64(64<<10))
-	require.Less(t, held(t, db)-empty, int64(4<<10))
+	require.Less(t, held(t, db)-empty, int64(1<<10))
 	const known = 1000
 	require.Less(t, allocated(func() {
 		for i := range int32(known) {

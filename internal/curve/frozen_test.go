@@ -1,0 +1,73 @@
+package curve
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestFrozen asks many curves at once, after they have changed.
+func TestFrozen(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 50 {
+		var frozen []Frozen
+		var want []Estimate
+		var steps []byte
+		now := int64(1_000_000)
+		for range 30 {
+			var c Curve
+			offset, at := r.Int64N(100), int64(0)
+			for range r.IntN(40) {
+				offset += r.Int64N(50)
+				at += r.Int64N(30_000) - 100
+				c.Observe(offset, at, 20)
+			}
+			commit := r.Int64N(2000) - 10
+			f, grown := c.Freeze(commit, steps)
+			steps = grown
+			frozen, want = append(frozen, f), append(want, c.Lag(commit, now))
+			c.Observe(offset+1000, at+1000, 20)
+			c.Reset()
+		}
+		for i := range frozen {
+			require.Equal(t, want[i], frozen[i].Lag(steps, now))
+		}
+	}
+	var zero Frozen
+	require.Equal(t, Estimate{}, zero.Lag(nil, 5), "of no curve")
+}
+
+func TestCutAbove(t *testing.T) {
+	t.Parallel()
+	var c Curve
+	c.CutAbove(5)
+	require.Zero(t, c.Len())
+	for i := range int64(10) {
+		c.Observe(100+10*i, 1000*i, 32)
+	}
+	whole := c.Clone()
+	c.CutAbove(190)
+	require.Equal(t, whole.AppendSegments(nil), c.AppendSegments(nil))
+	c.CutAbove(145)
+	require.Equal(t, whole.AppendSegments(nil)[:5], c.AppendSegments(nil))
+	checkInvariants(t, &c, 32)
+	c.Observe(145, 20_000, 32)
+	require.Equal(t, Estimate{Kind: Interpolated, Millis: 23_500, ErrorMillis: 1000}, c.Lag(125, 26_000))
+	require.Equal(t, 10, whole.Len(), "a clone of its own")
+	c.CutAbove(50)
+	require.Equal(t, []Segment{{Offset: 50}}, c.AppendSegments(nil), "all was above")
+	require.Equal(t, Estimate{Kind: AtLeast, Millis: 26_000}, c.Lag(20, 26_000))
+
+	// The clock went back in what is cut.
+	c.Reset()
+	for i := range int64(10) {
+		c.Observe(10*i, 1000*i, 32)
+	}
+	c.Observe(200, 8500, 32)
+	c.CutAbove(35)
+	checkInvariants(t, &c, 32)
+	require.Equal(t, 4, c.Len())
+	require.Less(t, c.doubtful, c.n)
+}
