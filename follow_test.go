@@ -53,7 +53,7 @@ func (f followed) apply(e protocol.Event) error {
 	switch e.Kind {
 	case protocol.EventTopicCreated:
 		return comes(f.topics, topic)
-	case protocol.EventTopicDeleted:
+	case protocol.EventTopicDeleted, protocol.EventTopicExpired:
 		return goes(f.topics, topic)
 	case protocol.EventIncarnationChanged:
 		return needs(f.topics, topic)

@@ -72,6 +72,30 @@ func (l liveStore) DeleteGroupTopic(ctx context.Context, cluster, group, topic s
 	return l.now().DeleteGroupTopic(ctx, cluster, group, topic)
 }
 
+func (l liveStore) DeletePartition(ctx context.Context, cluster, group, topic string, partition int32, order int64) error {
+	return l.now().DeletePartition(ctx, cluster, group, topic, partition, order)
+}
+
+func (l liveStore) SyncTopics(ctx context.Context, cluster string, topics []string) error {
+	return l.now().SyncTopics(ctx, cluster, topics)
+}
+
+func (l liveStore) SyncGroups(ctx context.Context, cluster string, groups []string) error {
+	return l.now().SyncGroups(ctx, cluster, groups)
+}
+
+func (l liveStore) ForgetOrders(ctx context.Context, cluster string, logPartitions ...protocol.LogPartition) error {
+	return l.now().ForgetOrders(ctx, cluster, logPartitions...)
+}
+
+func (l liveStore) SetPosition(ctx context.Context, cluster string, log protocol.Position) error {
+	return l.now().SetPosition(ctx, cluster, log)
+}
+
+func (l liveStore) Positions(ctx context.Context, cluster string) ([]protocol.Position, error) {
+	return l.now().Positions(ctx, cluster)
+}
+
 func (l liveStore) Clusters(ctx context.Context) ([]string, error) {
 	return l.now().Clusters(ctx)
 }

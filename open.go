@@ -36,8 +36,11 @@ type session struct {
 	// persistence is nil if no snapshot path is set.
 	persistence *persistence
 
-	quit   chan struct{}  // closed when what runs by the clock is to end
-	timers sync.WaitGroup // what runs by the clock
+	stuck stuckGroups
+	// replays counts how often a replay was awaited.
+	replays atomic.Uint64
+	quit    chan struct{}  // closed when what runs by the clock is to end
+	timers  sync.WaitGroup // what runs by the clock
 }
 
 // Open opens a store: empty, or with what the snapshot at Options.SnapshotPath holds. The error names every fault of the
@@ -58,7 +61,10 @@ func (db *DB) open(options Options) error {
 		return err
 	}
 	s := &session{options: options.withDefaults(), clock: clock.Start(), quit: make(chan struct{})}
-	s.engine = engine.New(s.options.engine(s.clock, &db.hub))
+	s.stuck.log = s.options.Logger
+	config := s.options.engine(s.clock, &db.hub)
+	config.Stuck = s.stuck.warn
+	s.engine = engine.New(config)
 	if s.options.SnapshotPath != "" {
 		var err error
 		if s.persistence, err = openPersistence(&s.options, s.engine); err != nil {
@@ -69,6 +75,9 @@ func (db *DB) open(options Options) error {
 	db.over.Store(false)
 	db.session.Store(s)
 	db.every(s, s.options.SweepInterval, s.engine.Sweep)
+	if s.persistence != nil {
+		db.awaitReplay(s)
+	}
 	if s.persistence != nil && s.options.SnapshotInterval > 0 {
 		// save logs and counts its errors, and the next one may succeed.
 		db.every(s, s.options.SnapshotInterval, func() { _ = s.persistence.save() })

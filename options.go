@@ -46,8 +46,9 @@ type Options struct {
 	SnapshotPath string
 	// SnapshotInterval is the time between two snapshots; default 60 s. A negative duration saves on Close alone.
 	SnapshotInterval time.Duration
-	// ReplayTimeout is how long after Open a store that was restored waits for ReplayDone, before it takes the replay for
-	// done; default 10 minutes. A negative duration waits for ever.
+	// ReplayTimeout is how long after the start, or an import, the replay of __consumer_offsets is taken for done if nobody
+	// calls ReplayDone, and a restored topic whose end offsets nobody has polled for gone; default 10 minutes. A negative
+	// duration waits for ever.
 	ReplayTimeout time.Duration
 	// MaxMemory is how many bytes, as Stats counts them, the store may take before it refuses new groups, topics and
 	// partitions; 0 is no limit.
@@ -144,6 +145,7 @@ func (o *Options) engine(clock engine.Clock, hub *feed.Hub[protocol.Event]) engi
 		ExpireGroup: milliseconds(o.ExpireGroup), ExpireTopic: milliseconds(o.ExpireTopic),
 		MinDistance: milliseconds(o.MinDistance), Accept: o.accept(),
 		CurveSegments: max(o.CurveSegments, 0), Clock: clock, Hub: hub,
+		Remember: o.SnapshotPath != "", ReplayTimeout: milliseconds(max(o.ReplayTimeout, 0)),
 	}
 }
 

@@ -119,6 +119,7 @@ func openPersistence(options *Options, e *engine.Engine) (_ *persistence, err er
 		p.restored.Damaged = append(p.restored.Damaged, DamagedSnapshot{damage.File, damage.SetAside, damage.Err})
 	}
 	if report.File != "" {
+		e.RestorePositions(report.Header.Positions)
 		// The clock may have been set back since.
 		p.watermark = min(report.Header.TakenAt, time.Now().UnixMilli())
 		if p.watermark != 0 {
@@ -173,7 +174,7 @@ func (p *persistence) saveQuietly() (relocked bool, err error) {
 	if relocked, err = p.keepLocked(); err != nil {
 		return false, err
 	}
-	header := snapshot.Header{TakenAt: takenAt, Intervals: p.intervals, Sequence: p.sequence + 1}
+	header := snapshot.Header{TakenAt: takenAt, Intervals: p.intervals, Sequence: p.sequence + 1, Positions: p.engine.SavedPositions()}
 	summary, err := snapshot.Save(p.path, header, func(w *snapshot.Writer) error { return p.engine.Save(w) }, snapshot.Options{})
 	if err != nil {
 		return relocked, err
@@ -272,18 +273,9 @@ func (db *DB) Restored() Restored {
 	return Restored{}
 }
 
-// ReplayDone tells that the application has read __consumer_offsets from Restored().Watermark to its end, or does not mean
-// to. Until then every snapshot keeps that watermark, since what was committed in between may be in neither the snapshot
-// nor, after another restart, in what the application would read. An application calls it after every Start, also where the
-// store began empty.
-func (db *DB) ReplayDone() {
-	if p := db.persistence(); p != nil {
-		p.replayDone()
-	}
-}
-
 // KnownUntil returns the greatest order of a group's commits in the snapshot that the store began with: commits up to it
-// are known and change nothing. ok is false where the group did not come from a snapshot.
+// are known, each partition's up to its own greatest, and change nothing. ok is false where the group did not come from a
+// snapshot or its orders were forgotten.
 func (db *DB) KnownUntil(cluster, group string) (order int64, ok bool) {
 	s := db.session.Load()
 	if s == nil {
@@ -304,7 +296,9 @@ func (db *DB) Export(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
-	header := snapshot.Header{TakenAt: time.Now().UnixMilli(), Intervals: s.options.Intervals}
+	header := snapshot.Header{
+		TakenAt: time.Now().UnixMilli(), Intervals: s.options.Intervals, Positions: s.engine.SavedPositions(),
+	}
 	_, err = snapshot.WriteJSONLines(w, header, func(sink snapshot.Sink) error { return s.engine.Save(withContext{ctx, sink}) })
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
@@ -313,7 +307,9 @@ func (db *DB) Export(ctx context.Context, w io.Writer) error {
 }
 
 // Import reads what Export has written. A group or topic replaces the one of its name; what the configuration does not let
-// in is left out. Everything is read and checked before anything is changed. It returns ErrStopped while the module does
+// in is left out. What came is RESTORED until it is confirmed, as after a start: by what is received, by ReplayDone, or when
+// Options.ReplayTimeout has passed. The positions become those that both what was there and what came contain. Everything is
+// read and checked before anything is changed. It returns ErrStopped while the module does
 // not run, the context's error, and one that names the line that could not be read.
 func (db *DB) Import(ctx context.Context, r io.Reader) error {
 	s, err := db.running(ctx)
@@ -329,6 +325,10 @@ func (db *DB) Import(ctx context.Context, r io.Reader) error {
 	if !report.Complete {
 		s.options.Logger.Warn("import has no end line: it was made by hand, or is not complete")
 	}
+	// Before the groups: a snapshot that is taken meanwhile must not claim what it does not contain.
+	s.engine.ImportPositions(report.Header.Positions, kept.clusters(report.Header.Positions))
+	// What came waits for being confirmed, as after a start.
+	db.awaitImport(s)
 	if err := kept.copyTo(s.engine.Loader()); err != nil {
 		return fmt.Errorf("import: %w", fromEngine(err))
 	}
@@ -349,8 +349,8 @@ func (c withContext) WriteTopic(t *snapshot.Topic) error {
 }
 
 func (c withContext) WriteGroup(g *snapshot.Group) error {
-	if err := c.ctx.Err(); err != nil || len(g.Topics) == 0 {
-		// A group without topics is for a replay alone.
+	if err := c.ctx.Err(); err != nil || g.TellsDeletion() {
+		// What was deleted matters to a replay alone.
 		return err
 	}
 	return c.Sink.WriteGroup(g)
@@ -391,6 +391,18 @@ func (k *recordKeeper) WriteGroup(g *snapshot.Group) error {
 	}
 	k.groups = append(k.groups, g)
 	return nil
+}
+
+// clusters are the names of the clusters that the records and some positions are of.
+func (k *recordKeeper) clusters(positions []snapshot.Position) map[string]bool {
+	names := make(map[string]bool)
+	for _, g := range k.groups {
+		names[g.Cluster] = true
+	}
+	for i := range positions {
+		names[positions[i].Cluster] = true
+	}
+	return names
 }
 
 func (k *recordKeeper) copyTo(sink snapshot.Sink) error {

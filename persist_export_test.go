@@ -177,7 +177,7 @@ func TestImportIsCheckedBeforeItChangesAnything(t *testing.T) {
 	t.Parallel()
 	for name, line := range map[string]string{
 		"curve":       `{"kind":"topic","cluster":"local","name":"topic","partition_count":1,"incarnation":0,"partitions":[{"partition":0,"incarnation":0,"log_start":0,"end_offsets":[{"offset":9,"timestamp":1}],"curve":"AAAA"}]}`,
-		"topic twice": `{"kind":"group","cluster":"local","name":"group","last_commit":1,"last_owner":null,"max_order":1,"topics":[{"name":"topic","partition_count":1,"last_commit":1,"partitions":[]},{"name":"topic","partition_count":1,"last_commit":1,"partitions":[]}]}`,
+		"topic twice": `{"kind":"group","cluster":"local","name":"group","last_commit":1,"last_owner":null,"topics":[{"name":"topic","partition_count":1,"last_commit":1,"partitions":[]},{"name":"topic","partition_count":1,"last_commit":1,"partitions":[]}]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -91,8 +91,9 @@ func (h *history) next() *protocol.StorageRequest {
 		r.Offset = max(0, h.ends[where]+h.Int64N(60)-50)
 		if h.order += 1 + h.Int64N(5); h.exact {
 			r.Order = int64(i) + 1
-		} else if h.IntN(10) > 0 {
-			r.Order = h.order
+		} else if r.Order = h.order; h.IntN(10) == 0 {
+			// An order of 0 would be that of the first record of the log, which a restored store knows.
+			r.Order = -1
 		}
 		if h.IntN(20) == 0 {
 			r.Timestamp -= 20_000

@@ -288,7 +288,7 @@ func TestClockSetBack(t *testing.T) {
 	require.NoError(t, k.Stop())
 	synctest.Test(t, func(t *testing.T) {
 		// The bubble's clock begins in the year 2000.
-		k := startKeeper(t, path, "snapshot-interval", 0)
+		k := startKeeper(t, path, "snapshot-interval", 0, "replay-timeout", 0)
 		require.Equal(t, time.UnixMilli(time.Now().UnixMilli()), k.Restored().Watermark)
 		require.Equal(t, []string{"topic"}, k.names(protocol.StorageFetchTopics, "local", ""))
 		k.ReplayDone()

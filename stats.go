@@ -23,6 +23,14 @@ type Stats struct {
 	// Sweeps counts the sweeps, ExpiredGroups the groups and ExpiredTopics the topics of living groups that were removed
 	// because they gave no sign of life.
 	Sweeps, ExpiredGroups, ExpiredTopics uint64
+	// SweptTopics counts the topics that were removed because nobody polled their end offsets any more.
+	SweptTopics uint64
+	// RememberedDeletions is the number of groups of which a deletion is remembered for a replay after a restart; at most
+	// 100,000, the oldest go first, and 0 if no snapshot is configured.
+	RememberedDeletions int
+	// StuckGroups counts how often ten fresh commits of a group were refused in a row because of their orders: those have
+	// begun anew, and ForgetOrders is the cure.
+	StuckGroups uint64
 
 	// Snapshots counts the snapshots; all zero if none are made.
 	Snapshots SnapshotStats
@@ -85,6 +93,7 @@ func (db *DB) Stats() (Stats, error) {
 		Groups: in.Groups, GroupTopics: in.GroupTopics, GroupPartitions: in.GroupPartitions,
 		Topics: in.Topics, Partitions: in.Partitions, Bytes: in.Bytes,
 		Sweeps: in.Sweeps, ExpiredGroups: in.ExpiredGroups, ExpiredTopics: in.ExpiredTopics,
+		SweptTopics: in.SweptTopics, RememberedDeletions: in.Remembered, StuckGroups: in.Stuck,
 		Panics: db.panics.Load(),
 	}
 	if s.persistence != nil {

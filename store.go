@@ -41,6 +41,31 @@ type Store interface {
 	// ErrUnknownTopic for a topic that the group does not hold.
 	DeleteGroupTopic(ctx context.Context, cluster, group, topic string) error
 
+	// DeletePartition takes one partition out of a group, as a tombstone in __consumer_offsets does. order is the tombstone's
+	// position there: what the group has committed since stays, and is told by ErrDuplicate, as the tombstone is known then.
+	// An order of 0 or less takes the partition out whatever was committed. The topic goes from the group with its last
+	// partition, the group with its last topic. It returns ErrUnknownGroup, ErrUnknownTopic, ErrUnknownPartition and
+	// ErrInvalid.
+	DeletePartition(ctx context.Context, cluster, group, topic string, partition int32, order int64) error
+	// SyncTopics deletes, as DeleteTopic does, the topics that are not among the given: for a caller that has the complete
+	// list. An empty list deletes all. A topic that is created while the call runs stays.
+	SyncTopics(ctx context.Context, cluster string, topics []string) error
+	// SyncGroups deletes, as DeleteGroup does, the groups that are not among the given. An empty list deletes all. A group that
+	// is created while the call runs stays; one that was there and commits meanwhile does not.
+	SyncGroups(ctx context.Context, cluster string, groups []string) error
+	// ForgetOrders says that the orders of commits begin anew, as after the cluster was rebuilt or failed over: whatever
+	// order comes next is newer than what is there. Windows stay; the orders in them become 0. It concerns the groups of the
+	// given partitions of the commit log, with none given all of the cluster, and forgets their positions. Call it before the
+	// first commit of the new order. It returns ErrInvalid for a partition out of range.
+	ForgetOrders(ctx context.Context, cluster string, logPartitions ...protocol.LogPartition) error
+	// SetPosition notes that the records of one partition of __consumer_offsets before log.Offset have been applied: their
+	// commits, deletions and all. A lower offset than before is taken as it is. It returns ErrInvalid for a negative
+	// partition or offset, and for the 10,001st partition of a cluster.
+	SetPosition(ctx context.Context, cluster string, log protocol.Position) error
+	// Positions returns where to go on reading __consumer_offsets, ascending by partition. After a restart it is what the
+	// snapshot contains, exactly: no slack is needed.
+	Positions(ctx context.Context, cluster string) ([]protocol.Position, error)
+
 	// Clusters returns the configured clusters, sorted.
 	Clusters(ctx context.Context) ([]string, error)
 	// Groups returns the groups of a cluster that have not expired, as they are at the call, in no particular order.

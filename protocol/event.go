@@ -55,6 +55,8 @@ const (
 	EventOwnerChanged
 	// EventOwnersCleared tells that no partition of a Group has an owner any more.
 	EventOwnersCleared
+	// EventTopicExpired tells that a Topic is gone because its end offsets were not polled for too long.
+	EventTopicExpired
 )
 
 var eventNames = [...]string{
@@ -70,6 +72,7 @@ var eventNames = [...]string{
 	EventIncarnationChanged: "incarnation-changed",
 	EventOwnerChanged:       "owner-changed",
 	EventOwnersCleared:      "owners-cleared",
+	EventTopicExpired:       "topic-expired",
 }
 
 // String returns the name of the kind, or "unknown" for a number that is none.

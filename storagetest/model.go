@@ -31,8 +31,11 @@ type modelCluster struct {
 	// topics holds, for each topic and partition, what is known of its end.
 	topics map[string][]modelEnds
 	// ids holds the ids of topics, as far as they are known.
-	ids    map[string]protocol.TopicID
-	groups map[string]*modelGroup
+	ids map[string]protocol.TopicID
+	// polled tells when each topic, and polledAny when any topic, last had an end offset.
+	polled    map[string]int64
+	polledAny int64
+	groups    map[string]*modelGroup
 }
 
 type modelGroup struct {
@@ -76,6 +79,7 @@ func NewModel(config Config, clock func() time.Time) *Model {
 		m.clusters[strings.ToLower(name)] = &modelCluster{
 			topics: map[string][]modelEnds{},
 			ids:    map[string]protocol.TopicID{},
+			polled: map[string]int64{},
 			groups: map[string]*modelGroup{},
 		}
 	}
@@ -121,7 +125,8 @@ func (m *Model) Handle(r *protocol.StorageRequest) (any, error) {
 	}
 }
 
-// Sweep does what the active sweep does: it removes the expired groups, and the expired topics of the others.
+// Sweep does what the active sweep does: it removes the expired groups, the expired topics of the others, and the topics
+// that were not polled while others of their cluster were.
 func (m *Model) Sweep() {
 	for _, c := range m.clusters {
 		m.expireGroups(c)
@@ -134,6 +139,11 @@ func (m *Model) Sweep() {
 			}
 			if len(g.topics) == 0 {
 				delete(c.groups, name)
+			}
+		}
+		for topic := range c.topics {
+			if c.polledAny-c.polled[topic] > m.expireTopic {
+				_ = deleteTopic(c, &protocol.StorageRequest{Topic: topic})
 			}
 		}
 	}
@@ -172,6 +182,7 @@ func (m *Model) setBrokerOffset(c *modelCluster, r *protocol.StorageRequest) err
 	for int64(len(partitions)) < count {
 		partitions = append(partitions, modelEnds{})
 	}
+	c.polled[r.Topic], c.polledAny = m.now(), m.now()
 	if err := partitions[r.Partition].set(r, m.intervals, m.now()); err != nil {
 		return err
 	}

@@ -40,11 +40,12 @@ func (m *Model) commit(c *modelCluster, r *protocol.StorageRequest) error {
 
 	// 2. and 3. Find the place: before are the commits that come before this one.
 	before := len(p.window)
-	if r.Order <= 0 {
-		stored.Order = 0
-		if before > 0 {
-			stored.Order = p.window[before-1].Order
-		}
+	greatest := int64(0)
+	if before > 0 {
+		greatest = p.window[before-1].Order
+	}
+	if r.Order < 0 || r.Order == 0 && greatest == 0 {
+		stored.Order = greatest
 	} else {
 		if full && r.Order <= p.window[0].Order {
 			return storage.ErrBackfill

@@ -99,11 +99,24 @@ func exerciseWindow(t *testing.T, factory Factory) {
 			w.window("group", "topic", "20/0/80@1000 30/0/70@2000 40/0/60@3000")
 			w.commit("group", "topic", 0, 50, 7, 4000)
 			w.window("group", "topic", "30/0/70@2000 40/0/60@3000 50/7/50@4000")
-			w.commit("group", "topic", 0, 60, 0, 5000)
+			w.commit("group", "topic", 0, 60, -1, 5000)
 			w.window("group", "topic", "40/0/60@3000 50/7/50@4000 60/7/40@5000")
 			w.drops(storage.ErrDuplicate, w.commitOf("group", "topic", 0, 15, 7, 6000))
 			w.commit("group", "topic", 0, 70, 3, 6000)
 			w.window("group", "topic", "70/3/-@6000 50/7/50@4000 60/7/40@5000")
+		}},
+
+		{name: "order 0 is the first of a log", run: func(w *world) {
+			w.end("topic", 0, 1, 1000)
+			w.commit("group", "topic", 0, 1000, 2, 2000)
+			w.commit("group", "topic", 0, 10, 0, 0)
+			w.window("group", "topic", "nil 10/0/-@0 1000/2/0@2000")
+			w.drops(storage.ErrDuplicate, w.commitOf("group", "topic", 0, 10, 0, 0))
+			w.commit("group", "topic", 0, 500, 1, 1000)
+			w.window("group", "topic", "10/0/-@0 500/1/-@1000 1000/2/0@2000")
+			w.drops(storage.ErrBackfill, w.commitOf("group", "topic", 0, 10, 0, 0))
+			w.commit("group", "topic", 0, 1000, 3, 3000)
+			w.drops(storage.ErrBackfill, w.commitOf("group", "topic", 0, 10, 0, 0))
 		}},
 
 		{name: "lag is against the newest end offset", run: func(w *world) {
@@ -249,7 +262,7 @@ func exerciseMinDistance(t *testing.T, factory Factory) {
 			w.window("group", "topic", "nil nil 30/4/70@0")
 			w.commit("group", "topic", 0, 40, -1, 7000)
 			w.window("group", "topic", "nil nil 40/4/60@0")
-			w.commit("group", "topic", 0, 50, 0, 10_000)
+			w.commit("group", "topic", 0, 50, -1, 10_000)
 			w.window("group", "topic", "nil 40/4/60@0 50/4/50@10000")
 		}},
 		{name: "0 replaces on a timestamp that goes back", run: func(w *world) {

@@ -16,10 +16,10 @@ type Options struct {
 	History int
 	// CurveSegments is how many segments the curve of a partition may have; 0 means that none is kept.
 	CurveSegments int
-	// Created, Deleted and Reset, where not nil, are called when a topic was created or deleted, and when the end offset
-	// of one of its partitions went back. They are called with locks held and must not call the table.
-	Created, Deleted func(*Topic)
-	Reset            func(t *Topic, partition int32)
+	// Created, Deleted, Expired and Reset, if not nil, are called when a topic was created, deleted or expired, and when the
+	// end offset of one of its partitions went back. They are called with locks held and must not call the table.
+	Created, Deleted, Expired func(*Topic)
+	Reset                     func(t *Topic, partition int32)
 }
 
 // Table holds the topics of one cluster. It is safe for any number of goroutines.
@@ -69,20 +69,20 @@ func (t *Table) Delete(name string) *Topic {
 	defer t.mu.Unlock()
 	topic := t.topics[name]
 	if topic != nil {
-		t.deleteLocked(topic)
+		t.deleteLocked(topic, t.options.Deleted)
 	}
 	return topic
 }
 
-// deleteLocked is Delete for a topic, and returns its identity.
-func (t *Table) deleteLocked(topic *Topic) identity {
+// deleteLocked is Delete for a topic, calls tell, and returns the identity.
+func (t *Table) deleteLocked(topic *Topic, tell func(*Topic)) identity {
 	delete(t.topics, topic.Name)
 	// Nothing is told of a topic after its end.
 	topic.mu.Lock()
 	defer topic.mu.Unlock()
 	topic.deleted.Store(true)
-	if t.options.Deleted != nil {
-		t.options.Deleted(topic)
+	if tell != nil {
+		tell(topic)
 	}
 	return topic.identity
 }
@@ -95,7 +95,7 @@ func (t *Table) Replace(old *Topic, end *EndOffset) bool {
 	if t.topics[old.Name] != old {
 		return false
 	}
-	identity := t.deleteLocked(old)
+	identity := t.deleteLocked(old, t.options.Deleted)
 	t.createLocked(old.Name).identity = identity.follow(end)
 	return true
 }
@@ -107,6 +107,28 @@ func (t *Table) createLocked(name string) *Topic {
 		t.options.Created(topic)
 	}
 	return topic
+}
+
+// DeleteTopic is Delete for a topic and no other of its name. It reports whether the topic was there.
+func (t *Table) DeleteTopic(topic *Topic) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.topics[topic.Name] != topic {
+		return false
+	}
+	t.deleteLocked(topic, t.options.Deleted)
+	return true
+}
+
+// Expire is DeleteTopic for a topic that nobody has polled for too long, if that still holds.
+func (t *Table) Expire(topic *Topic, tooLong func(*Topic) bool) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.topics[topic.Name] != topic || !tooLong(topic) {
+		return false
+	}
+	t.deleteLocked(topic, t.options.Expired)
+	return true
 }
 
 // Topics appends all topics to dst, in no particular order, and returns the result.

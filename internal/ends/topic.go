@@ -21,6 +21,10 @@ type Topic struct {
 	count atomic.Int32
 	// index is replaced under mu when a page is added or grows, and read without; nil before the first end offset.
 	index atomic.Pointer[index]
+	// polledAt is when an end offset was last taken, or the topic restored, by the store's clock in Unix milliseconds.
+	polledAt atomic.Int64
+	// unconfirmed is true in a topic that was restored and has not been polled since.
+	unconfirmed atomic.Bool
 
 	mu sync.RWMutex
 	// identity says which topic of the name this is; guarded by mu.
@@ -82,6 +86,27 @@ const (
 
 // Deleted reports whether the topic has left its table.
 func (t *Topic) Deleted() bool { return t.deleted.Load() }
+
+// Polled notes that an end offset came at a time in Unix milliseconds.
+func (t *Topic) Polled(now int64) {
+	if t.polledAt.Load() != now {
+		t.polledAt.Store(now)
+	}
+	if t.unconfirmed.Load() {
+		t.unconfirmed.Store(false)
+	}
+}
+
+// Restored notes that the topic was restored at a time in Unix milliseconds.
+func (t *Topic) Restored(now int64) {
+	t.polledAt.Store(now)
+	t.unconfirmed.Store(true)
+}
+
+// LastPolled returns when an end offset was last taken or, if unconfirmed, when the topic was restored.
+func (t *Topic) LastPolled() (at int64, unconfirmed bool) {
+	return t.polledAt.Load(), t.unconfirmed.Load()
+}
 
 // Count returns how many partitions the topic is known to have.
 func (t *Topic) Count() int32 { return t.count.Load() }

@@ -16,6 +16,8 @@ type Capture struct {
 	intervals int
 	// now is when it was taken, in Unix milliseconds.
 	now int64
+	// waits says whether windows that were restored wait for being confirmed.
+	waits bool
 
 	topics  []capturedTopic
 	slots   []reference
@@ -47,6 +49,7 @@ func (e *Engine) Capture(c *Cluster, groupName string) (*Capture, Reason) {
 		// The lag in time is told to the millisecond.
 		k.now = e.config.Clock.Now()
 		k.take(g)
+		k.waits = g.replay == e.replay.Load()
 		return 0
 	})
 	if why != 0 {

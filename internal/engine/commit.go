@@ -10,22 +10,36 @@ import (
 
 // Commit stores one commit of a group.
 func (e *Engine) Commit(c *Cluster, groupName string, in *protocol.Commit) Reason {
+	why, stuck := e.commitOne(c, groupName, in)
+	if stuck {
+		e.tellStuck(c, groupName)
+	}
+	return why
+}
+
+func (e *Engine) commitOne(c *Cluster, groupName string, in *protocol.Commit) (why Reason, stuck bool) {
 	hash := c.hash(groupName)
 	s := e.shard(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopped {
 		s.counts.commits[Stopped]++
-		return Stopped
+		return Stopped, false
 	}
 	at := place{cluster: c, name: groupName, hash: hash, topic: -1}
-	why := e.commit(s, &at, in, e.config.Clock.Coarse())
+	why = e.commit(s, &at, in, e.config.Clock.Coarse())
 	s.counts.commits[why]++
-	return why
+	return why, at.stuck
 }
 
 // Commits stores many commits of one group, in their order. It calls refused for each that is not stored.
 func (e *Engine) Commits(c *Cluster, groupName string, all []protocol.Commit, refused func(i int, why Reason)) {
+	if e.commitAll(c, groupName, all, refused) {
+		e.tellStuck(c, groupName)
+	}
+}
+
+func (e *Engine) commitAll(c *Cluster, groupName string, all []protocol.Commit, refused func(i int, why Reason)) (stuck bool) {
 	hash := c.hash(groupName)
 	s := e.shard(hash)
 	s.mu.Lock()
@@ -42,6 +56,7 @@ func (e *Engine) Commits(c *Cluster, groupName string, all []protocol.Commit, re
 			refused(i, why)
 		}
 	}
+	return at.stuck
 }
 
 // place is where in a shard something is to happen; it is found step by step, and kept from one commit of a batch to the
@@ -53,6 +68,7 @@ type place struct {
 
 	group *group // nil until found or made
 	topic int    // index in group.topics, -1 until found or made
+	stuck bool   // whether a commit was the last straw for refusedInRow
 }
 
 // commit judges one commit and stores it. Nothing appears, no group and no topic, before all has been judged.
@@ -66,12 +82,7 @@ func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Rea
 	if why := e.locateGroup(s, at, now); why != 0 {
 		return why
 	}
-	if g := at.group; g != nil && in.Order > 0 && in.Order <= g.knownUntil {
-		g.confirm(in.Topic, in.Partition)
-		return Duplicate
-	}
-	if at.group == nil && in.Order > 0 && len(s.departed) > 0 &&
-		in.Order <= s.departed[departedGroup{at.cluster, at.name}].knownUntil {
+	if s.departures.len() > 0 && s.departures.refuses(at, in.Topic, in.Partition, in.Order, e.replay.Load()) {
 		return Duplicate
 	}
 	end, incarnation, why := e.locate(s, at, in.Topic, in.Partition, now)
@@ -95,8 +106,6 @@ func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Rea
 		setRestored(w, false)
 	}
 
-	g.maxOrder = max(g.maxOrder, in.Order)
-
 	n := w.Len()
 	timestamp := in.Timestamp
 	if timestamp > now || n > 0 && w.NewestTimestamp() > now {
@@ -105,14 +114,17 @@ func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Rea
 		w = e.noneAfter(g, slot, w, now)
 	}
 	c := protocol.StoredCommit{Offset: in.Offset, Order: in.Order, Timestamp: timestamp, ObservedTimestamp: now}
-	if c.Order <= 0 {
-		// The sender knows no order: the commit is as new as the newest.
-		c.Order = 0
-		if n > 0 {
-			c.Order = w.NewestOrder()
-		}
-	} else if n > 0 && c.Order <= w.NewestOrder() {
-		return e.insert(g, slot, w, &c, now)
+	newest := newestOrder(w)
+	if newest <= 0 && c.Order > 0 && s.departures.len() > 0 {
+		// The partition is back, with orders that count from here on.
+		s.departures.forget(g.cluster, g.name, in.Topic, in.Partition)
+	}
+	switch {
+	case c.Order < 0 || c.Order == 0 && newest <= 0:
+		// The sender knows no order, or perhaps the first of all: the commit is as new as the newest.
+		c.Order = newest
+	case n > 0 && c.Order <= newest:
+		return e.late(s, at, slot, w, &c, now)
 	}
 
 	c.LagKnown = true
@@ -128,6 +140,9 @@ func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Rea
 	} else if needed := w.Append(&c, e.config.Intervals); needed > 0 {
 		w = g.memory.resize(slot, roomFor(needed, n, e.config.Intervals), n+1 < e.config.Intervals)
 		w.Append(&c, e.config.Intervals)
+	}
+	if g.refused != 0 {
+		g.refused = 0
 	}
 	setIncarnation(w, incarnation)
 	g.touch(gt, timestamp)
@@ -202,14 +217,32 @@ func (s *shard) slot(g *group, topic int, partition int32, now int64) (uint32, R
 	return 0, Invalid
 }
 
-// confirm marks a partition that was restored as seen.
-func (g *group) confirm(topic string, partition int32) {
-	i := g.find(topic)
-	if i < 0 || partition < 0 || uint32(partition) >= g.topics[i].length {
-		return
+// late handles a commit that is not newer than the newest of its window.
+func (e *Engine) late(s *shard, at *place, slot uint32, w window.Window, c *protocol.StoredCommit, now int64) Reason {
+	g := at.group
+	// min-distance keeps the time of the commit that was replaced.
+	fresh := c.Timestamp > w.NewestTimestamp() && !tooClose(w.NewestTimestamp(), c.Timestamp, e.config.MinDistance)
+	why := Duplicate
+	if g.known == nil || c.Order > g.known[slot] {
+		why = e.insert(g, slot, w, c, now)
 	}
-	if w := g.windowOf(g.topics[i].first + uint32(partition)); w != nil && restored(w) {
-		setRestored(w, false)
+	if why != 0 && fresh && g.refused < refusedInRow {
+		if g.refused++; g.refused == refusedInRow {
+			s.counts.stuck++
+			at.stuck = true
+		}
+	}
+	return why
+}
+
+// refusedInRow is how many fresh commits of a group have to be refused one after the other until that says that its orders
+// have begun anew. Two that feed the same commits, or a replay, send none that are fresh.
+const refusedInRow = 10
+
+// tellStuck tells of a group whose fresh commits are refused. No lock is held.
+func (e *Engine) tellStuck(c *Cluster, group string) {
+	if e.config.Stuck != nil {
+		e.config.Stuck(c.Name, group)
 	}
 }
 
@@ -328,9 +361,7 @@ func (e *Engine) ClearOwners(c *Cluster, groupName string) Reason {
 // DeleteGroup removes a group.
 func (e *Engine) DeleteGroup(c *Cluster, groupName string) Reason {
 	return e.withGroup(c, groupName, func(s *shard, g *group, now int64) Reason {
-		s.remove(g)
-		s.departFor(g)
-		s.tell(protocol.EventGroupDeleted, g, nil, now)
+		s.delete(g, now)
 		return 0
 	})
 }

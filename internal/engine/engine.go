@@ -41,6 +41,13 @@ type Config struct {
 	Clock Clock
 	// Hub takes the events.
 	Hub *feed.Hub[protocol.Event]
+	// Remember says whether deletions are remembered for a replay after a restart.
+	Remember bool
+	// ReplayTimeout is after how many milliseconds a restored topic that nobody has polled is swept; 0 is never.
+	ReplayTimeout int64
+	// Stuck, where not nil, is told of each group whose fresh commits are refused again and again because of their orders. It
+	// is called without a lock, by whoever sent the commit.
+	Stuck func(cluster, group string)
 }
 
 // Engine is the state of a store. Make it with New.
@@ -57,6 +64,12 @@ type Engine struct {
 	changing sync.RWMutex
 	sweeps   atomic.Uint64
 	loaded   atomic.Uint64 // topics
+	// changes counts what changes the state beside the requests of the channel.
+	changes     atomic.Uint64
+	sweptTopics atomic.Uint64
+	// replay numbers the replays, from 1: ReplayDone begins the next. What was restored waits in the replay that it was
+	// restored in.
+	replay atomic.Uint32
 	// requests counts, by type and outcome, the requests that are not counted by a shard.
 	requests [protocol.StorageRequestTypes][Reasons]atomic.Uint64
 }
@@ -70,6 +83,9 @@ type Cluster struct {
 	// two clusters have nothing in common. Nothing that is stored may depend on it.
 	seed   maphash.Seed
 	topics *ends.Table
+	// polledAt is when an end offset of any topic was last taken, in Unix milliseconds; 0 before the first.
+	polledAt  atomic.Int64
+	positions positions
 }
 
 // New makes an empty engine.
@@ -84,6 +100,7 @@ func New(config Config) *Engine {
 			History: config.Intervals, CurveSegments: config.CurveSegments,
 			Created: func(t *ends.Topic) { e.tell(protocol.EventTopicCreated, c, t, 0) },
 			Deleted: func(t *ends.Topic) { e.tell(protocol.EventTopicDeleted, c, t, 0) },
+			Expired: func(t *ends.Topic) { e.tell(protocol.EventTopicExpired, c, t, 0) },
 			Reset:   func(t *ends.Topic, p int32) { e.tell(protocol.EventIncarnationChanged, c, t, p) },
 		})
 		e.clusters[name] = c
@@ -93,8 +110,11 @@ func New(config Config) *Engine {
 		e.only = e.clusters[e.names[0]]
 	}
 	e.expiry.start(config.Clock, min(config.ExpireGroup, config.ExpireTopic))
+	e.replay.Store(1)
 	for i := range e.shards {
-		e.shards[i].init(len(e.names), config.Hub)
+		s := &e.shards[i]
+		s.init(len(e.names), config.Hub)
+		s.remembers, s.shards = config.Remember, config.Shards
 	}
 	return e
 }
@@ -162,6 +182,9 @@ func (e *Engine) SetEndOffset(c *Cluster, topic string, end *protocol.EndOffset)
 // time if the end offset has none of its own, or a later one: nothing was seen later than now, and whoever says so has a
 // clock that is ahead.
 func (e *Engine) setEndOffset(c *Cluster, t *ends.Topic, end *protocol.EndOffset, now int64) (*ends.Topic, Reason) {
+	if c.polledAt.Load() != now {
+		c.polledAt.Store(now)
+	}
 	seen := end.Timestamp
 	if seen <= 0 || seen > now {
 		seen = now
@@ -171,6 +194,7 @@ func (e *Engine) setEndOffset(c *Cluster, t *ends.Topic, end *protocol.EndOffset
 		LogStart: end.LogStartOffset, ID: end.TopicID,
 	}
 	for {
+		t.Polled(now)
 		switch t.Set(in) {
 		case ends.Stale:
 			return t, Stale

@@ -24,9 +24,13 @@ type group struct {
 	// last owner. Written under the lock of the shard, read without for lists.
 	seen      atomic.Int64
 	committed bool
-	// maxOrder is the greatest order of any commit of the group. What has an order up to knownUntil was in the snapshot
-	// that the group came from, or was dropped before that was taken.
-	maxOrder, knownUntil int64
+	// refused counts, up to refusedInRow, the fresh commits that were refused since the last that was taken.
+	refused uint8
+	// replay is the replay in which windows that were restored wait for being confirmed, 0 in a group that was not restored.
+	replay uint32
+	// known has for each slot the greatest order that was restored: commits up to there are known. nil in a group that was
+	// not restored.
+	known []int64
 
 	topics []groupTopic
 	// firstTopic is where topics lies until there is a second.
@@ -45,6 +49,8 @@ type group struct {
 	holes int
 	// counted is the sum of the counts of topics.
 	counted int64
+	// packs counts how often slots were moved to lower places.
+	packs uint32
 }
 
 // groupTopic is one topic of a group.
@@ -145,11 +151,14 @@ func (g *group) extend(gt *groupTopic, length uint32) {
 	} else {
 		first := uint32(len(m.slots))
 		g.addSlots(length)
-		g.moveSlots(gt, m.slots, g.owners, first)
+		g.moveSlots(gt, m.slots, g.owners, g.known, first)
 		// A hole holds no window and has no owner.
 		clear(m.slots[gt.first : gt.first+gt.length])
 		if g.owners != nil {
 			clear(g.owners[gt.first : gt.first+gt.length])
+		}
+		if g.known != nil {
+			clear(g.known[gt.first : gt.first+gt.length])
 		}
 		g.holes += int(gt.length)
 		gt.first = first
@@ -165,10 +174,13 @@ func (g *group) addSlots(n uint32) {
 	if g.owners != nil {
 		g.owners = append(g.owners, make([]uint32, n)...)
 	}
+	if g.known != nil {
+		g.known = append(g.known, make([]int64, n)...)
+	}
 }
 
-// moveSlots moves the slots of a topic to another place, in slots and owners, and tells the windows.
-func (g *group) moveSlots(gt *groupTopic, slots []reference, owners []uint32, first uint32) {
+// moveSlots moves the slots of a topic to another place, in slots, owners and known, and tells the windows.
+func (g *group) moveSlots(gt *groupTopic, slots []reference, owners []uint32, known []int64, first uint32) {
 	for i := range gt.length {
 		r := g.memory.slots[gt.first+i]
 		slots[first+i] = r
@@ -177,6 +189,9 @@ func (g *group) moveSlots(gt *groupTopic, slots []reference, owners []uint32, fi
 		}
 		if g.owners != nil {
 			owners[first+i] = g.owners[gt.first+i]
+		}
+		if g.known != nil {
+			known[first+i] = g.known[gt.first+i]
 		}
 	}
 }
@@ -188,14 +203,19 @@ func (g *group) packSlots() {
 	if g.owners != nil {
 		owners = make([]uint32, len(slots))
 	}
+	var known []int64
+	if g.known != nil {
+		known = make([]int64, len(slots))
+	}
 	first := uint32(0)
 	for i := range g.topics {
 		gt := &g.topics[i]
-		g.moveSlots(gt, slots, owners, first)
+		g.moveSlots(gt, slots, owners, known, first)
 		gt.first = first
 		first += gt.length
 	}
-	g.memory.slots, g.owners = slots, owners
+	g.memory.slots, g.owners, g.known = slots, owners, known
+	g.packs++
 	g.holes = 0
 }
 
@@ -227,6 +247,9 @@ func (g *group) detach(i int) {
 		g.memory.remove(gt.first + i)
 		if g.owners != nil {
 			g.owners[gt.first+i] = 0
+		}
+		if g.known != nil {
+			g.known[gt.first+i] = 0
 		}
 	}
 	g.holes += int(gt.length)

@@ -59,7 +59,7 @@ func (k *Capture) judge(end *ends.View, w window.Window, lag int) judgement {
 	default:
 		j.state = protocol.PartitionCaughtUp
 	}
-	if end.Restored || restored(w) {
+	if end.Restored || k.waits && restored(w) {
 		j.state = protocol.PartitionRestored
 	}
 	j.lost = distance(commit, end.LogStart)

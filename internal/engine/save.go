@@ -11,7 +11,7 @@ import (
 
 // Version changes whenever the state does.
 func (e *Engine) Version() (version uint64) {
-	version = e.loaded.Load()
+	version = e.loaded.Load() + e.changes.Load() + e.sweptTopics.Load()
 	for _, request := range []protocol.StorageRequestConstant{
 		protocol.StorageSetBrokerOffset, protocol.StorageSetDeleteTopic, protocol.StorageSetDeleteGroup,
 		protocol.StorageClearConsumerOwners,
@@ -30,7 +30,7 @@ func (e *Engine) Version() (version uint64) {
 // Save writes everything to sink while requests go on. Each group is written as it is at one moment; a shard is held only
 // while one group is copied. Save works on a stopped engine too.
 func (e *Engine) Save(sink snapshot.Sink) error {
-	w := saver{engine: e, sink: sink, written: make(map[*ends.Topic]bool), gone: make(map[departedGroup]departure)}
+	w := saver{engine: e, sink: sink, written: make(map[*ends.Topic]bool)}
 	for _, name := range e.names {
 		c := e.clusters[name]
 		for _, t := range c.topics.Topics(nil) {
@@ -43,7 +43,8 @@ func (e *Engine) Save(sink snapshot.Sink) error {
 	for i := range e.shards {
 		s := &e.shards[i]
 		// Before the groups, since one may come back meanwhile, and after them, since one may depart.
-		if err := w.departed(s); err != nil {
+		from, err := w.departed(s, 1)
+		if err != nil {
 			return err
 		}
 		for cluster := range e.names {
@@ -56,7 +57,7 @@ func (e *Engine) Save(sink snapshot.Sink) error {
 				}
 			}
 		}
-		if err := w.departed(s); err != nil {
+		if _, err := w.departed(s, from); err != nil {
 			return err
 		}
 	}
@@ -65,12 +66,9 @@ func (e *Engine) Save(sink snapshot.Sink) error {
 
 // saver holds the memory that saving needs, which is that of the largest group and the largest topic.
 type saver struct {
-	engine  *Engine
-	sink    snapshot.Sink
-	written map[*ends.Topic]bool
-	// gone are the deleted groups that have been written, of all shards.
-	gone map[departedGroup]departure
-
+	engine      *Engine
+	sink        snapshot.Sink
+	written     map[*ends.Topic]bool
 	topicRecord snapshot.Topic
 	groupRecord snapshot.Group
 	partitions  []snapshot.GroupPartition
@@ -109,7 +107,7 @@ func (w *saver) group(s *shard, g *group) error {
 		s.mu.Lock()
 	}
 	k.take(g)
-	r.LastCommit, r.LastOwner, r.MaxOrder = snapshot.Never, g.seen.Load(), g.maxOrder
+	r.LastCommit, r.LastOwner = snapshot.Never, g.seen.Load()
 	if g.committed {
 		r.LastCommit, r.LastOwner = r.LastOwner, snapshot.Never
 	}
@@ -119,9 +117,18 @@ func (w *saver) group(s *shard, g *group) error {
 			Name: g.topics[i].topic.Name, PartitionCount: g.topics[i].count, LastCommit: g.topics[i].seen,
 		})
 	}
+	// What was deleted before this moment belongs to it: a partition may come back before the rest is written.
+	var deleted *snapshot.Group
+	if x := s.departures.byGroup[departedGroup{g.cluster, g.name}]; x != nil {
+		record := x.record()
+		deleted = &record
+	}
 	s.mu.Unlock()
 	w.fill(k, r)
-	return w.sink.WriteGroup(r)
+	if err := w.sink.WriteGroup(r); err != nil || deleted == nil {
+		return err
+	}
+	return w.sink.WriteGroup(deleted)
 }
 
 // unwritten returns a topic of a group that has not been written, nil where there is none.
@@ -134,25 +141,45 @@ func (w *saver) unwritten(g *group) *ends.Topic {
 	return nil
 }
 
-// departed writes a group without topics for each group that was deleted, unless it has been written.
-func (w *saver) departed(s *shard) error {
+// departed writes what was deleted from a number on, some at a time, and returns the number to go on from.
+func (w *saver) departed(s *shard, from uint64) (next uint64, err error) {
+	for {
+		var records []snapshot.Group
+		var more bool
+		if records, from, more = s.departedRecords(from); len(records) > 0 {
+			for i := range records {
+				if err := w.sink.WriteGroup(&records[i]); err != nil {
+					return 0, err
+				}
+			}
+		}
+		if !more {
+			return from, nil
+		}
+	}
+}
+
+// departedBatch is how many deleted partitions are copied while a shard is held.
+const departedBatch = 4096
+
+// departedRecords copies some of what was deleted, from a number on. It returns the number to go on from and whether there is
+// more.
+func (s *shard) departedRecords(from uint64) (records []snapshot.Group, next uint64, more bool) {
 	s.mu.Lock()
-	var records []snapshot.Group
-	for g, d := range s.departed {
-		if w.gone[g] != d {
-			w.gone[g] = d
-			records = append(records, snapshot.Group{
-				Cluster: g.cluster.Name, Name: g.name, LastCommit: d.seen, LastOwner: snapshot.Never, MaxOrder: d.maxOrder,
-			})
+	defer s.mu.Unlock()
+	d := &s.departures
+	at := d.from(from)
+	for room := departedBatch; at < len(d.queue) && room > 0; at++ {
+		room--
+		if x := d.queue[at].departure; x != nil {
+			records = append(records, x.record())
+			room -= x.size()
 		}
 	}
-	s.mu.Unlock()
-	for i := range records {
-		if err := w.sink.WriteGroup(&records[i]); err != nil {
-			return err
-		}
+	if at < len(d.queue) {
+		return records, d.queue[at].number, true
 	}
-	return nil
+	return records, d.next + 1, false
 }
 
 // fill adds the partitions that were captured to a record.
@@ -193,8 +220,8 @@ func (w *saver) fill(k *Capture, r *snapshot.Group) {
 // than now.
 type Loader struct {
 	engine *Engine
-	// Skipped counts the groups and topics that were left out, Departed the groups without a topic: they are no groups but
-	// tell how far the commits of one that was deleted are known.
+	// Skipped counts the groups and topics that were left out, Departed the records that are no groups but tell what was
+	// deleted.
 	Skipped, Departed int
 }
 
@@ -216,7 +243,9 @@ func (l *Loader) WriteTopic(r *snapshot.Topic) error {
 	}
 	l.engine.loaded.Add(1)
 	clampEndOffsets(r, l.engine.config.Clock.Now())
-	return c.topics.Ensure(r.Name).Load(r)
+	t := c.topics.Ensure(r.Name)
+	t.Restored(l.engine.config.Clock.Now())
+	return t.Load(r)
 }
 
 // WriteGroup takes a group.
@@ -226,10 +255,10 @@ func (l *Loader) WriteGroup(r *snapshot.Group) error {
 	now := e.config.Clock.Now()
 	if c == nil || max(r.LastCommit, r.LastOwner) < e.expiry.now()-e.config.ExpireGroup ||
 		e.config.Accept != nil && !e.config.Accept(r.Name) {
-		if len(r.Topics) > 0 {
-			l.Skipped++
-		} else {
+		if r.TellsDeletion() {
 			l.Departed++
+		} else {
+			l.Skipped++
 		}
 		return nil
 	}
@@ -241,10 +270,8 @@ func (l *Loader) WriteGroup(r *snapshot.Group) error {
 		return Stopped
 	}
 	g := s.find(c, hash, r.Name)
-	if len(r.Topics) == 0 {
-		if g == nil {
-			s.depart(c, r.Name, departure{maxOrder: r.MaxOrder, knownUntil: r.MaxOrder, seen: min(r.LastCommit, now)})
-		}
+	if r.TellsDeletion() {
+		s.loadDeparture(c, g, r, e.replay.Load(), now)
 		l.Departed++
 		return nil
 	}
@@ -263,15 +290,14 @@ func (l *Loader) WriteGroup(r *snapshot.Group) error {
 	g = s.add(c, hash, r.Name, now)
 	g.committed = r.LastCommit != snapshot.Never
 	g.seen.Store(min(max(r.LastCommit, r.LastOwner), now)) // the clock may have been set back
-	g.maxOrder, g.knownUntil = r.MaxOrder, r.MaxOrder
+	g.replay = e.replay.Load()
 	for i := range r.Topics {
 		if t := topics[r.Topics[i].Name]; t != nil {
-			if err := l.loadTopic(g, s.attach(g, t, now), &r.Topics[i], now); err != nil {
+			if err := l.loadTopic(s, g, s.attach(g, t, now), &r.Topics[i], now); err != nil {
 				return err
 			}
 		}
 	}
-	delete(s.departed, departedGroup{c, r.Name})
 	s.counts.loaded++
 	return nil
 }
@@ -293,7 +319,7 @@ func (l *Loader) topicsOf(c *Cluster, r *snapshot.Group) (map[string]*ends.Topic
 	return topics, nil
 }
 
-func (l *Loader) loadTopic(g *group, index int, r *snapshot.GroupTopic, now int64) error {
+func (l *Loader) loadTopic(s *shard, g *group, index int, r *snapshot.GroupTopic, now int64) error {
 	gt := &g.topics[index]
 	gt.seen = min(r.LastCommit, now)
 	for i := range r.Partitions {
@@ -316,6 +342,10 @@ func (l *Loader) loadTopic(g *group, index int, r *snapshot.GroupTopic, now int6
 		}
 		gt.committed = gt.committed || len(commits) > 0
 		g.setOwner(slot, p.Owner, p.ClientID)
+		g.setKnown(slot, newestOrder(w))
+		if newestOrder(w) > 0 {
+			s.departures.forget(g.cluster, g.name, r.Name, p.Number)
+		}
 		setIncarnation(w, uint8(p.Incarnation))
 		setRestored(w, true)
 	}
@@ -331,10 +361,12 @@ func (l *Loader) loadTopic(g *group, index int, r *snapshot.GroupTopic, now int6
 func negative(c protocol.StoredCommit) bool { return c.Offset < 0 }
 
 // KnownUntil returns the greatest order of a group's commits that came from a snapshot: what a replay brings up to there
-// is known already. ok is false where the group did not come from one.
+// is known already, each partition up to its own. ok is false where the group did not come from one.
 func (e *Engine) KnownUntil(c *Cluster, groupName string) (order int64, ok bool) {
 	e.withGroup(c, groupName, func(_ *shard, g *group, _ int64) Reason {
-		order = g.knownUntil
+		for _, known := range g.known {
+			order = max(order, known)
+		}
 		return 0
 	})
 	return order, order > 0

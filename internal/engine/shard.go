@@ -24,8 +24,10 @@ type shard struct {
 	lists [][]*group
 	// byTopic holds the groups that have a topic.
 	byTopic map[*ends.Topic][]*group
-	// departed tells of the groups that were deleted; see departed.go.
-	departed map[departedGroup]departure
+	// departures tell what was deleted, unless remembers is false; shards is how many shards share the bound of that.
+	departures departures
+	remembers  bool
+	shards     int
 
 	counts shardCounts
 	hub    *feed.Hub[protocol.Event]
@@ -40,6 +42,7 @@ type shardCounts struct {
 	expired uint64 // groups
 	swept   uint64 // topics of live groups
 	loaded  uint64 // groups
+	stuck   uint64 // groups whose fresh commits were refused in a row
 }
 
 func (s *shard) init(clusters int, hub *feed.Hub[protocol.Event]) {
@@ -94,11 +97,19 @@ func (s *shard) expire(g *group, now int64) {
 func (s *shard) add(c *Cluster, hash uint64, name string, now int64) *group {
 	g := &group{cluster: c, name: strings.Clone(name), hash: hash, next: s.groups[hash], position: int32(len(s.lists[c.index]))}
 	g.seen.Store(never)
-	s.rejoin(g)
 	s.groups[hash] = g
 	s.lists[c.index] = append(s.lists[c.index], g)
 	s.tell(protocol.EventGroupCreated, g, nil, now)
 	return g
+}
+
+// delete removes a group that somebody has deleted.
+func (s *shard) delete(g *group, now int64) {
+	for i := range g.topics {
+		s.depart(g, &g.topics[i], now)
+	}
+	s.remove(g)
+	s.tell(protocol.EventGroupDeleted, g, nil, now)
 }
 
 func (s *shard) remove(g *group) {
@@ -149,9 +160,9 @@ func (s *shard) attach(g *group, t *ends.Topic, now int64) int {
 // detach removes the topic at an index from a group, and the group when none is left; it says whether one is. The kinds
 // are those of the event for either case.
 func (s *shard) detach(g *group, i int, ofTopic, ofGroup protocol.EventKind, now int64) (left bool) {
+	s.depart(g, &g.topics[i], now)
 	if len(g.topics) == 1 {
 		s.remove(g)
-		s.departFor(g)
 		s.tell(ofGroup, g, nil, now)
 		return false
 	}

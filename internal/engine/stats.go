@@ -25,6 +25,11 @@ type Stats struct {
 	Bytes int
 
 	Sweeps, ExpiredGroups, ExpiredTopics uint64
+	// SweptTopics counts the topics that nobody polled any more.
+	SweptTopics uint64
+	// Remembered is of how many groups a deletion is remembered, Stuck how often a group's fresh commits were refused in a row.
+	Remembered int
+	Stuck      uint64
 }
 
 // Stats counts what there is. It holds a shard only for a few groups at a time.
@@ -35,7 +40,7 @@ func (e *Engine) Stats() Stats {
 			st.Requests[request][why] = e.requests[request][why].Load()
 		}
 	}
-	st.Sweeps = e.sweeps.Load()
+	st.Sweeps, st.SweptTopics = e.sweeps.Load(), e.sweptTopics.Load()
 	for _, name := range e.names {
 		for _, t := range e.clusters[name].topics.Topics(nil) {
 			st.Topics++
@@ -65,6 +70,9 @@ func (s *shard) addCounts(st *Stats) {
 	}
 	st.ExpiredGroups += s.counts.expired
 	st.ExpiredTopics += s.counts.swept
+	st.Stuck += s.counts.stuck
+	st.Remembered += s.departures.len()
+	st.Bytes += s.departures.bytes()
 }
 
 // addGroups adds some groups of a cluster, from an index on, and returns the next index, -1 where there is none.
@@ -87,7 +95,7 @@ func (g *group) addTo(st *Stats) {
 	st.GroupTopics += len(g.topics)
 	st.GroupPartitions += g.memory.windows
 	st.Bytes += int(unsafe.Sizeof(*g)) + len(g.name) + 2*int(unsafe.Sizeof(g)) + 8 +
-		cap(g.topics)*int(unsafe.Sizeof(groupTopic{})) + cap(g.memory.slots)*int(unsafe.Sizeof(reference(0))) + cap(g.owners)*4 +
+		cap(g.topics)*int(unsafe.Sizeof(groupTopic{})) + cap(g.memory.slots)*int(unsafe.Sizeof(reference(0))) + cap(g.owners)*4 + cap(g.known)*8 +
 		len(g.topics)*int(unsafe.Sizeof(g))
 	for i := range g.memory.blocks {
 		st.Bytes += cap(g.memory.blocks[i].bytes)

@@ -3,6 +3,7 @@ package engine
 import (
 	"slices"
 
+	"github.com/lagkeeper/storage/internal/ends"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -16,7 +17,8 @@ func (e *Engine) Sweep() {
 	var wasteful []*group
 	for i := range e.shards {
 		s := &e.shards[i]
-		s.forgetDeparted(e.expiry.now() - e.config.ExpireGroup)
+		for s.forgetDeparted(e.expiry.now() - e.config.ExpireGroup) {
+		}
 		for cluster := range e.names {
 			// A removed group leaves its place to the last of the list, which from the end downwards has been seen.
 			for at := -1; at != 0; {
@@ -27,6 +29,50 @@ func (e *Engine) Sweep() {
 			}
 		}
 	}
+	// Behind the groups: one that has expired is told as such.
+	e.sweepTopics()
+}
+
+// sweepTopics removes the topics whose end offsets nobody polls any more, and those that were restored and not polled since.
+// That nobody polls a topic means something only while others of its cluster are polled: if the brokers cannot be reached, or
+// the application does not poll, nothing is known to be gone.
+func (e *Engine) sweepTopics() {
+	for _, name := range e.names {
+		c := e.clusters[name]
+		for _, t := range c.topics.Topics(nil) {
+			if !e.gone(c, t) {
+				continue
+			}
+			if !e.removeTopic(t, func() bool { return c.topics.Expire(t, func(t *ends.Topic) bool { return e.gone(c, t) }) }) {
+				continue
+			}
+			e.sweptTopics.Add(1)
+		}
+	}
+}
+
+// gone reports whether a topic was not polled for too long.
+func (e *Engine) gone(c *Cluster, t *ends.Topic) bool {
+	at, unconfirmed := t.LastPolled()
+	if at == 0 {
+		return false // it is being created
+	}
+	others := c.polledAt.Load()
+	if unconfirmed && others != 0 && e.config.ReplayTimeout > 0 && e.expiry.now()-at > e.config.ReplayTimeout {
+		return true
+	}
+	return others-at > e.config.ExpireTopic
+}
+
+// removeTopic takes a topic from every group if remove has taken it out of its table, and reports whether it has.
+func (e *Engine) removeTopic(t *ends.Topic, remove func() bool) bool {
+	e.changing.RLock()
+	defer e.changing.RUnlock()
+	if e.stopped.Load() || !remove() {
+		return false
+	}
+	e.forgetTopic(t)
+	return true
 }
 
 // trim gives back the memory that a group does not use, unless it has been removed.

@@ -84,7 +84,7 @@ func benchGroup(r *rand.Rand, n int) Group {
 	}
 	return Group{
 		Cluster: "production", Name: fmt.Sprintf("orders-consumer-%05d", n), LastCommit: testNow - 100, LastOwner: testNow - 900,
-		MaxOrder: order, Topics: []GroupTopic{t},
+		Topics: []GroupTopic{t},
 	}
 }
 

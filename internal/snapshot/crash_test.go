@@ -14,7 +14,7 @@ func numbered(sequence uint64) *state {
 	s.Topics = []Topic{{Cluster: "c", Name: "t" + strconv.FormatUint(sequence, 10), PartitionCount: 1}}
 	for range 3 {
 		s.Groups = append(s.Groups, Group{
-			Cluster: "c", Name: "g", LastCommit: int64(sequence), LastOwner: Never, MaxOrder: int64(sequence),
+			Cluster: "c", Name: "g", LastCommit: int64(sequence), LastOwner: Never,
 		})
 	}
 	return s

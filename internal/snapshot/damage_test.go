@@ -203,7 +203,7 @@ func TestLengthsThatLie(t *testing.T) {
 	blocks := blocksOf(t, b)
 	huge := binary.AppendUvarint(nil, math.MaxUint64)
 	payload := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
-	group := []byte{tagNew, 0, 1, 'c', 0, 1, 'g', 0, 0}
+	group := []byte{tagNew, 0, 1, 'c', 0, 1, 'g', 0}
 	topic := []byte{tagNew, 0, 1, 't'}
 	for name, c := range map[string]struct {
 		kind    blockType
@@ -245,7 +245,7 @@ func TestLengthsThatLie(t *testing.T) {
 func TestPartsThatDoNotFit(t *testing.T) {
 	_, b := small(t)
 	blocks := blocksOf(t, b)
-	group := []byte{tagNew, 0, 1, 'c', 0, 1, 'g', 0, 0, tagNew, 0, 1, 't', 2, 0, 1, 0, tagEnd, tagGoesOn}
+	group := []byte{tagNew, 0, 1, 'c', 0, 1, 'g', 0, tagNew, 0, 1, 't', 2, 0, 1, 0, tagEnd, tagGoesOn}
 	topic := []byte{tagNew, 0, 1, 'c', 0, 1, 't', 2, 0, 1, 0, 0, 0, 0, tagEnd, tagGoesOn}
 	for name, c := range map[string]struct {
 		kind          blockType
@@ -257,7 +257,7 @@ func TestPartsThatDoNotFit(t *testing.T) {
 		"topic goes on":                    {blockTopics, topic, []byte{tagContinued, 1, 0, 0, 0, 0, tagEnd, tagEnd}, true},
 		"the other first":                  {blockGroups, group, []byte{tagContinued, tagNew, 0, 1, 'u', 2, 0, 1, 0, tagEnd, tagContinued, 1, 0, tagEnd, tagEnd}, false},
 		"a partition again":                {blockGroups, group, []byte{tagContinued, tagContinued, 2, 0, tagEnd, tagEnd}, false},
-		"a new group":                      {blockGroups, group, []byte{tagNew, 0, 0, 0, 0, 0, 0, tagEnd}, false},
+		"a new group":                      {blockGroups, group, []byte{tagNew, 0, 0, 0, 0, 0, tagEnd}, false},
 		"a new topic":                      {blockTopics, topic, []byte{tagNew, 0, 0, 0, 0, 0, 0, tagEnd, tagEnd}, false},
 		"an empty block of groups":         {blockGroups, group, nil, false},
 		"an empty block of topics":         {blockTopics, topic, nil, false},

@@ -60,7 +60,7 @@ const (
 const (
 	partitionOwner = 1 << iota
 	partitionClientID
-	partitionFlags
+	partitionDeleted
 	partitionIncarnation
 	partitionBits = 4
 )

@@ -53,19 +53,26 @@ func (t *text) UnmarshalJSON(b []byte) error {
 }
 
 // In the types of the lines a pointer is a key that must be there, or one whose absence means something: a time that never
-// was, an unknown lag, a watermark to be taken from the commits.
+// was, an unknown lag.
 
 type jsonKind struct {
 	Kind string `json:"kind"`
 }
 
 type jsonHeader struct {
-	Kind      string `json:"kind"`
-	Version   int    `json:"version"`
-	TakenAt   *int64 `json:"taken_at"`
-	Intervals int    `json:"intervals"`
-	Sequence  uint64 `json:"sequence"`
-	Creator   text   `json:"creator"`
+	Kind      string         `json:"kind"`
+	Version   int            `json:"version"`
+	TakenAt   *int64         `json:"taken_at"`
+	Intervals int            `json:"intervals"`
+	Sequence  uint64         `json:"sequence"`
+	Creator   text           `json:"creator"`
+	Positions []jsonPosition `json:"positions,omitempty"`
+}
+
+type jsonPosition struct {
+	Cluster   *text  `json:"cluster"`
+	Partition *int32 `json:"partition"`
+	Offset    *int64 `json:"offset"`
 }
 
 type jsonTopic struct {
@@ -97,7 +104,6 @@ type jsonGroup struct {
 	Name       *text            `json:"name"`
 	LastCommit *int64           `json:"last_commit"`
 	LastOwner  *int64           `json:"last_owner"`
-	MaxOrder   *int64           `json:"max_order"`
 	Topics     []jsonGroupTopic `json:"topics"`
 }
 
@@ -109,12 +115,13 @@ type jsonGroupTopic struct {
 }
 
 type jsonGroupPartition struct {
-	Partition   *int32       `json:"partition"`
-	Owner       text         `json:"owner"`
-	ClientID    text         `json:"client_id"`
-	Flags       uint32       `json:"flags"`
-	Incarnation uint32       `json:"incarnation"`
-	Commits     []jsonCommit `json:"commits"`
+	Partition *int32 `json:"partition"`
+	Owner     text   `json:"owner"`
+	ClientID  text   `json:"client_id"`
+	// DeletedOrder stands only where something was deleted.
+	DeletedOrder int64        `json:"deleted_order,omitempty"`
+	Incarnation  uint32       `json:"incarnation"`
+	Commits      []jsonCommit `json:"commits"`
 }
 
 type jsonCommit struct {

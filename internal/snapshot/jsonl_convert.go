@@ -80,7 +80,7 @@ func (j *jsonTopic) topic() (*Topic, error) {
 func (g *Group) toJSON() *jsonGroup {
 	to := &jsonGroup{
 		Kind: kindGroup, Cluster: (*text)(&g.Cluster), Name: (*text)(&g.Name), LastCommit: never(&g.LastCommit),
-		LastOwner: never(&g.LastOwner), MaxOrder: &g.MaxOrder, Topics: make([]jsonGroupTopic, len(g.Topics)),
+		LastOwner: never(&g.LastOwner), Topics: make([]jsonGroupTopic, len(g.Topics)),
 	}
 	for i := range g.Topics {
 		t := &g.Topics[i]
@@ -88,7 +88,7 @@ func (g *Group) toJSON() *jsonGroup {
 		for k := range t.Partitions {
 			p := &t.Partitions[k]
 			partitions[k] = jsonGroupPartition{
-				Partition: &p.Number, Owner: text(p.Owner), ClientID: text(p.ClientID), Flags: p.Flags,
+				Partition: &p.Number, Owner: text(p.Owner), ClientID: text(p.ClientID), DeletedOrder: p.DeletedOrder,
 				Incarnation: p.Incarnation, Commits: commitsToJSON(p.Commits),
 			}
 		}
@@ -128,11 +128,6 @@ func (j *jsonGroup) group() (*Group, error) {
 			return nil, fmt.Errorf("group %q: topics[%d]: %w", g.Name, i, err)
 		}
 	}
-	if j.MaxOrder != nil {
-		g.MaxOrder = *j.MaxOrder
-	} else {
-		g.MaxOrder = greatestOrder(g)
-	}
 	return g, g.validate()
 }
 
@@ -162,22 +157,30 @@ func (j *jsonGroupTopic) topic(t *GroupTopic) error {
 			}
 		}
 		t.Partitions[i] = GroupPartition{
-			Number: *p.Partition, Owner: string(p.Owner), ClientID: string(p.ClientID), Flags: p.Flags,
+			Number: *p.Partition, Owner: string(p.Owner), ClientID: string(p.ClientID), DeletedOrder: p.DeletedOrder,
 			Incarnation: p.Incarnation, Commits: commits,
 		}
 	}
 	return nil
 }
 
-// greatestOrder returns the greatest order of the group's commits, 0 where it has none.
-func greatestOrder(g *Group) int64 {
-	greatest := int64(0)
-	for i := range g.Topics {
-		for j := range g.Topics[i].Partitions {
-			for k := range g.Topics[i].Partitions[j].Commits {
-				greatest = max(greatest, g.Topics[i].Partitions[j].Commits[k].Order)
-			}
-		}
+// positionsToJSON makes the part of the header that tells positions. It points into them.
+func positionsToJSON(positions []Position) []jsonPosition {
+	to := make([]jsonPosition, len(positions))
+	for i := range positions {
+		p := &positions[i]
+		to[i] = jsonPosition{Cluster: (*text)(&p.Cluster), Partition: &p.Partition, Offset: &p.Offset}
 	}
-	return greatest
+	return to
+}
+
+func positionsOf(lines []jsonPosition) ([]Position, error) {
+	var positions []Position
+	for i, p := range lines {
+		if p.Cluster == nil || p.Partition == nil || p.Offset == nil {
+			return nil, fmt.Errorf("positions[%d] without cluster, partition or offset", i)
+		}
+		positions = append(positions, Position{string(*p.Cluster), protocol.Position{Partition: *p.Partition, Offset: *p.Offset}})
+	}
+	return positions, nil
 }

@@ -139,6 +139,10 @@ func (r *jsonReader) header(line []byte) error {
 		return errors.New("header without taken_at")
 	}
 	header := Header{TakenAt: *j.TakenAt, Intervals: j.Intervals, Sequence: j.Sequence, Creator: string(j.Creator)}
+	var err error
+	if header.Positions, err = positionsOf(j.Positions); err != nil {
+		return err
+	}
 	if err := header.validate(); err != nil {
 		return err
 	}

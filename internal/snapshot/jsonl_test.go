@@ -63,7 +63,7 @@ func TestJSONLinesRead(t *testing.T) {
 		},
 	}}
 	s.Groups = []Group{
-		{Cluster: "c", Name: "a<b", LastCommit: 9, LastOwner: Never, MaxOrder: 7, Topics: []GroupTopic{
+		{Cluster: "c", Name: "a<b", LastCommit: 9, LastOwner: Never, Topics: []GroupTopic{
 			{Name: "t", PartitionCount: 1, LastCommit: Never, Partitions: []GroupPartition{{Owner: "o", Commits: nil}}},
 		}},
 		{Cluster: "c", Name: "\xff", LastCommit: Never, LastOwner: Never},
@@ -71,10 +71,10 @@ func TestJSONLinesRead(t *testing.T) {
 	require.Equal(t, `{"kind":"header","version":1,"taken_at":1,"intervals":10,"sequence":18446744073709551615,"creator":"test"}
 {"kind":"topic","cluster":"c","name":"t","partition_count":2,"incarnation":1152921504606846976,"partitions":[`+
 		`{"partition":1,"incarnation":0,"log_start":-1,"end_offsets":[{"offset":9223372036854775807,"timestamp":5}],"curve":"AQID"}]}
-{"kind":"group","cluster":"c","name":"a<b","last_commit":9,"last_owner":null,"max_order":7,"topics":[`+
+{"kind":"group","cluster":"c","name":"a<b","last_commit":9,"last_owner":null,"topics":[`+
 		`{"name":"t","partition_count":1,"last_commit":null,"partitions":[`+
-		`{"partition":0,"owner":"o","client_id":"","flags":0,"incarnation":0,"commits":[]}]}]}
-{"kind":"group","cluster":"c","name":{"base64":"/w=="},"last_commit":null,"last_owner":null,"max_order":0,"topics":[]}
+		`{"partition":0,"owner":"o","client_id":"","incarnation":0,"commits":[]}]}]}
+{"kind":"group","cluster":"c","name":{"base64":"/w=="},"last_commit":null,"last_owner":null,"topics":[]}
 {"kind":"end","topics":1,"groups":2,"group_partitions":1,"commits":0}
 `, string(s.lines(t)))
 }
@@ -107,7 +107,6 @@ func TestJSONLinesByHand(t *testing.T) {
 	require.Equal(t, Never, g.LastCommit)
 	require.Equal(t, Never, g.LastOwner)
 	require.Equal(t, Never, g.Topics[0].LastCommit)
-	require.EqualValues(t, 8, g.MaxOrder, "from the commits")
 	commits := g.Topics[0].Partitions[0].Commits
 	require.False(t, commits[0].LagKnown)
 	require.True(t, commits[1].LagKnown)

@@ -39,7 +39,7 @@ func NewJSONWriter(w io.Writer, header Header) *JSONWriter {
 	}
 	jw.write(jsonHeader{
 		Kind: kindHeader, Version: versionMajor, TakenAt: &header.TakenAt, Intervals: header.Intervals,
-		Sequence: header.Sequence, Creator: text(header.Creator),
+		Sequence: header.Sequence, Creator: text(header.Creator), Positions: positionsToJSON(header.Positions),
 	})
 	return jw
 }

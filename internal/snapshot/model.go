@@ -25,6 +25,15 @@ type Header struct {
 	Sequence uint64
 	// Creator names the program that wrote the snapshot; "" when unknown.
 	Creator string
+	// Positions say how far the commit log of each cluster had been applied before the first group was written. They ascend
+	// by cluster and partition, which the format does not check.
+	Positions []Position
+}
+
+// Position is how far one partition of a cluster's commit log has been applied.
+type Position struct {
+	Cluster string
+	protocol.Position
 }
 
 // Topic is what the brokers' side of a store knows of one topic.
@@ -68,11 +77,18 @@ type Group struct {
 	// LastCommit and LastOwner are when the group last committed, and last had an owner set, in Unix milliseconds; Never
 	// where that did not happen.
 	LastCommit, LastOwner int64
-	// MaxOrder is the greatest order of any commit of the group, also of those no longer kept: the group's watermark in
-	// __consumer_offsets.
-	MaxOrder int64
 	// Topics are in the order given; their names are expected to be distinct, which the format does not check.
 	Topics []GroupTopic
+}
+
+// TellsDeletion reports whether the record is no group but tells what was deleted from one.
+func (g *Group) TellsDeletion() bool {
+	for i := range g.Topics {
+		for j := range g.Topics[i].Partitions {
+			return g.Topics[i].Partitions[j].DeletedOrder != 0
+		}
+	}
+	return len(g.Topics) == 0
 }
 
 // GroupTopic is one topic of a Group.
@@ -93,8 +109,12 @@ type GroupPartition struct {
 	Number int32
 	// Owner and ClientID are "" when unknown.
 	Owner, ClientID string
-	// Flags and Incarnation are the engine's own. The format gives them no meaning.
-	Flags, Incarnation uint32
+	// DeletedOrder is the greatest order of the commits that the partition had when it was taken out of the group; 0 in a
+	// partition that is in the group. A group with such partitions holds no others: it says what was deleted, and LastCommit
+	// when.
+	DeletedOrder int64
+	// Incarnation is the engine's own. The format gives it no meaning.
+	Incarnation uint32
 	// Commits is the window, oldest first. The Lag of a commit whose LagKnown is false is not kept: it reads as 0.
 	Commits []protocol.StoredCommit
 }
@@ -130,6 +150,12 @@ type Sink interface {
 func (h *Header) validate() error {
 	if h.Intervals < 0 || h.Intervals > math.MaxInt32 {
 		return fmt.Errorf("header: intervals is %d, must be 0 to %d", h.Intervals, math.MaxInt32)
+	}
+	for i := range h.Positions {
+		if p := &h.Positions[i]; p.Partition < 0 || p.Offset < 0 {
+			return fmt.Errorf("header: partition %d of the commit log of cluster %.100q is at %d, must not be negative",
+				p.Partition, p.Cluster, p.Offset)
+		}
 	}
 	return nil
 }

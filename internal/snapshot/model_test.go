@@ -185,7 +185,7 @@ func (g *generator) topic(n int) Topic {
 func (g *generator) group(n, topics int) Group {
 	group := Group{
 		Cluster: g.name("cluster", g.IntN(3)), Name: g.name("group", n), LastCommit: g.int64(testNow - 500),
-		LastOwner: Never, MaxOrder: g.int64(1_000_000),
+		LastOwner: Never,
 	}
 	if g.IntN(2) == 0 {
 		group.LastOwner = g.int64(testNow - 5000)
@@ -200,7 +200,7 @@ func (g *generator) group(n, topics int) Group {
 				p.Owner, p.ClientID = g.name("10.0.0", g.IntN(5)), g.name("client", g.IntN(5))
 			}
 			if g.IntN(4) == 0 {
-				p.Flags, p.Incarnation = g.Uint32()>>g.IntN(32), g.Uint32()>>g.IntN(32)
+				p.DeletedOrder, p.Incarnation = g.int64(1_000_000), g.Uint32()>>g.IntN(32)
 			}
 			t.Partitions = append(t.Partitions, p)
 		}

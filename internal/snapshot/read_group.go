@@ -37,7 +37,7 @@ func (d *groupDecoder) block(c *cursor, f func(*Group) error) error {
 		default:
 			c.fail("%d begins no group here", tag)
 		}
-		chain := commitChain{firstTimestamp: d.takenAt, firstOrder: d.group.MaxOrder}
+		chain := commitChain{firstTimestamp: d.takenAt}
 		d.open = d.topics(c, &chain)
 		switch {
 		case c.err != nil:
@@ -70,7 +70,6 @@ func (d *groupDecoder) begin(c *cursor) {
 	if flags&hasLastOwner != 0 {
 		d.group.LastOwner = d.takenAt + c.varint()
 	}
-	d.group.MaxOrder = c.varint()
 }
 
 // topics decodes the topics of a group and reports whether the group goes on in the next block.
@@ -131,8 +130,8 @@ func (d *groupDecoder) partition(c *cursor, number int32, chain *commitChain) {
 	if word&partitionClientID != 0 {
 		p.ClientID = d.names.next(c)
 	}
-	if word&partitionFlags != 0 {
-		p.Flags = c.uint32("a partition's flags")
+	if word&partitionDeleted != 0 {
+		p.DeletedOrder = c.varint()
 	}
 	if word&partitionIncarnation != 0 {
 		chain.incarnation = c.uint32("a partition's incarnation")

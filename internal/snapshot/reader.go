@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 )
 
 // Reader reads a snapshot that has been found sound from its first byte to its last. It keeps one block and one record in
@@ -187,6 +188,7 @@ func (r *Reader) readHeader(fr *frame) error {
 	c := r.cursor(fr)
 	fixed := c.bytes(20, "the header")
 	creator := string(c.bytes(c.uvarint(), "the creator's name"))
+	positions := r.readPositions(c)
 	// What a later minor version has added stands behind.
 	if c.err != nil {
 		return c.err
@@ -196,11 +198,33 @@ func (r *Reader) readHeader(fr *frame) error {
 		Intervals: int(binary.LittleEndian.Uint32(fixed[8:])),
 		Sequence:  binary.LittleEndian.Uint64(fixed[12:]),
 		Creator:   creator,
+		Positions: positions,
 	}
 	if err := r.header.validate(); err != nil {
 		return r.frames.corrupt(fr, c.start+8, "%v", err)
 	}
 	return nil
+}
+
+// leastBytesPerPosition is what a position takes: three numbers.
+const leastBytesPerPosition = 3
+
+func (r *Reader) readPositions(c *cursor) []Position {
+	r.names.begin()
+	var positions []Position
+	for range c.count(leastBytesPerPosition, "positions") {
+		p := Position{Cluster: r.names.next(c)}
+		partition, offset := c.uvarint(), c.uvarint()
+		if partition > math.MaxInt32 || offset > math.MaxInt64 {
+			c.fail("partition %d of a commit log is at %d, out of range", partition, offset)
+		}
+		if c.err != nil {
+			return nil
+		}
+		p.Partition, p.Offset = int32(partition), int64(offset)
+		positions = append(positions, p)
+	}
+	return positions
 }
 
 // readFooter holds the footer against what was seen, and the end of the file against the footer.

@@ -37,7 +37,7 @@ func TestRoundTripOfNothing(t *testing.T) {
 func TestGroupAndTopicLargerThanABlock(t *testing.T) {
 	g := newGenerator(t, false)
 	want := g.state(2, 3)
-	big := Group{Cluster: "c", Name: "big", LastCommit: 1, LastOwner: Never, MaxOrder: 7}
+	big := Group{Cluster: "c", Name: "big", LastCommit: 1, LastOwner: Never}
 	for _, name := range []string{"t1", "t2", strings.Repeat("t", 2*blockTarget), "t4"} {
 		topic := GroupTopic{Name: name, PartitionCount: 1500, LastCommit: Never}
 		for n := range int32(1500) {

@@ -29,7 +29,7 @@ func (w *Writer) WriteGroup(g *Group) error {
 	w.enter(blockGroups)
 	w.partitions, w.commits = 0, 0
 	w.groupHead(g)
-	chain := commitChain{firstTimestamp: w.takenAt, firstOrder: g.MaxOrder}
+	chain := commitChain{firstTimestamp: w.takenAt}
 	for i := range g.Topics {
 		if w.full() {
 			w.breakGroup(g, &chain)
@@ -58,7 +58,7 @@ func (w *Writer) breakGroup(g *Group, chain *commitChain) {
 	w.flush()
 	w.begin(blockGroups)
 	w.uvarint(tagContinued)
-	*chain = commitChain{firstTimestamp: w.takenAt, firstOrder: g.MaxOrder}
+	*chain = commitChain{firstTimestamp: w.takenAt}
 }
 
 func (w *Writer) groupHead(g *Group) {
@@ -79,7 +79,6 @@ func (w *Writer) groupHead(g *Group) {
 	if g.LastOwner != Never {
 		w.varint(g.LastOwner - w.takenAt)
 	}
-	w.varint(g.MaxOrder)
 }
 
 func (w *Writer) groupTopic(g *Group, t *GroupTopic, chain *commitChain) error {
@@ -120,8 +119,8 @@ func (w *Writer) groupPartition(p *GroupPartition, chain *commitChain) {
 	if p.ClientID != "" {
 		word |= partitionClientID
 	}
-	if p.Flags != 0 {
-		word |= partitionFlags
+	if p.DeletedOrder != 0 {
+		word |= partitionDeleted
 	}
 	if p.Incarnation != chain.incarnation {
 		word |= partitionIncarnation
@@ -133,8 +132,8 @@ func (w *Writer) groupPartition(p *GroupPartition, chain *commitChain) {
 	if p.ClientID != "" {
 		w.name(p.ClientID)
 	}
-	if p.Flags != 0 {
-		w.uvarint(uint64(p.Flags))
+	if p.DeletedOrder != 0 {
+		w.varint(p.DeletedOrder)
 	}
 	if p.Incarnation != chain.incarnation {
 		w.uvarint(uint64(p.Incarnation))

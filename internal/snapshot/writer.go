@@ -50,8 +50,18 @@ func NewWriter(w io.Writer, header Header) *Writer {
 	sw.block = binary.LittleEndian.AppendUint64(sw.block, header.Sequence)
 	sw.block = binary.AppendUvarint(sw.block, uint64(len(header.Creator)))
 	sw.block = append(sw.block, header.Creator...)
+	sw.positions(header.Positions)
 	sw.flush()
 	return sw
+}
+
+func (w *Writer) positions(positions []Position) {
+	w.uvarint(uint64(len(positions)))
+	for i := range positions {
+		w.name(positions[i].Cluster)
+		w.uvarint(uint64(positions[i].Partition))
+		w.uvarint(uint64(positions[i].Offset))
+	}
 }
 
 // Close writes what is left and the footer, and returns what the snapshot holds. It does not close the io.Writer. Called

@@ -1,0 +1,229 @@
+package engine
+
+import (
+	"slices"
+
+	"github.com/lagkeeper/storage/internal/ends"
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// DeletePartition takes a partition out of a group unless it has a commit of an order or a greater one; an order of 0 or less
+// takes it out whatever it has. The topic goes with its last partition, the group with its last topic.
+func (e *Engine) DeletePartition(c *Cluster, groupName, topic string, partition int32, order int64) Reason {
+	if partition < 0 || partition >= ends.MaxPartitions {
+		return Invalid
+	}
+	why := e.withGroup(c, groupName, func(s *shard, g *group, now int64) Reason {
+		i := g.find(topic)
+		if i < 0 {
+			return UnknownTopic
+		}
+		gt := &g.topics[i]
+		if uint32(partition) >= gt.length {
+			return UnknownPartition
+		}
+		w := g.windowOf(gt.first + uint32(partition))
+		if w == nil {
+			return UnknownPartition
+		}
+		if order > 0 && newestOrder(w) >= order {
+			return Duplicate
+		}
+		if g.windows(gt) == 1 {
+			s.detachDeleted(g, i, now)
+			return 0
+		}
+		s.departPartition(g, gt, partition, now)
+		g.removePartition(gt, partition)
+		return 0
+	})
+	if why == 0 {
+		e.changes.Add(1)
+	}
+	return why
+}
+
+// windows counts the partitions of a topic that have a window.
+func (g *group) windows(gt *groupTopic) (n int) {
+	for _, r := range g.memory.slots[gt.first : gt.first+gt.length] {
+		if r != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// removePartition lets go of the window of a partition and of all that is known of it; its place stays.
+func (g *group) removePartition(gt *groupTopic, partition int32) {
+	slot := gt.first + uint32(partition)
+	g.memory.remove(slot)
+	if g.owners != nil {
+		g.owners[slot] = 0
+	}
+	if g.known != nil {
+		g.known[slot] = 0
+	}
+}
+
+// SyncTopics deletes the topics of a cluster that are not among names. What is created while it runs stays.
+func (e *Engine) SyncTopics(c *Cluster, names []string) Reason {
+	if e.stopped.Load() {
+		return Stopped
+	}
+	keep := setOf(names)
+	for _, t := range c.topics.Topics(nil) {
+		if keep[t.Name] {
+			continue
+		}
+		if e.removeTopic(t, func() bool { return c.topics.DeleteTopic(t) }) {
+			e.changes.Add(1)
+		} else if e.stopped.Load() {
+			return Stopped
+		}
+	}
+	return 0
+}
+
+func setOf(names []string) map[string]bool {
+	set := make(map[string]bool, len(names))
+	for _, name := range names {
+		set[name] = true
+	}
+	return set
+}
+
+// SyncGroups deletes the groups of a cluster that are not among names. What is created while it runs stays.
+func (e *Engine) SyncGroups(c *Cluster, names []string) Reason {
+	keep := setOf(names)
+	for i := range e.shards {
+		s := &e.shards[i]
+		groups, why := s.appendList(nil, func(s *shard) []*group { return s.lists[c.index] })
+		if why != 0 {
+			return why
+		}
+		groups = slices.DeleteFunc(groups, func(g *group) bool { return keep[g.name] })
+		for some := range slices.Chunk(groups, sweepBatch) {
+			if why := s.deleteAll(some, e.config.Clock.Coarse()); why != 0 {
+				return why
+			}
+			e.changes.Add(1)
+		}
+	}
+	return 0
+}
+
+// deleteAll deletes those of some groups that are still there.
+func (s *shard) deleteAll(groups []*group, now int64) Reason {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return Stopped
+	}
+	for _, g := range groups {
+		if s.holds(g) {
+			s.delete(g, now)
+		}
+	}
+	return 0
+}
+
+// holds reports whether a group is still there.
+func (s *shard) holds(g *group) bool {
+	list := s.lists[g.cluster.index]
+	return int(g.position) < len(list) && list[g.position] == g
+}
+
+// forgetBatch is how many windows are rewritten while a shard is held.
+const forgetBatch = 512
+
+// ForgetOrders makes commits of any order count as newer than what is there, in the groups of some partitions of the commit
+// log, or of all groups of a cluster. It holds a shard only for a few windows at a time; a commit that comes while it runs may
+// be taken for an old one.
+func (e *Engine) ForgetOrders(c *Cluster, of []protocol.LogPartition) Reason {
+	for _, log := range of {
+		if log.Count < 1 || log.Partition < 0 || log.Partition >= log.Count {
+			return Invalid
+		}
+	}
+	if e.stopped.Load() {
+		return Stopped
+	}
+	c.positions.forget(of)
+	// A snapshot from here on is another one, and so is the one after the end.
+	e.changes.Add(1)
+	defer e.changes.Add(1)
+	concerns := func(group string) bool {
+		return len(of) == 0 || slices.ContainsFunc(of, func(log protocol.LogPartition) bool { return log.Holds(group) })
+	}
+	for i := range e.shards {
+		s := &e.shards[i]
+		for from := uint64(1); from != 0; {
+			from = s.forgetDepartedOf(from, func(d departedGroup) bool { return d.cluster == c && concerns(d.name) })
+		}
+		groups, why := s.appendList(nil, func(s *shard) []*group { return s.lists[c.index] })
+		if why != 0 {
+			return why
+		}
+		groups = slices.DeleteFunc(groups, func(g *group) bool { return !concerns(g.name) })
+		for len(groups) > 0 {
+			if groups, why = s.forgetOrders(groups); why != 0 {
+				return why
+			}
+		}
+	}
+	return 0
+}
+
+// forgetOrders takes the orders from the first of some groups, and returns those that are left.
+func (s *shard) forgetOrders(groups []*group) ([]*group, Reason) {
+	var at, packs uint32
+	for {
+		left, why := s.forgetSome(groups[0], &at, &packs)
+		if why != 0 {
+			return nil, why
+		}
+		if left == 0 {
+			return groups[1:], 0
+		}
+	}
+}
+
+// forgetSome takes the orders from some windows of a group, from slot at on, and returns the number of slots that are left.
+// packs tells from one call to the next whether windows have moved.
+func (s *shard) forgetSome(g *group, at, packs *uint32) (left int, why Reason) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.stopped:
+		return 0, Stopped
+	case !s.holds(g):
+		return 0, 0
+	case *at == 0 || g.packs != *packs:
+		// Windows may have moved to places that were passed.
+		*at, *packs = 0, g.packs
+		g.known, g.refused = nil, 0
+	}
+	slots := uint32(len(g.memory.slots))
+	for room := 0; room < forgetBatch && *at < slots; *at++ {
+		if g.forgetOrder(*at) {
+			room++
+		}
+	}
+	return int(slots - min(*at, slots)), 0
+}
+
+// forgetOrder makes every order of a window 0, and reports whether that was to be done.
+func (g *group) forgetOrder(slot uint32) bool {
+	w := g.windowOf(slot)
+	if w == nil || newestOrder(w) == 0 {
+		return false
+	}
+	commits := w.AppendTo(nil)
+	for i := range commits {
+		commits[i].Order = 0
+	}
+	if needed := w.Rewrite(commits); needed > 0 {
+		g.memory.resize(slot, needed, false).Rewrite(commits)
+	}
+	return true
+}
