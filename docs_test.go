@@ -95,6 +95,32 @@ func TestContractNamesEveryRequest(t *testing.T) {
 	for i := range store.NumMethod() {
 		assert.Contains(t, contract, "`"+store.Method(i).Name+"`")
 	}
+	// Nor does it name a typed call that there is not.
+	calls := 0
+	for _, row := range rowsOf(contract, "request") {
+		for _, call := range callOf.FindAllStringSubmatch(row[1], -1) {
+			_, ok := store.MethodByName(call[1])
+			assert.True(t, ok, "there is no typed call %s", call[1])
+			calls++
+		}
+	}
+	assert.GreaterOrEqual(t, calls, store.NumMethod())
+}
+
+// callOf matches the name of a typed call.
+var callOf = regexp.MustCompile("`([A-Z][A-Za-z]+)`")
+
+// rowsOf returns the cells of all rows of the tables whose first column has a title.
+func rowsOf(text, title string) (rows [][]string) {
+	inTable := false
+	for _, line := range strings.Split(text, "\n") {
+		cells := strings.Split(line, "|")
+		inTable = len(cells) > 3 && (inTable || strings.TrimSpace(cells[1]) == title)
+		if inTable {
+			rows = append(rows, cells[1:])
+		}
+	}
+	return rows
 }
 
 // keyOf matches a key in the first cell of a row of a table.
@@ -114,14 +140,9 @@ func TestDocumentedKeysAreThose(t *testing.T) {
 		text, err := os.ReadFile(document)
 		require.NoError(t, err)
 		documented := make(map[string]string) // the second cell by key
-		inTable := false
-		for _, line := range strings.Split(string(text), "\n") {
-			cells := strings.Split(line, "|")
-			inTable = len(cells) > 3 && (inTable || strings.TrimSpace(cells[1]) == "key")
-			if inTable {
-				for _, key := range keyOf.FindAllStringSubmatch(cells[1], -1) {
-					documented[key[1]] = strings.Trim(strings.TrimSpace(cells[2]), "`")
-				}
+		for _, row := range rowsOf(string(text), "key") {
+			for _, key := range keyOf.FindAllStringSubmatch(row[0], -1) {
+				documented[key[1]] = strings.Trim(strings.TrimSpace(row[1]), "`")
 			}
 		}
 		for key, value := range told {

@@ -305,3 +305,41 @@ func TestCommitBelowTheLogStart(t *testing.T) {
 		assert.True(t, ok)
 	})
 }
+
+// A group that committed nothing since the restart stands where it stood, once the application says that it has read on, or
+// the store has waited long enough for that. It must not be missing from the series that an alert looks at.
+func TestStuckGroupHasSeriesAfterARestart(t *testing.T) {
+	for name, says := range map[string]bool{"the application says so": true, "it never does": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, map[string]any{"snapshot-path": filepath.Join(t.TempDir(), "lags.snapshot")})
+				w.end("orders", 0, 100, 0)
+				w.commit("stuck", "orders", 0, 40)
+				_, registry := newCollector(t, w.coordinator, lagprom.Options{Lags: &lagprom.LagOptions{}})
+				w.stop()
+				wait(time.Hour)
+				w.start()
+				defer w.stop()
+				lag := func() (float64, bool) { return value(t, registry, "lagstore_consumergroup_lag_messages", nil) }
+				w.end("orders", 0, 100, 0)
+				_, ok := lag()
+				assert.False(t, ok, "nobody knows whether it has committed meanwhile")
+				if says {
+					p, err := w.coordinator.Persistent()
+					require.NoError(t, err)
+					p.ReplayDone()
+				} else {
+					for range 11 {
+						wait(time.Minute)
+						w.end("orders", 0, 100, 0)
+					}
+				}
+				got, ok := lag()
+				assert.True(t, ok)
+				assert.EqualValues(t, 60, got)
+				_, ok = value(t, registry, "lagstore_consumergroup_state", map[string]string{"state": "behind"})
+				assert.True(t, ok)
+			})
+		})
+	}
+}

@@ -54,6 +54,7 @@ func Exercise(t *testing.T, factory Factory) {
 	t.Run("order", func(t *testing.T) { exerciseOrder(t, factory) })
 	t.Run("time", func(t *testing.T) { exerciseTime(t, factory) })
 	t.Run("lifecycle", func(t *testing.T) { exerciseLifecycle(t, factory) })
+	t.Run("commit log", func(t *testing.T) { exerciseCommitLog(t, factory) })
 	t.Run("typed", func(t *testing.T) { exerciseTyped(t, factory) })
 }
 

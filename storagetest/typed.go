@@ -170,9 +170,19 @@ func calls(s storage.Backend) map[string]func(context.Context) error {
 		"DeleteGroupTopic": func(ctx context.Context) error {
 			return s.DeleteGroupTopic(ctx, "local", "group", "topic")
 		},
-		"Clusters": func(ctx context.Context) error { _, err := s.Clusters(ctx); return err },
-		"Groups":   func(ctx context.Context) error { _, err := s.Groups(ctx, "local"); return err },
-		"Topics":   func(ctx context.Context) error { _, err := s.Topics(ctx, "local"); return err },
+		"DeletePartition": func(ctx context.Context) error {
+			return s.DeletePartition(ctx, "local", "group", "topic", 0, 0)
+		},
+		"SyncTopics":   func(ctx context.Context) error { return s.SyncTopics(ctx, "local", nil) },
+		"SyncGroups":   func(ctx context.Context) error { return s.SyncGroups(ctx, "local", nil) },
+		"ForgetOrders": func(ctx context.Context) error { return s.ForgetOrders(ctx, "local") },
+		"SetPosition": func(ctx context.Context) error {
+			return s.SetPosition(ctx, "local", protocol.Position{Partition: 1, Offset: 1})
+		},
+		"Positions": func(ctx context.Context) error { _, err := s.Positions(ctx, "local"); return err },
+		"Clusters":  func(ctx context.Context) error { _, err := s.Clusters(ctx); return err },
+		"Groups":    func(ctx context.Context) error { _, err := s.Groups(ctx, "local"); return err },
+		"Topics":    func(ctx context.Context) error { _, err := s.Topics(ctx, "local"); return err },
 		"GroupsOfTopic": func(ctx context.Context) error {
 			_, err := s.GroupsOfTopic(ctx, "local", "topic")
 			return err
