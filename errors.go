@@ -43,6 +43,8 @@ var (
 var (
 	// ErrUnsupported is returned when a module has no such ability. It is an errors.ErrUnsupported.
 	ErrUnsupported error = &reasonError{text: "storage: not supported", reason: errors.ErrUnsupported}
+	// ErrTooManyWatchers is returned when 256 watch the store already.
+	ErrTooManyWatchers = errors.New("storage: too many watchers")
 	// ErrStopped is returned when the store has been stopped or closed, or has not been started.
 	ErrStopped = errors.New("storage: store stopped")
 )

@@ -60,6 +60,7 @@ func (db *DB) open(options Options) error {
 	if err := options.Validate(); err != nil {
 		return err
 	}
+	db.hub.Size = eventBytes
 	s := &session{options: options.withDefaults(), clock: clock.Start(), quit: make(chan struct{})}
 	s.stuck.log = s.options.Logger
 	config := s.options.engine(s.clock, &db.hub)

@@ -34,10 +34,24 @@ type Stats struct {
 
 	// Snapshots counts the snapshots; all zero if none are made.
 	Snapshots SnapshotStats
+	// Watchers counts those who watch.
+	Watchers WatcherStats
 	// Panics counts the panics of the store's own goroutines that were contained.
 	Panics uint64
 	// Relay is what the channel half has done; the zero value for a DB that was opened without one.
 	Relay RelayStats
+}
+
+// WatcherStats counts those who watch a store.
+type WatcherStats struct {
+	// Now is the number of watchers.
+	Now int
+	// UnreadEvents is the number of events that they have not read, each counted for each watcher; UnreadBytes is the memory
+	// that takes, in which an event counts once.
+	UnreadEvents, UnreadBytes int
+	// Missed counts the events that watchers did not get since they read too slowly, Refused the calls of Watch that returned
+	// ErrTooManyWatchers. Both count since the store was made.
+	Missed, Refused uint64
 }
 
 // RequestStats counts requests by type. An element of a batch counts as a request.
@@ -95,6 +109,10 @@ func (db *DB) Stats() (Stats, error) {
 		Sweeps: in.Sweeps, ExpiredGroups: in.ExpiredGroups, ExpiredTopics: in.ExpiredTopics,
 		SweptTopics: in.SweptTopics, RememberedDeletions: in.Remembered, StuckGroups: in.Stuck,
 		Panics: db.panics.Load(),
+	}
+	hub := db.hub.Stats()
+	out.Watchers = WatcherStats{
+		Now: hub.Watchers, UnreadEvents: hub.Events, UnreadBytes: hub.Bytes, Missed: hub.Missed, Refused: hub.Refused,
 	}
 	if s.persistence != nil {
 		out.Snapshots = s.persistence.stats()

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"slices"
 	"strings"
+	"unsafe"
 
 	"github.com/lagkeeper/storage/internal/feed"
 	"github.com/lagkeeper/storage/protocol"
@@ -23,24 +23,45 @@ type WatchFilter struct {
 	Kinds  []protocol.EventKind
 }
 
-// ready returns a filter of its own, whatever becomes of the slices of this one.
-func (f WatchFilter) ready() WatchFilter {
-	f.Clusters, f.Groups = slices.Clone(f.Clusters), slices.Clone(f.Groups)
-	f.Topics, f.Kinds = slices.Clone(f.Topics), slices.Clone(f.Kinds)
+// compiled returns the filter as a function that takes the same time however much the filter names. Nil stands for a filter
+// that lets everything through.
+func (f WatchFilter) compiled() func(protocol.Event) bool {
+	clusters, groups, topics := setOf(f.Clusters), setOf(f.Groups), setOf(f.Topics)
 	for _, cluster := range f.Clusters {
-		f.Clusters = append(f.Clusters, strings.ToLower(cluster))
+		clusters[strings.ToLower(cluster)] = struct{}{}
 	}
-	return f
+	kinds := setOf(f.Kinds)
+	if clusters == nil && groups == nil && topics == nil && kinds == nil {
+		return nil
+	}
+	return func(event protocol.Event) bool {
+		return within(kinds, event.Kind) && within(clusters, event.Cluster) && within(groups, event.Group) &&
+			(isWholeGroup(event.Kind) || within(topics, event.Topic))
+	}
 }
 
-func (f WatchFilter) wants(event protocol.Event) bool {
-	return (len(f.Clusters) == 0 || slices.Contains(f.Clusters, event.Cluster)) &&
-		(len(f.Groups) == 0 || slices.Contains(f.Groups, event.Group)) &&
-		(len(f.Topics) == 0 || isWholeGroup(event.Kind) || slices.Contains(f.Topics, event.Topic)) &&
-		(len(f.Kinds) == 0 || slices.Contains(f.Kinds, event.Kind))
+// setOf returns the set of a list, nil for an empty one.
+func setOf[T comparable](list []T) map[T]struct{} {
+	if len(list) == 0 {
+		return nil
+	}
+	set := make(map[T]struct{}, len(list))
+	for _, one := range list {
+		set[one] = struct{}{}
+	}
+	return set
 }
 
-// isWholeGroup says whether events of a kind are about a group and all of its topics.
+// within reports whether a set has an element; nil has every one.
+func within[T comparable](set map[T]struct{}, one T) bool {
+	if set == nil {
+		return true
+	}
+	_, ok := set[one]
+	return ok
+}
+
+// isWholeGroup reports whether events of a kind are about a group and all of its topics.
 func isWholeGroup(kind protocol.EventKind) bool {
 	switch kind {
 	case protocol.EventGroupCreated, protocol.EventGroupExpired, protocol.EventGroupDeleted, protocol.EventOwnersCleared:
@@ -52,20 +73,33 @@ func isWholeGroup(kind protocol.EventKind) bool {
 // watchCapacity is how many events a watcher may leave unread before it misses some.
 const watchCapacity = 65_536
 
+// eventBytes returns what an event that nobody has read yet takes. Its names count, since it keeps them from being freed.
+func eventBytes(event protocol.Event) int {
+	return int(unsafe.Sizeof(event)) + len(event.Cluster) + len(event.Group) + len(event.Topic) + len(event.Owner) + len(event.ClientID)
+}
+
 // Watch returns the changes in the store from the call on: groups and topics that come and go, partitions that were
 // recreated, owners that change. So a list taken afterwards and the events together miss nothing. The loop over the result
 // waits for events; it ends when the context is done, the loop is left or the store is closed. No writer waits for it: a
 // watcher that leaves more than 65,536 events unread gets an EventMissed with the number of those it missed, and lists again.
+// What all watchers have not read takes at most 32 MiB: beyond that the one that holds most loses what it holds, and gets
+// an EventMissed too.
 //
-// It returns ErrStopped if the store is closed.
+// A watcher counts from the call until its loop ends or the context is done, also if the loop never begins. Watch returns
+// ErrTooManyWatchers for the 257th, and ErrStopped if the store is closed.
 func (db *DB) Watch(ctx context.Context, filter WatchFilter) (iter.Seq[protocol.Event], error) {
-	watcher := db.hub.Watch(watchCapacity, filter.ready().wants, func(n uint64) protocol.Event {
+	watcher := db.hub.Watch(watchCapacity, filter.compiled(), func(n uint64) protocol.Event {
 		return protocol.Event{Kind: protocol.EventMissed, Missed: n}
 	})
 	// Close says that it is over before it ends the watching, so one of the two ends this one.
 	if db.over.Load() {
-		watcher.Close()
+		if watcher != nil {
+			watcher.Close()
+		}
 		return nil, fmt.Errorf("watch store: %w", ErrStopped)
+	}
+	if watcher == nil {
+		return nil, fmt.Errorf("watch store: %w", ErrTooManyWatchers)
 	}
 	return eventsOf(ctx, watcher), nil
 }

@@ -240,3 +240,109 @@ func TestWatchersComeAndGo(t *testing.T) {
 	h.CloseAll()
 	require.False(t, h.Watched())
 }
+
+// TestEventsAreShared counts an event once, whoever holds it, and gives everything back when it is read or closed.
+func TestEventsAreShared(t *testing.T) {
+	t.Parallel()
+	h := Hub[int]{Size: func(n int) int { return n }}
+	var all []*Watcher[int]
+	for range 10 {
+		all = append(all, h.Watch(10, nil, missed))
+	}
+	h.Publish(100)
+	h.Publish(1000)
+	require.Equal(t, Stats{Watchers: 10, Events: 20, Bytes: 1100 + 20*reference}, h.Stats())
+	for _, w := range all[1:9] {
+		require.Equal(t, []int{100, 1000}, next(t, w))
+	}
+	require.Equal(t, Stats{Watchers: 10, Events: 4, Bytes: 1100 + 4*reference}, h.Stats())
+	all[0].Close()
+	require.Equal(t, Stats{Watchers: 9, Events: 2, Bytes: 1100 + 2*reference}, h.Stats())
+	require.Equal(t, []int{100, 1000}, next(t, all[0]), "what came before the end can be read")
+	h.CloseAll()
+	require.Equal(t, Stats{}, h.Stats())
+}
+
+// TestTheGreatestLosesAll fills the hub beyond its bytes: the watcher that holds most is told of what it lost, the others
+// miss nothing, and what they hold together stays below the limit.
+func TestTheGreatestLosesAll(t *testing.T) {
+	t.Parallel()
+	h := Hub[int]{Size: func(int) int { return 100 }, MaxBytes: 1000}
+	never := h.Watch(1000, nil, missed)
+	even := h.Watch(1000, func(n int) bool { return n%2 == 0 }, missed)
+	reader := h.Watch(1000, nil, missed)
+	for n := range 100 {
+		h.Publish(n)
+		require.LessOrEqual(t, h.Stats().Bytes, 1000)
+		require.Equal(t, []int{n}, next(t, reader))
+	}
+	lost := next(t, never)
+	require.Len(t, lost, 1, "it has a hole before what it gets")
+	require.Equal(t, -100, lost[0])
+	told := 0
+	for h.Stats().Events > 0 || told == 0 {
+		for _, n := range next(t, even) {
+			if n < 0 {
+				told -= n
+			} else {
+				told++
+			}
+		}
+	}
+	require.Equal(t, 50, told)
+	require.EqualValues(t, 0, h.Stats().Bytes)
+	h.CloseAll()
+}
+
+// TestOneEventBeyondAllBytes publishes what no watcher can hold.
+func TestOneEventBeyondAllBytes(t *testing.T) {
+	t.Parallel()
+	h := Hub[int]{Size: func(n int) int { return n }, MaxBytes: 10}
+	w := h.Watch(10, nil, missed)
+	h.Publish(100)
+	require.Equal(t, []int{-1}, next(t, w))
+	require.Equal(t, Stats{Watchers: 1, Missed: 1}, h.Stats())
+	w.Close()
+	h.Publish(100)
+}
+
+// TestTooManyWatchers refuses the one that there is no room for, and takes it when another has left.
+func TestTooManyWatchers(t *testing.T) {
+	t.Parallel()
+	h := Hub[int]{MaxWatchers: 3}
+	var all []*Watcher[int]
+	for range 3 {
+		all = append(all, h.Watch(10, nil, missed))
+	}
+	require.Nil(t, h.Watch(10, nil, missed))
+	require.Equal(t, Stats{Watchers: 3, Refused: 1}, h.Stats())
+	all[1].Close()
+	all[1].Close()
+	w := h.Watch(10, nil, missed)
+	require.NotNil(t, w)
+	require.Nil(t, h.Watch(10, nil, missed))
+	h.CloseAll()
+	require.Equal(t, Stats{Refused: 2}, h.Stats())
+}
+
+// TestBatches reads many events, which come in parts: what was taken and not looked at is counted nowhere.
+func TestBatches(t *testing.T) {
+	t.Parallel()
+	var h Hub[int]
+	w := h.Watch(1000, nil, missed)
+	publish(&h, 0, 1010)
+	for n := 0; n < 1000; {
+		events := next(t, w)
+		require.LessOrEqual(t, len(events), maxBatch+1)
+		for _, got := range events {
+			if got >= 0 {
+				require.Equal(t, n, got)
+				n++
+			} else {
+				require.Equal(t, 1000, n)
+				require.Equal(t, -10, got)
+			}
+		}
+	}
+	w.Close()
+}
