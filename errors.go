@@ -45,6 +45,10 @@ var (
 	ErrUnsupported error = &reasonError{text: "storage: not supported", reason: errors.ErrUnsupported}
 	// ErrTooManyWatchers is returned when 256 watch the store already.
 	ErrTooManyWatchers = errors.New("storage: too many watchers")
+	// ErrDamaged is returned by Snapshot, Export and Close after a panic of the store itself has interrupted a change: what it
+	// left half-done must not become permanent. The snapshots that were made before are sound; opening the store again begins
+	// with the newest.
+	ErrDamaged = errors.New("storage: state damaged by a panic")
 	// ErrStopped is returned when the store has been stopped or closed, or has not been started.
 	ErrStopped = errors.New("storage: store stopped")
 )
@@ -100,6 +104,9 @@ func (e *reasonError) Unwrap() error { return e.reason }
 
 // fromEngine returns an error that came out of the engine as one of this package.
 func fromEngine(err error) error {
+	if errors.Is(err, engine.ErrDamaged) {
+		return &reasonError{text: err.Error(), reason: ErrDamaged}
+	}
 	var why engine.Reason
 	if errors.As(err, &why) {
 		return &reasonError{text: err.Error(), reason: errorOf(why)}

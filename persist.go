@@ -25,6 +25,9 @@ type persistence struct {
 
 	restored Restored
 
+	// tellDamaged is done when it was logged that the state is damaged.
+	tellDamaged sync.Once
+
 	// mu is held while a snapshot is made.
 	mu      sync.Mutex
 	closed  bool
@@ -140,6 +143,11 @@ func (p *persistence) save() error {
 	}
 	saved := p.stats()
 	switch {
+	case errors.Is(err, ErrDamaged):
+		p.tellDamaged.Do(func() {
+			p.log.Error("a panic has damaged the state: no more snapshots are made; open the store again to go on from the newest",
+				zap.String("snapshot", p.path), zap.Error(err))
+		})
 	case err != nil && !errors.Is(err, ErrStopped):
 		p.log.Error("snapshot failed", zap.Error(err))
 	case saved.Saved > before.Saved:
@@ -161,7 +169,7 @@ func (p *persistence) saveQuietly() (relocked bool, err error) {
 	version := p.engine.Version()
 	begun := time.Now()
 	takenAt, moves := p.takenAt(begun)
-	if version == p.version && !moves {
+	if version == p.version && !moves && !p.engine.Damaged() {
 		return false, nil
 	}
 	saved := p.stats()
@@ -177,7 +185,7 @@ func (p *persistence) saveQuietly() (relocked bool, err error) {
 	header := snapshot.Header{TakenAt: takenAt, Intervals: p.intervals, Sequence: p.sequence + 1, Positions: p.engine.SavedPositions()}
 	summary, err := snapshot.Save(p.path, header, func(w *snapshot.Writer) error { return p.engine.Save(w) }, snapshot.Options{})
 	if err != nil {
-		return relocked, err
+		return relocked, fromEngine(err)
 	}
 	if moves {
 		p.told()
@@ -301,7 +309,7 @@ func (db *DB) Export(ctx context.Context, w io.Writer) error {
 	}
 	_, err = snapshot.WriteJSONLines(w, header, func(sink snapshot.Sink) error { return s.engine.Save(withContext{ctx, sink}) })
 	if err != nil {
-		return fmt.Errorf("export: %w", err)
+		return fmt.Errorf("export: %w", fromEngine(err))
 	}
 	return nil
 }

@@ -38,6 +38,8 @@ type Stats struct {
 	Watchers WatcherStats
 	// Panics counts the panics of the store's own goroutines that were contained.
 	Panics uint64
+	// Damaged is true once a panic has interrupted a change of the state: no snapshot is made any more, see ErrDamaged.
+	Damaged bool
 	// Relay is what the channel half has done; the zero value for a DB that was opened without one.
 	Relay RelayStats
 }
@@ -108,7 +110,7 @@ func (db *DB) Stats() (Stats, error) {
 		Topics: in.Topics, Partitions: in.Partitions, Bytes: in.Bytes,
 		Sweeps: in.Sweeps, ExpiredGroups: in.ExpiredGroups, ExpiredTopics: in.ExpiredTopics,
 		SweptTopics: in.SweptTopics, RememberedDeletions: in.Remembered, StuckGroups: in.Stuck,
-		Panics: db.panics.Load(),
+		Panics: db.panics.Load(), Damaged: s.engine.Damaged(),
 	}
 	hub := db.hub.Stats()
 	out.Watchers = WatcherStats{

@@ -133,7 +133,7 @@ func Check(p *snapshot.Partition) error {
 // and has changed a part, where the record is not one that Save makes.
 func (t *Topic) Load(r *snapshot.Topic) error {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	defer t.release()
 	t.index.Store(nil)
 	t.dips, t.identity = nil, identity{id: r.ID}
 	if r.PartitionCount > t.count.Load() {

@@ -20,6 +20,8 @@ type Options struct {
 	// end offset of one of its partitions went back. They are called with locks held and must not call the table.
 	Created, Deleted, Expired func(*Topic)
 	Reset                     func(t *Topic, partition int32)
+	// Damaged, if not nil, is called when a panic has interrupted a change of the table or of a topic.
+	Damaged func()
 }
 
 // Table holds the topics of one cluster. It is safe for any number of goroutines.
@@ -55,7 +57,7 @@ func (t *Table) Ensure(name string) *Topic {
 		return topic
 	}
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	defer t.release()
 	topic := t.topics[name]
 	if topic == nil {
 		topic = t.createLocked(name)
@@ -66,7 +68,7 @@ func (t *Table) Ensure(name string) *Topic {
 // Delete takes the topic of a name out of the table and marks it deleted. It returns nil where there is none.
 func (t *Table) Delete(name string) *Topic {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	defer t.release()
 	topic := t.topics[name]
 	if topic != nil {
 		t.deleteLocked(topic, t.options.Deleted)
@@ -79,7 +81,7 @@ func (t *Table) deleteLocked(topic *Topic, tell func(*Topic)) identity {
 	delete(t.topics, topic.Name)
 	// Nothing is told of a topic after its end.
 	topic.mu.Lock()
-	defer topic.mu.Unlock()
+	defer topic.release()
 	topic.deleted.Store(true)
 	if tell != nil {
 		tell(topic)
@@ -91,7 +93,7 @@ func (t *Table) deleteLocked(topic *Topic, tell func(*Topic)) identity {
 // It reports whether it did so: it changes nothing if the topic was deleted already.
 func (t *Table) Replace(old *Topic, end *EndOffset) bool {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	defer t.release()
 	if t.topics[old.Name] != old {
 		return false
 	}
@@ -112,7 +114,7 @@ func (t *Table) createLocked(name string) *Topic {
 // DeleteTopic is Delete for a topic and no other of its name. It reports whether the topic was there.
 func (t *Table) DeleteTopic(topic *Topic) bool {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	defer t.release()
 	if t.topics[topic.Name] != topic {
 		return false
 	}
@@ -123,7 +125,7 @@ func (t *Table) DeleteTopic(topic *Topic) bool {
 // Expire is DeleteTopic for a topic that nobody has polled for too long, if that still holds.
 func (t *Table) Expire(topic *Topic, tooLong func(*Topic) bool) bool {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	defer t.release()
 	if t.topics[topic.Name] != topic || !tooLong(topic) {
 		return false
 	}

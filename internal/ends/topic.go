@@ -128,7 +128,7 @@ func (t *Topic) Newest(number int32) (offset int64, incarnation uint8, ok bool) 
 // Set stores an end offset. On a topic that was deleted in the meantime it does nothing, as if it had come before that.
 func (t *Topic) Set(end EndOffset) Outcome {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	defer t.release()
 	if t.Deleted() {
 		return Stored
 	}

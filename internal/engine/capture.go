@@ -45,10 +45,12 @@ var captures = sync.Pool{New: func() any { return new(Capture) }}
 func (e *Engine) Capture(c *Cluster, groupName string) (*Capture, Reason) {
 	k := captures.Get().(*Capture)
 	k.intervals = e.config.Intervals
-	why := e.withGroup(c, groupName, func(_ *shard, g *group, _ int64) Reason {
+	why := e.withGroup(c, groupName, func(s *shard, g *group, _ int64) Reason {
 		// The lag in time is told to the millisecond.
 		k.now = e.config.Clock.Now()
+		s.reading = true
 		k.take(g)
+		s.reading = false
 		k.waits = g.replay == e.replay.Load()
 		return 0
 	})

@@ -21,7 +21,7 @@ func (e *Engine) commitOne(c *Cluster, groupName string, in *protocol.Commit) (w
 	hash := c.hash(groupName)
 	s := e.shard(hash)
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.release()
 	if s.stopped {
 		s.counts.commits[Stopped]++
 		return Stopped, false
@@ -43,7 +43,7 @@ func (e *Engine) commitAll(c *Cluster, groupName string, all []protocol.Commit, 
 	hash := c.hash(groupName)
 	s := e.shard(hash)
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.release()
 	at := place{cluster: c, name: groupName, hash: hash, topic: -1}
 	now := e.config.Clock.Coarse()
 	for i := range all {
@@ -307,7 +307,7 @@ func (e *Engine) SetOwner(c *Cluster, groupName string, in *protocol.PartitionOw
 	hash := c.hash(groupName)
 	s := e.shard(hash)
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.release()
 	if s.stopped {
 		s.counts.owners[Stopped]++
 		return Stopped
@@ -383,7 +383,7 @@ func (e *Engine) withGroup(c *Cluster, groupName string, do func(s *shard, g *gr
 	hash := c.hash(groupName)
 	s := e.shard(hash)
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.release()
 	if s.stopped {
 		return Stopped
 	}

@@ -115,7 +115,7 @@ func (e *Engine) SyncGroups(c *Cluster, names []string) Reason {
 // deleteAll deletes those of some groups that are still there.
 func (s *shard) deleteAll(groups []*group, now int64) Reason {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.release()
 	if s.stopped {
 		return Stopped
 	}
@@ -192,7 +192,7 @@ func (s *shard) forgetOrders(groups []*group) ([]*group, Reason) {
 // packs tells from one call to the next whether windows have moved.
 func (s *shard) forgetSome(g *group, at, packs *uint32) (left int, why Reason) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.release()
 	switch {
 	case s.stopped:
 		return 0, Stopped

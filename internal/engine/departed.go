@@ -261,7 +261,7 @@ func newestOrder(w window.Window) int64 {
 // It reports whether there may be more.
 func (s *shard) forgetDeparted(limit int64) (more bool) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.release()
 	d := &s.departures
 	for range sweepBatch {
 		if len(d.byGroup) == 0 || d.queue[0].at >= limit {
@@ -276,7 +276,7 @@ func (s *shard) forgetDeparted(limit int64) (more bool) {
 // number to go on from, 0 at the end.
 func (s *shard) forgetDepartedOf(from uint64, matches func(departedGroup) bool) (next uint64) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.release()
 	d := &s.departures
 	var drop []*departure
 	at := d.from(from)

@@ -60,6 +60,7 @@ type Engine struct {
 	shards  []shard
 	expiry  expiryTime
 	stopped atomic.Bool
+	damaged atomic.Bool // see damage.go
 	// changing is held to read by those who take topics away or load them, and to write by Stop.
 	changing sync.RWMutex
 	sweeps   atomic.Uint64
@@ -102,6 +103,7 @@ func New(config Config) *Engine {
 			Deleted: func(t *ends.Topic) { e.tell(protocol.EventTopicDeleted, c, t, 0) },
 			Expired: func(t *ends.Topic) { e.tell(protocol.EventTopicExpired, c, t, 0) },
 			Reset:   func(t *ends.Topic, p int32) { e.tell(protocol.EventIncarnationChanged, c, t, p) },
+			Damaged: e.damage,
 		})
 		e.clusters[name] = c
 		e.names = append(e.names, name)
@@ -114,7 +116,7 @@ func New(config Config) *Engine {
 	for i := range e.shards {
 		s := &e.shards[i]
 		s.init(len(e.names), config.Hub)
-		s.remembers, s.shards = config.Remember, config.Shards
+		s.remembers, s.shards, s.damage = config.Remember, config.Shards, e.damage
 	}
 	return e
 }

@@ -20,16 +20,34 @@ func (e *Engine) Version() (version uint64) {
 	}
 	for i := range e.shards {
 		s := &e.shards[i]
-		s.mu.Lock()
-		version += s.counts.commits[0] + s.counts.owners[0] + s.counts.expired + s.counts.swept + s.counts.loaded
-		s.mu.Unlock()
+		version += s.version()
 	}
 	return version
 }
 
+func (s *shard) version() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.counts.commits[0] + s.counts.owners[0] + s.counts.expired + s.counts.swept + s.counts.loaded
+}
+
 // Save writes everything to sink while requests go on. Each group is written as it is at one moment; a shard is held only
-// while one group is copied. Save works on a stopped engine too.
+// while one group is copied, and never while the sink writes. Save works on a stopped engine too. It returns ErrDamaged, maybe
+// after it has written, if what it wrote may be half-changed.
 func (e *Engine) Save(sink snapshot.Sink) error {
+	if e.Damaged() {
+		return ErrDamaged
+	}
+	if err := e.save(sink); err != nil {
+		return err
+	}
+	if e.Damaged() {
+		return ErrDamaged // it happened meanwhile
+	}
+	return nil
+}
+
+func (e *Engine) save(sink snapshot.Sink) error {
 	w := saver{engine: e, sink: sink, written: make(map[*ends.Topic]bool)}
 	for _, name := range e.names {
 		c := e.clusters[name]
@@ -48,9 +66,7 @@ func (e *Engine) Save(sink snapshot.Sink) error {
 			return err
 		}
 		for cluster := range e.names {
-			s.mu.Lock()
-			groups = append(groups[:0], s.lists[cluster]...)
-			s.mu.Unlock()
+			groups = s.appendGroups(groups[:0], cluster)
 			for _, g := range groups {
 				if err := w.group(s, g); err != nil {
 					return err
@@ -88,25 +104,41 @@ func (w *saver) group(s *shard, g *group) error {
 	k.intervals = w.engine.config.Intervals
 	r := &w.groupRecord
 	r.Cluster, r.Name = g.cluster.Name, g.name
-	s.mu.Lock()
+	var deleted *snapshot.Group
 	for {
-		if s.find(g.cluster, g.hash, g.name) != g {
-			s.mu.Unlock()
+		unwritten, there := w.copyGroup(s, g, k, &deleted)
+		if !there {
 			return nil
+		}
+		if unwritten == nil {
+			break
 		}
 		// A topic that was created after the topics had been written comes before the first group that holds it, and as it
 		// was before: so a commit that is not in the snapshot is never older than the end offsets that are.
-		t := w.unwritten(g)
-		if t == nil {
-			break
-		}
-		s.mu.Unlock()
-		if err := w.topic(g.cluster, t); err != nil {
+		if err := w.topic(g.cluster, unwritten); err != nil {
 			return err
 		}
-		s.mu.Lock()
+	}
+	w.fill(k, r)
+	if err := w.sink.WriteGroup(r); err != nil || deleted == nil {
+		return err
+	}
+	return w.sink.WriteGroup(deleted)
+}
+
+// copyGroup copies what there is of a group, and what was deleted of it, unless it holds a topic that is yet to be written:
+// it returns that instead. It returns false if the group is no longer there.
+func (w *saver) copyGroup(s *shard, g *group, k *Capture, deleted **snapshot.Group) (unwritten *ends.Topic, there bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.find(g.cluster, g.hash, g.name) != g {
+		return nil, false
+	}
+	if t := w.unwritten(g); t != nil {
+		return t, true
 	}
 	k.take(g)
+	r := &w.groupRecord
 	r.LastCommit, r.LastOwner = snapshot.Never, g.seen.Load()
 	if g.committed {
 		r.LastCommit, r.LastOwner = r.LastOwner, snapshot.Never
@@ -118,17 +150,18 @@ func (w *saver) group(s *shard, g *group) error {
 		})
 	}
 	// What was deleted before this moment belongs to it: a partition may come back before the rest is written.
-	var deleted *snapshot.Group
 	if x := s.departures.byGroup[departedGroup{g.cluster, g.name}]; x != nil {
 		record := x.record()
-		deleted = &record
+		*deleted = &record
 	}
-	s.mu.Unlock()
-	w.fill(k, r)
-	if err := w.sink.WriteGroup(r); err != nil || deleted == nil {
-		return err
-	}
-	return w.sink.WriteGroup(deleted)
+	return nil, true
+}
+
+// appendGroups appends the groups of a cluster to dst.
+func (s *shard) appendGroups(dst []*group, cluster int) []*group {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append(dst, s.lists[cluster]...)
 }
 
 // unwritten returns a topic of a group that has not been written, nil where there is none.
@@ -265,7 +298,7 @@ func (l *Loader) WriteGroup(r *snapshot.Group) error {
 	hash := c.hash(r.Name)
 	s := e.shard(hash)
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.release()
 	if s.stopped {
 		return Stopped
 	}

@@ -14,6 +14,9 @@ import (
 type shard struct {
 	mu      sync.Mutex
 	stopped bool
+	// reading is true while a group is only read, whatever the shard was locked for.
+	reading bool
+	damage  func() // notes that a panic has interrupted a change
 
 	// groups by hash; those with the same hash are chained.
 	groups map[uint64]*group
@@ -195,7 +198,7 @@ func (g *group) topicOf(t *ends.Topic) *groupTopic { return &g.topics[g.find(t.N
 // forgetTopic removes a topic that has left its table from every group.
 func (s *shard) forgetTopic(t *ends.Topic, now int64) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.release()
 	for len(s.byTopic[t]) > 0 {
 		list := s.byTopic[t]
 		g := list[len(list)-1]

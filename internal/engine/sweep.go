@@ -78,7 +78,7 @@ func (e *Engine) removeTopic(t *ends.Topic, remove func() bool) bool {
 // trim gives back the memory that a group does not use, unless it has been removed.
 func (s *shard) trim(g *group) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.release()
 	if list := s.lists[g.cluster.index]; int(g.position) < len(list) && list[g.position] == g {
 		g.memory.trim()
 	}
@@ -88,7 +88,7 @@ func (s *shard) trim(g *group) {
 // stopped. It appends those that hold memory they do not use.
 func (e *Engine) sweepBatch(s *shard, cluster, below int, wasteful []*group) (int, []*group) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.release()
 	if s.stopped {
 		return 0, wasteful
 	}
