@@ -11,7 +11,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/lagkeeper/storage/internal/ends"
 	"github.com/lagkeeper/storage/internal/engine"
 	"github.com/lagkeeper/storage/internal/snapshot"
 )
@@ -324,20 +323,18 @@ func (db *DB) Import(ctx context.Context, r io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("import: %w", err)
 	}
-	kept := &recordKeeper{}
+	imported := s.engine.Import()
 	begin := func(snapshot.Header) error { return nil }
-	report, err := snapshot.ReadJSONLines(r, 0, begin, withContext{ctx, kept})
+	report, err := snapshot.ReadJSONLines(r, 0, begin, withContext{ctx, imported})
 	if err != nil {
-		return fmt.Errorf("import: %w", err)
+		return fmt.Errorf("import: %w", fromEngine(err))
 	}
 	if !report.Complete {
 		s.options.Logger.Warn("import has no end line: it was made by hand, or is not complete")
 	}
-	// Before the groups: a snapshot that is taken meanwhile must not claim what it does not contain.
-	s.engine.ImportPositions(report.Header.Positions, kept.clusters(report.Header.Positions))
 	// What came waits for being confirmed, as after a start.
 	db.awaitImport(s)
-	if err := kept.copyTo(s.engine.Loader()); err != nil {
+	if err := imported.Apply(report.Header.Positions); err != nil {
 		return fmt.Errorf("import: %w", fromEngine(err))
 	}
 	return nil
@@ -362,67 +359,4 @@ func (c withContext) WriteGroup(g *snapshot.Group) error {
 		return err
 	}
 	return c.Sink.WriteGroup(g)
-}
-
-// recordKeeper is a Sink that keeps what it is given, until all is known to be sound.
-type recordKeeper struct {
-	topics []*snapshot.Topic
-	groups []*snapshot.Group
-}
-
-func (k *recordKeeper) WriteTopic(t *snapshot.Topic) error {
-	for i := range t.Partitions {
-		p := &t.Partitions[i]
-		if err := ends.Check(p); err != nil {
-			return fmt.Errorf("partition %d: %w", p.Number, err)
-		}
-	}
-	k.topics = append(k.topics, t)
-	return nil
-}
-
-func (k *recordKeeper) WriteGroup(g *snapshot.Group) error {
-	names := make(map[string]bool, len(g.Topics))
-	for i := range g.Topics {
-		if names[g.Topics[i].Name] {
-			return fmt.Errorf("topic %q stands there twice", g.Topics[i].Name)
-		}
-		names[g.Topics[i].Name] = true
-		for _, p := range g.Topics[i].Partitions {
-			for _, c := range p.Commits {
-				if c.Offset < 0 {
-					return fmt.Errorf("topic %q: partition %d: invalid commit %d: must be at least 0",
-						g.Topics[i].Name, p.Number, c.Offset)
-				}
-			}
-		}
-	}
-	k.groups = append(k.groups, g)
-	return nil
-}
-
-// clusters are the names of the clusters that the records and some positions are of.
-func (k *recordKeeper) clusters(positions []snapshot.Position) map[string]bool {
-	names := make(map[string]bool)
-	for _, g := range k.groups {
-		names[g.Cluster] = true
-	}
-	for i := range positions {
-		names[positions[i].Cluster] = true
-	}
-	return names
-}
-
-func (k *recordKeeper) copyTo(sink snapshot.Sink) error {
-	for _, t := range k.topics {
-		if err := sink.WriteTopic(t); err != nil {
-			return err
-		}
-	}
-	for _, g := range k.groups {
-		if err := sink.WriteGroup(g); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
+	"strings"
 
 	"github.com/lagkeeper/storage/internal/curve"
 	"github.com/lagkeeper/storage/internal/snapshot"
@@ -57,10 +59,25 @@ func (t *Topic) Save(r *snapshot.Topic) {
 const (
 	sameShift  = 8
 	olderShift = 16
+	// packedBit is set if there is more than the incarnation: no number that was written for an incarnation is taken for
+	// something else.
+	packedBit = 1 << 31
 )
 
 func packIncarnation(incarnation uint8, d *detail) uint32 {
-	return uint32(incarnation) | uint32(d.same)<<sameShift | uint32(d.same-d.cut)<<olderShift
+	if d.same == 0 {
+		return uint32(incarnation)
+	}
+	return packedBit | uint32(incarnation) | uint32(d.same)<<sameShift | uint32(d.same-d.cut)<<olderShift
+}
+
+// checkIncarnation reports a number that packIncarnation does not make.
+func checkIncarnation(v uint32) error {
+	var d detail
+	if v > math.MaxUint8 && packIncarnation(unpackIncarnation(v, &d), &d) != v {
+		return fmt.Errorf("invalid incarnation %d: must be between 0 and %d, or one of a partition whose log was cut", v, math.MaxUint8)
+	}
+	return nil
 }
 
 func unpackIncarnation(v uint32, d *detail) (incarnation uint8) {
@@ -125,30 +142,51 @@ func Check(p *snapshot.Partition) error {
 			return fmt.Errorf("invalid end offset %d: must be at least 0", end.Offset)
 		}
 	}
+	if err := checkIncarnation(p.Incarnation); err != nil {
+		return err
+	}
 	_, _, _, err := decode(p.Curve)
 	return err
 }
 
-// Load puts a record in the place of what the topic knew. What it knows then is marked as restored. It returns an error,
-// and has changed a part, where the record is not one that Save makes.
-func (t *Topic) Load(r *snapshot.Topic) error {
-	t.mu.Lock()
-	defer t.release()
-	t.index.Store(nil)
-	t.dips, t.identity = nil, identity{id: r.ID}
-	if r.PartitionCount > t.count.Load() {
-		t.count.Store(r.PartitionCount)
-	}
+// Build makes a topic of a record, which is not in the table yet; Put puts it there. What it knows is marked as restored. It
+// returns an error if the record is not one that Save makes.
+func (t *Table) Build(r *snapshot.Topic) (*Topic, error) {
+	topic := &Topic{Name: strings.Clone(r.Name), table: t, identity: identity{id: r.ID}}
+	topic.count.Store(r.PartitionCount)
 	for i := range r.Partitions {
 		p := &r.Partitions[i]
 		if p.Number < 0 || p.Number >= MaxPartitions {
-			return fmt.Errorf("load topic %q: partition %d is out of range", t.Name, p.Number)
+			return nil, fmt.Errorf("load topic %q: partition %d is out of range", r.Name, p.Number)
 		}
-		if err := t.loadLocked(p); err != nil {
-			return fmt.Errorf("load topic %q: partition %d: %w", t.Name, p.Number, err)
+		if err := topic.loadLocked(p); err != nil {
+			return nil, fmt.Errorf("load topic %q: partition %d: %w", r.Name, p.Number, err)
 		}
 	}
-	return nil
+	return topic, nil
+}
+
+// Put puts what a topic of Build knows in the place of what the topic of its name knows, all at once: there is no moment without
+// end offsets. The partition count does not shrink. Groups that hold the topic go on to hold it. now is the time in Unix
+// milliseconds.
+func (t *Table) Put(built *Topic, now int64) {
+	built.Restored(now)
+	t.mu.Lock()
+	defer t.release()
+	topic := t.topics[built.Name]
+	if topic == nil {
+		t.topics[built.Name] = built
+		if t.options.Created != nil {
+			t.options.Created(built)
+		}
+		return
+	}
+	topic.mu.Lock()
+	defer topic.release()
+	topic.count.Store(max(topic.count.Load(), built.count.Load()))
+	topic.index.Store(built.index.Load())
+	topic.dips, topic.identity = built.dips, built.identity
+	topic.Restored(now)
 }
 
 func (t *Topic) loadLocked(from *snapshot.Partition) error {

@@ -67,6 +67,13 @@ type groupTopic struct {
 	first, length uint32
 }
 
+// newGroup makes a group without topics, which is in no shard yet.
+func newGroup(c *Cluster, hash uint64, name string) *group {
+	g := &group{cluster: c, name: strings.Clone(name), hash: hash}
+	g.seen.Store(never)
+	return g
+}
+
 // fewTopics is up to how many topics are searched one by one.
 const fewTopics = 8
 

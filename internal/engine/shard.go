@@ -2,7 +2,6 @@ package engine
 
 import (
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/lagkeeper/storage/internal/ends"
@@ -98,12 +97,21 @@ func (s *shard) expire(g *group, now int64) {
 }
 
 func (s *shard) add(c *Cluster, hash uint64, name string, now int64) *group {
-	g := &group{cluster: c, name: strings.Clone(name), hash: hash, next: s.groups[hash], position: int32(len(s.lists[c.index]))}
-	g.seen.Store(never)
-	s.groups[hash] = g
-	s.lists[c.index] = append(s.lists[c.index], g)
-	s.tell(protocol.EventGroupCreated, g, nil, now)
+	g := newGroup(c, hash, name)
+	s.insert(g, now)
 	return g
+}
+
+// insert adds a group, but for its topics.
+func (s *shard) insert(g *group, now int64) {
+	list := &s.lists[g.cluster.index]
+	g.next, g.position = s.groups[g.hash], int32(len(*list))
+	s.groups[g.hash] = g
+	*list = append(*list, g)
+	if s.lastHash == g.hash {
+		s.last = nil // it may be a group that was replaced
+	}
+	s.tell(protocol.EventGroupCreated, g, nil, now)
 }
 
 // delete removes a group that somebody has deleted.
@@ -154,10 +162,16 @@ func (s *shard) swapRemove(list []*group, at int32, position func(*group) *int32
 // attach adds a topic to a group and returns its index there.
 func (s *shard) attach(g *group, t *ends.Topic, now int64) int {
 	i := g.attach(t)
+	s.enlist(g, i, now)
+	return i
+}
+
+// enlist adds a group to the list of one of its topics.
+func (s *shard) enlist(g *group, i int, now int64) {
+	t := g.topics[i].topic
 	g.topics[i].position = int32(len(s.byTopic[t]))
 	s.byTopic[t] = append(s.byTopic[t], g)
 	s.tell(protocol.EventGroupTopicCreated, g, t, now)
-	return i
 }
 
 // detach removes the topic at an index from a group, and the group when none is left; it says whether one is. The kinds

@@ -1,0 +1,223 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/lagkeeper/storage/internal/ends"
+	"github.com/lagkeeper/storage/internal/snapshot"
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// Loader puts what a snapshot holds into an engine: a snapshot.Sink. What the engine's configuration does not let in is
+// left out: clusters that are not configured, groups that the filters refuse or that have expired, commits beyond the
+// window. What is there already under the same name is replaced. It changes times in the records: none is left that is later
+// than now.
+type Loader struct {
+	engine *Engine
+	// Skipped counts the groups and topics that were left out, Departed the records that are no groups but tell what was
+	// deleted.
+	Skipped, Departed int
+}
+
+// Loader makes a Loader.
+func (e *Engine) Loader() *Loader { return &Loader{engine: e} }
+
+// WriteTopic takes a topic.
+func (l *Loader) WriteTopic(r *snapshot.Topic) error {
+	e := l.engine
+	c := e.Cluster(r.Cluster)
+	if c == nil {
+		l.Skipped++
+		return nil
+	}
+	now := e.config.Clock.Now()
+	t, err := e.buildTopic(c, r, now)
+	if err != nil {
+		return err
+	}
+	// Stop waits for whoever changes topics.
+	e.changing.RLock()
+	defer e.changing.RUnlock()
+	if e.stopped.Load() {
+		return Stopped
+	}
+	e.loaded.Add(1)
+	c.topics.Put(t, now)
+	return nil
+}
+
+// WriteGroup takes a group.
+func (l *Loader) WriteGroup(r *snapshot.Group) error {
+	e := l.engine
+	c := e.Cluster(r.Cluster)
+	now := e.config.Clock.Now()
+	if c == nil || !e.admits(r) {
+		if r.TellsDeletion() {
+			l.Departed++
+		} else {
+			l.Skipped++
+		}
+		return nil
+	}
+	if r.TellsDeletion() {
+		l.Departed++
+		return e.loadDeparture(c, r, now)
+	}
+	g, err := e.buildGroup(c, r, now)
+	if err != nil {
+		return err
+	}
+	placed, why := e.place(g, now)
+	if !placed && why == 0 {
+		l.Skipped++
+	}
+	return why.Err()
+}
+
+// admits reports whether the configuration lets a group in, and it has not expired.
+func (e *Engine) admits(r *snapshot.Group) bool {
+	return max(r.LastCommit, r.LastOwner) >= e.expiry.now()-e.config.ExpireGroup &&
+		(e.config.Accept == nil || e.config.Accept(r.Name))
+}
+
+func (e *Engine) loadDeparture(c *Cluster, r *snapshot.Group, now int64) error {
+	hash := c.hash(r.Name)
+	s := e.shard(hash)
+	s.mu.Lock()
+	defer s.release()
+	if s.stopped {
+		return Stopped
+	}
+	s.loadDeparture(c, s.find(c, hash, r.Name), r, e.replay.Load(), now)
+	return nil
+}
+
+// buildTopic makes a topic of a record, which nobody sees yet.
+func (e *Engine) buildTopic(c *Cluster, r *snapshot.Topic, now int64) (*ends.Topic, error) {
+	clampEndOffsets(r, now)
+	return c.topics.Build(r)
+}
+
+// buildGroup makes a group of a record, which nobody sees yet. Its topics stand in for those of the cluster until place finds
+// these.
+func (e *Engine) buildGroup(c *Cluster, r *snapshot.Group, now int64) (*group, error) {
+	g := newGroup(c, c.hash(r.Name), r.Name)
+	g.committed = r.LastCommit != snapshot.Never
+	g.seen.Store(min(max(r.LastCommit, r.LastOwner), now)) // the clock may have been set back
+	names := make(map[string]bool, len(r.Topics))
+	for i := range r.Topics {
+		t := &r.Topics[i]
+		if names[t.Name] {
+			return nil, invalidf("group %q: topic %q stands there twice", r.Name, t.Name)
+		}
+		names[t.Name] = true
+		if err := e.buildGroupTopic(g, g.attach(&ends.Topic{Name: t.Name}), t, now); err != nil {
+			return nil, fmt.Errorf("group %q: topic %q: %w", r.Name, t.Name, err)
+		}
+	}
+	return g, nil
+}
+
+func (e *Engine) buildGroupTopic(g *group, index int, r *snapshot.GroupTopic, now int64) error {
+	gt := &g.topics[index]
+	gt.seen = min(r.LastCommit, now)
+	counted := g.withCount(gt, r.PartitionCount)
+	if counted > maxSlots {
+		return invalidf("%d partitions: a group has room for %d", counted, maxSlots)
+	}
+	gt.count, g.counted = r.PartitionCount, counted
+	for i := range r.Partitions {
+		p := &r.Partitions[i]
+		slot, ok := g.slot(gt, p.Number)
+		if !ok {
+			return invalidf("partition %d: the group has no room for it", p.Number)
+		}
+		commits := p.Commits
+		if slices.ContainsFunc(commits, negative) {
+			// Nothing stores them any more, but a snapshot of an earlier release may hold some.
+			commits = slices.DeleteFunc(slices.Clone(commits), negative)
+		}
+		commits = commits[max(0, len(commits)-e.config.Intervals):]
+		clampTimes(commits, now)
+		w := g.memory.add(slot, firstWindow)
+		if needed := w.Rewrite(commits); needed > 0 {
+			w = g.memory.resize(slot, needed, false)
+			w.Rewrite(commits)
+		}
+		gt.committed = gt.committed || len(commits) > 0
+		g.setOwner(slot, p.Owner, p.ClientID)
+		g.setKnown(slot, newestOrder(w))
+		setIncarnation(w, uint8(p.Incarnation))
+		setRestored(w, true)
+	}
+	return nil
+}
+
+func negative(c protocol.StoredCommit) bool { return c.Offset < 0 }
+
+// place puts a group that was built aside into its shard, in the place of the one of its name: whoever looks or commits
+// meanwhile finds one or the other, whole. It reports false, and changes nothing, if the cluster knows none of its topics.
+func (e *Engine) place(g *group, now int64) (bool, Reason) {
+	for i := len(g.topics) - 1; i >= 0; i-- {
+		if t := g.cluster.topics.Topic(g.topics[i].topic.Name); t != nil {
+			g.topics[i].topic = t
+		} else {
+			g.detach(i)
+		}
+	}
+	s := e.shard(g.hash)
+	s.mu.Lock()
+	defer s.release()
+	if s.stopped {
+		return false, Stopped
+	}
+	for i := len(g.topics) - 1; i >= 0; i-- {
+		// Whoever deletes a topic marks it before coming to this shard.
+		if g.topics[i].topic.Deleted() {
+			g.detach(i)
+		}
+	}
+	if len(g.topics) == 0 {
+		return false, 0
+	}
+	if old := s.find(g.cluster, g.hash, g.name); old != nil {
+		s.remove(old)
+		s.tell(protocol.EventGroupDeleted, old, nil, now)
+	}
+	g.replay = e.replay.Load()
+	s.insert(g, now)
+	for i := range g.topics {
+		s.enlist(g, i, now)
+	}
+	s.forgetReturned(g)
+	s.counts.loaded++
+	return true, 0
+}
+
+// forgetReturned ends the memory of deletions of what a group that was loaded has commits of.
+func (s *shard) forgetReturned(g *group) {
+	if s.departures.len() == 0 || s.departures.byGroup[departedGroup{g.cluster, g.name}] == nil {
+		return
+	}
+	for i := range g.topics {
+		gt := &g.topics[i]
+		for p := range gt.length {
+			if w := g.windowOf(gt.first + p); w != nil && newestOrder(w) > 0 {
+				s.departures.forget(g.cluster, g.name, gt.topic.Name, int32(p))
+			}
+		}
+	}
+}
+
+// KnownUntil returns the greatest order of a group's commits that came from a snapshot: what a replay brings up to there
+// is known already, each partition up to its own. ok is false where the group did not come from one.
+func (e *Engine) KnownUntil(c *Cluster, groupName string) (order int64, ok bool) {
+	e.withGroup(c, groupName, func(_ *shard, g *group, _ int64) Reason {
+		for _, known := range g.known {
+			order = max(order, known)
+		}
+		return 0
+	})
+	return order, order > 0
+}
