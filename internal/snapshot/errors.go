@@ -12,6 +12,9 @@ var (
 	ErrLockLost = errors.New("lock file is gone, another process may use the snapshot")
 	// ErrNameTooLong is returned when the name of a snapshot leaves no room for the suffixes of what stands beside it.
 	ErrNameTooLong = errors.New("name is too long")
+	// ErrTooLarge is returned when a record is more than the format has room for. Nothing of it was written, and the writer goes
+	// on: the record may be left out.
+	ErrTooLarge = errors.New("record is too large")
 	// ErrLineTooLong is returned, inside a *LineError, when a JSON line is longer than the limit.
 	ErrLineTooLong = errors.New("line is too long")
 	// ErrClosed is returned by a Writer or JSONWriter that has been closed.

@@ -37,7 +37,9 @@ func ReadJSONLines(r io.Reader, maxLine int, begin func(Header) error, sink Sink
 		last := errors.Is(err, io.EOF)
 		if err == nil || last {
 			if err = nil; len(bytes.TrimSpace(line)) > 0 {
-				err = jr.line(line)
+				if err = checkDensity(line); err == nil {
+					err = jr.line(line)
+				}
 			} else if last && !jr.begun {
 				err = errors.New("no header: the input is empty")
 			}

@@ -151,7 +151,10 @@ func TestJSONLinesFaults(t *testing.T) {
 		"too many partitions":  {header + `{"kind":"topic","cluster":"c","name":"t","partition_count":1048577}`, 2, "1048576"},
 		"too long":             {header + strings.Repeat(" ", 2001), 2, "too long"},
 		"too long for ever":    {header + strings.Repeat("x", 300_000), 2, "too long"},
-		"nested":               {header + strings.Repeat("[", 1999), 2, "JSON"},
+		"nested":               {header + strings.Repeat("[", 1999), 2, "1999 objects, arrays and fields"},
+		"nested a little":      {header + strings.Repeat("[", 15), 2, "JSON"},
+		"empty elements":       {header + `{"kind":"group","cluster":"c","name":"g","topics":[` + strings.Repeat("{},", 600) + `{}]}`, 2, "objects, arrays and fields, more than"},
+		"empty commits":        {header + `{"kind":"group","cluster":"c","name":"g","topics":[{"name":"t","partitions":[{"partition":0,"commits":[` + strings.Repeat("{},", 500), 2, "objects, arrays and fields, more than"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, report, err := fromLines(strings.NewReader(c.lines), 2000)
@@ -205,8 +208,12 @@ func TestJSONLinesErrorsOfOthers(t *testing.T) {
 	w = NewJSONWriter(io.Discard, Header{})
 	w.maxLine = 1000
 	err = w.WriteTopic(&Topic{Name: strings.Repeat("x", 1001)})
-	require.ErrorIs(t, err, ErrLineTooLong)
-	require.Equal(t, err, w.WriteGroup(&Group{}))
+	require.ErrorIs(t, err, ErrTooLarge)
+	require.NoError(t, w.WriteGroup(&Group{}), "what is too large is left out, and the writer goes on")
+	sum, err := w.Close()
+	require.NoError(t, err)
+	require.EqualValues(t, 1, sum.Groups)
+	require.Zero(t, sum.Topics)
 	w = NewJSONWriter(io.Discard, Header{})
 	require.ErrorContains(t, w.WriteGroup(&Group{Topics: []GroupTopic{{PartitionCount: -1}}}), "partition count")
 	w = NewJSONWriter(io.Discard, Header{})

@@ -37,7 +37,7 @@ func NewJSONWriter(w io.Writer, header Header) *JSONWriter {
 		jw.err = fmt.Errorf("write JSON lines: %w", err)
 		return jw
 	}
-	jw.write(jsonHeader{
+	_ = jw.write(jsonHeader{ // sticks
 		Kind: kindHeader, Version: versionMajor, TakenAt: &header.TakenAt, Intervals: header.Intervals,
 		Sequence: header.Sequence, Creator: text(header.Creator), Positions: positionsToJSON(header.Positions),
 	})
@@ -53,9 +53,11 @@ func (w *JSONWriter) WriteTopic(t *Topic) error {
 		w.err = fmt.Errorf("write JSON lines: %w", err)
 		return w.err
 	}
-	w.write(t.toJSON())
+	if err := w.write(t.toJSON()); err != nil {
+		return err
+	}
 	w.sum.Topics++
-	return w.err
+	return nil
 }
 
 // WriteGroup writes one group. The group must obey the bounds that its type states.
@@ -67,9 +69,11 @@ func (w *JSONWriter) WriteGroup(g *Group) error {
 		w.err = fmt.Errorf("write JSON lines: %w", err)
 		return w.err
 	}
-	w.write(g.toJSON())
+	if err := w.write(g.toJSON()); err != nil {
+		return err
+	}
 	w.sum.addGroup(g)
-	return w.err
+	return nil
 }
 
 // Close writes the last line, which counts the others. It does not close the io.Writer. Called again, it returns
@@ -79,7 +83,7 @@ func (w *JSONWriter) Close() (Summary, error) {
 		return Summary{}, ErrClosed
 	}
 	w.closed = true
-	w.write(jsonEnd{
+	_ = w.write(jsonEnd{ // sticks
 		Kind: kindEnd, Topics: w.sum.Topics, Groups: w.sum.Groups, Partitions: w.sum.GroupPartitions,
 		Commits: w.sum.Commits,
 	})
@@ -96,17 +100,18 @@ func (w *JSONWriter) ready() error {
 	return w.err
 }
 
-func (w *JSONWriter) write(line any) {
+// write writes a line. An error sticks, unless nothing was written because the line is too long.
+func (w *JSONWriter) write(line any) error {
 	if w.err != nil {
-		return
+		return w.err
 	}
 	w.line.Reset()
 	err := w.encoder.Encode(line) // ends the line
 	n := 0
-	switch {
+	switch length := w.line.Len() - 1; {
 	case err != nil:
-	case w.line.Len()-1 > w.maxLine:
-		err = fmt.Errorf("a record needs %d bytes, the limit is %d: %w", w.line.Len()-1, w.maxLine, ErrLineTooLong)
+	case length > w.maxLine:
+		return fmt.Errorf("write JSON lines: a line of %d bytes, more than %d: %w", length, w.maxLine, ErrTooLarge)
 	default:
 		if n, err = w.w.Write(w.line.Bytes()); err == nil && n != w.line.Len() {
 			err = io.ErrShortWrite
@@ -114,7 +119,8 @@ func (w *JSONWriter) write(line any) {
 	}
 	if err != nil {
 		w.err = fmt.Errorf("write JSON lines: %w", err)
-		return
+		return w.err
 	}
 	w.sum.Bytes += uint64(n)
+	return nil
 }

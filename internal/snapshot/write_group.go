@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/lagkeeper/storage/protocol"
@@ -26,6 +27,9 @@ func (w *Writer) WriteGroup(g *Group) error {
 	if err := g.validate(); err != nil {
 		return w.fail(err)
 	}
+	if err := g.checkNames(); err != nil {
+		return err
+	}
 	w.enter(blockGroups)
 	w.partitions, w.commits = 0, 0
 	w.groupHead(g)
@@ -39,10 +43,6 @@ func (w *Writer) WriteGroup(g *Group) error {
 		}
 	}
 	w.uvarint(tagEnd)
-	if !w.fits() {
-		return w.fail(fmt.Errorf("group %.100q of cluster %.100q: its names do not fit into a block of %d bytes",
-			g.Name, g.Cluster, maxPayload))
-	}
 	w.sum.Groups++
 	w.sum.GroupPartitions += w.partitions
 	w.sum.Commits += w.commits
@@ -50,6 +50,21 @@ func (w *Writer) WriteGroup(g *Group) error {
 		w.flush()
 	}
 	return w.err
+}
+
+// checkNames returns an error that matches ErrTooLarge if a name of the group is too long to be written.
+func (g *Group) checkNames() error {
+	err := errors.Join(checkName("cluster", g.Cluster), checkName("group", g.Name))
+	for i := range g.Topics {
+		t := &g.Topics[i]
+		if err == nil {
+			err = checkName("topic", t.Name)
+		}
+		for j := 0; j < len(t.Partitions) && err == nil; j++ {
+			err = errors.Join(checkName("owner", t.Partitions[j].Owner), checkName("client id", t.Partitions[j].ClientID))
+		}
+	}
+	return err
 }
 
 // breakGroup ends the block in the middle of a group and begins the one that carries on.

@@ -1,6 +1,9 @@
 package snapshot
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // endOffsetChain is what the next end offset is written relative to. It runs through the partitions of a topic, since
 // neighbours see their end offsets at nearly the same times, and begins anew with each topic and block.
@@ -18,6 +21,9 @@ func (w *Writer) WriteTopic(t *Topic) error {
 	}
 	if err := t.validate(); err != nil {
 		return w.fail(err)
+	}
+	if err := errors.Join(checkName("cluster", t.Cluster), checkName("topic", t.Name)); err != nil {
+		return err
 	}
 	w.enter(blockTopics)
 	w.uvarint(tagNew)

@@ -99,6 +99,18 @@ func (w *Writer) ready() error {
 	return w.err
 }
 
+// maxName is the longest name that is written, in bytes. What stands between two places at which a block can be broken off
+// has at most four, and fits into a block with them.
+const maxName = 1 << 20
+
+// checkName returns an error that matches ErrTooLarge for a name that is too long to be written.
+func checkName(of, name string) error {
+	if len(name) > maxName {
+		return fmt.Errorf("%s %.40q has %d bytes, more than %d: %w", of, name, len(name), maxName, ErrTooLarge)
+	}
+	return nil
+}
+
 func (w *Writer) fail(err error) error {
 	if w.err == nil {
 		w.err = fmt.Errorf("write snapshot: %w", err)
