@@ -78,6 +78,8 @@ type SnapshotStats struct {
 	// Duration is how long the newest took, Bytes its size.
 	Duration time.Duration
 	Bytes    uint64
+	// LeftOut is how many groups and topics the newest lacks because the format has no room for them.
+	LeftOut int
 }
 
 // openPersistence locks the path of the snapshot and loads what is there into an engine.
@@ -135,12 +137,11 @@ func openPersistence(options *Options, e *engine.Engine) (_ *persistence, err er
 
 // save makes a snapshot unless nothing has changed since the newest. It logs what came of it when it holds no lock.
 func (p *persistence) save() error {
-	before := p.stats()
-	relocked, err := p.saveQuietly()
-	if relocked {
+	did, err := p.saveQuietly()
+	if did.relocked {
 		p.log.Error("lock file of the snapshot was removed or replaced, and has been locked again", zap.String("snapshot", p.path))
 	}
-	saved := p.stats()
+	did.leftOut.log(p.log, "snapshot")
 	switch {
 	case errors.Is(err, ErrDamaged):
 		p.tellDamaged.Do(func() {
@@ -149,7 +150,8 @@ func (p *persistence) save() error {
 		})
 	case err != nil && !errors.Is(err, ErrStopped):
 		p.log.Error("snapshot failed", zap.Error(err))
-	case saved.Saved > before.Saved:
+	case did.saved:
+		saved := p.stats()
 		p.log.Debug("snapshot saved", zap.Uint64("bytes", saved.Bytes), zap.Duration("took", saved.Duration))
 	}
 	if err != nil {
@@ -158,18 +160,25 @@ func (p *persistence) save() error {
 	return nil
 }
 
-// saveQuietly is save without the log. relocked reports whether the lock had been lost.
-func (p *persistence) saveQuietly() (relocked bool, err error) {
+// saving is what saveQuietly did: there is more to log than an error.
+type saving struct {
+	saved    bool // a snapshot was made
+	relocked bool // the lock had been lost
+	leftOut  leavingOut
+}
+
+// saveQuietly is save without the log.
+func (p *persistence) saveQuietly() (did saving, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		return false, ErrStopped
+		return did, ErrStopped
 	}
 	version := p.engine.Version()
 	begun := time.Now()
 	takenAt, moves := p.takenAt(begun)
 	if version == p.version && !moves && !p.engine.Damaged() {
-		return false, nil
+		return did, nil
 	}
 	saved := p.stats()
 	defer func() {
@@ -178,13 +187,16 @@ func (p *persistence) saveQuietly() (relocked bool, err error) {
 		}
 		p.saved.Store(&saved)
 	}()
-	if relocked, err = p.keepLocked(); err != nil {
-		return false, err
+	if did.relocked, err = p.keepLocked(); err != nil {
+		return did, err
 	}
 	header := snapshot.Header{TakenAt: takenAt, Intervals: p.intervals, Sequence: p.sequence + 1, Positions: p.engine.SavedPositions()}
-	summary, err := snapshot.Save(p.path, header, func(w *snapshot.Writer) error { return p.engine.Save(w) }, snapshot.Options{})
+	summary, err := snapshot.Save(p.path, header, func(w *snapshot.Writer) error {
+		did.leftOut.Sink = w
+		return p.engine.Save(&did.leftOut)
+	}, snapshot.Options{})
 	if err != nil {
-		return relocked, fromEngine(err)
+		return did, fromEngine(err)
 	}
 	if moves {
 		p.told()
@@ -193,7 +205,9 @@ func (p *persistence) saveQuietly() (relocked bool, err error) {
 	p.version = version
 	saved.Saved++
 	saved.Last, saved.Duration, saved.Bytes = begun, time.Since(begun), summary.Bytes
-	return relocked, nil
+	saved.LeftOut = did.leftOut.count
+	did.saved = true
+	return did, nil
 }
 
 // keepLocked makes sure that the path is locked still. Somebody may have removed the lock file; if nobody has locked the path
@@ -306,7 +320,12 @@ func (db *DB) Export(ctx context.Context, w io.Writer) error {
 	header := snapshot.Header{
 		TakenAt: time.Now().UnixMilli(), Intervals: s.options.Intervals, Positions: s.engine.SavedPositions(),
 	}
-	_, err = snapshot.WriteJSONLines(w, header, func(sink snapshot.Sink) error { return s.engine.Save(withContext{ctx, sink}) })
+	var lenient leavingOut
+	_, err = snapshot.WriteJSONLines(w, header, func(sink snapshot.Sink) error {
+		lenient.Sink = withContext{ctx, sink}
+		return s.engine.Save(&lenient)
+	})
+	lenient.log(s.options.Logger, "export")
 	if err != nil {
 		return fmt.Errorf("export: %w", fromEngine(err))
 	}
