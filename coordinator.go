@@ -25,6 +25,8 @@ type Coordinator struct {
 	// stores.
 	Viper *viper.Viper
 
+	lines keptLogger
+
 	mu       sync.Mutex
 	state    moduleState   // guarded by mu, as all below
 	giveUp   chan struct{} // closed when a module that does not listen is waited for no longer
@@ -45,6 +47,7 @@ func (c *Coordinator) made() Module {
 // is none, and configures it. It panics with a string that says what is wrong where the configuration cannot be used: more
 // than one module, an unknown class, or what the module itself refuses. It panics also while the Coordinator runs.
 func (c *Coordinator) Configure() {
+	defer c.lines.flush()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state == started {
@@ -85,10 +88,11 @@ func (c *Coordinator) Configure() {
 // configured since it was made or stopped; an error of the module comes back wrapped, with nothing left running. An error is
 // logged too.
 func (c *Coordinator) Start() error {
+	defer c.lines.flush()
 	return logStart(c.log(), c.start())
 }
 
-func (c *Coordinator) log() *zap.Logger { return loggerOf(c.Log, c.App) }
+func (c *Coordinator) log() *zap.Logger { return c.lines.of(c.Log, c.App) }
 
 func (c *Coordinator) start() error {
 	c.mu.Lock()
@@ -139,6 +143,7 @@ func forwarder(module Module, giveUp <-chan struct{}) func(*protocol.StorageRequ
 // Stop ends the relaying and the module: what was sent before takes effect, nothing is received any more. It does nothing
 // when the Coordinator does not run. It returns the error of the module, wrapped.
 func (c *Coordinator) Stop() error {
+	defer c.lines.flush()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	state := c.state

@@ -22,6 +22,7 @@ type InMemoryStorage struct {
 	Viper *viper.Viper
 
 	db    DB
+	lines keptLogger
 	relay atomic.Pointer[Relay] // nil before Configure
 
 	// mu is held for as long as Configure, Start or Stop takes, so that a second Stop returns no sooner than the first.
@@ -50,6 +51,7 @@ func notConfigured(what string, state moduleState) error {
 // Configure reads the configuration under configRoot. It panics with a string that names every fault, and when the module
 // runs.
 func (m *InMemoryStorage) Configure(name, configRoot string) {
+	defer m.lines.flushOwn()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.state == started {
@@ -66,7 +68,7 @@ func (m *InMemoryStorage) Configure(name, configRoot string) {
 	m.state = configured
 }
 
-func (m *InMemoryStorage) log() *zap.Logger { return loggerOf(m.Log, m.App) }
+func (m *InMemoryStorage) log() *zap.Logger { return m.lines.of(m.Log, m.App) }
 
 func viperOrGlobal(v *viper.Viper) *viper.Viper {
 	if v == nil {
@@ -116,6 +118,7 @@ func (m *InMemoryStorage) Stats() (Stats, error) {
 // unless the module has been configured since it was made or stopped, and if the clusters cannot be used. An error is logged
 // too.
 func (m *InMemoryStorage) Start() error {
+	defer m.lines.flushOwn()
 	return logStart(m.log(), m.start())
 }
 
@@ -143,6 +146,7 @@ func (m *InMemoryStorage) start() error {
 // snapshot is saved if one is configured. It does nothing when the module does not run. The error is that of the snapshot;
 // the module has stopped all the same.
 func (m *InMemoryStorage) Stop() error {
+	defer m.lines.flushOwn()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.state == started {

@@ -2,95 +2,48 @@ package storage
 
 import (
 	"errors"
+	"sync/atomic"
 
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
+	"github.com/lagkeeper/storage/internal/lines"
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// loggerOf returns the logger that an application gave: log, else that of its context, else one that writes nothing.
-func loggerOf(log *zap.Logger, app *protocol.ApplicationContext) *zap.Logger {
+// keptLogger is the logger of an application behind a goroutine that writes its lines: see package lines.
+type keptLogger struct {
+	kept atomic.Pointer[loggerAndLines]
+}
+
+type loggerAndLines struct{ given, lines *zap.Logger }
+
+// of returns the logger for what an application gave: log, else that of its context, else one that writes nothing.
+func (k *keptLogger) of(log *zap.Logger, app *protocol.ApplicationContext) *zap.Logger {
 	if log == nil && app != nil {
 		log = app.Logger
 	}
-	return withoutPanics(log)
-}
-
-// withoutPanics returns a logger that loses the lines whose core or hooks panic: what an application logs with must not end
-// it. nil gives one that writes nothing.
-func withoutPanics(log *zap.Logger) *zap.Logger {
-	if log == nil {
-		return zap.NewNop()
-	}
-	if _, ok := log.Core().(containedCore); ok {
-		return log
-	}
-	return log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core { return containedCore{core} }))
-}
-
-// containedCore ends the panics of a core.
-type containedCore struct{ core zapcore.Core }
-
-var errLoggerPanicked = errors.New("logger panicked")
-
-func (c containedCore) Enabled(level zapcore.Level) bool {
-	defer func() { _ = recover() }()
-	return c.core.Enabled(level)
-}
-
-func (c containedCore) With(fields []zapcore.Field) (core zapcore.Core) {
-	defer func() {
-		if recover() != nil {
-			core = c
+	for {
+		kept := k.kept.Load()
+		if kept != nil && kept.given == log {
+			return kept.lines
 		}
-	}()
-	return containedCore{c.core.With(fields)}
-}
-
-func (c containedCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) (_ *zapcore.CheckedEntry) {
-	inner := c.check(entry)
-	if inner == nil {
-		return checked
+		k.kept.CompareAndSwap(kept, &loggerAndLines{given: log, lines: lines.Log(log)})
 	}
-	return checked.AddCore(entry, containedEntry{c, inner})
 }
 
-func (c containedCore) check(entry zapcore.Entry) *zapcore.CheckedEntry {
-	defer func() { _ = recover() }()
-	return c.core.Check(entry, nil)
+// flush lets a caller find the lines of its call written. It must be called without a lock: a hook may be waiting for one.
+func (k *keptLogger) flush() {
+	if kept := k.kept.Load(); kept != nil {
+		lines.Flush(kept.lines, lines.Patience)
+	}
 }
 
-func (c containedCore) Write(entry zapcore.Entry, fields []zapcore.Field) (err error) {
-	defer func() {
-		if recover() != nil {
-			err = errLoggerPanicked
-		}
-	}()
-	return c.core.Write(entry, fields)
-}
-
-func (c containedCore) Sync() (err error) {
-	defer func() {
-		if recover() != nil {
-			err = errLoggerPanicked
-		}
-	}()
-	return c.core.Sync()
-}
-
-// containedEntry writes a line where the core that was asked decided to write it.
-type containedEntry struct {
-	containedCore
-	checked *zapcore.CheckedEntry
-}
-
-func (e containedEntry) Write(entry zapcore.Entry, fields []zapcore.Field) error {
-	defer func() { _ = recover() }()
-	// Logger adds caller and stack after it has asked.
-	e.checked.Entry = entry
-	e.checked.Write(fields...)
-	return nil
+// flushOwn is flush for what a Coordinator or a module may call with its lock held: then the logger came from there, and is
+// flushed there.
+func (k *keptLogger) flushOwn() {
+	if kept := k.kept.Load(); kept != nil && kept.given != kept.lines {
+		k.flush()
+	}
 }
 
 // loggedError is an error that stands in the log already.

@@ -24,6 +24,7 @@ type DB struct {
 	hub     feed.Hub[protocol.Event]
 	over    atomic.Bool // from close to open
 	panics  atomic.Uint64
+	lines   keptLogger
 
 	mu sync.Mutex // held by open and close
 }
@@ -55,12 +56,14 @@ func Open(options Options) (*DB, error) {
 
 // open begins a session. The DB must not be open.
 func (db *DB) open(options Options) error {
+	defer db.lines.flushOwn()
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if err := options.Validate(); err != nil {
 		return err
 	}
 	db.hub.Size = eventBytes
+	options.Logger = db.lines.of(options.Logger, nil)
 	s := &session{options: options.withDefaults(), clock: clock.Start(), quit: make(chan struct{})}
 	s.stuck.log = s.options.Logger
 	config := s.options.engine(s.clock, &db.hub)
@@ -90,6 +93,7 @@ func (db *DB) open(options Options) error {
 // set, and the loops over Watch end. It does nothing when the store is closed. The error is that of the snapshot; the store
 // is closed all the same.
 func (db *DB) Close() error {
+	defer db.lines.flushOwn()
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	s := db.session.Load()

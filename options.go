@@ -13,6 +13,7 @@ import (
 	"github.com/lagkeeper/storage/internal/curve"
 	"github.com/lagkeeper/storage/internal/engine"
 	"github.com/lagkeeper/storage/internal/feed"
+	"github.com/lagkeeper/storage/internal/lines"
 	"github.com/lagkeeper/storage/internal/window"
 	"github.com/lagkeeper/storage/protocol"
 )
@@ -53,7 +54,8 @@ type Options struct {
 	// MaxMemory is how many bytes, as Stats counts them, the store may take before it refuses new groups, topics and
 	// partitions; 0 is no limit.
 	MaxMemory int64
-	// Logger takes what the store has to say; nil means that nothing is logged.
+	// Logger takes what the store has to say; nil means that nothing is logged. It is called by a goroutine that nothing in the
+	// store waits for, so that a hook of it may call the store, Close included.
 	Logger *zap.Logger
 }
 
@@ -125,7 +127,7 @@ func (o Options) withDefaults() Options {
 	if o.CurveSegments == 0 {
 		o.CurveSegments = curve.DefaultSegments
 	}
-	o.Logger = withoutPanics(o.Logger)
+	o.Logger = lines.Log(o.Logger)
 	return o
 }
 

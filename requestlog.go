@@ -2,10 +2,12 @@ package storage
 
 import (
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/lagkeeper/storage/internal/lines"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -16,7 +18,7 @@ type requestLog struct {
 }
 
 func newRequestLog(log *zap.Logger) *requestLog {
-	log = withoutPanics(log)
+	log = lines.Log(log)
 	return &requestLog{log: log, core: log.Core()}
 }
 
@@ -52,12 +54,18 @@ func (l *requestLog) unknown(count *atomic.Uint64, request *protocol.StorageRequ
 	}
 }
 
+// panicked counts a panic and writes about it. It returns when that is written, so that who waits for the request finds it in
+// the log.
 func (l *requestLog) panicked(count *atomic.Uint64, request *protocol.StorageRequest, cause string, stack []byte) {
 	l.log.Error("panic", append(requestFields(request),
 		zap.String("panic", cause), zap.ByteString("stack", stack), zap.Uint64("count", count.Add(1)))...)
+	lines.Flush(l.log, panicPatience)
 }
 
-// worthALine says whether the nth of a kind is written: the first, the tenth, the hundredth and so on, so that a flood
+// panicPatience is for how long whoever handled a request waits for its line: a hook may send a request itself.
+const panicPatience = 100 * time.Millisecond
+
+// worthALine reports whether the nth of a kind is written: the first, the tenth, the hundredth and so on, so that a flood
 // leaves a trace but does not become one.
 func worthALine(n uint64) bool {
 	for n >= 10 && n%10 == 0 {

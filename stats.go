@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/lagkeeper/storage/internal/engine"
+	"github.com/lagkeeper/storage/internal/lines"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -40,6 +41,8 @@ type Stats struct {
 	Panics uint64
 	// Damaged is true once a panic has interrupted a change of the state: no snapshot is made any more, see ErrDamaged.
 	Damaged bool
+	// LostLines counts the log lines that were not written, since the logger panicked or did not return.
+	LostLines uint64
 	// Relay is what the channel half has done; the zero value for a DB that was opened without one.
 	Relay RelayStats
 }
@@ -110,7 +113,7 @@ func (db *DB) Stats() (Stats, error) {
 		Topics: in.Topics, Partitions: in.Partitions, Bytes: in.Bytes,
 		Sweeps: in.Sweeps, ExpiredGroups: in.ExpiredGroups, ExpiredTopics: in.ExpiredTopics,
 		SweptTopics: in.SweptTopics, RememberedDeletions: in.Remembered, StuckGroups: in.Stuck,
-		Panics: db.panics.Load(), Damaged: s.engine.Damaged(),
+		Panics: db.panics.Load(), Damaged: s.engine.Damaged(), LostLines: lines.Faults(s.options.Logger),
 	}
 	hub := db.hub.Stats()
 	out.Watchers = WatcherStats{

@@ -1,0 +1,95 @@
+// Package lines keeps the application's logger away from everything that the store waits for. A logger is foreign code: a
+// hook of it may call back into the store, take its time or panic.
+package lines
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// Patience is how long Flush waits for one call of the logger by default.
+const Patience = time.Second
+
+// Log returns a logger with the fields, the level and the options of log whose lines are written by a goroutine of their
+// own, in their order. The goroutine ends when nothing is left to write. So a caller may hold a lock while it logs. What
+// panics in the logger is contained. A logger that Log returned, or that was derived from one, is returned as it is. nil
+// stands for a logger that writes nothing.
+func Log(log *zap.Logger) *zap.Logger {
+	if log == nil {
+		return zap.NewNop()
+	}
+	if _, ok := log.Core().(*core); ok {
+		return log
+	}
+	return log.WithOptions(zap.WrapCore(func(inner zapcore.Core) zapcore.Core {
+		return &core{inner: inner, writer: &writer{}}
+	}))
+}
+
+// Flush returns when the lines that log has taken so far are written, or when a single call of the logger takes longer
+// than patience. It does nothing when a hook of the logger is the caller, since the line that the hook belongs to would
+// wait for itself, nor for a logger that Log did not make.
+func Flush(log *zap.Logger, patience time.Duration) {
+	if c, ok := log.Core().(*core); ok {
+		c.writer.flush(patience)
+	}
+}
+
+// Faults returns the number of lines that were not written, since the logger panicked or did not return.
+func Faults(log *zap.Logger) uint64 {
+	if c, ok := log.Core().(*core); ok {
+		return c.writer.faults.Load()
+	}
+	return 0
+}
+
+// core passes lines on to a writer.
+type core struct {
+	inner  zapcore.Core
+	writer *writer
+}
+
+// Enabled reports whether lines of a level are written; none are if the logger panics.
+func (c *core) Enabled(level zapcore.Level) (enabled bool) {
+	defer c.writer.contain()
+	return c.inner.Enabled(level)
+}
+
+// With returns a core whose lines have more fields.
+func (c *core) With(fields []zapcore.Field) zapcore.Core {
+	return &core{inner: c.with(fields), writer: c.writer}
+}
+
+// with returns the inner core with more fields, or as it is if the logger panics.
+func (c *core) with(fields []zapcore.Field) (inner zapcore.Core) {
+	inner = c.inner
+	defer c.writer.contain()
+	return c.inner.With(fields)
+}
+
+// Check adds this core to a line that is to be written. Whether one of several inner cores wants it is left to Write.
+func (c *core) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if c.Enabled(entry.Level) {
+		return checked.AddCore(entry, c)
+	}
+	return checked
+}
+
+// Write leaves a line to the writer.
+func (c *core) Write(entry zapcore.Entry, fields []zapcore.Field) error {
+	c.writer.add(line{core: c.inner, entry: entry, fields: fields})
+	if entry.Level > zapcore.ErrorLevel {
+		// The process, or the goroutine, is about to end.
+		c.writer.flush(Patience)
+	}
+	return nil
+}
+
+// Sync writes what is left to write.
+func (c *core) Sync() error {
+	c.writer.flush(Patience)
+	defer c.writer.contain()
+	return c.inner.Sync()
+}
