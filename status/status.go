@@ -145,9 +145,9 @@ func OfPartition(p *protocol.GroupPartition, now time.Time, options Options) Ver
 		return verdict(OK, "nothing left to read")
 	}
 	options = options.withDefaults()
-	nowMillis := now.UnixMilli()
+	nowMillis, pause := now.UnixMilli(), longestPause(p.Commits)
 	silence := time.Duration(trend.Freshness(p.Commits, nowMillis).Millis) * time.Millisecond
-	if limit := max(options.Silence, time.Duration(options.Pauses)*longestPause(p.Commits)); silence > limit {
+	if limit := max(options.Silence, time.Duration(options.Pauses)*pause); silence > limit {
 		return verdict(Stopped, "behind by %d, silent for %v", p.CurrentLag, silence.Round(time.Second))
 	}
 	if n := stalledFor(p.Commits); n >= stalledCommits {
@@ -155,6 +155,9 @@ func OfPartition(p *protocol.GroupPartition, now time.Time, options Options) Ver
 	}
 	if back := rewoundBy(p.Commits); back > 0 {
 		return verdict(Rewound, "went back by %d, behind by %d", back, p.CurrentLag)
+	}
+	if withinOnePause(p.TimeLag, pause) {
+		return verdict(OK, "behind by %d, less than it reads between two commits", p.CurrentLag)
 	}
 	switch trend.OfPartition(p, nowMillis).Lag {
 	case trend.Growing:
@@ -180,6 +183,16 @@ func stalledFor(commits []protocol.StoredCommit) (n int) {
 		}
 	}
 	return n
+}
+
+// withinOnePause reports whether a group may be no later than the pause between two of its commits. Such a lag goes up and
+// down with the moment at which it is looked at, and of many partitions some always seem to grow.
+func withinOnePause(lag protocol.TimeLag, pause time.Duration) bool {
+	switch lag.Kind {
+	case protocol.TimeLagExact, protocol.TimeLagInterpolated:
+		return time.Duration(lag.Milliseconds-lag.Error)*time.Millisecond <= pause
+	}
+	return false
 }
 
 // rewoundBy returns by how many messages the newest step back in a window went, 0 if there was none.

@@ -60,6 +60,16 @@ func TestOfPartition(t *testing.T) {
 		"went back, is there": {partition(protocol.PartitionCaughtUp, 50, point{15, 40, 41}, point{10, 20, 45}, point{5, 50, 50}), OK, "nothing left to read"},
 		"grows":               {partition(behind, 90, point{20, 0, 10}, point{15, 10, 30}, point{10, 20, 50}, point{5, 30, 70}), Lagging, "behind by 60 and falling further behind"},
 		"shrinks":             {partition(behind, 100, point{20, 10, 90}, point{15, 40, 95}, point{10, 70, 98}, point{5, 95, 100}), CatchingUp, "behind by 5 and catching up"},
+		"grows within a pause": {func() protocol.GroupPartition {
+			p := partition(behind, 90, point{20, 0, 10}, point{15, 10, 30}, point{10, 20, 50}, point{5, 30, 70})
+			p.TimeLag = protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Milliseconds: 5500, Error: 600}
+			return p
+		}(), OK, "behind by 60, less than it reads between two commits"},
+		"grows beyond a pause": {func() protocol.GroupPartition {
+			p := partition(behind, 90, point{20, 0, 10}, point{15, 10, 30}, point{10, 20, 50}, point{5, 30, 70})
+			p.TimeLag = protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Milliseconds: 5700, Error: 600}
+			return p
+		}(), Lagging, "behind by 60 and falling further behind"},
 		"emptied": {func() protocol.GroupPartition {
 			p := partition(protocol.PartitionNoCommit, 5)
 			p.LogStartOffset = 5

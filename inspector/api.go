@@ -1,0 +1,266 @@
+package inspector
+
+import (
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/lagkeeper/storage"
+)
+
+// routes says what is where. All that a page links to is relative to the directory of the pages.
+func (h *Handler) routes() {
+	h.mux.HandleFunc("GET /{$}", h.groupsPage)
+	h.mux.HandleFunc("GET /group", h.groupPage)
+	h.mux.HandleFunc("GET /topics", h.topicsPage)
+	h.mux.HandleFunc("GET /topic", h.topicPage)
+	h.mux.HandleFunc("GET /changes", h.changesPage)
+	h.mux.HandleFunc("GET /store", h.storePage)
+	h.mux.HandleFunc("GET /chart.svg", h.chartFile)
+	h.mux.HandleFunc("GET /live", h.live)
+	h.mux.HandleFunc("GET /assets/{name}", h.asset)
+
+	h.mux.HandleFunc("GET /api/v1/groups", h.apiGroups)
+	h.mux.HandleFunc("GET /api/v1/group", h.apiGroup)
+	h.mux.HandleFunc("GET /api/v1/topics", h.apiTopics)
+	h.mux.HandleFunc("GET /api/v1/topic", h.apiTopic)
+	h.mux.HandleFunc("GET /api/v1/history", h.apiHistory)
+	h.mux.HandleFunc("GET /api/v1/changes", h.apiChanges)
+	h.mux.HandleFunc("GET /api/v1/store", h.apiStore)
+}
+
+// fail answers an error. What went wrong inside is not told: it may name what the request may not see.
+func (h *Handler) fail(w http.ResponseWriter, err error) {
+	switch {
+	case errors.Is(err, errNotFound):
+		http.Error(w, "not found", http.StatusNotFound)
+	default:
+		http.Error(w, "the store does not answer", http.StatusServiceUnavailable)
+	}
+}
+
+// answer writes JSON.
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, value any) {
+	body, err := json.Marshal(value)
+	if err != nil {
+		h.fail(w, err)
+		return
+	}
+	respond(w, r, "application/json", append(body, '\n'))
+}
+
+// gzipFrom is the size from which a body is compressed: below, it fits into one packet anyway.
+const gzipFrom = 1400
+
+// respond writes a body with an ETag, compressed if the client takes that, or 304 if the client has it.
+func respond(w http.ResponseWriter, r *http.Request, contentType string, body []byte) {
+	sum := sha256.Sum256(body)
+	tag := `W/"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+	header := w.Header()
+	header.Set("ETag", tag)
+	header.Set("Cache-Control", "private, no-cache")
+	header.Add("Vary", "Accept-Encoding")
+	for _, has := range strings.Split(r.Header.Get("If-None-Match"), ",") {
+		if strings.TrimSpace(has) == tag {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+	}
+	header.Set("Content-Type", contentType)
+	if len(body) < gzipFrom || !takesGzip(r) {
+		_, _ = w.Write(body)
+		return
+	}
+	header.Set("Content-Encoding", "gzip")
+	z, _ := gzip.NewWriterLevel(w, gzip.BestSpeed)
+	_, _ = z.Write(body)
+	_ = z.Close()
+}
+
+func takesGzip(r *http.Request) bool {
+	for _, coding := range strings.Split(r.Header.Get("Accept-Encoding"), ",") {
+		name, weight, _ := strings.Cut(strings.TrimSpace(coding), ";")
+		if name == "gzip" && strings.ReplaceAll(weight, " ", "") != "q=0" {
+			return true
+		}
+	}
+	return false
+}
+
+func (h *Handler) apiGroups(w http.ResponseWriter, r *http.Request) {
+	query := readQuery(r.URL.Query())
+	if wantsStream(r) {
+		h.streamGroups(w, r, query)
+		return
+	}
+	current, err := h.collector.wait(r.Context(), h.quit)
+	if err != nil {
+		h.fail(w, err)
+		return
+	}
+	h.answer(w, r, current.list(query, h.allow(r)))
+}
+
+// named returns the cluster and the name that an address asks for. A group that the request may not see is not found.
+func (h *Handler) named(r *http.Request, isGroup bool) (cluster, name string, err error) {
+	values := r.URL.Query()
+	cluster, name = values.Get("cluster"), values.Get("name")
+	if allow := h.allow(r); isGroup && allow != nil && !allow(cluster, name) {
+		return "", "", errNotFound
+	}
+	return cluster, name, nil
+}
+
+func (h *Handler) groupFor(r *http.Request) (*GroupDetail, error) {
+	cluster, name, err := h.named(r, true)
+	if err != nil {
+		return nil, err
+	}
+	h.collector.want()
+	return h.group(r.Context(), cluster, name)
+}
+
+func (h *Handler) apiGroup(w http.ResponseWriter, r *http.Request) {
+	if wantsStream(r) {
+		h.streamTicks(w, r, func() (any, error) { return h.groupFor(r) })
+		return
+	}
+	detail, err := h.groupFor(r)
+	if err != nil {
+		h.fail(w, err)
+		return
+	}
+	h.answer(w, r, detail)
+}
+
+func (h *Handler) apiTopics(w http.ResponseWriter, r *http.Request) {
+	current, err := h.collector.wait(r.Context(), h.quit)
+	if err != nil {
+		h.fail(w, err)
+		return
+	}
+	h.answer(w, r, struct {
+		At     int64      `json:"at"`
+		Topics []TopicRow `json:"topics"`
+	}{millis(current.at), current.topicRows(h.allow(r))})
+}
+
+func (h *Handler) topicFor(r *http.Request) (*TopicDetail, error) {
+	cluster, name, err := h.named(r, false)
+	if err != nil {
+		return nil, err
+	}
+	current, err := h.collector.wait(r.Context(), h.quit)
+	if err != nil {
+		return nil, err
+	}
+	return h.topic(r.Context(), current, cluster, name, h.allow(r))
+}
+
+func (h *Handler) apiTopic(w http.ResponseWriter, r *http.Request) {
+	if wantsStream(r) {
+		h.streamTicks(w, r, func() (any, error) { return h.topicFor(r) })
+		return
+	}
+	detail, err := h.topicFor(r)
+	if err != nil {
+		h.fail(w, err)
+		return
+	}
+	h.answer(w, r, detail)
+}
+
+// historyFor returns the history of the group that an address names, of one topic of it if the address names one.
+func (h *Handler) historyFor(r *http.Request) (History, error) {
+	cluster, name, err := h.named(r, true)
+	if err != nil {
+		return History{}, err
+	}
+	current, err := h.collector.wait(r.Context(), h.quit)
+	if err != nil {
+		return History{}, err
+	}
+	i, ok := current.byGroup[groupKey{cluster, name}]
+	if !ok {
+		return History{}, errNotFound
+	}
+	keys := current.groups[i].seriesKeys()
+	if topic := r.URL.Query().Get("topic"); topic != "" {
+		keys = []seriesKey{{cluster, name, topic}}
+	}
+	return h.historyOf(keys, h.collector.history.length), nil
+}
+
+func (h *Handler) apiHistory(w http.ResponseWriter, r *http.Request) {
+	history, err := h.historyFor(r)
+	if err != nil {
+		h.fail(w, err)
+		return
+	}
+	h.answer(w, r, history)
+}
+
+// changesFor returns the changes after a sequence number that a request may see.
+func (h *Handler) changesFor(r *http.Request, after uint64) (visible []Change, last uint64, next <-chan struct{}) {
+	changes, next := h.events.after(after)
+	allow := h.allow(r)
+	visible = []Change{}
+	last = after
+	for _, c := range changes {
+		last = c.Sequence
+		if allow == nil || c.Group == "" || allow(c.Cluster, c.Group) {
+			visible = append(visible, c)
+		}
+	}
+	return visible, last, next
+}
+
+func (h *Handler) apiChanges(w http.ResponseWriter, r *http.Request) {
+	after := uint64(number(r.URL.Query().Get("after"), 0, 1<<62))
+	if wantsStream(r) {
+		h.streamChanges(w, r, after)
+		return
+	}
+	changes, last, _ := h.changesFor(r, after)
+	h.answer(w, r, struct {
+		Last    uint64   `json:"last"`
+		Changes []Change `json:"changes"`
+	}{last, changes})
+}
+
+// storeState is the answer of api/v1/store.
+type storeState struct {
+	// Store is null if the source tells no statistics.
+	Store     any  `json:"store"`
+	Inspector Self `json:"inspector"`
+}
+
+func (h *Handler) storeState() storeState {
+	out := storeState{Inspector: h.self()}
+	if s, ok := h.source.(storage.StatsSource); ok {
+		if stats, err := s.Stats(); err == nil {
+			out.Store = stats
+		}
+	}
+	return out
+}
+
+func (h *Handler) self() Self {
+	c := h.collector
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := Self{
+		Readings: c.readings, Listeners: len(h.listeners), HistoryBytes: c.history.bytes(), HistoryLimit: c.history.limit,
+		HistorySeries: len(c.history.series), HistoryLeftOut: c.history.leftOut,
+	}
+	if c.current != nil {
+		s.ReadingTookMs = c.current.took.Milliseconds()
+	}
+	return s
+}
+
+func (h *Handler) apiStore(w http.ResponseWriter, r *http.Request) { h.answer(w, r, h.storeState()) }

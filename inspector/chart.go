@@ -1,0 +1,303 @@
+package inspector
+
+import (
+	"fmt"
+	"html/template"
+	"math"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// A chart is drawn here, for browsers with and without JavaScript alike: a page swaps one picture for the next. Colours are
+// classes of the style sheet, so that light, dark and print are its affair.
+
+const (
+	chartWidth, chartHeight            = 720, 220
+	marginLeft, marginRight, marginTop = 64, 12, 12
+	marginBottom                       = 28
+)
+
+// chartKind says what a chart shows.
+type chartKind struct {
+	title  string
+	values func(*History) []*float64
+	margin func(*History, int) (float64, bool)
+	bound  func(*History, int) bool
+	format func(float64) string
+	// steps are the distances of axis lines that a person would choose, beside 1, 2 and 5 times a power of ten.
+	steps []float64
+}
+
+var chartKinds = map[string]chartKind{
+	"lag": {
+		title: "Lag in messages", format: count,
+		values: func(h *History) []*float64 { return h.Messages },
+		margin: func(*History, int) (float64, bool) { return 0, false },
+		bound:  func(h *History, i int) bool { return h.AtLeast[i] },
+	},
+	"time": {
+		title: "Lag in time", format: duration,
+		values: func(h *History) []*float64 { return h.TimeMs },
+		margin: func(h *History, i int) (float64, bool) {
+			if h.MarginMs[i] == nil {
+				return 0, false
+			}
+			return *h.MarginMs[i], true
+		},
+		bound: func(h *History, i int) bool { return h.TimeMs[i] != nil && h.MarginMs[i] == nil },
+		steps: []float64{1e3, 2e3, 5e3, 10e3, 15e3, 30e3, 60e3, 120e3, 300e3, 600e3, 900e3, 1800e3, 3600e3, 2 * 3600e3, 3 * 3600e3,
+			6 * 3600e3, 12 * 3600e3, 24 * 3600e3},
+	},
+}
+
+// axis returns the lines of an axis from 0 to at least most: about four, at distances that a person would choose.
+func (k chartKind) axis(most float64) []float64 {
+	if !(most > 0) {
+		most = 1
+	}
+	rough := most / 4
+	step := 0.0
+	for _, s := range k.steps {
+		if s >= rough {
+			step = s
+			break
+		}
+	}
+	if step == 0 || k.steps != nil && rough < k.steps[0] {
+		power := math.Pow(10, math.Floor(math.Log10(rough)))
+		for _, factor := range []float64{1, 2, 5, 10} {
+			if step = factor * power; step >= rough {
+				break
+			}
+		}
+	}
+	if k.steps == nil {
+		step = max(step, 1) // there are no parts of messages
+	}
+	var lines []float64
+	for at := 0.0; ; at += step {
+		lines = append(lines, at)
+		if at >= most {
+			return lines
+		}
+	}
+}
+
+// drawChart draws a history. A reading that is not known is a gap, and is never joined over; a lower bound is dashed.
+func drawChart(name string, h *History) string {
+	k := chartKinds[name]
+	values := k.values(h)
+	most := 0.0
+	for i, v := range values {
+		if v == nil {
+			continue
+		}
+		margin, _ := k.margin(h, i)
+		most = max(most, *v+margin)
+	}
+	lines := k.axis(most)
+	top := lines[len(lines)-1]
+	first, last := span(h.At)
+	x := func(i int) float64 {
+		return marginLeft + float64(h.At[i]-first)/float64(last-first)*(chartWidth-marginLeft-marginRight)
+	}
+	y := func(v float64) float64 {
+		return chartHeight - marginBottom - min(v/top, 1)*(chartHeight-marginTop-marginBottom)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 0 %d %d" role="img" aria-label="%s">`,
+		chartWidth, chartHeight, template.HTMLEscapeString(k.describe(values, h)))
+	for _, line := range lines {
+		fmt.Fprintf(&b, `<line class="grid" x1="%d" x2="%d" y1="%.1f" y2="%.1f"/><text class="axis" text-anchor="end" x="%d" y="%.1f">%s</text>`,
+			marginLeft, chartWidth-marginRight, y(line), y(line), marginLeft-6, y(line)+4, k.format(line))
+	}
+	drawTimes(&b, first, last)
+	for _, run := range runs(values) {
+		drawRun(&b, k, h, values, run, x, y)
+	}
+	b.WriteString(`</svg>`)
+	return b.String()
+}
+
+// span returns the first and the last time of an axis, which is at least a second long.
+func span(at []int64) (first, last int64) {
+	if len(at) > 0 {
+		first, last = at[0], at[len(at)-1]
+	}
+	return first, max(last, first+1000)
+}
+
+func drawTimes(b *strings.Builder, first, last int64) {
+	const labels = 5
+	for i := range labels {
+		at := first + (last-first)*int64(i)/(labels-1)
+		x := marginLeft + float64(i)/(labels-1)*(chartWidth-marginLeft-marginRight)
+		anchor := "middle"
+		switch i {
+		case 0:
+			anchor = "start"
+		case labels - 1:
+			anchor = "end"
+		}
+		fmt.Fprintf(b, `<text class="axis" text-anchor="%s" x="%.1f" y="%d">%s</text>`,
+			anchor, x, chartHeight-8, time.UnixMilli(at).UTC().Format("15:04:05"))
+	}
+}
+
+// run is a stretch of readings without a gap: from the first up to, but not including, the second.
+type run struct{ from, to int }
+
+func runs(values []*float64) (all []run) {
+	for i := 0; i < len(values); i++ {
+		if values[i] == nil {
+			continue
+		}
+		from := i
+		for i < len(values) && values[i] != nil {
+			i++
+		}
+		all = append(all, run{from, i})
+	}
+	return all
+}
+
+func drawRun(b *strings.Builder, k chartKind, h *History, values []*float64, r run, x func(int) float64, y func(float64) float64) {
+	var upper, lower strings.Builder
+	banded := false
+	for i := r.from; i < r.to; i++ {
+		margin, ok := k.margin(h, i)
+		banded = banded || ok && margin > 0
+		fmt.Fprintf(&upper, "%.1f,%.1f ", x(i), y(*values[i]+margin))
+		back := r.to - 1 - (i - r.from)
+		margin, _ = k.margin(h, back)
+		fmt.Fprintf(&lower, "%.1f,%.1f ", x(back), y(max(*values[back]-margin, 0)))
+	}
+	if banded {
+		fmt.Fprintf(b, `<polygon class="band" points="%s%s"/>`, upper.String(), strings.TrimSpace(lower.String()))
+	}
+	if r.to-r.from == 1 {
+		fmt.Fprintf(b, `<circle class="dot" cx="%.1f" cy="%.1f" r="2"/>`, x(r.from), y(*values[r.from]))
+		return
+	}
+	// One line for each stretch that is bounded alike.
+	for from := r.from; from < r.to-1; {
+		to := from + 1
+		for to < r.to-1 && k.bound(h, to) == k.bound(h, from) {
+			to++
+		}
+		class := "line"
+		if k.bound(h, from) {
+			class = "line atleast"
+		}
+		fmt.Fprintf(b, `<polyline class="%s" points="`, class)
+		for i := from; i <= to; i++ {
+			fmt.Fprintf(b, "%.1f,%.1f ", x(i), y(*values[i]))
+		}
+		b.WriteString(`"/>`)
+		if k.bound(h, from) {
+			fmt.Fprintf(b, `<text class="axis" x="%.1f" y="%.1f">≥</text>`, x(from)+2, y(*values[from])-5)
+		}
+		from = to
+	}
+}
+
+// describe says in words what a chart shows, for those who do not see it.
+func (k chartKind) describe(values []*float64, h *History) string {
+	var newest *float64
+	at := -1
+	for i, v := range values {
+		if v != nil {
+			newest, at = v, i
+		}
+	}
+	if newest == nil {
+		return k.title + ": nothing known"
+	}
+	return k.title + ": newest " + bound(k.bound(h, at)) + k.format(*newest)
+}
+
+// drawSpark draws a small line without axes.
+func drawSpark(values []*float64) string {
+	const width, height = 90, 20
+	most := 0.0
+	for _, v := range values {
+		if v != nil {
+			most = max(most, *v)
+		}
+	}
+	x := func(i int) float64 { return 1 + float64(i)/float64(max(len(values)-1, 1))*(width-2) }
+	y := func(v float64) float64 { return height - 2 - v/max(most, 1)*(height-4) }
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" class="spark" viewBox="0 0 %d %d" aria-hidden="true">`, width, height)
+	for _, r := range runs(values) {
+		if r.to-r.from == 1 {
+			fmt.Fprintf(&b, `<circle class="dot" cx="%.1f" cy="%.1f" r="1.2"/>`, x(r.from), y(*values[r.from]))
+			continue
+		}
+		b.WriteString(`<polyline class="line" points="`)
+		for i := r.from; i < r.to; i++ {
+			fmt.Fprintf(&b, "%.1f,%.1f ", x(i), y(*values[i]))
+		}
+		b.WriteString(`"/>`)
+	}
+	b.WriteString(`</svg>`)
+	return b.String()
+}
+
+// drawWindow draws the commits of a partition against its end offset, to scale over time.
+func drawWindow(p *GroupPartition, now int64) string {
+	const width, height = 260, 44
+	if len(p.Commits) == 0 {
+		return ""
+	}
+	firstTime, lastTime := p.Commits[0].Timestamp, max(now, p.Commits[len(p.Commits)-1].Timestamp)
+	low, high := p.Commits[0].Offset, p.Commits[0].Offset
+	for _, c := range p.Commits {
+		low, high = min(low, c.Offset), max(high, c.Offset)
+		if c.Lag != nil {
+			high = max(high, c.Offset+int64(min(*c.Lag, math.MaxInt32)))
+		}
+	}
+	if p.EndOffset != nil {
+		high = max(high, *p.EndOffset)
+	}
+	x := func(t int64) float64 {
+		return 3 + float64(t-firstTime)/float64(max(lastTime-firstTime, 1))*(width-6)
+	}
+	y := func(offset float64) float64 {
+		return height - 4 - (offset-float64(low))/max(float64(high-low), 1)*(height-8)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" class="window" viewBox="0 0 %d %d" role="img" aria-label="%d commits">`,
+		width, height, len(p.Commits))
+	b.WriteString(`<polyline class="ends" points="`)
+	for _, c := range p.Commits {
+		if c.Lag != nil {
+			fmt.Fprintf(&b, "%.1f,%.1f ", x(c.Timestamp), y(float64(c.Offset)+float64(*c.Lag)))
+		}
+	}
+	if p.EndOffset != nil {
+		fmt.Fprintf(&b, "%.1f,%.1f", x(lastTime), y(float64(*p.EndOffset)))
+	}
+	b.WriteString(`"/>`)
+	for _, c := range p.Commits {
+		fmt.Fprintf(&b, `<circle class="dot" cx="%.1f" cy="%.1f" r="2.2"/>`, x(c.Timestamp), y(float64(c.Offset)))
+	}
+	b.WriteString(`</svg>`)
+	return b.String()
+}
+
+// chartFile answers a chart as a picture of its own, styled by itself.
+func (h *Handler) chartFile(w http.ResponseWriter, r *http.Request) {
+	kind := r.URL.Query().Get("kind")
+	if _, ok := chartKinds[kind]; !ok {
+		kind = "lag"
+	}
+	history, err := h.historyFor(r)
+	if err != nil {
+		h.fail(w, err)
+		return
+	}
+	respond(w, r, "image/svg+xml", []byte(drawChart(kind, &history)))
+}

@@ -1,0 +1,166 @@
+package inspector
+
+import (
+	"cmp"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/lagkeeper/storage/status"
+)
+
+// maxPerPage is how many groups a page may show: more rows than that nobody reads, and a browser feels.
+const maxPerPage = 200
+
+// listQuery says which groups a list shows, in what order.
+type listQuery struct {
+	Cluster, Name, Topic string
+	Status               status.Status
+	Sort                 string
+	Reverse              bool
+	Page, PerPage        int
+}
+
+// sorts are the columns that a list can be sorted by. Each compares so that what is worse or larger comes first.
+var sorts = map[string]func(a, b *GroupRow) int{
+	"status":   func(a, b *GroupRow) int { return compareStatus(a.Status, b.Status) },
+	"cluster":  func(a, b *GroupRow) int { return cmp.Compare(a.Cluster, b.Cluster) },
+	"group":    func(a, b *GroupRow) int { return cmp.Compare(a.Group, b.Group) },
+	"topics":   func(a, b *GroupRow) int { return cmp.Compare(b.Topics, a.Topics) },
+	"members":  func(a, b *GroupRow) int { return cmp.Compare(b.Members, a.Members) },
+	"lag":      func(a, b *GroupRow) int { return compareKnown(b.Lag.Messages, a.Lag.Messages) },
+	"time":     func(a, b *GroupRow) int { return compareKnown(b.Lag.TimeMs, a.Lag.TimeMs) },
+	"in":       func(a, b *GroupRow) int { return compareKnown(b.Flow.InPerSecond, a.Flow.InPerSecond) },
+	"out":      func(a, b *GroupRow) int { return compareKnown(b.Flow.OutPerSecond, a.Flow.OutPerSecond) },
+	"catch-up": func(a, b *GroupRow) int { return compareKnown(b.Flow.CatchUpMs, a.Flow.CatchUpMs) },
+	"commit":   func(a, b *GroupRow) int { return compareKnown(b.LastCommit, a.LastCommit) },
+}
+
+func compareStatus(a, b status.Status) int {
+	switch {
+	case a.Worse(b):
+		return -1
+	case b.Worse(a):
+		return +1
+	}
+	return 0
+}
+
+// compareKnown orders what is not known before everything else.
+func compareKnown[T cmp.Ordered](a, b *T) int {
+	switch {
+	case a == nil && b == nil:
+		return 0
+	case a == nil:
+		return -1
+	case b == nil:
+		return +1
+	}
+	return cmp.Compare(*a, *b)
+}
+
+// readQuery takes a list's query from an address. What it does not know stands for the default.
+func readQuery(values url.Values) listQuery {
+	q := listQuery{
+		Cluster: values.Get("cluster"), Name: values.Get("q"), Topic: values.Get("topic"),
+		Status: status.Status(values.Get("status")), Sort: values.Get("sort"), Reverse: values.Get("reverse") == "1",
+		Page: number(values.Get("page"), 1, 1<<30), PerPage: number(values.Get("per_page"), 50, maxPerPage),
+	}
+	if sorts[q.Sort] == nil {
+		q.Sort = "status"
+	}
+	return q
+}
+
+func number(text string, otherwise, most int) int {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return otherwise
+	}
+	return min(n, most)
+}
+
+// values returns the query as an address holds it, without what is the default.
+func (q listQuery) values() url.Values {
+	v := url.Values{}
+	set := func(key, value string) {
+		if value != "" {
+			v.Set(key, value)
+		}
+	}
+	set("cluster", q.Cluster)
+	set("q", q.Name)
+	set("topic", q.Topic)
+	set("status", string(q.Status))
+	if q.Sort != "status" {
+		set("sort", q.Sort)
+	}
+	if q.Reverse {
+		set("reverse", "1")
+	}
+	if q.Page > 1 {
+		set("page", strconv.Itoa(q.Page))
+	}
+	if q.PerPage != 50 {
+		set("per_page", strconv.Itoa(q.PerPage))
+	}
+	return v
+}
+
+func (q listQuery) matches(g *GroupRow) bool {
+	return (q.Cluster == "" || q.Cluster == g.Cluster) &&
+		(q.Status == "" || q.Status == g.Status) &&
+		containsFold(g.Group, q.Name) &&
+		(q.Topic == "" || slices.Contains(g.topics, q.Topic))
+}
+
+// list makes the answer to a query. allow hides groups; nil hides none.
+func (r *reading) list(q listQuery, allow func(cluster, group string) bool) GroupList {
+	out := GroupList{At: millis(r.at), Totals: Totals{ByStatus: make(map[status.Status]int)}, Groups: []GroupRow{}}
+	var matching []int
+	for i := range r.groups {
+		g := &r.groups[i]
+		if allow != nil && !allow(g.Cluster, g.Group) {
+			continue
+		}
+		out.Totals.Groups++
+		if !q.matches(g) {
+			continue
+		}
+		matching = append(matching, i)
+		out.Totals.ByStatus[g.Status]++
+		if g.Lag.Messages != nil {
+			out.Totals.Messages += *g.Lag.Messages
+		} else if g.LastCommit != nil {
+			out.Totals.AtLeast = true
+		}
+		out.Totals.AtLeast = out.Totals.AtLeast || g.Lag.AtLeast
+	}
+	if r.err != nil {
+		out.Totals.Unreadable = "the store could not be read in full"
+	}
+	compare := sorts[q.Sort]
+	slices.SortStableFunc(matching, func(i, j int) int {
+		a, b := &r.groups[i], &r.groups[j]
+		by := compare(a, b)
+		if q.Reverse {
+			by = -by
+		}
+		// The worst first among equals, then the largest lag, then by name as the reading is.
+		return cmp.Or(by, compareStatus(a.Status, b.Status), compareKnown(b.Lag.Messages, a.Lag.Messages))
+	})
+	out.Totals.Matching = len(matching)
+	out.Pages = max(1, (len(matching)+q.PerPage-1)/q.PerPage)
+	out.Page = min(q.Page, out.Pages)
+	from := (out.Page - 1) * q.PerPage
+	for _, i := range matching[from:min(from+q.PerPage, len(matching))] {
+		out.Groups = append(out.Groups, r.groups[i])
+	}
+	return out
+}
+
+// containsFold reports whether a name contains a part, in whatever case.
+func containsFold(name, part string) bool {
+	return part == "" || strings.Contains(strings.ToLower(name), strings.ToLower(part))
+}

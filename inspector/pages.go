@@ -1,0 +1,333 @@
+package inspector
+
+import (
+	"bytes"
+	"cmp"
+	"embed"
+	"encoding/json"
+	"html/template"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/lagkeeper/storage/status"
+)
+
+//go:embed assets
+var assets embed.FS
+
+var pages = template.Must(template.New("").Funcs(template.FuncMap{
+	"name":     shownName,
+	"count":    func(n uint64) string { return count(float64(n)) },
+	"rate":     rateText,
+	"duration": durationText,
+	"offset":   offsetText,
+	"state":    statusName,
+	"class":    statusClass,
+	"spark":    func(values []*float64) template.HTML { return template.HTML(drawSpark(values)) }, // of numbers alone
+	"window":   func(p *GroupPartition, now int64) template.HTML { return template.HTML(drawWindow(p, now)) },
+	"clock":    func(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02 15:04:05 UTC") },
+	"ago":      func(now int64, ms *int64) string { return agoText(now, ms) },
+	"link":     link,
+	"inc":      func(n int) int { return n + 1 },
+	"dec":      func(n int) int { return n - 1 },
+}).ParseFS(assets, "assets/*.html"))
+
+// statusName shows a status; the zero value as a word too.
+func statusName(s status.Status) string {
+	if s == status.Unknown {
+		return "UNKNOWN"
+	}
+	return string(s)
+}
+
+// statusClass is the class that colours a status. The name of the status stands beside it, so colour tells nothing alone.
+func statusClass(s status.Status) string {
+	switch s {
+	case status.Stopped, status.Stalled, status.BeyondEnd, status.Reset:
+		return "bad"
+	case status.Rewound, status.Lagging:
+		return "warn"
+	case status.OK:
+		return "good"
+	default:
+		return "plain"
+	}
+}
+
+func agoText(now int64, ms *int64) string {
+	if ms == nil {
+		return unknown
+	}
+	return duration(float64(max(now-*ms, 0))) + " ago"
+}
+
+// link makes a relative address of a page and pairs of a key and its value.
+func link(page string, pairs ...string) string {
+	values := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		values.Set(pairs[i], pairs[i+1])
+	}
+	if page == "" {
+		page = "./"
+	}
+	if len(values) == 0 {
+		return page
+	}
+	return page + "?" + values.Encode()
+}
+
+// view is what every page is given.
+type view struct {
+	Title, Page string
+	// Interval is how often there is something new, in milliseconds.
+	Interval int64
+	At       int64
+	Error    string
+
+	List    *GroupList
+	Query   listQuery
+	Columns []column
+	Filters []statusFilter
+
+	Group  *GroupDetail
+	Charts []chart
+
+	Topics []TopicRow
+	Topic  *TopicDetail
+
+	Changes []Change
+	Store   string
+	Self    *Self
+}
+
+// column is the head of a column that can be sorted by.
+type column struct {
+	Title, Link, Order string
+	Number             bool
+}
+
+// statusFilter is a link that shows the groups of one status.
+type statusFilter struct {
+	Status status.Status
+	Name   string
+	Count  int
+	Link   string
+	Chosen bool
+}
+
+// chart is a picture and, for the crosshair, what it shows at each of its places.
+type chart struct {
+	Title   string
+	Picture template.HTML
+	Points  string
+	Why     string
+}
+
+// render writes a page.
+func (h *Handler) render(w http.ResponseWriter, r *http.Request, page string, v view) {
+	v.Title, v.Page, v.Interval = h.options.Title, page, h.options.Interval.Milliseconds()
+	var b bytes.Buffer
+	if err := pages.ExecuteTemplate(&b, page+".html", &v); err != nil {
+		h.fail(w, err)
+		return
+	}
+	respond(w, r, "text/html; charset=utf-8", b.Bytes())
+}
+
+// contentTypes are those of the assets. Those of the system may be anything.
+var contentTypes = map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+
+func (h *Handler) asset(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("name")
+	contentType, ok := contentTypes[path.Ext(name)]
+	body, err := assets.ReadFile("assets/" + name)
+	if err != nil || !ok {
+		h.fail(w, errNotFound)
+		return
+	}
+	respond(w, r, contentType, body)
+}
+
+func (h *Handler) groupsPage(w http.ResponseWriter, r *http.Request) {
+	current, err := h.collector.wait(r.Context(), h.quit)
+	if err != nil {
+		h.fail(w, err)
+		return
+	}
+	query := readQuery(r.URL.Query())
+	list := current.list(query, h.allow(r))
+	query.Page = list.Page
+	v := view{At: list.At, List: &list, Query: query, Error: list.Totals.Unreadable}
+	for _, c := range []struct {
+		title, sort string
+		number      bool
+	}{
+		{"State", "status", false}, {"Group", "group", false}, {"Topics", "topics", true}, {"Members", "members", true},
+		{"Lag", "lag", true}, {"Time lag", "time", true}, {"In", "in", true}, {"Out", "out", true},
+		{"Catch up", "catch-up", true}, {"Last commit", "commit", true},
+	} {
+		next, order := query, "none"
+		next.Sort, next.Reverse, next.Page = c.sort, false, 1
+		if query.Sort == c.sort {
+			next.Reverse, order = !query.Reverse, "descending"
+			if query.Reverse {
+				order = "ascending"
+			}
+		}
+		v.Columns = append(v.Columns, column{c.title, address(next), order, c.number})
+	}
+	v.Filters = filters(query, &list)
+	h.render(w, r, "groups", v)
+}
+
+// filters are the links to the groups of each status that there is.
+func filters(query listQuery, list *GroupList) []statusFilter {
+	var all []statusFilter
+	for s, n := range list.Totals.ByStatus {
+		next := query
+		next.Page = 1
+		if next.Status = s; query.Status == s {
+			next.Status = ""
+		}
+		all = append(all, statusFilter{s, statusName(s), n, address(next), query.Status == s && s != ""})
+	}
+	slices.SortFunc(all, func(a, b statusFilter) int { return compareStatus(a.Status, b.Status) })
+	return all
+}
+
+// address returns the relative address of a list.
+func address(q listQuery) string {
+	values := q.values()
+	if len(values) == 0 {
+		return "./"
+	}
+	return "./?" + values.Encode()
+}
+
+// PageLink returns the address of another page of the list.
+func (v *view) PageLink(page int) string {
+	next := v.Query
+	next.Page = page
+	return address(next)
+}
+
+// TopicsLink returns the address of another page of the list of topics.
+func (v *view) TopicsLink(page int) string {
+	next := v.Query
+	next.Page = page
+	return "topics?" + next.values().Encode()
+}
+
+func (h *Handler) groupPage(w http.ResponseWriter, r *http.Request) {
+	detail, err := h.groupFor(r)
+	if err != nil {
+		h.fail(w, err)
+		return
+	}
+	history := h.historyOf(detail.seriesKeys(), h.collector.history.length)
+	h.render(w, r, "group", view{At: detail.At, Group: detail, Charts: charts(&history)})
+}
+
+func charts(history *History) []chart {
+	var all []chart
+	for _, kind := range []string{"lag", "time"} {
+		k := chartKinds[kind]
+		c := chart{Title: k.title, Why: history.Why}
+		if history.Kept {
+			c.Picture = template.HTML(drawChart(kind, history)) // of numbers alone
+			c.Points = points(k, history)
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+// points are the places of a chart as JSON: how far right, in parts of the width, and what to show there.
+func points(k chartKind, h *History) string {
+	type point struct {
+		X    float64 `json:"x"`
+		Text string  `json:"text"`
+	}
+	first, last := span(h.At)
+	all := make([]point, 0, len(h.At))
+	for i, v := range k.values(h) {
+		text := unknown
+		if v != nil {
+			text = bound(k.bound(h, i)) + k.format(*v)
+			if margin, ok := k.margin(h, i); ok && margin > 0 {
+				text += " ±" + k.format(margin)
+			}
+		}
+		at := time.UnixMilli(h.At[i]).UTC().Format("15:04:05")
+		x := (marginLeft + float64(h.At[i]-first)/float64(last-first)*(chartWidth-marginLeft-marginRight)) / chartWidth
+		all = append(all, point{x, at + "  " + text})
+	}
+	text, err := json.Marshal(all)
+	if err != nil {
+		return "[]"
+	}
+	return string(text)
+}
+
+func (h *Handler) topicsPage(w http.ResponseWriter, r *http.Request) {
+	current, err := h.collector.wait(r.Context(), h.quit)
+	if err != nil {
+		h.fail(w, err)
+		return
+	}
+	rows := current.topicRows(h.allow(r))
+	query := readQuery(r.URL.Query())
+	rows = slices.DeleteFunc(rows, func(t TopicRow) bool { return !containsFold(t.Topic, query.Name) })
+	slices.SortStableFunc(rows, func(a, b TopicRow) int { return cmp.Compare(a.Topic, b.Topic) })
+	total := len(rows)
+	pages := max(1, (total+maxPerPage-1)/maxPerPage)
+	page := min(query.Page, pages)
+	rows = rows[(page-1)*maxPerPage : min(page*maxPerPage, total)]
+	query.Page = page
+	h.render(w, r, "topics", view{At: millis(current.at), Topics: rows, Query: query, List: &GroupList{Page: page, Pages: pages, Totals: Totals{Matching: total}}})
+}
+
+func (h *Handler) topicPage(w http.ResponseWriter, r *http.Request) {
+	detail, err := h.topicFor(r)
+	if err != nil {
+		h.fail(w, err)
+		return
+	}
+	h.render(w, r, "topic", view{At: detail.At, Topic: detail})
+}
+
+func (h *Handler) changesPage(w http.ResponseWriter, r *http.Request) {
+	changes, _, _ := h.changesFor(r, 0)
+	slices.Reverse(changes)
+	h.render(w, r, "changes", view{At: millis(h.options.Now()), Changes: changes[:min(len(changes), maxPerPage)]})
+}
+
+func (h *Handler) storePage(w http.ResponseWriter, r *http.Request) {
+	state := h.storeState()
+	text, err := json.MarshalIndent(state.Store, "", "  ")
+	if err != nil {
+		h.fail(w, err)
+		return
+	}
+	h.render(w, r, "store", view{At: millis(h.options.Now()), Store: string(text), Self: &state.Inspector})
+}
+
+// live sends the event "tick" whenever the pages have something new.
+func (h *Handler) live(w http.ResponseWriter, r *http.Request) {
+	s, end := h.stream(w)
+	if s == nil {
+		return
+	}
+	defer end()
+	h.follow(s, r, func() (<-chan struct{}, error) {
+		current, next := h.collector.want()
+		if current == nil {
+			return next, nil
+		}
+		return next, s.send("tick", "", strconv.FormatUint(current.sequence, 10))
+	})
+}
