@@ -60,7 +60,7 @@ func (db *DB) SetEndOffset(ctx context.Context, cluster, topic string, end proto
 	if err != nil {
 		return err
 	}
-	return errorOf(e.Count(protocol.StorageSetBrokerOffset, e.SetEndOffset(c, topic, &end)))
+	return db.outcome(e.Count(protocol.StorageSetBrokerOffset, e.SetEndOffset(c, topic, &end)))
 }
 
 func (db *DB) SetEndOffsetBatch(ctx context.Context, cluster, topic string, ends []protocol.EndOffset) error {
@@ -70,7 +70,7 @@ func (db *DB) SetEndOffsetBatch(ctx context.Context, cluster, topic string, ends
 	}
 	var batch batchErrors
 	e.SetEndOffsets(c, topic, ends, batch.add)
-	return batch.err()
+	return db.outcomes(batch)
 }
 
 func (db *DB) Commit(ctx context.Context, cluster, group string, commit protocol.Commit) error {
@@ -78,7 +78,7 @@ func (db *DB) Commit(ctx context.Context, cluster, group string, commit protocol
 	if err != nil {
 		return err
 	}
-	return errorOf(e.Commit(c, group, &commit))
+	return db.outcome(e.Commit(c, group, &commit))
 }
 
 func (db *DB) CommitBatch(ctx context.Context, cluster, group string, commits []protocol.Commit) error {
@@ -88,7 +88,7 @@ func (db *DB) CommitBatch(ctx context.Context, cluster, group string, commits []
 	}
 	var batch batchErrors
 	e.Commits(c, group, commits, batch.add)
-	return batch.err()
+	return db.outcomes(batch)
 }
 
 func (db *DB) SetOwner(ctx context.Context, cluster, group string, owner protocol.PartitionOwner) error {
@@ -96,7 +96,7 @@ func (db *DB) SetOwner(ctx context.Context, cluster, group string, owner protoco
 	if err != nil {
 		return err
 	}
-	return errorOf(e.SetOwner(c, group, &owner))
+	return db.outcome(e.SetOwner(c, group, &owner))
 }
 
 func (db *DB) ClearOwners(ctx context.Context, cluster, group string) error {

@@ -49,6 +49,9 @@ var (
 	// left half-done must not become permanent. The snapshots that were made before are sound; opening the store again begins
 	// with the newest.
 	ErrDamaged = errors.New("storage: state damaged by a panic")
+	// ErrFull is returned for a new group, topic or partition if the store takes Options.MaxMemory bytes; what is known goes
+	// on. An import that does not fit is refused as a whole.
+	ErrFull = errors.New("storage: store full")
 	// ErrStopped is returned when the store has been stopped or closed, or has not been started.
 	ErrStopped = errors.New("storage: store stopped")
 )
@@ -69,6 +72,7 @@ const (
 	ReasonInvalid          Reason = "invalid"
 	ReasonStopped          Reason = "stopped"
 	ReasonStale            Reason = "stale"
+	ReasonFull             Reason = "full"
 )
 
 // outcomes are the errors and reasons by what the engine says.
@@ -87,6 +91,7 @@ var outcomes = [engine.Reasons]struct {
 	engine.Invalid:          {ErrInvalid, ReasonInvalid},
 	engine.Stopped:          {ErrStopped, ReasonStopped},
 	engine.Stale:            {ErrStale, ReasonStale},
+	engine.Full:             {ErrFull, ReasonFull},
 }
 
 // errorOf returns the error for what the engine says, nil for success.

@@ -33,6 +33,7 @@ type DB struct {
 type session struct {
 	options Options
 	engine  *engine.Engine
+	refused atomic.Uint64 // because the store is full
 	clock   *clock.Clock
 	// persistence is nil if no snapshot path is set.
 	persistence *persistence

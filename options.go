@@ -146,7 +146,7 @@ func (o *Options) engine(clock engine.Clock, hub *feed.Hub[protocol.Event]) engi
 		Clusters: o.Clusters, Shards: o.Shards, Intervals: o.Intervals,
 		ExpireGroup: milliseconds(o.ExpireGroup), ExpireTopic: milliseconds(o.ExpireTopic),
 		MinDistance: milliseconds(o.MinDistance), Accept: o.accept(),
-		CurveSegments: max(o.CurveSegments, 0), Clock: clock, Hub: hub,
+		CurveSegments: max(o.CurveSegments, 0), MaxMemory: o.MaxMemory, Clock: clock, Hub: hub,
 		Remember: o.SnapshotPath != "", ReplayTimeout: milliseconds(max(o.ReplayTimeout, 0)),
 	}
 }

@@ -57,6 +57,8 @@ type Restored struct {
 	Watermark time.Time
 	// Groups and Topics are how many the snapshot held, Skipped how many of them today's configuration left out.
 	Groups, Topics, Skipped int
+	// Full is how many of Skipped did not fit into Options.MaxMemory.
+	Full int
 	// Damaged are the snapshots that were not sound and were set aside.
 	Damaged []DamagedSnapshot
 }
@@ -117,10 +119,14 @@ func openPersistence(options *Options, e *engine.Engine) (_ *persistence, err er
 		replaying: true}
 	p.restored = Restored{
 		File: report.File, Groups: int(report.Summary.Groups) - loader.Departed, Topics: int(report.Summary.Topics),
-		Skipped: loader.Skipped,
+		Skipped: loader.Skipped, Full: loader.Full,
 	}
 	for _, damage := range report.Damaged {
 		p.restored.Damaged = append(p.restored.Damaged, DamagedSnapshot{damage.File, damage.SetAside, damage.Err})
+	}
+	if loader.Full > 0 {
+		log.Warn("the store is full: not everything that the snapshot holds was loaded", zap.Int("left_out", loader.Full),
+			zap.Int64("max_memory", options.MaxMemory), zap.Int64("bytes", e.Used()))
 	}
 	if report.File != "" {
 		e.RestorePositions(report.Header.Positions)

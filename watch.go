@@ -11,7 +11,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// WatchFilter says which events a watcher gets. An empty field lets everything through; EventMissed always comes.
+// WatchFilter says which events a watcher gets. An empty field lets everything through; EventMissed always comes, and
+// EventStoreFull unless Kinds leaves it out.
 type WatchFilter struct {
 	// Clusters are looked up as given and in lower case, as everywhere.
 	Clusters []string
@@ -35,8 +36,8 @@ func (f WatchFilter) compiled() func(protocol.Event) bool {
 		return nil
 	}
 	return func(event protocol.Event) bool {
-		return within(kinds, event.Kind) && within(clusters, event.Cluster) && within(groups, event.Group) &&
-			(isWholeGroup(event.Kind) || within(topics, event.Topic))
+		return within(kinds, event.Kind) && (event.Kind == protocol.EventStoreFull ||
+			within(clusters, event.Cluster) && within(groups, event.Group) && (isWholeGroup(event.Kind) || within(topics, event.Topic)))
 	}
 }
 

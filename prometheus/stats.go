@@ -16,13 +16,14 @@ const outcomeDone = "done"
 // expected are the reasons for which a type of request can be dropped, beside an unknown cluster. Their series are there
 // from the start: a rate needs the 0 before the first 1.
 var expected = map[protocol.StorageRequestConstant][]storage.Reason{
-	protocol.StorageSetBrokerOffset: {storage.ReasonInvalid, storage.ReasonStale},
+	protocol.StorageSetBrokerOffset: {storage.ReasonInvalid, storage.ReasonStale, storage.ReasonFull},
 	protocol.StorageSetConsumerOffset: {
 		storage.ReasonUnknownTopic, storage.ReasonUnknownPartition, storage.ReasonFiltered, storage.ReasonTooOld,
-		storage.ReasonDuplicate, storage.ReasonBackfill, storage.ReasonInvalid,
+		storage.ReasonDuplicate, storage.ReasonBackfill, storage.ReasonInvalid, storage.ReasonFull,
 	},
 	protocol.StorageSetConsumerOwner: {
 		storage.ReasonUnknownTopic, storage.ReasonUnknownPartition, storage.ReasonFiltered, storage.ReasonInvalid,
+		storage.ReasonFull,
 	},
 	protocol.StorageSetDeleteTopic:      {storage.ReasonUnknownTopic},
 	protocol.StorageSetDeleteGroup:      {storage.ReasonUnknownGroup, storage.ReasonUnknownTopic},

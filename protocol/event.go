@@ -57,6 +57,9 @@ const (
 	EventOwnersCleared
 	// EventTopicExpired tells that a Topic is gone because its end offsets were not polled for too long.
 	EventTopicExpired
+	// EventStoreFull tells that the store takes as much memory as it may, and that something new was refused for the first
+	// time since there was room. It is about no cluster, group or topic, and comes whatever of those a watcher asked for.
+	EventStoreFull
 )
 
 var eventNames = [...]string{
@@ -73,6 +76,7 @@ var eventNames = [...]string{
 	EventOwnerChanged:       "owner-changed",
 	EventOwnersCleared:      "owners-cleared",
 	EventTopicExpired:       "topic-expired",
+	EventStoreFull:          "store-full",
 }
 
 // String returns the name of the kind, or "unknown" for a number that is none.

@@ -162,6 +162,7 @@ func (t *Topic) reachLocked(number int32) (*page, int) {
 		next.pages = slices.Insert(slices.Clone(x.pages), at, p)
 	}
 	next.first, next.partitions = next.pages[0].first, next.pages[0].partitions
+	t.growLocked(next.bytes() - x.bytes() + p.bytes() - old.bytes())
 	t.index.Store(next)
 	return p, int(number - p.first)
 }

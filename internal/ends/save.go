@@ -163,6 +163,7 @@ func (t *Table) Build(r *snapshot.Topic) (*Topic, error) {
 			return nil, fmt.Errorf("load topic %q: partition %d: %w", r.Name, p.Number, err)
 		}
 	}
+	topic.recountLocked()
 	return topic, nil
 }
 
@@ -176,6 +177,7 @@ func (t *Table) Put(built *Topic, now int64) {
 	topic := t.topics[built.Name]
 	if topic == nil {
 		t.topics[built.Name] = built
+		built.countLocked()
 		if t.options.Created != nil {
 			t.options.Created(built)
 		}
@@ -186,6 +188,7 @@ func (t *Table) Put(built *Topic, now int64) {
 	topic.count.Store(max(topic.count.Load(), built.count.Load()))
 	topic.index.Store(built.index.Load())
 	topic.dips, topic.identity = built.dips, built.identity
+	topic.recountLocked()
 	topic.Restored(now)
 }
 

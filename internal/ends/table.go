@@ -22,6 +22,8 @@ type Options struct {
 	Reset                     func(t *Topic, partition int32)
 	// Damaged, if not nil, is called when a panic has interrupted a change of the table or of a topic.
 	Damaged func()
+	// Grew, if not nil, is called with how many bytes a topic takes more, or less if that is negative.
+	Grew func(bytes int)
 }
 
 // Table holds the topics of one cluster. It is safe for any number of goroutines.
@@ -83,6 +85,8 @@ func (t *Table) deleteLocked(topic *Topic, tell func(*Topic)) identity {
 	topic.mu.Lock()
 	defer topic.release()
 	topic.deleted.Store(true)
+	topic.growLocked(-topic.bytes)
+	topic.counted = false
 	if tell != nil {
 		tell(topic)
 	}
@@ -98,12 +102,18 @@ func (t *Table) Replace(old *Topic, end *EndOffset) bool {
 		return false
 	}
 	identity := t.deleteLocked(old, t.options.Deleted)
-	t.createLocked(old.Name).identity = identity.follow(end)
+	topic := t.createLocked(old.Name)
+	topic.mu.Lock()
+	defer topic.release()
+	topic.identity = identity.follow(end)
+	topic.growLocked(topic.identity.bytes())
 	return true
 }
 
 func (t *Table) createLocked(name string) *Topic {
 	topic := &Topic{Name: strings.Clone(name), table: t}
+	topic.recountLocked()
+	topic.countLocked()
 	t.topics[topic.Name] = topic
 	if t.options.Created != nil {
 		t.options.Created(topic)

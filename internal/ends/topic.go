@@ -32,6 +32,10 @@ type Topic struct {
 	// dips holds the partitions whose newest end offset is below the one before, for as long as that may be forgiven;
 	// guarded by mu, nil while there are none.
 	dips map[int32]dip
+	// known is how many partitions have an end offset, bytes what the topic takes; guarded by mu.
+	known, bytes int
+	// counted is set while the table is told how bytes changes.
+	counted bool
 }
 
 // detail is what else is known of a partition.
@@ -69,6 +73,8 @@ type EndOffset struct {
 	LogStart int64
 	// ID is the id of the topic, zero if that is not known.
 	ID protocol.TopicID
+	// KnownOnly refuses a partition that has no end offset yet.
+	KnownOnly bool
 }
 
 // Outcome is what became of an end offset.
@@ -82,6 +88,8 @@ const (
 	// Replaced is the outcome of one that is of another topic of the same name; nothing changed. The caller puts that in the
 	// place of this one with Table.Replace.
 	Replaced
+	// NoRoom is the outcome of one that KnownOnly refuses; nothing changed.
+	NoRoom
 )
 
 // Deleted reports whether the topic has left its table.
@@ -136,7 +144,9 @@ func (t *Topic) Set(end EndOffset) Outcome {
 		return outcome
 	}
 	back := false
-	if p, at := t.index.Load().find(end.Number); p != nil {
+	if p, at := t.index.Load().find(end.Number); end.KnownOnly && (p == nil || p.partitions[at].load().count == 0) {
+		return NoRoom
+	} else if p != nil {
 		back = p.partitions[at].load().count > 0 && end.Offset < p.partitions[at].newest.Load()
 		if back && p.details[at].refuse(&end) {
 			return Stale
@@ -148,6 +158,7 @@ func (t *Topic) Set(end EndOffset) Outcome {
 	}
 	p, at := t.reachLocked(end.Number)
 	r, d := p.partitions[at].load(), &p.details[at]
+	before := t.variableLocked(p, at)
 	if back {
 		r.incarnation++
 		t.goBackLocked(p, at, &end)
@@ -172,8 +183,19 @@ func (t *Topic) Set(end EndOffset) Outcome {
 		p.curves[at].Observe(end.Offset, end.Seen, limit)
 	}
 	r.restored = false
-	p.push(at, r, end.Offset, t.table.options.History)
+	t.pushLocked(p, at, r, end.Offset)
+	t.growLocked(t.variableLocked(p, at) - before)
 	return Stored
+}
+
+// pushLocked adds an end offset to a history.
+func (t *Topic) pushLocked(p *page, at int, r ring, offset int64) {
+	if r.count == 0 {
+		t.known++
+	}
+	before := cap(p.histories)
+	p.push(at, r, offset, t.table.options.History)
+	t.growLocked((cap(p.histories) - before) * 8)
 }
 
 // distance is to less from, 0 if to is not greater; it cannot overflow.

@@ -1,11 +1,6 @@
 package ends
 
-import (
-	"unsafe"
-
-	"github.com/lagkeeper/storage/internal/curve"
-	"github.com/lagkeeper/storage/protocol"
-)
+import "github.com/lagkeeper/storage/internal/curve"
 
 // View is what a topic knows of one partition, for whoever wants to judge a commit.
 type View struct {
@@ -84,33 +79,4 @@ func (r Reading) TimeLag(number int32, offset, now int64) curve.Estimate {
 		return curve.Estimate{}
 	}
 	return p.curves[at].Lag(offset, now)
-}
-
-// Size returns the number of partitions of the topic that have an end offset, and of the bytes that the topic takes.
-func (t *Topic) Size() (partitions, bytes int) {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	bytes = int(unsafe.Sizeof(*t)) + len(t.Name) + cap(t.identity.former)*int(unsafe.Sizeof(protocol.TopicID{}))
-	for number := range t.dips {
-		d := t.dips[number]
-		bytes += int(unsafe.Sizeof(number)+unsafe.Sizeof(d)) + 1 + d.curve.Buffer()
-	}
-	x := t.index.Load()
-	if x == nil {
-		return 0, bytes
-	}
-	bytes += int(unsafe.Sizeof(*x)) + cap(x.pages)*int(unsafe.Sizeof(x.pages[0]))
-	for _, p := range x.pages {
-		bytes += int(unsafe.Sizeof(*p)) + cap(p.partitions)*int(unsafe.Sizeof(partition{})) + cap(p.histories)*8 +
-			cap(p.details)*int(unsafe.Sizeof(detail{})) + cap(p.curves)*int(unsafe.Sizeof(curve.Curve{}))
-		for i := range p.partitions {
-			if p.partitions[i].ring.Load()&ringMask != 0 {
-				partitions++
-			}
-		}
-		for i := range p.curves {
-			bytes += p.curves[i].Buffer()
-		}
-	}
-	return partitions, bytes
 }

@@ -28,6 +28,7 @@ func (e *Engine) commitOne(c *Cluster, groupName string, in *protocol.Commit) (w
 	}
 	at := place{cluster: c, name: groupName, hash: hash, topic: -1}
 	why = e.commit(s, &at, in, e.config.Clock.Coarse())
+	s.account(at.group)
 	s.counts.commits[why]++
 	return why, at.stuck
 }
@@ -50,6 +51,7 @@ func (e *Engine) commitAll(c *Cluster, groupName string, all []protocol.Commit, 
 		why := Stopped
 		if !s.stopped {
 			why = e.commit(s, &at, &all[i], now)
+			s.account(at.group)
 		}
 		s.counts.commits[why]++
 		if why != 0 {
@@ -118,6 +120,7 @@ func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Rea
 	if newest <= 0 && c.Order > 0 && s.departures.len() > 0 {
 		// The partition is back, with orders that count from here on.
 		s.departures.forget(g.cluster, g.name, in.Topic, in.Partition)
+		s.accountDepartures()
 	}
 	switch {
 	case c.Order < 0 || c.Order == 0 && newest <= 0:
@@ -192,6 +195,9 @@ func (e *Engine) locate(s *shard, at *place, topic string, partition int32, now 
 	end, incarnation, ok := t.Newest(partition)
 	if !ok {
 		return 0, 0, UnknownPartition
+	}
+	if e.room.full() && !g.has(at.topic, partition) {
+		return 0, 0, e.refuse(now)
 	}
 	if g == nil {
 		g = s.add(at.cluster, at.hash, at.name, now)
@@ -315,6 +321,7 @@ func (e *Engine) SetOwner(c *Cluster, groupName string, in *protocol.PartitionOw
 	at := place{cluster: c, name: groupName, hash: hash, topic: -1}
 	now := e.config.Clock.Coarse()
 	why := e.setOwner(s, &at, in, now)
+	s.account(at.group)
 	s.counts.owners[why]++
 	return why
 }
@@ -354,6 +361,7 @@ func (e *Engine) ClearOwners(c *Cluster, groupName string) Reason {
 		if g.clearOwners() {
 			s.tell(protocol.EventOwnersCleared, g, nil, now)
 		}
+		s.account(g)
 		return 0
 	})
 }

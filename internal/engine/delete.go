@@ -35,6 +35,7 @@ func (e *Engine) DeletePartition(c *Cluster, groupName, topic string, partition 
 		}
 		s.departPartition(g, gt, partition, now)
 		g.removePartition(gt, partition)
+		s.account(g)
 		return 0
 	})
 	if why == 0 {
@@ -209,6 +210,7 @@ func (s *shard) forgetSome(g *group, at, packs *uint32) (left int, why Reason) {
 			room++
 		}
 	}
+	s.account(g)
 	return int(slots - min(*at, slots)), 0
 }
 

@@ -37,6 +37,9 @@ type Config struct {
 	Accept func(group string) bool
 	// CurveSegments is how many segments the curve of end offsets of a partition may have; 0 turns time lag off.
 	CurveSegments int
+	// MaxMemory is how many bytes, as Stats counts them, there may be until new groups, topics and partitions are refused; 0
+	// is no limit.
+	MaxMemory int64
 	// Clock tells the time.
 	Clock Clock
 	// Hub takes the events.
@@ -57,6 +60,7 @@ type Engine struct {
 	names    []string // of the clusters, as configured
 	only     *Cluster // where there is but one
 
+	room    room
 	shards  []shard
 	expiry  expiryTime
 	stopped atomic.Bool
@@ -92,13 +96,14 @@ type Cluster struct {
 // New makes an empty engine.
 func New(config Config) *Engine {
 	e := &Engine{config: config, clusters: make(map[string]*Cluster), shards: make([]shard, config.Shards)}
+	e.room.limit = config.MaxMemory
 	for _, name := range config.Clusters {
 		if e.clusters[name] != nil {
 			continue
 		}
 		c := &Cluster{Name: name, index: len(e.names), seed: maphash.MakeSeed()}
 		c.topics = ends.NewTable(ends.Options{
-			History: config.Intervals, CurveSegments: config.CurveSegments,
+			History: config.Intervals, CurveSegments: config.CurveSegments, Grew: e.room.add,
 			Created: func(t *ends.Topic) { e.tell(protocol.EventTopicCreated, c, t, 0) },
 			Deleted: func(t *ends.Topic) { e.tell(protocol.EventTopicDeleted, c, t, 0) },
 			Expired: func(t *ends.Topic) { e.tell(protocol.EventTopicExpired, c, t, 0) },
@@ -115,7 +120,7 @@ func New(config Config) *Engine {
 	e.replay.Store(1)
 	for i := range e.shards {
 		s := &e.shards[i]
-		s.init(len(e.names), config.Hub)
+		s.init(len(e.names), config.Hub, &e.room)
 		s.remembers, s.shards, s.damage = config.Remember, config.Shards, e.damage
 	}
 	return e
@@ -176,8 +181,20 @@ func (e *Engine) SetEndOffset(c *Cluster, topic string, end *protocol.EndOffset)
 	if end.Timestamp <= 0 || end.Timestamp > now {
 		now = e.config.Clock.Now()
 	}
-	_, why := e.setEndOffset(c, c.topics.Ensure(topic), end, now)
+	t := e.ensureTopic(c, topic)
+	if t == nil {
+		return e.refuse(now)
+	}
+	_, why := e.setEndOffset(c, t, end, now)
 	return why
+}
+
+// ensureTopic returns the topic of a name, and makes it if there is none; nil if there is no room for it.
+func (e *Engine) ensureTopic(c *Cluster, name string) *ends.Topic {
+	if t := c.topics.Topic(name); t != nil || e.room.full() {
+		return t
+	}
+	return c.topics.Ensure(name)
 }
 
 // setEndOffset stores an end offset in a topic, or in the one that it puts in its place, and returns that. now is the exact
@@ -193,14 +210,18 @@ func (e *Engine) setEndOffset(c *Cluster, t *ends.Topic, end *protocol.EndOffset
 	}
 	in := ends.EndOffset{
 		Number: end.Partition, Count: end.TopicPartitionCount, Offset: end.Offset, Seen: seen, Dated: end.Timestamp > 0,
-		LogStart: end.LogStartOffset, ID: end.TopicID,
+		LogStart: end.LogStartOffset, ID: end.TopicID, KnownOnly: e.room.full(),
 	}
 	for {
 		t.Polled(now)
 		switch t.Set(in) {
 		case ends.Stale:
 			return t, Stale
+		case ends.NoRoom:
+			return t, e.refuse(now)
 		case ends.Replaced:
+			// The topic was known, under another id.
+			in.KnownOnly = false
 			if why := e.replaceTopic(c, t, &in); why != 0 {
 				return t, why
 			}
@@ -245,9 +266,13 @@ func (e *Engine) SetEndOffsets(c *Cluster, topic string, all []protocol.EndOffse
 			why = Invalid
 		default:
 			if t == nil || t.Deleted() {
-				t = c.topics.Ensure(topic)
+				t = e.ensureTopic(c, topic)
 			}
-			t, why = e.setEndOffset(c, t, &all[i], now)
+			if t == nil {
+				why = e.refuse(now)
+			} else {
+				t, why = e.setEndOffset(c, t, &all[i], now)
+			}
 		}
 		e.Count(protocol.StorageSetBrokerOffset, why)
 		if why != 0 {

@@ -51,6 +51,9 @@ type group struct {
 	counted int64
 	// packs counts how often slots were moved to lower places.
 	packs uint32
+	// accounted is what the shard counts for the group; gone is set when the shard has let go of it.
+	accounted int
+	gone      bool
 }
 
 // groupTopic is one topic of a group.
@@ -91,6 +94,16 @@ func (g *group) find(topic string) int {
 		}
 	}
 	return -1
+}
+
+// has reports whether the group knows a partition of the topic at an index, which is below 0 for one that it does not hold. A
+// nil group knows nothing.
+func (g *group) has(topic int, partition int32) bool {
+	if g == nil || topic < 0 {
+		return false
+	}
+	gt := &g.topics[topic]
+	return uint32(partition) < gt.length && g.memory.slots[gt.first+uint32(partition)] != 0
 }
 
 // touch moves the sign of life of a group and one of its topics to a commit at t, never back.
@@ -290,6 +303,8 @@ type members struct {
 	numbers map[member]uint32
 	// packAt is at how many members those that own nothing are looked for; 0 stands for firstPack.
 	packAt int
+	// text is how many bytes the strings of list have.
+	text int
 }
 
 const firstPack = 64
@@ -317,6 +332,7 @@ func (m *members) number(owner, clientID string) uint32 {
 	}
 	key = member{strings.Clone(owner), strings.Clone(clientID)}
 	m.list = append(m.list, key)
+	m.text += len(owner) + len(clientID)
 	n := uint32(len(m.list))
 	if m.numbers == nil && n > fewTopics {
 		m.numbers = make(map[member]uint32, 2*fewTopics)

@@ -151,13 +151,17 @@ func checkWindow(p *snapshot.GroupPartition) error {
 }
 
 // Apply puts everything that came in the place of what is there under the same names: each topic and each group at once, topics
-// first. It returns Stopped and changes nothing if the engine is stopped; Stop waits for it.
+// first. It returns Stopped and changes nothing if the engine is stopped, Full if there is no room for everything; Stop waits
+// for it.
 func (im *Import) Apply(positions []snapshot.Position) error {
 	e := im.engine
 	e.changing.RLock()
 	defer e.changing.RUnlock()
 	if e.stopped.Load() {
 		return Stopped
+	}
+	if needed := im.needs(); needed > 0 && !e.room.fits(needed) {
+		return fmt.Errorf("%d bytes in addition to %d, the limit is %d: %w", needed, e.room.used.Load(), e.room.limit, Full)
 	}
 	for i := range positions {
 		im.clusters[positions[i].Cluster] = true
@@ -174,4 +178,31 @@ func (im *Import) Apply(positions []snapshot.Position) error {
 		e.place(g, now)
 	}
 	return nil
+}
+
+// needs returns how many bytes the store takes in addition when everything is in its place.
+func (im *Import) needs() (bytes int) {
+	for _, t := range im.topics {
+		_, size := t.topic.Size()
+		bytes += size
+		if known := t.cluster.topics.Topic(t.topic.Name); known != nil {
+			_, size := known.Size()
+			bytes -= size
+		}
+	}
+	for _, g := range im.groups {
+		bytes += g.bytes() - im.engine.sizeOf(g)
+	}
+	return bytes
+}
+
+// sizeOf returns what the group of the name of another one takes, 0 if there is none.
+func (e *Engine) sizeOf(other *group) int {
+	s := e.shard(other.hash)
+	s.mu.Lock()
+	defer s.release()
+	if g := s.find(other.cluster, other.hash, other.name); g != nil {
+		return g.accounted
+	}
+	return 0
 }

@@ -18,6 +18,8 @@ type Loader struct {
 	// Skipped counts the groups and topics that were left out, Departed the records that are no groups but tell what was
 	// deleted.
 	Skipped, Departed int
+	// Full counts those of Skipped that there was no room for.
+	Full int
 }
 
 // Loader makes a Loader.
@@ -41,6 +43,11 @@ func (l *Loader) WriteTopic(r *snapshot.Topic) error {
 	defer e.changing.RUnlock()
 	if e.stopped.Load() {
 		return Stopped
+	}
+	if _, bytes := t.Size(); !e.room.fits(bytes) {
+		l.Full++
+		l.Skipped++
+		return nil
 	}
 	e.loaded.Add(1)
 	c.topics.Put(t, now)
@@ -67,6 +74,11 @@ func (l *Loader) WriteGroup(r *snapshot.Group) error {
 	g, err := e.buildGroup(c, r, now)
 	if err != nil {
 		return err
+	}
+	if !e.room.fits(g.bytes()) {
+		l.Full++
+		l.Skipped++
+		return nil
 	}
 	placed, why := e.place(g, now)
 	if !placed && why == 0 {
@@ -190,7 +202,9 @@ func (e *Engine) place(g *group, now int64) (bool, Reason) {
 	for i := range g.topics {
 		s.enlist(g, i, now)
 	}
+	s.account(g)
 	s.forgetReturned(g)
+	s.accountDepartures()
 	s.counts.loaded++
 	return true, 0
 }

@@ -48,6 +48,8 @@ type memory struct {
 	tail, empty int
 	// windows is how many slots have a window.
 	windows int
+	// held is how many bytes all blocks have.
+	held int
 }
 
 type block struct {
@@ -136,6 +138,7 @@ func (m *memory) tidy(index int) {
 	b := &m.blocks[index]
 	switch {
 	case b.used-b.dead == blockStart:
+		m.held -= cap(b.bytes)
 		*b = block{}
 		m.empty++
 	case b.dead > b.used/8:
@@ -209,6 +212,7 @@ func (m *memory) rebuild(index, capacity int) {
 	// append rounds up to what the allocator gives anyway.
 	b.bytes = append([]byte(nil), make([]byte, capacity+window.Padding)...)
 	b.bytes = b.bytes[:cap(b.bytes)]
+	m.held += cap(b.bytes) - cap(old)
 	b.used, b.dead = blockStart, 0
 	for at := blockStart; at < end; {
 		w := window.Window(old[at:])

@@ -17,6 +17,7 @@ const (
 	Invalid
 	Stopped
 	Stale
+	Full
 	// Reasons is the number of reasons, counting success.
 	Reasons int = iota + 1
 )
@@ -34,6 +35,7 @@ var reasonTexts = [Reasons]string{
 	Invalid:          "field out of range",
 	Stopped:          "store stopped",
 	Stale:            "end offset older than the newest",
+	Full:             "store full",
 }
 
 // Error returns the reason in words.

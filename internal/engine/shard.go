@@ -33,6 +33,9 @@ type shard struct {
 
 	counts shardCounts
 	hub    *feed.Hub[protocol.Event]
+	room   *room
+	// accounted is what room counts for departures.
+	accounted int
 
 	_ [64]byte // keeps the locks of two shards out of one cache line
 }
@@ -47,8 +50,8 @@ type shardCounts struct {
 	stuck   uint64 // groups whose fresh commits were refused in a row
 }
 
-func (s *shard) init(clusters int, hub *feed.Hub[protocol.Event]) {
-	s.hub = hub
+func (s *shard) init(clusters int, hub *feed.Hub[protocol.Event], room *room) {
+	s.hub, s.room = hub, room
 	s.groups = make(map[uint64]*group)
 	s.lists = make([][]*group, clusters)
 	s.byTopic = make(map[*ends.Topic][]*group)
@@ -127,6 +130,8 @@ func (s *shard) remove(g *group) {
 	if s.last == g {
 		s.last = nil
 	}
+	s.room.add(-g.accounted)
+	g.gone = true
 	for i := range g.topics {
 		s.unlist(&g.topics[i])
 	}
@@ -186,6 +191,7 @@ func (s *shard) detach(g *group, i int, ofTopic, ofGroup protocol.EventKind, now
 	t := g.topics[i].topic
 	s.unlist(&g.topics[i])
 	g.detach(i)
+	s.account(g)
 	s.tell(ofTopic, g, t, now)
 	return true
 }

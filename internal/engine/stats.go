@@ -94,18 +94,17 @@ func (g *group) addTo(st *Stats) {
 	st.Groups++
 	st.GroupTopics += len(g.topics)
 	st.GroupPartitions += g.memory.windows
-	st.Bytes += int(unsafe.Sizeof(*g)) + len(g.name) + 2*int(unsafe.Sizeof(g)) + 8 +
-		cap(g.topics)*int(unsafe.Sizeof(groupTopic{})) + cap(g.memory.slots)*int(unsafe.Sizeof(reference(0))) + cap(g.owners)*4 + cap(g.known)*8 +
-		len(g.topics)*int(unsafe.Sizeof(g))
-	for i := range g.memory.blocks {
-		st.Bytes += cap(g.memory.blocks[i].bytes)
-	}
-	st.Bytes += cap(g.members.list)*int(unsafe.Sizeof(member{})) +
+	st.Bytes += g.bytes()
+}
+
+// bytes returns what the group takes. It looks at nothing that grows with the group, as it is asked at each commit.
+func (g *group) bytes() int {
+	return int(unsafe.Sizeof(*g)) + len(g.name) + 2*int(unsafe.Sizeof(g)) + 8 +
+		cap(g.topics)*int(unsafe.Sizeof(groupTopic{})) + len(g.topics)*int(unsafe.Sizeof(g)) +
+		cap(g.memory.slots)*int(unsafe.Sizeof(reference(0))) + cap(g.owners)*4 + cap(g.known)*8 + g.memory.held +
+		cap(g.members.list)*int(unsafe.Sizeof(member{})) + g.members.text +
 		mapBytes(len(g.members.numbers), int(unsafe.Sizeof(member{})+unsafe.Sizeof(uint64(0)))) +
 		mapBytes(len(g.byName), int(unsafe.Sizeof("")+unsafe.Sizeof(int(0))))
-	for i := range g.members.list {
-		st.Bytes += len(g.members.list[i].owner) + len(g.members.list[i].clientID)
-	}
 }
 
 // mapBytes is about what one of a group's maps takes: slots by powers of two, of which seven in eight are used at most.

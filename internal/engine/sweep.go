@@ -81,6 +81,7 @@ func (s *shard) trim(g *group) {
 	defer s.release()
 	if list := s.lists[g.cluster.index]; int(g.position) < len(list) && list[g.position] == g {
 		g.memory.trim()
+		s.account(g)
 	}
 }
 

@@ -1,0 +1,106 @@
+package ends
+
+import (
+	"unsafe"
+
+	"github.com/lagkeeper/storage/internal/curve"
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// How much a topic takes is counted where it changes, since a topic may have a million partitions and is asked often.
+
+// Size returns the number of partitions of the topic that have an end offset, and of the bytes that the topic takes.
+func (t *Topic) Size() (partitions, bytes int) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.known, t.bytes
+}
+
+// growLocked counts bytes that the topic takes in addition, or gives back.
+func (t *Topic) growLocked(bytes int) {
+	if bytes == 0 {
+		return
+	}
+	t.bytes += bytes
+	if grew := t.table.options.Grew; grew != nil && t.counted {
+		grew(bytes)
+	}
+}
+
+// recountLocked counts everything anew.
+func (t *Topic) recountLocked() {
+	known, bytes := t.measureLocked()
+	t.known = known
+	t.growLocked(bytes - t.bytes)
+}
+
+// countLocked begins to tell the table what the topic takes.
+func (t *Topic) countLocked() {
+	bytes := t.bytes
+	t.bytes, t.counted = 0, true
+	t.growLocked(bytes)
+}
+
+// measureLocked counts all that growLocked was told.
+func (t *Topic) measureLocked() (partitions, bytes int) {
+	bytes = int(unsafe.Sizeof(*t)) + len(t.Name) + t.identity.bytes()
+	for number := range t.dips {
+		bytes += t.dipBytesLocked(number)
+	}
+	x := t.index.Load()
+	if x == nil {
+		return 0, bytes
+	}
+	bytes += x.bytes()
+	for _, p := range x.pages {
+		bytes += p.bytes()
+		for i := range p.partitions {
+			if p.partitions[i].ring.Load()&ringMask != 0 {
+				partitions++
+			}
+		}
+		for i := range p.curves {
+			bytes += p.curves[i].Buffer()
+		}
+	}
+	return partitions, bytes
+}
+
+// bytes does not count the pages.
+func (x *index) bytes() int {
+	if x == nil {
+		return 0
+	}
+	return int(unsafe.Sizeof(*x)) + cap(x.pages)*int(unsafe.Sizeof(x.pages[0]))
+}
+
+// bytes does not count the buffers of the curves.
+func (p *page) bytes() int {
+	if p == nil {
+		return 0
+	}
+	return int(unsafe.Sizeof(*p)) + cap(p.partitions)*int(unsafe.Sizeof(partition{})) + cap(p.histories)*8 +
+		cap(p.details)*int(unsafe.Sizeof(detail{})) + cap(p.curves)*int(unsafe.Sizeof(curve.Curve{}))
+}
+
+func (i *identity) bytes() int { return cap(i.former) * int(unsafe.Sizeof(protocol.TopicID{})) }
+
+// dipBytesLocked returns what the dip of a partition takes, 0 if there is none.
+func (t *Topic) dipBytesLocked(number int32) int {
+	d, ok := t.dips[number]
+	if !ok {
+		return 0
+	}
+	return int(unsafe.Sizeof(number)+unsafe.Sizeof(d)) + 1 + d.curve.Buffer()
+}
+
+// variableLocked returns what a partition takes beside its place in its page.
+func (t *Topic) variableLocked(p *page, at int) (bytes int) {
+	if len(p.curves) > 0 {
+		bytes = p.curves[at].Buffer()
+	}
+	if t.dips != nil {
+		bytes += t.dipBytesLocked(p.first + int32(at))
+	}
+	return bytes
+}

@@ -1,0 +1,59 @@
+package engine
+
+import (
+	"sync/atomic"
+
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// room keeps count of the memory that groups and topics take, as Stats tells it, and knows when that is too much.
+type room struct {
+	used  atomic.Int64
+	limit int64 // 0 is none
+	// told is set from the first refusal until there is room again.
+	told atomic.Bool
+}
+
+// full reports whether nothing new is to be taken. What is known goes on, and may take the store beyond its limit by what
+// that needs.
+func (r *room) full() bool { return r.limit > 0 && r.used.Load() >= r.limit }
+
+// fits reports whether there is room for so many bytes more.
+func (r *room) fits(bytes int) bool { return r.limit == 0 || r.used.Load()+int64(bytes) <= r.limit }
+
+// add counts bytes, or gives them back.
+func (r *room) add(bytes int) {
+	if used := r.used.Add(int64(bytes)); bytes < 0 && used < r.limit && r.told.Load() {
+		r.told.Store(false)
+	}
+}
+
+// refuse returns Full, and tells of it if it is the first time since there was room.
+func (e *Engine) refuse(now int64) Reason {
+	if !e.room.told.Swap(true) && e.config.Hub.Watched() {
+		e.config.Hub.Publish(protocol.Event{Kind: protocol.EventStoreFull, Time: now})
+	}
+	return Full
+}
+
+// account counts what a group takes now.
+func (s *shard) account(g *group) {
+	if g == nil || g.gone {
+		return
+	}
+	if bytes := g.bytes(); bytes != g.accounted {
+		s.room.add(bytes - g.accounted)
+		g.accounted = bytes
+	}
+}
+
+// accountDepartures counts what the shard remembers of deletions now.
+func (s *shard) accountDepartures() {
+	if bytes := s.departures.bytes(); bytes != s.accounted {
+		s.room.add(bytes - s.accounted)
+		s.accounted = bytes
+	}
+}
+
+// Used returns how many bytes are counted.
+func (e *Engine) Used() int64 { return e.room.used.Load() }
