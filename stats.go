@@ -18,7 +18,7 @@ type Stats struct {
 	// brokers.
 	Groups, GroupTopics, GroupPartitions int
 	Topics, Partitions                   int
-	// Bytes is the memory that all this takes, but for the inner parts of Go's maps.
+	// Bytes is the memory that all this takes, that of maps by estimate.
 	Bytes int
 
 	// Sweeps counts the sweeps, ExpiredGroups the groups and ExpiredTopics the topics of living groups that were removed

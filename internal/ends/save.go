@@ -176,7 +176,7 @@ func (t *Table) Put(built *Topic, now int64) {
 	defer t.release()
 	topic := t.topics[built.Name]
 	if topic == nil {
-		t.topics[built.Name] = built
+		t.addLocked(built)
 		built.countLocked()
 		if t.options.Created != nil {
 			t.options.Created(built)

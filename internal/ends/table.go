@@ -5,6 +5,9 @@ package ends
 import (
 	"strings"
 	"sync"
+	"unsafe"
+
+	"github.com/lagkeeper/storage/internal/shrink"
 )
 
 // MaxPartitions is the largest number of partitions that a topic can have.
@@ -31,8 +34,9 @@ type Table struct {
 	options Options
 
 	mu sync.RWMutex
-	// topics by name; guarded by mu.
+	// topics by name, and how many there have been at most since the map was made; guarded by mu.
 	topics map[string]*Topic
+	most   int
 }
 
 // NewTable makes an empty table.
@@ -114,7 +118,7 @@ func (t *Table) createLocked(name string) *Topic {
 	topic := &Topic{Name: strings.Clone(name), table: t}
 	topic.recountLocked()
 	topic.countLocked()
-	t.topics[topic.Name] = topic
+	t.addLocked(topic)
 	if t.options.Created != nil {
 		t.options.Created(topic)
 	}
@@ -151,6 +155,41 @@ func (t *Table) Topics(dst []*Topic) []*Topic {
 		dst = append(dst, topic)
 	}
 	return dst
+}
+
+// Shrink gives back what the table keeps after it has held many more topics.
+func (t *Table) Shrink() {
+	t.mu.Lock()
+	defer t.release()
+	before := t.bytesLocked()
+	t.topics, t.most = shrink.Map(t.topics, t.most)
+	t.grewLocked(before)
+}
+
+// addLocked puts a topic into the table.
+func (t *Table) addLocked(topic *Topic) {
+	before := t.bytesLocked()
+	t.topics[topic.Name] = topic
+	t.most = max(t.most, len(t.topics))
+	t.grewLocked(before)
+}
+
+// grewLocked tells how much more the table takes than before.
+func (t *Table) grewLocked(before int) {
+	if bytes := t.bytesLocked(); bytes != before && t.options.Grew != nil {
+		t.options.Grew(bytes - before)
+	}
+}
+
+func (t *Table) bytesLocked() int {
+	return shrink.Bytes(t.most, int(unsafe.Sizeof("")+unsafe.Sizeof(&Topic{})))
+}
+
+// Bytes is about what the table takes beside its topics.
+func (t *Table) Bytes() int {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.bytesLocked()
 }
 
 // Len is how many topics there are.

@@ -56,12 +56,12 @@ func TestABlockIsTrimmedOnce(t *testing.T) {
 		for slot := range windows {
 			m.add(uint32(slot), 48)
 		}
-		m.trim()
+		m.trim(0, len(m.blocks))
 		before := make([]*byte, len(m.blocks))
 		for i := range m.blocks {
 			before[i] = &m.blocks[i].bytes[0]
 		}
-		m.trim()
+		m.trim(0, len(m.blocks))
 		for i := range m.blocks {
 			require.Same(t, before[i], &m.blocks[i].bytes[0], "%d windows", windows)
 		}

@@ -3,6 +3,7 @@ package engine
 import (
 	"slices"
 	"sync"
+	"unsafe"
 
 	"github.com/lagkeeper/storage/internal/ends"
 	"github.com/lagkeeper/storage/internal/window"
@@ -20,6 +21,7 @@ type Capture struct {
 	waits bool
 
 	topics  []capturedTopic
+	held    []groupTopic // what topics is made from
 	slots   []reference
 	blocks  []byte
 	starts  []int // of each block in blocks
@@ -30,7 +32,13 @@ type Capture struct {
 	image ends.Image
 
 	scratch []protocol.StoredCommit
+
+	// needed is what there was no room for.
+	needed captureSize
 }
+
+// captureSize is how much room a group needs in a Capture.
+type captureSize struct{ topics, slots, blocks, bytes, owners int }
 
 type capturedTopic struct {
 	topic         *ends.Topic
@@ -45,19 +53,23 @@ var captures = sync.Pool{New: func() any { return new(Capture) }}
 func (e *Engine) Capture(c *Cluster, groupName string) (*Capture, Reason) {
 	k := captures.Get().(*Capture)
 	k.intervals = e.config.Intervals
-	why := e.withGroup(c, groupName, func(s *shard, g *group, _ int64) Reason {
-		// The lag in time is told to the millisecond.
-		k.now = e.config.Clock.Now()
-		s.reading = true
-		k.take(g)
-		s.reading = false
-		k.waits = g.replay == e.replay.Load()
-		return 0
-	})
-	if why != 0 {
-		k.Release()
-		return nil, why
+	for tries, taken := 0, false; !taken; tries++ {
+		k.grow()
+		why := e.withGroup(c, groupName, func(s *shard, g *group, _ int64) Reason {
+			// The lag in time is told to the millisecond.
+			k.now = e.config.Clock.Now()
+			s.reading = true
+			taken = k.take(g, tries)
+			s.reading = false
+			k.waits = g.replay == e.replay.Load()
+			return 0
+		})
+		if why != 0 {
+			k.Release()
+			return nil, why
+		}
 	}
+	k.unfold()
 	for i := range k.topics {
 		k.read(&k.topics[i])
 	}
@@ -77,25 +89,71 @@ func (k *Capture) read(t *capturedTopic) {
 	}
 }
 
-// take copies what the shard guards.
-func (k *Capture) take(g *group) {
-	for i := range g.topics {
-		gt := &g.topics[i]
-		k.topics = append(k.topics, capturedTopic{topic: gt.topic, first: gt.first, length: gt.length, count: int(gt.count)})
-	}
-	k.slots = append(k.slots, g.memory.slots...)
-	size := window.Padding
+const (
+	// largeCapture is from how many bytes on the room for a group is made while nobody waits: memory that is new to the process
+	// takes longer to get than to fill.
+	largeCapture = 256 << 10
+	// captureTries is how often that is tried with a group that grows meanwhile.
+	captureTries = 4
+)
+
+// take copies what the shard guards. It returns false if there is no room for a large group: grow makes it, and tries is how
+// often it has.
+func (k *Capture) take(g *group, tries int) bool {
+	size := captureSize{topics: len(g.topics), slots: len(g.memory.slots), blocks: len(g.memory.blocks), bytes: window.Padding, owners: len(g.owners)}
 	for i := range g.memory.blocks {
-		size += int(g.memory.blocks[i].used)
+		size.bytes += int(g.memory.blocks[i].used)
 	}
-	k.blocks = slices.Grow(k.blocks, size)
+	if tries < captureTries && size.large() && !k.holds(size) {
+		k.needed = size
+		return false
+	}
+	k.held = append(k.held[:0], g.topics...)
+	k.slots = append(k.slots[:0], g.memory.slots...)
+	k.blocks, k.starts = slices.Grow(k.blocks[:0], size.bytes), k.starts[:0]
 	for i := range g.memory.blocks {
 		b := &g.memory.blocks[i]
 		k.starts = append(k.starts, len(k.blocks))
 		k.blocks = append(k.blocks, b.bytes[:b.used]...)
 	}
-	k.blocks = k.blocks[:size]
-	k.owners, k.members = append(k.owners, g.owners...), g.members.list
+	k.blocks = k.blocks[:size.bytes]
+	k.owners, k.members = append(k.owners[:0], g.owners...), g.members.list
+	return true
+}
+
+func (s captureSize) large() bool {
+	return s.topics*int(unsafe.Sizeof(groupTopic{}))+(s.slots+s.owners)*4+s.bytes >= largeCapture
+}
+
+func (k *Capture) holds(s captureSize) bool {
+	return cap(k.held) >= s.topics && cap(k.slots) >= s.slots && cap(k.starts) >= s.blocks && cap(k.blocks) >= s.bytes && cap(k.owners) >= s.owners
+}
+
+// grow makes the room that take found missing, with some to spare.
+func (k *Capture) grow() {
+	s := k.needed
+	k.held, k.slots, k.starts = enlarged(k.held, s.topics), enlarged(k.slots, s.slots), enlarged(k.starts, s.blocks)
+	k.blocks, k.owners = enlarged(k.blocks, s.bytes), enlarged(k.owners, s.owners)
+	k.needed = captureSize{}
+}
+
+// enlarged returns a slice that has room for n and some more, in memory that has been touched.
+func enlarged[T any](s []T, n int) []T {
+	if cap(s) >= n {
+		return s
+	}
+	s = make([]T, n+n/8)
+	clear(s)
+	return s[:0]
+}
+
+// unfold makes topics of what was taken.
+func (k *Capture) unfold() {
+	k.topics = k.topics[:0]
+	for i := range k.held {
+		gt := &k.held[i]
+		k.topics = append(k.topics, capturedTopic{topic: gt.topic, first: gt.first, length: gt.length, count: int(gt.count)})
+	}
 }
 
 // owner returns who owns a partition of a topic that has a window.
@@ -109,9 +167,10 @@ func (k *Capture) owner(t *capturedTopic, partition int) member {
 // Release gives the memory of the capture back.
 func (k *Capture) Release() {
 	clear(k.topics)
+	clear(k.held)
 	k.image.Reset()
 	*k = Capture{
-		topics: k.topics[:0], slots: k.slots[:0], blocks: k.blocks[:0], starts: k.starts[:0], owners: k.owners[:0],
+		topics: k.topics[:0], held: k.held[:0], slots: k.slots[:0], blocks: k.blocks[:0], starts: k.starts[:0], owners: k.owners[:0],
 		image: k.image, scratch: k.scratch[:0],
 	}
 	captures.Put(k)

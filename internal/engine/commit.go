@@ -33,32 +33,40 @@ func (e *Engine) commitOne(c *Cluster, groupName string, in *protocol.Commit) (w
 	return why, at.stuck
 }
 
-// Commits stores many commits of one group, in their order. It calls refused for each that is not stored.
+// commitBatch is how many commits are stored while a shard is held: some 50 µs of them.
+const commitBatch = 256
+
+// Commits stores many commits of one group, in their order. It calls refused for each that is not stored. It holds the shard
+// only for some of them at a time; another's commit may come between.
 func (e *Engine) Commits(c *Cluster, groupName string, all []protocol.Commit, refused func(i int, why Reason)) {
-	if e.commitAll(c, groupName, all, refused) {
+	at := place{cluster: c, name: groupName, hash: c.hash(groupName), topic: -1}
+	for from := 0; from < len(all); from += commitBatch {
+		e.commitSome(&at, all[from:min(from+commitBatch, len(all))], from, refused)
+	}
+	if at.stuck {
 		e.tellStuck(c, groupName)
 	}
 }
 
-func (e *Engine) commitAll(c *Cluster, groupName string, all []protocol.Commit, refused func(i int, why Reason)) (stuck bool) {
-	hash := c.hash(groupName)
-	s := e.shard(hash)
+// commitSome stores some commits of a batch, the first of which is its commit number from.
+func (e *Engine) commitSome(at *place, some []protocol.Commit, from int, refused func(i int, why Reason)) {
+	s := e.shard(at.hash)
 	s.mu.Lock()
 	defer s.release()
-	at := place{cluster: c, name: groupName, hash: hash, topic: -1}
+	// Since it was last held, the group may have gone, or lost the topic.
+	at.group, at.topic = nil, -1
 	now := e.config.Clock.Coarse()
-	for i := range all {
+	for i := range some {
 		why := Stopped
 		if !s.stopped {
-			why = e.commit(s, &at, &all[i], now)
+			why = e.commit(s, at, &some[i], now)
 			s.account(at.group)
 		}
 		s.counts.commits[why]++
 		if why != 0 {
-			refused(i, why)
+			refused(from+i, why)
 		}
 	}
-	return at.stuck
 }
 
 // place is where in a shard something is to happen; it is found step by step, and kept from one commit of a batch to the
@@ -120,7 +128,7 @@ func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Rea
 	if newest <= 0 && c.Order > 0 && s.departures.len() > 0 {
 		// The partition is back, with orders that count from here on.
 		s.departures.forget(g.cluster, g.name, in.Topic, in.Partition)
-		s.accountDepartures()
+		s.accountIndexes()
 	}
 	switch {
 	case c.Order < 0 || c.Order == 0 && newest <= 0:

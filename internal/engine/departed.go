@@ -247,7 +247,7 @@ func (s *shard) departPartition(g *group, gt *groupTopic, partition int32, now i
 	}
 	d.add(x, gt.topic.Name, departedPartition{partition: partition, order: newestOrder(w)})
 	d.bound(s.shards)
-	s.accountDepartures()
+	s.accountIndexes()
 }
 
 // newestOrder returns the greatest order of a window, 0 for an empty one.
@@ -263,7 +263,7 @@ func newestOrder(w window.Window) int64 {
 func (s *shard) forgetDeparted(limit int64) (more bool) {
 	s.mu.Lock()
 	defer s.release()
-	defer s.accountDepartures()
+	defer s.accountIndexes()
 	d := &s.departures
 	for range sweepBatch {
 		if len(d.byGroup) == 0 || d.queue[0].at >= limit {
@@ -279,7 +279,7 @@ func (s *shard) forgetDeparted(limit int64) (more bool) {
 func (s *shard) forgetDepartedOf(from uint64, matches func(departedGroup) bool) (next uint64) {
 	s.mu.Lock()
 	defer s.release()
-	defer s.accountDepartures()
+	defer s.accountIndexes()
 	d := &s.departures
 	var drop []*departure
 	at := d.from(from)
@@ -338,7 +338,7 @@ func (s *shard) loadDeparture(c *Cluster, g *group, r *snapshot.Group, replay ui
 		s.departures.drop(x)
 	}
 	s.departures.bound(s.shards)
-	s.accountDepartures()
+	s.accountIndexes()
 }
 
 // committedOn reports whether a partition has a commit with an order.

@@ -250,14 +250,19 @@ func (g *group) attach(t *ends.Topic) int {
 		g.firstTopic[0] = groupTopic{}
 	}
 	if g.byName == nil && len(g.topics) > fewTopics {
-		g.byName = make(map[string]int, 2*fewTopics)
-		for i := range g.topics {
-			g.byName[g.topics[i].topic.Name] = i
-		}
+		g.nameTopics()
 	} else if g.byName != nil {
 		g.byName[t.Name] = i
 	}
 	return i
+}
+
+// nameTopics makes byName anew.
+func (g *group) nameTopics() {
+	g.byName = make(map[string]int, max(len(g.topics), 2*fewTopics))
+	for i := range g.topics {
+		g.byName[g.topics[i].topic.Name] = i
+	}
 }
 
 // detach removes the topic at an index.
@@ -281,6 +286,11 @@ func (g *group) detach(i int) {
 	g.topics = g.topics[:last]
 	if i < last && g.byName != nil {
 		g.byName[g.topics[i].topic.Name] = i
+	}
+	if cap(g.topics) > 64 && last < cap(g.topics)/4 {
+		// A map keeps the memory of what it held, as a list does.
+		g.topics = slices.Clone(g.topics)
+		g.nameTopics()
 	}
 	if g.holes > len(g.memory.slots)/2 {
 		g.packSlots()

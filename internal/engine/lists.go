@@ -55,13 +55,33 @@ func (e *Engine) list(of func(*shard) []*group) (GroupNames, Reason) {
 	return GroupNames{live}, 0
 }
 
+// appendList appends a list of groups. The room for them is made before, since a new list of a million takes longer to make than
+// to fill.
 func (s *shard) appendList(groups []*group, of func(*shard) []*group) ([]*group, Reason) {
+	for {
+		appended, needed, why := s.tryAppendList(groups, of)
+		if needed == 0 {
+			return appended, why
+		}
+		groups = slices.Grow(groups, needed+needed/8)
+	}
+}
+
+// manyGroups is from how many groups on it matters to whoever waits for the shard whether there is room for a list of them.
+const manyGroups = 4096
+
+// tryAppendList is appendList unless there is no room for many groups: then it returns how many there are.
+func (s *shard) tryAppendList(groups []*group, of func(*shard) []*group) (_ []*group, needed int, why Reason) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopped {
-		return nil, Stopped
+		return nil, 0, Stopped
 	}
-	return append(groups, of(s)...), 0
+	list := of(s)
+	if len(list) > manyGroups && cap(groups)-len(groups) < len(list) {
+		return nil, len(list), 0
+	}
+	return append(groups, list...), 0, 0
 }
 
 // TopicNames are names of topics as they were at one moment.

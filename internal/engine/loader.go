@@ -178,6 +178,9 @@ func (e *Engine) place(g *group, now int64) (bool, Reason) {
 			g.detach(i)
 		}
 	}
+	if g.byName != nil {
+		g.nameTopics() // with the strings of the topics, which are there anyway
+	}
 	s := e.shard(g.hash)
 	s.mu.Lock()
 	defer s.release()
@@ -204,7 +207,7 @@ func (e *Engine) place(g *group, now int64) (bool, Reason) {
 	}
 	s.account(g)
 	s.forgetReturned(g)
-	s.accountDepartures()
+	s.accountIndexes()
 	s.counts.loaded++
 	return true, 0
 }

@@ -195,14 +195,16 @@ func (b *block) wasteful() bool {
 	return len(b.bytes)-int(live) > 512+len(b.bytes)/16 && live != b.trimmed
 }
 
-// trim builds anew the blocks that are wasteful.
-func (m *memory) trim() {
-	for i := range m.blocks {
-		if b := &m.blocks[i]; b.wasteful() {
-			m.rebuild(i, int(b.used-b.dead))
+// trim builds anew some of the blocks that are wasteful, from an index on, and returns the index to go on from.
+func (m *memory) trim(from, some int) (next int) {
+	for ; from < len(m.blocks) && some > 0; from++ {
+		if b := &m.blocks[from]; b.wasteful() {
+			m.rebuild(from, int(b.used-b.dead))
 			b.trimmed = b.used
+			some--
 		}
 	}
+	return from
 }
 
 // rebuild copies what lives in a block into new memory with room for capacity bytes.

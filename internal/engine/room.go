@@ -47,9 +47,9 @@ func (s *shard) account(g *group) {
 	}
 }
 
-// accountDepartures counts what the shard remembers of deletions now.
-func (s *shard) accountDepartures() {
-	if bytes := s.departures.bytes(); bytes != s.accounted {
+// accountIndexes counts what the maps of the shard, and what it remembers of deletions, take now.
+func (s *shard) accountIndexes() {
+	if bytes := s.departures.bytes() + s.mapBytes(); bytes != s.accounted {
 		s.room.add(bytes - s.accounted)
 		s.accounted = bytes
 	}

@@ -14,7 +14,7 @@ import (
 
 // walk counts the bytes of a group from what it holds, with nothing that was counted on the way.
 func walk(g *group) int {
-	bytes := int(unsafe.Sizeof(*g)) + len(g.name) + 2*int(unsafe.Sizeof(g)) + 8 +
+	bytes := int(unsafe.Sizeof(*g)) + len(g.name) + int(unsafe.Sizeof(g)) +
 		cap(g.topics)*int(unsafe.Sizeof(groupTopic{})) + len(g.topics)*int(unsafe.Sizeof(g)) +
 		cap(g.memory.slots)*int(unsafe.Sizeof(reference(0))) + cap(g.owners)*4 + cap(g.known)*8 +
 		cap(g.members.list)*int(unsafe.Sizeof(member{})) +

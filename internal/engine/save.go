@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/lagkeeper/storage/internal/ends"
 	"github.com/lagkeeper/storage/internal/snapshot"
 	"github.com/lagkeeper/storage/protocol"
@@ -101,74 +103,95 @@ func (w *saver) group(s *shard, g *group) error {
 	k.intervals = w.engine.config.Intervals
 	r := &w.groupRecord
 	r.Cluster, r.Name = g.cluster.Name, g.name
-	var deleted *snapshot.Group
 	for {
-		unwritten, there := w.copyGroup(s, g, k, &deleted)
+		deleted, there := w.copyGroup(s, g, k)
 		if !there {
 			return nil
 		}
-		if unwritten == nil {
-			break
-		}
-		// A topic that was created after the topics had been written comes before the first group that holds it, and as it
-		// was before: so a commit that is not in the snapshot is never older than the end offsets that are.
-		if err := w.topic(g.cluster, unwritten); err != nil {
+		wrote, err := w.topicsOf(g.cluster, k)
+		if err != nil {
 			return err
 		}
+		if wrote {
+			continue
+		}
+		w.fill(k, r)
+		if err := w.sink.WriteGroup(r); err != nil || deleted == nil {
+			return err
+		}
+		return w.sink.WriteGroup(deleted)
 	}
-	w.fill(k, r)
-	if err := w.sink.WriteGroup(r); err != nil || deleted == nil {
-		return err
-	}
-	return w.sink.WriteGroup(deleted)
 }
 
-// copyGroup copies what there is of a group, and what was deleted of it, unless it holds a topic that is yet to be written:
-// it returns that instead. It returns false if the group is no longer there.
-func (w *saver) copyGroup(s *shard, g *group, k *Capture, deleted **snapshot.Group) (unwritten *ends.Topic, there bool) {
+// topicsOf writes the topics of a captured group that have not been written, and reports whether there were any: then the
+// group has to be captured again. A topic that was created after the topics had been written comes before the first group that
+// holds it, and as it was before: so a commit that is not in the snapshot is never older than the end offsets that are.
+func (w *saver) topicsOf(c *Cluster, k *Capture) (wrote bool, err error) {
+	for i := range k.held {
+		if t := k.held[i].topic; !w.written[t] {
+			if err := w.topic(c, t); err != nil {
+				return false, err
+			}
+			wrote = true
+		}
+	}
+	return wrote, nil
+}
+
+// copyGroup copies what there is of a group, and what was deleted of it. It returns false if the group is no longer there.
+func (w *saver) copyGroup(s *shard, g *group, k *Capture) (deleted *snapshot.Group, there bool) {
+	fits := false
+	for tries := 0; !fits; tries++ {
+		if deleted, there, fits = w.tryCopyGroup(s, g, k, tries); !there {
+			return nil, false
+		}
+	}
+	k.unfold()
+	return deleted, true
+}
+
+func (w *saver) tryCopyGroup(s *shard, g *group, k *Capture, tries int) (deleted *snapshot.Group, there, fits bool) {
+	k.grow()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.find(g.cluster, g.hash, g.name) != g {
-		return nil, false
+		return nil, false, false
 	}
-	if t := w.unwritten(g); t != nil {
-		return t, true
+	if !k.take(g, tries) {
+		return nil, true, false
 	}
-	k.take(g)
 	r := &w.groupRecord
 	r.LastCommit, r.LastOwner = snapshot.Never, g.seen.Load()
 	if g.committed {
 		r.LastCommit, r.LastOwner = r.LastOwner, snapshot.Never
 	}
-	r.Topics = r.Topics[:0]
-	for i := range g.topics {
-		r.Topics = append(r.Topics, snapshot.GroupTopic{
-			Name: g.topics[i].topic.Name, PartitionCount: g.topics[i].count, LastCommit: g.topics[i].seen,
-		})
-	}
 	// What was deleted before this moment belongs to it: a partition may come back before the rest is written.
 	if x := s.departures.byGroup[departedGroup{g.cluster, g.name}]; x != nil {
 		record := x.record()
-		*deleted = &record
+		deleted = &record
 	}
-	return nil, true
+	return deleted, true, true
 }
 
 // appendGroups appends the groups of a cluster to dst.
 func (s *shard) appendGroups(dst []*group, cluster int) []*group {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append(dst, s.lists[cluster]...)
+	for {
+		groups, needed := s.tryAppendGroups(dst, cluster)
+		if needed == 0 {
+			return groups
+		}
+		dst = slices.Grow(dst, needed+needed/8)
+	}
 }
 
-// unwritten returns a topic of a group that has not been written, nil where there is none.
-func (w *saver) unwritten(g *group) *ends.Topic {
-	for i := range g.topics {
-		if t := g.topics[i].topic; !w.written[t] {
-			return t
-		}
+func (s *shard) tryAppendGroups(dst []*group, cluster int) (_ []*group, needed int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := s.lists[cluster]
+	if len(list) > manyGroups && cap(dst)-len(dst) < len(list) {
+		return nil, len(list)
 	}
-	return nil
+	return append(dst, list...), 0
 }
 
 // departed writes what was deleted from a number on, some at a time, and returns the number to go on from.
@@ -212,7 +235,7 @@ func (s *shard) departedRecords(from uint64) (records []snapshot.Group, next uin
 	return records, d.next + 1, false
 }
 
-// fill adds the partitions that were captured to a record.
+// fill adds the topics and partitions that were captured to a record.
 func (w *saver) fill(k *Capture, r *snapshot.Group) {
 	// Room for all first, since the records share two arrays.
 	commits := k.totals().commits
@@ -220,6 +243,11 @@ func (w *saver) fill(k *Capture, r *snapshot.Group) {
 		w.commits = make([]protocol.StoredCommit, 0, commits+commits/4)
 	}
 	w.partitions, w.commits = w.partitions[:0], w.commits[:0]
+	r.Topics = r.Topics[:0]
+	for i := range k.held {
+		gt := &k.held[i]
+		r.Topics = append(r.Topics, snapshot.GroupTopic{Name: gt.topic.Name, PartitionCount: gt.count, LastCommit: gt.seen})
+	}
 	starts := make([]int, 0, len(k.topics)+1)
 	for i := range k.topics {
 		t := &k.topics[i]

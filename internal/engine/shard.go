@@ -19,6 +19,8 @@ type shard struct {
 
 	// groups by hash; those with the same hash are chained.
 	groups map[uint64]*group
+	// mostGroups and mostTopics are how many entries groups and byTopic have had since they were made.
+	mostGroups, mostTopics int
 	// last is the group that was found last, nil where there was none.
 	last     *group
 	lastHash uint64
@@ -34,7 +36,7 @@ type shard struct {
 	counts shardCounts
 	hub    *feed.Hub[protocol.Event]
 	room   *room
-	// accounted is what room counts for departures.
+	// accounted is what room counts for departures and for the maps.
 	accounted int
 
 	_ [64]byte // keeps the locks of two shards out of one cache line
@@ -110,6 +112,10 @@ func (s *shard) insert(g *group, now int64) {
 	list := &s.lists[g.cluster.index]
 	g.next, g.position = s.groups[g.hash], int32(len(*list))
 	s.groups[g.hash] = g
+	if len(s.groups) > s.mostGroups {
+		s.mostGroups = len(s.groups)
+		s.accountIndexes()
+	}
 	*list = append(*list, g)
 	if s.lastHash == g.hash {
 		s.last = nil // it may be a group that was replaced
@@ -176,6 +182,10 @@ func (s *shard) enlist(g *group, i int, now int64) {
 	t := g.topics[i].topic
 	g.topics[i].position = int32(len(s.byTopic[t]))
 	s.byTopic[t] = append(s.byTopic[t], g)
+	if len(s.byTopic) > s.mostTopics {
+		s.mostTopics = len(s.byTopic)
+		s.accountIndexes()
+	}
 	s.tell(protocol.EventGroupTopicCreated, g, t, now)
 }
 
@@ -215,13 +225,24 @@ func (s *shard) unlist(gt *groupTopic) {
 // topicOf returns the part of a group that belongs to a topic that it holds.
 func (g *group) topicOf(t *ends.Topic) *groupTopic { return &g.topics[g.find(t.Name)] }
 
-// forgetTopic removes a topic that has left its table from every group.
+// forgetTopic removes a topic that has left its table from every group. It holds the shard only for some groups at a time: no
+// group can get the topic meanwhile.
 func (s *shard) forgetTopic(t *ends.Topic, now int64) {
+	for s.forgetTopicOfSome(t, now) {
+	}
+}
+
+// forgetTopicOfSome reports whether there are more groups that hold the topic.
+func (s *shard) forgetTopicOfSome(t *ends.Topic, now int64) (more bool) {
 	s.mu.Lock()
 	defer s.release()
-	for len(s.byTopic[t]) > 0 {
+	for range sweepBatch {
 		list := s.byTopic[t]
+		if len(list) == 0 {
+			return false
+		}
 		g := list[len(list)-1]
 		s.detachDeleted(g, g.find(t.Name), now)
 	}
+	return len(s.byTopic[t]) > 0
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"unsafe"
 
+	"github.com/lagkeeper/storage/internal/shrink"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -21,7 +22,7 @@ type Stats struct {
 
 	Groups, GroupTopics, GroupPartitions int
 	Topics, Partitions                   int
-	// Bytes is the memory of all that, but for what the Go maps take beside their entries.
+	// Bytes is the memory of all that.
 	Bytes int
 
 	Sweeps, ExpiredGroups, ExpiredTopics uint64
@@ -42,6 +43,7 @@ func (e *Engine) Stats() Stats {
 	}
 	st.Sweeps, st.SweptTopics = e.sweeps.Load(), e.sweptTopics.Load()
 	for _, name := range e.names {
+		st.Bytes += e.clusters[name].topics.Bytes()
 		for _, t := range e.clusters[name].topics.Topics(nil) {
 			st.Topics++
 			partitions, bytes := t.Size()
@@ -72,7 +74,13 @@ func (s *shard) addCounts(st *Stats) {
 	st.ExpiredTopics += s.counts.swept
 	st.Stuck += s.counts.stuck
 	st.Remembered += s.departures.len()
-	st.Bytes += s.departures.bytes()
+	st.Bytes += s.departures.bytes() + s.mapBytes()
+}
+
+// mapBytes is about what the maps of a shard take.
+func (s *shard) mapBytes() int {
+	const pointer = int(unsafe.Sizeof(s))
+	return shrink.Bytes(s.mostGroups, 8+pointer) + shrink.Bytes(s.mostTopics, pointer+int(unsafe.Sizeof(s.lists)))
 }
 
 // addGroups adds some groups of a cluster, from an index on, and returns the next index, -1 where there is none.
@@ -99,7 +107,7 @@ func (g *group) addTo(st *Stats) {
 
 // bytes returns what the group takes. It looks at nothing that grows with the group, as it is asked at each commit.
 func (g *group) bytes() int {
-	return int(unsafe.Sizeof(*g)) + len(g.name) + 2*int(unsafe.Sizeof(g)) + 8 +
+	return int(unsafe.Sizeof(*g)) + len(g.name) + int(unsafe.Sizeof(g)) +
 		cap(g.topics)*int(unsafe.Sizeof(groupTopic{})) + len(g.topics)*int(unsafe.Sizeof(g)) +
 		cap(g.memory.slots)*int(unsafe.Sizeof(reference(0))) + cap(g.owners)*4 + cap(g.known)*8 + g.memory.held +
 		cap(g.members.list)*int(unsafe.Sizeof(member{})) + g.members.text +

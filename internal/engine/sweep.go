@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/lagkeeper/storage/internal/ends"
+	"github.com/lagkeeper/storage/internal/shrink"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -31,6 +32,12 @@ func (e *Engine) Sweep() {
 	}
 	// Behind the groups: one that has expired is told as such.
 	e.sweepTopics()
+	for i := range e.shards {
+		e.shards[i].shrink()
+	}
+	for _, name := range e.names {
+		e.clusters[name].topics.Shrink()
+	}
 }
 
 // sweepTopics removes the topics whose end offsets nobody polls any more, and those that were restored and not polled since.
@@ -75,14 +82,38 @@ func (e *Engine) removeTopic(t *ends.Topic, remove func() bool) bool {
 	return true
 }
 
+// trimBatch is how many blocks of a group are built anew while a shard is held.
+const trimBatch = 8
+
 // trim gives back the memory that a group does not use, unless it has been removed.
 func (s *shard) trim(g *group) {
+	for from := 0; from >= 0; {
+		from = s.trimSome(g, from)
+	}
+}
+
+// trimSome trims some blocks of a group from an index on, and returns the index to go on from, -1 at the end.
+func (s *shard) trimSome(g *group, from int) (next int) {
 	s.mu.Lock()
 	defer s.release()
-	if list := s.lists[g.cluster.index]; int(g.position) < len(list) && list[g.position] == g {
-		g.memory.trim()
-		s.account(g)
+	if !s.holds(g) {
+		return -1
 	}
+	next = g.memory.trim(from, trimBatch)
+	s.account(g)
+	if next >= len(g.memory.blocks) {
+		return -1
+	}
+	return next
+}
+
+// shrink gives back what the maps of a shard keep after they have held much more.
+func (s *shard) shrink() {
+	s.mu.Lock()
+	defer s.release()
+	s.groups, s.mostGroups = shrink.Map(s.groups, s.mostGroups)
+	s.byTopic, s.mostTopics = shrink.Map(s.byTopic, s.mostTopics)
+	s.accountIndexes()
 }
 
 // sweepBatch looks at the groups of a list below an index (from its end for -1), and returns the index at which it

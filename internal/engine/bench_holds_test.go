@@ -1,0 +1,110 @@
+package engine
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// committer commits to a group in the only shard of an engine until it is stopped, and notes the longest that a commit took.
+type committer struct {
+	longest atomic.Int64
+	stop    chan struct{} // closed to end it
+	done    chan struct{} // closed when it has ended
+}
+
+func startCommitter(e *Engine, c *Cluster) *committer {
+	w := &committer{stop: make(chan struct{}), done: make(chan struct{})}
+	go func() {
+		defer close(w.done)
+		for {
+			select {
+			case <-w.stop:
+				return
+			default:
+			}
+			begun := time.Now()
+			e.Commit(c, "other", &protocol.Commit{Topic: "other", Offset: 1, Timestamp: startTime})
+			if took := int64(time.Since(begun)); took > w.longest.Load() {
+				w.longest.Store(took)
+			}
+		}
+	}()
+	return w
+}
+
+func (w *committer) end() {
+	close(w.stop)
+	<-w.done
+}
+
+// BenchmarkHold measures the longest wait of somebody who commits to the same shard while something large is done, against
+// that while nothing else is done for as long.
+func BenchmarkHold(b *testing.B) {
+	commitEach := func(e *Engine, c *Cluster, groups, topics int) {
+		for t := range topics {
+			e.SetEndOffset(c, fmt.Sprint("t", t), &protocol.EndOffset{Offset: 9})
+		}
+		for g := range groups {
+			for t := range topics {
+				e.Commit(c, fmt.Sprint("g", g), &protocol.Commit{Topic: fmt.Sprint("t", t), Offset: 1, Timestamp: startTime})
+			}
+		}
+	}
+	for _, test := range []struct {
+		name    string
+		prepare func(e *Engine, c *Cluster)
+		do      func(e *Engine, c *Cluster)
+	}{
+		{"batch-of-1000000", func(*Engine, *Cluster) {}, func(e *Engine, c *Cluster) {
+			batch := make([]protocol.Commit, 1_000_000)
+			for i := range batch {
+				batch[i] = protocol.Commit{Topic: "other", Offset: int64(i), Order: int64(i + 1), Timestamp: startTime}
+			}
+			e.Commits(c, "g", batch, func(int, Reason) {})
+		}},
+		{"delete-topic-of-100000-groups", func(e *Engine, c *Cluster) { commitEach(e, c, 100_000, 1) },
+			func(e *Engine, c *Cluster) { e.DeleteTopic(c, "t0") }},
+		{"save-group-of-100000-topics", func(e *Engine, c *Cluster) { commitEach(e, c, 1, 100_000) },
+			func(e *Engine, _ *Cluster) { _ = e.Save(nothing{}) }},
+		{"fetch-group-of-100000-topics", func(e *Engine, c *Cluster) { commitEach(e, c, 1, 100_000) },
+			func(e *Engine, c *Cluster) {
+				if k, why := e.Capture(c, "g0"); why == 0 {
+					k.Release()
+				}
+			}},
+		{"delete-group-of-100000-topics", func(e *Engine, c *Cluster) { commitEach(e, c, 1, 100_000) },
+			func(e *Engine, c *Cluster) { e.DeleteGroup(c, "g0") }},
+		{"list-300000-groups", func(e *Engine, c *Cluster) { commitEach(e, c, 300_000, 1) },
+			func(e *Engine, c *Cluster) { _, _ = e.Groups(c) }},
+		{"sweep-group-of-100000-topics", func(e *Engine, c *Cluster) { commitEach(e, c, 1, 100_000) },
+			func(e *Engine, _ *Cluster) { e.Sweep() }},
+		{"statistics-of-300000-groups", func(e *Engine, c *Cluster) { commitEach(e, c, 300_000, 1) },
+			func(e *Engine, _ *Cluster) { e.Stats() }},
+	} {
+		b.Run(test.name, func(b *testing.B) {
+			var longest, idle, took time.Duration
+			for range b.N {
+				e, c, _ := newTestEngine(1, 10)
+				e.SetEndOffset(c, "other", &protocol.EndOffset{Offset: 9})
+				test.prepare(e, c)
+				w := startCommitter(e, c)
+				begun := time.Now()
+				test.do(e, c)
+				took = max(took, time.Since(begun))
+				w.end()
+				longest = max(longest, time.Duration(w.longest.Load()))
+				w = startCommitter(e, c)
+				<-time.After(took)
+				w.end()
+				idle = max(idle, time.Duration(w.longest.Load()))
+			}
+			b.ReportMetric(float64(longest.Microseconds())/1000, "longest-ms")
+			b.ReportMetric(float64(idle.Microseconds())/1000, "idle-ms")
+			b.ReportMetric(float64(took.Microseconds())/1000, "took-ms")
+		})
+	}
+}
