@@ -10,8 +10,8 @@ import (
 )
 
 // Loader puts what a snapshot holds into an engine: a snapshot.Sink. What the engine's configuration does not let in is
-// left out: clusters that are not configured, groups that the filters refuse or that have expired, commits beyond the
-// window. What is there already under the same name is replaced. It changes times in the records: none is left that is later
+// left out: clusters that are not configured, names that are too long, groups that the filters refuse or that have expired,
+// commits beyond the window or out of order. What is there already under the same name is replaced. It changes times in the records: none is left that is later
 // than now.
 type Loader struct {
 	engine *Engine
@@ -29,7 +29,7 @@ func (e *Engine) Loader() *Loader { return &Loader{engine: e} }
 func (l *Loader) WriteTopic(r *snapshot.Topic) error {
 	e := l.engine
 	c := e.Cluster(r.Cluster)
-	if c == nil {
+	if c == nil || len(r.Name) > MaxName {
 		l.Skipped++
 		return nil
 	}
@@ -59,7 +59,7 @@ func (l *Loader) WriteGroup(r *snapshot.Group) error {
 	e := l.engine
 	c := e.Cluster(r.Cluster)
 	now := e.config.Clock.Now()
-	if c == nil || !e.admits(r) {
+	if c == nil || len(r.Name) > MaxName || !e.admits(r) {
 		if r.TellsDeletion() {
 			l.Departed++
 		} else {
@@ -145,11 +145,7 @@ func (e *Engine) buildGroupTopic(g *group, index int, r *snapshot.GroupTopic, no
 		if !ok {
 			return invalidf("partition %d: the group has no room for it", p.Number)
 		}
-		commits := p.Commits
-		if slices.ContainsFunc(commits, negative) {
-			// Nothing stores them any more, but a snapshot of an earlier release may hold some.
-			commits = slices.DeleteFunc(slices.Clone(commits), negative)
-		}
+		commits := inOrder(p.Commits)
 		commits = commits[max(0, len(commits)-e.config.Intervals):]
 		clampTimes(commits, now)
 		w := g.memory.add(slot, firstWindow)
@@ -158,7 +154,9 @@ func (e *Engine) buildGroupTopic(g *group, index int, r *snapshot.GroupTopic, no
 			w.Rewrite(commits)
 		}
 		gt.committed = gt.committed || len(commits) > 0
-		g.setOwner(slot, p.Owner, p.ClientID)
+		if max(len(p.Owner), len(p.ClientID)) <= MaxName {
+			g.setOwner(slot, p.Owner, p.ClientID)
+		}
 		g.setKnown(slot, newestOrder(w))
 		setIncarnation(w, uint8(p.Incarnation))
 		setRestored(w, true)
@@ -166,7 +164,22 @@ func (e *Engine) buildGroupTopic(g *group, index int, r *snapshot.GroupTopic, no
 	return nil
 }
 
-func negative(c protocol.StoredCommit) bool { return c.Offset < 0 }
+// inOrder leaves out what no window holds: negative offsets, which an earlier release stored, and orders below the one before.
+func inOrder(commits []protocol.StoredCommit) []protocol.StoredCommit {
+	newest := int64(0)
+	wrong := func(c protocol.StoredCommit) bool {
+		if c.Offset < 0 || c.Order < newest {
+			return true
+		}
+		newest = c.Order
+		return false
+	}
+	if !slices.ContainsFunc(commits, wrong) {
+		return commits
+	}
+	newest = 0
+	return slices.DeleteFunc(slices.Clone(commits), wrong)
+}
 
 // place puts a group that was built aside into its shard, in the place of the one of its name: whoever looks or commits
 // meanwhile finds one or the other, whole. It reports false, and changes nothing, if the cluster knows none of its topics.
