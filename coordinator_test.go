@@ -15,23 +15,9 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/internal/tests/testkit"
 	"github.com/lagkeeper/storage/protocol"
 )
-
-// panicText returns the string that a function panics with.
-func panicText(t *testing.T, run func()) string {
-	t.Helper()
-	var text string
-	func() {
-		defer func() {
-			cause := recover()
-			require.IsType(t, "", cause, "the panic is no string")
-			text = cause.(string)
-		}()
-		run()
-	}()
-	return text
-}
 
 // withSettings makes a Coordinator that is not configured yet; settings are pairs of a key and its value.
 func withSettings(settings ...any) *storage.Coordinator {
@@ -195,7 +181,7 @@ func TestModuleStartError(t *testing.T) {
 		require.ErrorContains(t, err, "start storage module")
 		synctest.Wait()
 		select {
-		case c.App.StorageChannel <- fetchOf("group"):
+		case c.App.StorageChannel <- testkit.FetchOf("group"):
 			require.Fail(t, "somebody receives")
 		default:
 		}
@@ -219,13 +205,13 @@ func TestForeignModule(t *testing.T) {
 		require.NoError(t, c.Start())
 		var sent []*protocol.StorageRequest
 		for i := range int64(100) {
-			r := commitOf("group", "topic", 0, i, i, i)
+			r := testkit.CommitOf("group", "topic", 0, i, i, i)
 			sent = append(sent, r)
 			c.App.StorageChannel <- r
 		}
 		if capacity > 0 {
 			// What lies in the channel of the module when that stops is the module's affair.
-			require.Eventually(t, func() bool { return len(m.channel) == 0 }, patience, time.Millisecond)
+			require.Eventually(t, func() bool { return len(m.channel) == 0 }, testkit.Patience, time.Millisecond)
 		}
 		require.NoError(t, c.Stop())
 		require.GreaterOrEqual(t, len(m.got), len(sent)-capacity)
@@ -243,7 +229,7 @@ func TestDeafModule(t *testing.T) {
 		c := withSettings("storage.mine.class-name", "recording")
 		c.Configure()
 		require.NoError(t, c.Start())
-		c.App.StorageChannel <- fetchOf("group")
+		c.App.StorageChannel <- testkit.FetchOf("group")
 		begun := time.Now()
 		require.NoError(t, c.Stop())
 		require.LessOrEqual(t, time.Since(begun), 10*time.Second)
@@ -270,14 +256,14 @@ func TestViper(t *testing.T) {
 		clusters, err := c.Store().Clusters(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, []string{want.cluster}, clusters)
-		s := &service{Module: asModule{c}, t: t, store: c.Store, channel: c.App.StorageChannel}
-		end, commit, fetch := endOf("topic", 0, 1, 100), commitOf("group", "topic", 0, 10, 1, time.Now().UnixMilli()), fetchOf("group")
+		s := &testkit.Service{Module: testkit.AsModule{Coordinator: c}, T: t, Store: c.Store, Channel: c.App.StorageChannel}
+		end, commit, fetch := testkit.EndOf("topic", 0, 1, 100), testkit.CommitOf("group", "topic", 0, 10, 1, time.Now().UnixMilli()), testkit.FetchOf("group")
 		for _, r := range []*protocol.StorageRequest{end, commit, fetch} {
 			r.Cluster = want.cluster
 		}
-		s.send(end)
-		s.send(commit)
-		answer, _ := s.ask(fetch)
+		s.Send(end)
+		s.Send(commit)
+		answer, _ := s.Ask(fetch)
 		require.Len(t, answer.(protocol.ConsumerTopics)["topic"][0].Offsets, want.intervals)
 	}
 }
@@ -290,14 +276,14 @@ func TestCoordinatorsShareAChannel(t *testing.T) {
 		app := &protocol.ApplicationContext{StorageChannel: make(chan *protocol.StorageRequest)}
 		var both []*storage.Coordinator
 		for range 2 {
-			c := &storage.Coordinator{App: app, Viper: configuration(extremeConfig())}
+			c := &storage.Coordinator{App: app, Viper: testkit.Configuration(testkit.Config())}
 			c.Configure()
 			require.NoError(t, c.Start())
 			both = append(both, c)
 		}
 		const sent = 200
 		for range sent {
-			app.StorageChannel <- endOf("topic", 0, 1, 100)
+			app.StorageChannel <- testkit.EndOf("topic", 0, 1, 100)
 		}
 		stored := uint64(0)
 		if atOnce {
@@ -330,7 +316,7 @@ func TestCoordinatorsShareAChannel(t *testing.T) {
 				}
 				stored = max(stored, all)
 				return stored == sent
-			}, patience, time.Millisecond)
+			}, testkit.Patience, time.Millisecond)
 			require.NoError(t, c.Stop())
 		}
 	}

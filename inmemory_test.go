@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/internal/tests/testkit"
 	"github.com/lagkeeper/storage/protocol"
 	"github.com/lagkeeper/storage/storagetest"
 )
@@ -25,7 +26,7 @@ func configured(t *testing.T, settings map[string]any) (m *storage.InMemoryStora
 	core, logs := observer.New(zap.WarnLevel)
 	m = &storage.InMemoryStorage{
 		App: &protocol.ApplicationContext{}, Log: zap.New(core),
-		Viper: configuration(storagetest.Config{Settings: settings, Clusters: []string{"local"}}),
+		Viper: testkit.Configuration(storagetest.Config{Settings: settings, Clusters: []string{"local"}}),
 	}
 	func() {
 		defer func() {
@@ -37,6 +38,21 @@ func configured(t *testing.T, settings map[string]any) (m *storage.InMemoryStora
 		m.Configure("test", "storage.test")
 	}()
 	return m, logs, fault
+}
+
+// panicText returns the string that a function panics with.
+func panicText(t *testing.T, run func()) string {
+	t.Helper()
+	var text string
+	func() {
+		defer func() {
+			cause := recover()
+			require.IsType(t, "", cause, "the panic is no string")
+			text = cause.(string)
+		}()
+		run()
+	}()
+	return text
 }
 
 func warnings(logs *observer.ObservedLogs) []string {
@@ -123,7 +139,7 @@ func TestConfigureAllFaults(t *testing.T) {
 	require.Len(t, strings.Split(fault, "\n"), len(settings))
 	require.Error(t, m.Start())
 	require.Nil(t, m.GetCommunicationChannel())
-	m.Submit(fetchOf("group"))
+	m.Submit(testkit.FetchOf("group"))
 	require.NoError(t, m.Stop())
 
 	_, _, fault = configured(t, map[string]any{"": nil})
@@ -170,44 +186,44 @@ func TestConfigureDefaults(t *testing.T) {
 		c := withSettings("cluster.local.class-name", "kafka")
 		c.Configure()
 		require.NoError(t, c.Start())
-		s := &service{Module: asModule{c}, t: t, store: c.Store, channel: c.App.StorageChannel}
-		t.Cleanup(s.stop)
-		s.end(100)
+		s := &testkit.Service{Module: testkit.AsModule{Coordinator: c}, T: t, Store: c.Store, Channel: c.App.StorageChannel}
+		t.Cleanup(s.MustStop)
+		s.End(100)
 		for range 12 {
-			s.commits(50)
+			s.Commits(50)
 		}
-		require.Len(t, s.look("group").Offsets, 10, "intervals")
+		require.Len(t, s.Look("group").Offsets, 10, "intervals")
 		for offset := range int64(100) {
 			time.Sleep(time.Second)
-			s.end(100 + offset*offset)
+			s.End(100 + offset*offset)
 		}
-		require.Len(t, s.look("group").BrokerOffsets, 10, "intervals")
-		require.NotNil(t, s.look("group").TimeLag, "curve-segments")
+		require.Len(t, s.Look("group").BrokerOffsets, 10, "intervals")
+		require.NotNil(t, s.Look("group").TimeLag, "curve-segments")
 
-		r := fetchOf("group")
+		r := testkit.FetchOf("group")
 		r.Reply = make(chan any)
-		s.send(r)
+		s.Send(r)
 		time.Sleep(29 * time.Second)
 		synctest.Wait()
-		require.Equal(t, 1, s.stats().Relay.WaitingReplies)
+		require.Equal(t, 1, s.Stats().Relay.WaitingReplies)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		require.Zero(t, s.stats().Relay.WaitingReplies, "reply-timeout")
+		require.Zero(t, s.Stats().Relay.WaitingReplies, "reply-timeout")
 
-		sweeps := s.stats().Sweeps
+		sweeps := s.Stats().Sweeps
 		time.Sleep(59 * time.Second)
-		require.LessOrEqual(t, s.stats().Sweeps, sweeps+1)
+		require.LessOrEqual(t, s.Stats().Sweeps, sweeps+1)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		require.Equal(t, sweeps+1, s.stats().Sweeps, "sweep-interval")
+		require.Equal(t, sweeps+1, s.Stats().Sweeps, "sweep-interval")
 
-		old := commitOf("group2", "topic", 0, 1, 1, time.Now().Add(-7*24*time.Hour).UnixMilli())
-		s.send(old)
-		_, there := s.ask(fetchOf("group2"))
+		old := testkit.CommitOf("group2", "topic", 0, 1, 1, time.Now().Add(-7*24*time.Hour).UnixMilli())
+		s.Send(old)
+		_, there := s.Ask(testkit.FetchOf("group2"))
 		require.True(t, there, "expire-group")
-		old = commitOf("group3", "topic", 0, 1, 1, time.Now().Add(-7*24*time.Hour).UnixMilli()-1)
-		s.send(old)
-		_, there = s.ask(fetchOf("group3"))
+		old = testkit.CommitOf("group3", "topic", 0, 1, 1, time.Now().Add(-7*24*time.Hour).UnixMilli()-1)
+		s.Send(old)
+		_, there = s.Ask(testkit.FetchOf("group3"))
 		require.False(t, there, "expire-group")
 	})
 }
@@ -229,15 +245,15 @@ func TestClusterNamesAreLowerCase(t *testing.T) {
 }
 
 // logged starts a Coordinator that writes from a level on.
-func logged(t *testing.T, level zapcore.Level) (*service, *observer.ObservedLogs) {
+func logged(t *testing.T, level zapcore.Level) (*testkit.Service, *observer.ObservedLogs) {
 	t.Helper()
 	core, logs := observer.New(level)
-	c := newCoordinator(extremeConfig())
+	c := testkit.NewCoordinator(testkit.Config())
 	c.Log = zap.New(core)
 	c.Configure()
 	require.NoError(t, c.Start())
-	s := &service{Module: asModule{c}, t: t, store: c.Store, channel: c.App.StorageChannel}
-	t.Cleanup(s.stop)
+	s := &testkit.Service{Module: testkit.AsModule{Coordinator: c}, T: t, Store: c.Store, Channel: c.App.StorageChannel}
+	t.Cleanup(s.MustStop)
 	return s, logs
 }
 
@@ -245,11 +261,11 @@ func TestLogOfDrops(t *testing.T) {
 	t.Parallel()
 	s, logs := logged(t, zap.DebugLevel)
 	now := time.Now().UnixMilli()
-	s.send(endOf("topic", 0, 1, 100))
-	s.send(commitOf("group", "none", 0, 10, 7, now))
-	s.send(commitOf("group", "topic", 0, 10, 7, now))
-	s.ask(fetchOf("none"))
-	s.stop()
+	s.Send(testkit.EndOf("topic", 0, 1, 100))
+	s.Send(testkit.CommitOf("group", "none", 0, 10, 7, now))
+	s.Send(testkit.CommitOf("group", "topic", 0, 10, 7, now))
+	s.Ask(testkit.FetchOf("none"))
+	s.MustStop()
 	drops := logs.FilterMessage("dropped").All()
 	require.Len(t, drops, 2)
 	require.Equal(t, zap.DebugLevel, drops[0].Level)
@@ -269,14 +285,14 @@ func TestLogOfDrops(t *testing.T) {
 func TestLogAtInfo(t *testing.T) {
 	s, logs := logged(t, zap.InfoLevel)
 	before := logs.Len()
-	s.fill()
-	s.send(commitOf("group", "none", 0, 10, 7, time.Now().UnixMilli()))
-	s.ask(fetchOf("none"))
+	s.Fill()
+	s.Send(testkit.CommitOf("group", "none", 0, 10, 7, time.Now().UnixMilli()))
+	s.Ask(testkit.FetchOf("none"))
 	require.Equal(t, before, logs.Len())
 
-	drop := commitOf("group", "none", 0, 10, 7, time.Now().UnixMilli())
+	drop := testkit.CommitOf("group", "none", 0, 10, 7, time.Now().UnixMilli())
 	allocations := func(log *zap.Logger) float64 {
-		m := inMemory(t, extremeConfig()).(*storage.InMemoryStorage)
+		m := testkit.InMemory(t, testkit.Config()).(*storage.InMemoryStorage)
 		m.Log = log
 		m.Configure("test", "storage.test")
 		require.NoError(t, m.Start())
@@ -292,11 +308,11 @@ func TestLogOfFaults(t *testing.T) {
 	t.Parallel()
 	s, logs := logged(t, zap.WarnLevel)
 	for range 1000 {
-		s.send(nil)
-		s.send(fetchOf("group"))
-		s.send(&protocol.StorageRequest{RequestType: 99})
+		s.Send(nil)
+		s.Send(testkit.FetchOf("group"))
+		s.Send(&protocol.StorageRequest{RequestType: 99})
 	}
-	s.stop()
+	s.MustStop()
 	for message, level := range map[string]zapcore.Level{
 		"nil request": zap.WarnLevel, "fetch without a reply channel": zap.WarnLevel, "unknown request type": zap.ErrorLevel,
 	} {

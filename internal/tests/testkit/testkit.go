@@ -1,4 +1,5 @@
-// Package testkit opens stores for tests that need no more than the public API.
+// Package testkit makes stores, modules and Coordinators for tests that need no more than the public API, and the requests that
+// these tests send.
 package testkit
 
 import (

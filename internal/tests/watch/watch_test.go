@@ -18,9 +18,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds what must not wait for ever. It measures nothing.
-const patience = 2 * time.Minute
-
 func now() int64 { return time.Now().UnixMilli() }
 
 // create creates topics with end offsets, each of which is an event.
@@ -127,7 +124,7 @@ func TestTooMany(t *testing.T) {
 	}
 	require.Equal(t, storage.WatcherStats{Now: 256, Refused: 3}, watchers(t, db))
 	leave()
-	require.Eventually(t, func() bool { return watchers(t, db).Now == 128 }, patience, 1)
+	require.Eventually(t, func() bool { return watchers(t, db).Now == 128 }, testkit.Patience, 1)
 	_, err := db.Watch(ctx, storage.WatchFilter{})
 	require.NoError(t, err)
 }

@@ -1,0 +1,196 @@
+package bench_test
+
+import (
+	"bufio"
+	"context"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/metrics"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/internal/tests/testkit"
+	"github.com/lagkeeper/storage/protocol"
+	"github.com/lagkeeper/storage/storagetest"
+)
+
+// BenchmarkSnapshot measures a snapshot of 1,000,000 group-partitions with ten commits each (100,000 with -short): how long
+// it takes, how large it is, what memory it takes while it is made, how long Start takes to restore it, and what it does to
+// the p99 of typed commits. The floor is the writing of as many bytes to a file and its fsync.
+func BenchmarkSnapshot(b *testing.B) {
+	groups := 10_000
+	if testing.Short() {
+		groups = 1_000
+	}
+	const partitions = 100
+	path := filepath.Join(b.TempDir(), "state")
+	w := newBenchWorldAt(b, groups, partitions, path)
+	w.load(b, 10)
+	p, err := w.coordinator.Persistent()
+	must(b, err)
+	ctx := context.Background()
+
+	b.Run("save", func(b *testing.B) {
+		extra := uint64(0)
+		for b.Loop() {
+			b.StopTimer()
+			w.touch(b)
+			runtime.GC()
+			before := heap()
+			stop := sampleHeap()
+			b.StartTimer()
+			must(b, p.Snapshot(ctx))
+			b.StopTimer()
+			if peak := stop(); peak > before {
+				extra = max(extra, peak-before)
+			}
+			b.ReportMetric(float64(before)/(1<<20), "heap-MiB")
+			b.ReportMetric(float64(extra)/(1<<20), "extra-heap-MiB")
+			b.StartTimer()
+		}
+		b.ReportMetric(float64(size(b, path))/float64(groups*partitions), "bytes/group-partition")
+	})
+	b.Run("save/floor=write", func(b *testing.B) {
+		bytes, err := os.ReadFile(path)
+		must(b, err)
+		for b.Loop() {
+			writeAndSync(b, path+".floor", bytes)
+		}
+	})
+	b.Run("restore", func(b *testing.B) {
+		for b.Loop() {
+			b.StopTimer()
+			copied := filepath.Join(b.TempDir(), "state")
+			bytes, err := os.ReadFile(path)
+			must(b, err)
+			must(b, os.WriteFile(copied, bytes, 0o600))
+			m := testkit.InMemory(nil, storagetest.Config{
+				Clusters: storagetest.GeneratorClusters,
+				Settings: map[string]any{"snapshot-path": copied, "snapshot-interval": 0},
+			}).(*storage.InMemoryStorage)
+			b.StartTimer()
+			must(b, m.Start())
+			b.StopTimer()
+			if m.Store().(storage.Persistent).Restored().Groups != groups {
+				b.Fatal("restored", m.Store().(storage.Persistent).Restored().Groups)
+			}
+			must(b, m.Stop())
+			b.StartTimer()
+		}
+	})
+	b.Run("commits", func(b *testing.B) {
+		picks := w.picks(1 << 16)
+		n := 0
+		// measure commits until the function says that it is over, and returns the p99 of how long each took.
+		measure := func(over func() bool) time.Duration {
+			var took []time.Duration
+			for !over() {
+				pick := &picks[n&(len(picks)-1)]
+				commit := pick.again(n >> 16)
+				begun := time.Now()
+				must(b, w.store.Commit(ctx, benchCluster, pick.group, commit))
+				took = append(took, time.Since(begun))
+				n++
+			}
+			slices.Sort(took)
+			return took[len(took)*99/100]
+		}
+		var idle, during []time.Duration
+		for b.Loop() {
+			until := time.Now().Add(time.Second)
+			idle = append(idle, measure(func() bool { return time.Now().After(until) }))
+			var saved atomic.Bool
+			done := make(chan error)
+			go func() {
+				err := p.Snapshot(ctx)
+				saved.Store(true)
+				done <- err
+			}()
+			during = append(during, measure(saved.Load))
+			must(b, <-done)
+		}
+		slices.Sort(idle)
+		slices.Sort(during)
+		b.ReportMetric(float64(idle[len(idle)/2]), "p99-idle-ns")
+		b.ReportMetric(float64(during[len(during)/2]), "p99-during-ns")
+	})
+}
+
+// newBenchWorldAt is newBenchWorld with a snapshot at a path.
+func newBenchWorldAt(b *testing.B, groups, partitions int, path string) *benchWorld {
+	w := newBenchWorld(b, groups, partitions, 10, nil)
+	c := w.coordinator
+	must(b, c.Stop())
+	c.Viper.Set("storage.bench.snapshot-path", path)
+	c.Viper.Set("storage.bench.snapshot-interval", 0)
+	c.Configure()
+	must(b, c.Start())
+	w.store = c.Store().(storage.Backend)
+	for _, topic := range w.topicNames {
+		ends := make([]protocol.EndOffset, partitions)
+		for p := range ends {
+			ends[p] = protocol.EndOffset{
+				Partition: int32(p), TopicPartitionCount: int32(partitions), Offset: 1<<40 + 1_000, Timestamp: w.start,
+			}
+		}
+		must(b, w.store.SetEndOffsetBatch(context.Background(), benchCluster, topic, ends))
+	}
+	return w
+}
+
+// touch changes something, so that there is something to save.
+func (w *benchWorld) touch(b *testing.B) {
+	pick := w.picks(1)[0]
+	must(b, w.store.Commit(context.Background(), benchCluster, pick.group, pick.again(0)))
+}
+
+func size(b *testing.B, path string) int64 {
+	info, err := os.Stat(path)
+	must(b, err)
+	return info.Size()
+}
+
+func writeAndSync(b *testing.B, path string, bytes []byte) {
+	file, err := os.Create(path)
+	must(b, err)
+	w := bufio.NewWriter(file)
+	_, err = w.Write(bytes)
+	must(b, err)
+	must(b, w.Flush())
+	must(b, file.Sync())
+	must(b, file.Close())
+}
+
+// heap is how many bytes the objects of the heap take, those too that nobody needs any more.
+func heap() uint64 {
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
+// sampleHeap watches the heap, and returns what ends that and returns the most it was.
+func sampleHeap() (stop func() uint64) {
+	quit, most := make(chan struct{}), make(chan uint64)
+	go func() {
+		ticker := time.NewTicker(time.Millisecond)
+		defer ticker.Stop()
+		peak := heap()
+		for {
+			select {
+			case <-ticker.C:
+				peak = max(peak, heap())
+			case <-quit:
+				most <- max(peak, heap())
+				return
+			}
+		}
+	}()
+	return func() uint64 {
+		close(quit)
+		return <-most
+	}
+}
