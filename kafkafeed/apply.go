@@ -1,0 +1,270 @@
+package kafkafeed
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// maxEarly bounds the commits that wait for the end offset of their partition, maxEarlyPolls for how many polls.
+const (
+	maxEarly      = 10_000
+	maxEarlyPolls = 2
+)
+
+// batch is the number of commits of one group that are stored at once.
+const batch = 1000
+
+// applier brings effects into the store, in the order of the log for each group.
+type applier struct {
+	feed *Feed
+	// groups are the commits that are not stored yet.
+	groups map[string]*groupCommits
+	// seeds are the partitions whose commit was asked for before the log was read: what the log says of them is kept apart,
+	// so that their lag is never that of an older commit. nil once the log was read to where it ended at the start.
+	seeds map[commitKey]*seed
+	// targets are where the partitions of the log ended at the start. The topics of what stands before were polled already.
+	targets map[int32]int64
+}
+
+type groupCommits struct {
+	commits []protocol.Commit
+	entries []Entry
+}
+
+// seed is what the log says of a partition whose newest commit the store has without its order.
+type seed struct {
+	partition int32             // of the log
+	commits   []protocol.Commit // the newest, oldest first
+	seen      bool
+}
+
+func newApplier(feed *Feed, seeds map[commitKey]*seed, targets map[int32]int64) *applier {
+	return &applier{feed: feed, groups: make(map[string]*groupCommits), seeds: seeds, targets: targets}
+}
+
+func (a *applier) apply(ctx context.Context, effects []Effect) error {
+	for i := range effects {
+		entry := &effects[i].Entry
+		if effects[i].Missed {
+			a.feed.reconcile.Store(true)
+			continue
+		}
+		if !a.feed.wantsGroup(entry.Group) || entry.Topic != "" && !a.feed.wantsTopic(entry.Topic, false) {
+			continue
+		}
+		switch entry.Kind {
+		case KindCommit:
+			if err := a.commit(ctx, *entry); err != nil {
+				return err
+			}
+		case KindCommitTombstone:
+			if err := a.tombstone(ctx, *entry); err != nil {
+				return err
+			}
+		case KindGroupTombstone:
+			if err := a.flushGroup(ctx, entry.Group); err != nil {
+				return err
+			}
+			a.feed.members.forget(entry.Group)
+			if err := known(a.feed.target.store.ClearOwners(ctx, a.feed.cluster, entry.Group)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (a *applier) commit(ctx context.Context, entry Entry) error {
+	commit := protocol.Commit{Topic: entry.Topic, Partition: entry.Partition, Offset: entry.Offset, Order: entry.Order,
+		Timestamp: entry.Timestamp}
+	if s := a.seeds[commitKey{entry.Group, entry.Topic, entry.Partition}]; s != nil {
+		s.seen, s.partition = true, entry.LogPartition
+		if len(s.commits) == a.feed.window {
+			copy(s.commits, s.commits[1:])
+			s.commits = s.commits[:len(s.commits)-1]
+		}
+		s.commits = append(s.commits, commit)
+		return nil
+	}
+	g := a.groups[entry.Group]
+	if g == nil {
+		g = &groupCommits{}
+		a.groups[entry.Group] = g
+	}
+	g.commits, g.entries = append(g.commits, commit), append(g.entries, entry)
+	if len(g.commits) >= batch {
+		return a.flushGroup(ctx, entry.Group)
+	}
+	return nil
+}
+
+func (a *applier) tombstone(ctx context.Context, entry Entry) error {
+	key := commitKey{entry.Group, entry.Topic, entry.Partition}
+	if s := a.seeds[key]; s != nil {
+		s.seen, s.commits = true, nil
+		return nil
+	}
+	if err := a.flushGroup(ctx, entry.Group); err != nil {
+		return err
+	}
+	a.feed.early.drop(key, entry.Order)
+	if entry.Order == 0 {
+		return nil // nothing stands before it, and the store would take what has come since
+	}
+	if err := a.feed.target.deletePartition(ctx, key, entry.Order); err != nil {
+		if fatal(err) {
+			return err
+		}
+		a.feed.failed(askStoreWrites, err)
+	}
+	a.feed.members.forget(entry.Group)
+	return nil
+}
+
+// flush stores what is not stored yet.
+func (a *applier) flush(ctx context.Context) error {
+	for group := range a.groups {
+		if err := a.flushGroup(ctx, group); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *applier) flushGroup(ctx context.Context, group string) error {
+	g := a.groups[group]
+	if g == nil || len(g.commits) == 0 {
+		return nil
+	}
+	err := a.feed.target.store.CommitBatch(ctx, a.feed.cluster, group, g.commits)
+	refused, err := refusals(err)
+	for _, refusal := range refused {
+		// A commit may be read before the first poll that knows its partition.
+		entry := g.entries[refusal.Index]
+		if entry.Order < a.targets[entry.LogPartition] {
+			continue
+		}
+		if errors.Is(refusal.Err, storage.ErrUnknownTopic) || errors.Is(refusal.Err, storage.ErrUnknownPartition) {
+			a.feed.early.add(entry, a.feed.state)
+		}
+	}
+	// The slices are used again, unless nothing may come of this group for long.
+	if len(a.groups) > 1000 || cap(g.commits) > batch {
+		delete(a.groups, group)
+	} else {
+		g.commits, g.entries = g.commits[:0], g.entries[:0]
+	}
+	return err
+}
+
+// refusals returns what a batch refused, or the error that is not of single commits.
+func refusals(err error) ([]storage.Refusal, error) {
+	var batch *storage.BatchError
+	if errors.As(err, &batch) {
+		return batch.Refused, nil
+	}
+	return nil, err
+}
+
+// finish replaces what was asked for by what the log says.
+func (a *applier) finish(ctx context.Context) error {
+	seeds := a.seeds
+	a.seeds = nil
+	for key, s := range seeds {
+		if !s.seen {
+			continue
+		}
+		if err := a.feed.target.deletePartition(ctx, key, 0); err != nil {
+			return err
+		}
+		for _, commit := range s.commits {
+			if err := a.commit(ctx, Entry{Kind: KindCommit, Group: key.group, Topic: key.topic, Partition: key.partition,
+				Offset: commit.Offset, Order: commit.Order, Timestamp: commit.Timestamp, LogPartition: s.partition}); err != nil {
+				return err
+			}
+		}
+		if err := a.flushGroup(ctx, key.group); err != nil {
+			return err
+		}
+		a.feed.members.forget(key.group)
+	}
+	return nil
+}
+
+// early holds commits whose topic or partition the store does not know yet.
+type early struct {
+	mu      sync.Mutex
+	commits map[commitKey]earlyCommit // guarded by mu
+}
+
+type earlyCommit struct {
+	entry Entry
+	polls int
+}
+
+func (e *early) add(entry Entry, state *state) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	key := commitKey{entry.Group, entry.Topic, entry.Partition}
+	if before, ok := e.commits[key]; ok && before.entry.Order > entry.Order {
+		return
+	}
+	if _, ok := e.commits[key]; !ok && len(e.commits) >= maxEarly {
+		state.change(func(s *Status) { s.EarlyDropped++ })
+		return
+	}
+	e.commits[key] = earlyCommit{entry: entry}
+	state.change(func(s *Status) { s.Early = len(e.commits) })
+}
+
+func (e *early) drop(key commitKey, order int64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if before, ok := e.commits[key]; ok && before.entry.Order < order {
+		delete(e.commits, key)
+	}
+}
+
+// position returns the lowest order of a log partition that waits, and the offset if none is lower.
+func (e *early) position(logPartition int32, offset int64) int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, c := range e.commits {
+		if c.entry.LogPartition == logPartition {
+			offset = min(offset, c.entry.Order)
+		}
+	}
+	return offset
+}
+
+// retry stores what waits, after a poll of end offsets.
+func (e *early) retry(ctx context.Context, t target, state *state) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	dropped := 0
+	for key, c := range e.commits {
+		entry := c.entry
+		err := t.store.Commit(ctx, t.cluster, entry.Group, protocol.Commit{Topic: entry.Topic, Partition: entry.Partition,
+			Offset: entry.Offset, Order: entry.Order, Timestamp: entry.Timestamp})
+		if fatal(err) || ctx.Err() != nil {
+			return err
+		}
+		c.polls++
+		unknown := errors.Is(err, storage.ErrUnknownTopic) || errors.Is(err, storage.ErrUnknownPartition)
+		switch {
+		case unknown && c.polls < maxEarlyPolls:
+			e.commits[key] = c
+		case unknown:
+			dropped++
+			fallthrough
+		default:
+			delete(e.commits, key)
+		}
+	}
+	state.change(func(s *Status) { s.Early = len(e.commits); s.EarlyDropped += uint64(dropped) })
+	return nil
+}

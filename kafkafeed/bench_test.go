@@ -1,0 +1,77 @@
+package kafkafeed
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/lagkeeper/storage"
+)
+
+// benchmarkLog is a log of commits of 2,000 groups on 50 partitions each.
+const (
+	benchmarkCommits = 500_000
+	benchmarkGroups  = 2_000
+)
+
+func benchmarkKafka(b *testing.B) *kfake.Cluster {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.SeedTopics(50, "orders"), kfake.SeedTopics(8, logTopic))
+	require.NoError(b, err)
+	b.Cleanup(cluster.Close)
+	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchCompression(kgo.NoCompression()))
+	require.NoError(b, err)
+	defer client.Close()
+	keys := make([][]byte, benchmarkGroups)
+	now := time.Now().UnixMilli()
+	for i := range benchmarkCommits {
+		group, partition := i%benchmarkGroups, int32(i/benchmarkGroups%50)
+		keys[group] = commitKeyBytes(1, fmt.Sprintf("consumer-group-%04d", group), "orders", partition)
+		client.Produce(b.Context(), &kgo.Record{Topic: logTopic, Partition: int32(group % 8), Key: keys[group],
+			Value: commitValueBytes(3, int64(i), now)}, nil)
+	}
+	require.NoError(b, client.Flush(b.Context()))
+	return cluster
+}
+
+// BenchmarkCatchUp reads a log into a store, and for comparison only reads it.
+func BenchmarkCatchUp(b *testing.B) {
+	cluster := benchmarkKafka(b)
+	seeds := kgo.SeedBrokers(cluster.ListenAddrs()...)
+	b.Run("bare read", func(b *testing.B) {
+		for b.Loop() {
+			client, err := (&config{client: []kgo.Opt{seeds, kgo.ConsumeTopics(logTopic)}}).newClient()
+			require.NoError(b, err)
+			for read := 0; read < benchmarkCommits; {
+				fetches := client.PollFetches(b.Context())
+				require.NoError(b, fetches.Err())
+				read += fetches.NumRecords()
+			}
+			client.Close()
+		}
+		b.ReportMetric(benchmarkCommits*float64(b.N)/b.Elapsed().Seconds(), "records/s")
+	})
+	b.Run("into a store", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			store, err := storage.Open(storage.Options{Clusters: []string{"prod"}})
+			require.NoError(b, err)
+			feed, err := New(store, "prod", ClientOpts(seeds), Interval(time.Hour), WithMode(ModeLog))
+			require.NoError(b, err)
+			ctx, stop := context.WithCancel(b.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- feed.Run(ctx) }()
+			<-feed.Ready()
+			stop()
+			<-ended
+			require.Equal(b, uint64(benchmarkCommits), feed.Status().Records[KindCommit])
+			require.NoError(b, store.Close())
+		}
+		b.ReportMetric(benchmarkCommits*float64(b.N)/b.Elapsed().Seconds(), "records/s")
+	})
+}

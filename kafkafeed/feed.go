@@ -1,0 +1,209 @@
+package kafkafeed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/lagkeeper/storage"
+)
+
+// Feed fills one cluster of a store from Kafka. Make one for each cluster.
+type Feed struct {
+	config
+	cluster string
+	target  target
+
+	state   *state
+	members *members
+	early   *early
+	ready   chan struct{} // closed when what the store answers is complete
+	once    sync.Once     // closes ready
+	running atomic.Bool
+
+	// caughtUp is true once the log was read to where it ended at the start.
+	caughtUp atomic.Bool
+	// reconcile is true if commits of the log were missed and have to be asked for.
+	reconcile atomic.Bool
+
+	// client and admin are set by Run before it starts a goroutine.
+	client *kgo.Client
+	admin  *kadm.Client
+
+	// missingTopics and missingGroups count the complete listings in a row without what the store has. Owned by the
+	// goroutine that polls.
+	missingTopics, missingGroups map[string]int
+
+	// commits is held while committed offsets are asked for and stored, and while the mode changes.
+	commits sync.Mutex
+	polled  map[commitKey]polled // guarded by commits
+}
+
+// New returns a Feed of a cluster that the store is configured with. It returns an error that names every fault of the
+// options, and connects to nothing.
+func New(store storage.Store, cluster string, opts ...Opt) (*Feed, error) {
+	c, err := newConfig(opts)
+	if err == nil && store == nil {
+		err = errors.New("no store")
+	}
+	if err == nil {
+		// The options of the client are checked by making one; it connects when it is first used.
+		var client *kgo.Client
+		if client, err = c.newClient(); err == nil {
+			client.Close()
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make feed of cluster %q: %w", cluster, err)
+	}
+	if c.log == nil {
+		c.log = noLogger{}
+	}
+	return &Feed{
+		config: c, cluster: cluster, target: target{store, cluster}, state: newState(cluster),
+		members: &members{groups: make(map[string]owners)}, early: &early{commits: make(map[commitKey]earlyCommit)},
+		ready: make(chan struct{}), polled: make(map[commitKey]polled),
+	}, nil
+}
+
+// newClient returns a client that reads everything of a log: of transactions too, with the markers that end them.
+func (c *config) newClient() (*kgo.Client, error) {
+	opts := append([]kgo.Opt{kgo.ClientID("kafkafeed")}, c.client...)
+	return kgo.NewClient(append(opts, kgo.KeepControlRecords(), kgo.FetchIsolationLevel(kgo.ReadUncommitted()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
+}
+
+// Ready is closed when what the store answers is complete: in log mode when the log was read to where it ended at the
+// start, in poll mode when every group was asked for.
+func (f *Feed) Ready() <-chan struct{} { return f.ready }
+
+// Status tells what the feed is doing.
+func (f *Feed) Status() Status { return f.state.get() }
+
+func (f *Feed) becomeReady() {
+	f.once.Do(func() {
+		f.target.replayDone()
+		f.state.change(func(s *Status) { s.Ready = true })
+		close(f.ready)
+	})
+}
+
+func (f *Feed) mode() Mode {
+	f.state.mu.Lock()
+	defer f.state.mu.Unlock()
+	return f.state.status.Mode
+}
+
+// Run feeds the store until the context is done, and returns its error; or until the store says that it has stopped or
+// does not know the cluster. A Kafka that cannot be reached, or refuses, ends nothing: Run asks again at each interval,
+// and Status says what is wrong. Run can be called once.
+func (f *Feed) Run(ctx context.Context) error {
+	if f.running.Swap(true) {
+		return fmt.Errorf("run feed of cluster %q: already run", f.cluster)
+	}
+	client, err := f.newClient()
+	if err != nil {
+		return fmt.Errorf("run feed of cluster %q: %w", f.cluster, err)
+	}
+	defer client.Close()
+	f.client, f.admin = client, kadm.NewClient(client)
+
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	first := make(chan struct{}) // closed when end offsets are known
+	var wg sync.WaitGroup
+	wg.Go(func() { stop(f.pollLoop(ctx, first)) })
+	wg.Go(func() { stop(f.commitLoop(ctx, first)) })
+	wg.Wait()
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
+		return fmt.Errorf("run feed of cluster %q: %w", f.cluster, cause)
+	}
+	return ctx.Err()
+}
+
+// pollLoop polls end offsets and groups at each interval. It returns an error that nothing heals.
+func (f *Feed) pollLoop(ctx context.Context, first chan<- struct{}) error {
+	ticker := time.NewTicker(f.interval)
+	defer ticker.Stop()
+	began := false
+	for {
+		at := time.Now()
+		err := f.pollEnds(ctx)
+		if err == nil && !began {
+			began = true
+			close(first)
+		}
+		if !fatal(err) && began {
+			err = errors.Join(err, f.pollGroups(ctx))
+		}
+		if fatal(err) || ctx.Err() != nil {
+			return err
+		}
+		for _, hook := range f.hooks {
+			if h, ok := hook.(HookPoll); ok {
+				h.OnPoll(time.Since(at), err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
+}
+
+// commitLoop reads the log, and tries again at each interval while it cannot.
+func (f *Feed) commitLoop(ctx context.Context, first <-chan struct{}) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-first:
+	}
+	if f.config.mode == ModePoll {
+		return f.fallBack(ctx, "")
+	}
+	for {
+		err := f.tail(ctx)
+		if fatal(err) || ctx.Err() != nil {
+			return err
+		}
+		f.failed(askLog, err)
+		if f.config.mode == ModeLog {
+			f.state.change(func(s *Status) { s.Mode, s.Reason = ModeLog, err.Error() })
+		} else if err := f.fallBack(ctx, err.Error()); err != nil {
+			return err
+		}
+		timer := time.NewTimer(f.interval)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-timer.C:
+		}
+	}
+}
+
+// fallBack goes over to polling, and asks for what is committed at once. It returns an error that nothing heals.
+func (f *Feed) fallBack(ctx context.Context, reason string) error {
+	f.commits.Lock()
+	changed := f.mode() != ModePoll
+	f.state.change(func(s *Status) { s.Mode, s.Reason = ModePoll, reason })
+	f.commits.Unlock()
+	if !changed {
+		return nil
+	}
+	f.state.clearLogs()
+	f.log.Log(kgo.LogLevelInfo, "polling committed offsets", "cluster", f.cluster, "reason", reason)
+	groups, err := f.listGroups(ctx)
+	f.asked(askGroups, err)
+	if err := f.pollCommits(ctx, groups, err == nil); fatal(err) {
+		return err
+	}
+	return nil
+}

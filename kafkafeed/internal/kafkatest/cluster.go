@@ -1,0 +1,226 @@
+package kafkatest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// LogPartitions is the number of partitions that __consumer_offsets has in a Cluster.
+const LogPartitions = 8
+
+// Cluster is a number of brokers, each of which is a controller too. Its methods fail the test.
+type Cluster struct {
+	t       testing.TB
+	classes string
+	brokers []*broker
+}
+
+type broker struct {
+	node       int
+	address    string
+	properties string
+	output     string
+
+	mu      sync.Mutex
+	command *exec.Cmd     // guarded by mu; nil while it does not run
+	ended   chan struct{} // guarded by mu; closed when command has ended
+}
+
+// Start starts a cluster that ends with the test. extra are further properties of every broker.
+func Start(t testing.TB, brokers int, extra map[string]string) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t, classes: classpath(t)}
+	ports := freePorts(t, 2*brokers)
+	var voters []string
+	for i := range brokers {
+		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%d", i+1, ports[2*i+1]))
+	}
+	replicas := fmt.Sprint(min(brokers, 3))
+	for i := range brokers {
+		dir := t.TempDir()
+		b := &broker{node: i + 1, address: fmt.Sprintf("127.0.0.1:%d", ports[2*i]),
+			properties: filepath.Join(dir, "server.properties"), output: filepath.Join(dir, "output")}
+		properties := map[string]string{
+			"process.roles":                                    "broker,controller",
+			"node.id":                                          fmt.Sprint(b.node),
+			"listeners":                                        fmt.Sprintf("PLAINTEXT://%s,CONTROLLER://127.0.0.1:%d", b.address, ports[2*i+1]),
+			"advertised.listeners":                             "PLAINTEXT://" + b.address,
+			"controller.listener.names":                        "CONTROLLER",
+			"controller.quorum.voters":                         strings.Join(voters, ","),
+			"log.dirs":                                         filepath.Join(dir, "data"),
+			"offsets.topic.num.partitions":                     fmt.Sprint(LogPartitions),
+			"offsets.topic.replication.factor":                 replicas,
+			"transaction.state.log.replication.factor":         replicas,
+			"transaction.state.log.min.isr":                    "1",
+			"transaction.state.log.num.partitions":             "4",
+			"share.coordinator.state.topic.replication.factor": replicas,
+			"share.coordinator.state.topic.min.isr":            "1",
+			"share.coordinator.state.topic.num.partitions":     "2",
+			"group.initial.rebalance.delay.ms":                 "0",
+			"min.insync.replicas":                              "1",
+			"default.replication.factor":                       replicas,
+		}
+		maps.Copy(properties, extra)
+		var text bytes.Buffer
+		for _, key := range slices.Sorted(maps.Keys(properties)) {
+			fmt.Fprintf(&text, "%s=%s\n", key, properties[key])
+		}
+		if err := os.WriteFile(b.properties, text.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c.run("kafka.tools.StorageTool", "format", "-t", "bFlsp0DcTuSHSKJbIW2z1Q", "-c", b.properties)
+		c.brokers = append(c.brokers, b)
+	}
+	t.Cleanup(func() {
+		for node := range c.brokers {
+			c.Kill(node)
+		}
+	})
+	for node := range c.brokers {
+		c.Restart(node)
+	}
+	c.Await()
+	return c
+}
+
+// freePorts returns ports that nobody listens on now.
+func freePorts(t testing.TB, n int) []int {
+	t.Helper()
+	ports := make([]int, n)
+	for i := range ports {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close() //nolint:errcheck // nothing was written
+		ports[i] = listener.Addr().(*net.TCPAddr).Port
+	}
+	return ports
+}
+
+// Addresses returns the addresses of all brokers.
+func (c *Cluster) Addresses() []string {
+	var addresses []string
+	for _, b := range c.brokers {
+		addresses = append(addresses, b.address)
+	}
+	return addresses
+}
+
+// Kill kills a broker, counted from 0, and returns when it has ended. It does nothing if the broker does not run.
+func (c *Cluster) Kill(node int) {
+	b := c.brokers[node]
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.command == nil {
+		return
+	}
+	_ = b.command.Process.Kill() // it may have ended by itself
+	<-b.ended
+	b.command = nil
+}
+
+// Restart starts a broker, counted from 0, that does not run.
+func (c *Cluster) Restart(node int) {
+	c.t.Helper()
+	b := c.brokers[node]
+	output, err := os.OpenFile(b.output, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	command := exec.Command("java", "-Xms128m", "-Xmx384m", "-XX:TieredStopAtLevel=1", "-cp", c.classes, "kafka.Kafka", b.properties)
+	command.Stdout, command.Stderr = output, output
+	if err := command.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = command.Wait() // it is killed in the end
+		_ = output.Close()
+		close(ended)
+	}()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.command, b.ended = command, ended
+}
+
+// Await returns when every broker is known to the others, and fails the test if one ends before.
+func (c *Cluster) Await() {
+	c.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.Addresses()...), kgo.RequestRetries(0))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer client.Close()
+	pause := time.NewTicker(100 * time.Millisecond)
+	defer pause.Stop()
+	for {
+		ctx, cancel := context.WithTimeout(c.t.Context(), 5*time.Second)
+		request := kmsg.NewPtrMetadataRequest()
+		request.Topics = []kmsg.MetadataRequestTopic{}
+		response, err := request.RequestWith(ctx, client)
+		cancel()
+		if err == nil && len(response.Brokers) == len(c.brokers) {
+			return
+		}
+		select {
+		case <-c.t.Context().Done():
+			c.t.Fatal(c.t.Context().Err())
+		case <-pause.C:
+		}
+		for _, b := range c.brokers {
+			b.mu.Lock()
+			ended := b.ended
+			b.mu.Unlock()
+			select {
+			case <-ended:
+				output, _ := os.ReadFile(b.output)
+				c.t.Fatalf("broker %d has ended: %s", b.node, output[max(0, len(output)-4000):])
+			default:
+			}
+		}
+	}
+}
+
+// Describe returns what Kafka's own tool says of all groups, a row of words for each line that it prints.
+func (c *Cluster) Describe() [][]string {
+	c.t.Helper()
+	output := c.run("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--bootstrap-server", c.brokers[0].address,
+		"--describe", "--all-groups")
+	var rows [][]string
+	for line := range strings.Lines(output) {
+		if words := strings.Fields(line); len(words) >= 6 && words[0] != "GROUP" && words[0] != "[main]" {
+			rows = append(rows, words)
+		}
+	}
+	return rows
+}
+
+// run runs a program of Kafka and returns what it printed.
+func (c *Cluster) run(class string, args ...string) string {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	args = append([]string{"-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", c.classes, class}, args...)
+	command := exec.CommandContext(ctx, "java", args...)
+	var output, problems bytes.Buffer
+	command.Stdout, command.Stderr = &output, &problems
+	if err := command.Run(); err != nil {
+		c.t.Fatalf("run %s: %v\n%s%s", class, err, output.String(), problems.String())
+	}
+	return output.String()
+}

@@ -1,0 +1,176 @@
+package kafkafeed
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"strings"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// owner is who consumes a partition.
+type owner struct{ host, client string }
+
+// owners are the owners of the partitions of a group; Group of the keys is empty.
+type owners map[commitKey]owner
+
+// members remembers who owns what, so that only changes are stored.
+type members struct {
+	// busy is held while the owners of a group are stored, so that they are not taken for stored if they are deleted
+	// meanwhile.
+	busy   sync.Mutex
+	mu     sync.Mutex
+	groups map[string]owners // guarded by mu
+}
+
+// forget says that the store has lost owners of a group.
+func (m *members) forget(group string) {
+	m.busy.Lock()
+	defer m.busy.Unlock()
+	m.drop(group)
+}
+
+func (m *members) drop(group string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.groups, group)
+}
+
+func (m *members) get(group string) (owners, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	o, ok := m.groups[group]
+	return o, ok
+}
+
+func (m *members) set(group string, o owners) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.groups[group] = o
+}
+
+// keep forgets every group that is not listed.
+func (m *members) keep(groups map[string]groupType) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	maps.DeleteFunc(m.groups, func(group string, _ owners) bool { return groups[group] == "" })
+}
+
+// pollMembers asks who owns what and stores it.
+func (f *Feed) pollMembers(ctx context.Context, groups map[string]groupType) error {
+	var classic, consumer []string
+	for group, kind := range groups {
+		switch kind {
+		case classicGroup:
+			classic = append(classic, group)
+		case consumerGroup:
+			consumer = append(consumer, group)
+		}
+	}
+	var faults faultList
+	found := make(map[string]owners, len(groups))
+	for len(classic) > 0 {
+		n := min(len(classic), groupsPerRequest)
+		described, err := f.admin.DescribeGroups(ctx, classic[:n]...)
+		classic = classic[n:]
+		if err != nil {
+			faults.add(err)
+		}
+		for group, d := range described {
+			if d.Err != nil {
+				faults.add(d.Err)
+				continue
+			}
+			found[group] = classicOwners(&d)
+		}
+	}
+	for len(consumer) > 0 {
+		n := min(len(consumer), groupsPerRequest)
+		described, err := f.admin.DescribeConsumerGroups(ctx, consumer[:n]...)
+		consumer = consumer[n:]
+		if err != nil {
+			faults.add(err)
+		}
+		for group, d := range described {
+			if d.Err != nil {
+				faults.add(d.Err)
+				continue
+			}
+			found[group] = consumerOwners(&d)
+		}
+	}
+	for group, o := range found {
+		if err := f.storeOwners(ctx, group, o); err != nil {
+			return err
+		}
+	}
+	f.members.keep(groups)
+	return faults.err()
+}
+
+func classicOwners(d *kadm.DescribedGroup) owners {
+	found := make(owners)
+	for i := range d.Members {
+		m := &d.Members[i]
+		assigned, ok := m.Assigned.AsConsumer()
+		if !ok {
+			continue
+		}
+		for _, t := range assigned.Topics {
+			for _, partition := range t.Partitions {
+				found[commitKey{topic: t.Topic, partition: partition}] = owner{hostOf(m.ClientHost), m.ClientID}
+			}
+		}
+	}
+	return found
+}
+
+func consumerOwners(d *kadm.DescribedConsumerGroup) owners {
+	found := make(owners)
+	for i := range d.Members {
+		m := &d.Members[i]
+		m.Assignment.Each(func(topic string, partition int32) {
+			found[commitKey{topic: topic, partition: partition}] = owner{hostOf(m.ClientHost), m.ClientID}
+		})
+	}
+	return found
+}
+
+// hostOf takes away the slash with which Java prints an address.
+func hostOf(host string) string { return strings.TrimPrefix(host, "/") }
+
+func (f *Feed) storeOwners(ctx context.Context, group string, o owners) error {
+	f.members.busy.Lock()
+	defer f.members.busy.Unlock()
+	before, known := f.members.get(group)
+	if known && maps.Equal(before, o) {
+		return nil
+	}
+	if known || len(o) == 0 {
+		// A store that was restored may have owners of before.
+		if err := f.target.store.ClearOwners(ctx, f.cluster, group); fatal(err) {
+			return err
+		}
+	}
+	complete := true
+	for key, who := range o {
+		err := f.target.store.SetOwner(ctx, f.cluster, group, protocol.PartitionOwner{Topic: key.topic, Partition: key.partition,
+			Owner: who.host, ClientID: who.client})
+		if fatal(err) {
+			return err
+		}
+		if err != nil && f.wantsTopic(key.topic, false) {
+			complete = false // the partition has no end offset yet
+		}
+	}
+	if complete {
+		f.members.set(group, o)
+	} else {
+		f.members.drop(group)
+	}
+	return errors.Join(ctx.Err())
+}

@@ -1,0 +1,135 @@
+package kafkafeed
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Mode is how a Feed learns what groups have committed.
+type Mode string
+
+// The modes.
+const (
+	// ModeAuto reads the log if it can and polls otherwise.
+	ModeAuto Mode = "auto"
+	// ModeLog reads __consumer_offsets.
+	ModeLog Mode = "log"
+	// ModePoll asks the coordinators of all groups for their committed offsets at each interval.
+	ModePoll Mode = "poll"
+)
+
+// DefaultInterval is the time between two polls of end offsets.
+const DefaultInterval = 10 * time.Second
+
+// DefaultWindow is how many commits of a partition a Feed replays together.
+const DefaultWindow = 10
+
+// Opt is an option of a Feed.
+type Opt func(*config)
+
+type config struct {
+	client     []kgo.Opt
+	interval   time.Duration
+	mode       Mode
+	groups     func(string) bool
+	topics     func(string) bool
+	hooks      []Hook
+	log        kgo.Logger
+	lastStable bool
+	window     int
+	maxPending int
+}
+
+// ClientOpts adds options of the client that talks to Kafka: seed brokers, TLS, SASL and whatever else kgo knows. What
+// makes the client a member of a group or pins its offsets does not belong here.
+func ClientOpts(opts ...kgo.Opt) Opt {
+	return func(c *config) { c.client = append(c.client, opts...) }
+}
+
+// Interval sets the time between two polls of end offsets, group members and, in poll mode, commits. The default is
+// DefaultInterval.
+func Interval(d time.Duration) Opt { return func(c *config) { c.interval = d } }
+
+// WithMode sets the mode. The default is ModeAuto.
+func WithMode(m Mode) Opt { return func(c *config) { c.mode = m } }
+
+// Groups restricts the feed to the groups that match. The default is every group.
+func Groups(match func(group string) bool) Opt { return func(c *config) { c.groups = match } }
+
+// Topics restricts the feed to the topics that match. The default is every topic that Kafka does not keep for itself.
+func Topics(match func(topic string) bool) Opt { return func(c *config) { c.topics = match } }
+
+// WithHooks adds hooks: values that implement one or more of the Hook interfaces.
+func WithHooks(hooks ...Hook) Opt { return func(c *config) { c.hooks = append(c.hooks, hooks...) } }
+
+// WithLogger sets the logger. The default logs nothing. The client has a logger of its own, which ClientOpts sets.
+func WithLogger(log kgo.Logger) Opt { return func(c *config) { c.log = log } }
+
+// LastStableOffset makes the last stable offset of a partition its end, in place of the high watermark: what a consumer
+// that reads committed messages only can read.
+func LastStableOffset() Opt { return func(c *config) { c.lastStable = true } }
+
+// Window sets how many commits of a partition are replayed when a store that began empty has caught up: the intervals of
+// the store. The default is DefaultWindow.
+func Window(commits int) Opt { return func(c *config) { c.window = commits } }
+
+// MaxPending sets how many commits of open transactions are kept for one partition of the log. The default is
+// DefaultMaxPending.
+func MaxPending(commits int) Opt { return func(c *config) { c.maxPending = commits } }
+
+func newConfig(opts []Opt) (config, error) {
+	c := config{interval: DefaultInterval, mode: ModeAuto, window: DefaultWindow, maxPending: DefaultMaxPending}
+	for _, opt := range opts {
+		opt(&c)
+	}
+	var faults []error
+	if c.interval <= 0 {
+		faults = append(faults, fmt.Errorf("invalid interval %v: must be above 0", c.interval))
+	}
+	if c.mode != ModeAuto && c.mode != ModeLog && c.mode != ModePoll {
+		faults = append(faults, fmt.Errorf("invalid mode %q: must be auto, log or poll", c.mode))
+	}
+	if c.window < 1 || c.window > 1000 {
+		faults = append(faults, fmt.Errorf("invalid window %d: must be between 1 and 1000", c.window))
+	}
+	if c.maxPending < 1 {
+		faults = append(faults, fmt.Errorf("invalid limit of pending commits %d: must be above 0", c.maxPending))
+	}
+	return c, errors.Join(faults...)
+}
+
+// wantsGroup reports whether the feed is to know a group.
+func (c *config) wantsGroup(group string) bool { return c.groups == nil || c.groups(group) }
+
+// wantsTopic reports whether the feed is to know a topic that Kafka calls internal or not.
+func (c *config) wantsTopic(topic string, internal bool) bool {
+	if c.topics == nil {
+		return !internal
+	}
+	return c.topics(topic)
+}
+
+// Hook is a value that is called when something happens. It implements one or more of HookPoll, HookRecords and
+// HookRequestError. Hooks are called one after the other by the goroutine that does the work, so they must be fast.
+type Hook any
+
+// HookPoll is called after each poll of end offsets and groups.
+type HookPoll interface {
+	// OnPoll tells how long a poll took, and what went wrong in it; nil if nothing did.
+	OnPoll(took time.Duration, err error)
+}
+
+// HookRecords is called after the records of one fetch of one log partition have been applied.
+type HookRecords interface {
+	// OnRecords tells the number of records by kind.
+	OnRecords(logPartition int32, records map[Kind]int)
+}
+
+// HookRequestError is called for each request that failed, in part or as a whole.
+type HookRequestError interface {
+	// OnRequestError tells what was asked, as in Status.Errors, and the error.
+	OnRequestError(request string, err error)
+}

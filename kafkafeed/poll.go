@@ -1,0 +1,298 @@
+package kafkafeed
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// gone is in how many complete listings in a row a topic or a group must be missing before it is deleted from the store.
+const gone = 2
+
+// confirm is how old a commit that does not move may become in the store before it is told again in poll mode, so that a
+// group that Kafka still knows does not expire.
+const confirm = time.Hour
+
+// polled is what a commit was when it was told in poll mode.
+type polled struct {
+	offset int64
+	at     time.Time
+}
+
+// pollEnds stores the topics and the end offset of every partition. It returns an error if nothing could be asked.
+func (f *Feed) pollEnds(ctx context.Context) error {
+	at := time.Now()
+	topics, unsure, err := f.metadata(ctx)
+	if err != nil {
+		f.failed(askMetadata, err)
+		return err
+	}
+	f.state.allowed(askMetadata)
+	of := make(partitions, len(topics))
+	for name, t := range topics {
+		if f.wantsTopic(name, t.internal) {
+			for partition := range t.count {
+				of[name] = append(of[name], partition)
+			}
+		}
+	}
+	type answer struct {
+		found offsets
+		err   error
+	}
+	started := make(chan answer, 1)
+	go func() {
+		found, err := f.listOffsets(ctx, of, timeStart, false)
+		started <- answer{found, err}
+	}()
+	ends, endErr := f.listOffsets(ctx, of, timeEnd, f.lastStable)
+	starts := <-started
+	f.asked(askEnds, endErr)
+	f.asked(askStarts, starts.err)
+	for name, found := range ends {
+		told := make([]protocol.EndOffset, 0, len(found))
+		for partition, end := range found {
+			told = append(told, protocol.EndOffset{Partition: partition, TopicPartitionCount: topics[name].count, Offset: end,
+				Timestamp: at.UnixMilli(), LogStartOffset: min(starts.found[name][partition], end), TopicID: topics[name].id})
+		}
+		refused, err := refusals(f.target.store.SetEndOffsetBatch(ctx, f.cluster, name, told))
+		if err != nil {
+			return err
+		}
+		if len(refused) > 0 {
+			f.failed(askStoreWrites, refused[0].Err)
+		}
+	}
+	if err := f.deleteTopics(ctx, of, unsure); err != nil {
+		return err
+	}
+	if err := f.early.retry(ctx, f.target, f.state); err != nil {
+		return err
+	}
+	if len(ends) == 0 && endErr != nil {
+		return endErr
+	}
+	f.state.change(func(s *Status) { s.LastPoll, s.PollDuration = at, time.Since(at) })
+	return nil
+}
+
+// asked notes how a request went.
+func (f *Feed) asked(request string, err error) {
+	if err != nil {
+		f.failed(request, err)
+	} else {
+		f.state.allowed(request)
+	}
+}
+
+func (f *Feed) deleteTopics(ctx context.Context, listed partitions, unsure map[string]bool) error {
+	stored, err := f.target.store.Topics(ctx, f.cluster)
+	if err != nil {
+		return err
+	}
+	missing := make(map[string]int)
+	for name := range stored {
+		if _, ok := listed[name]; ok || unsure[name] {
+			continue
+		}
+		missing[name] = f.missingTopics[name] + 1
+		if missing[name] >= gone {
+			if err := known(f.target.store.DeleteTopic(ctx, f.cluster, name)); err != nil {
+				return err
+			}
+			delete(missing, name)
+		}
+	}
+	f.missingTopics = missing
+	return nil
+}
+
+// pollGroups stores who owns what, and in poll mode what is committed.
+func (f *Feed) pollGroups(ctx context.Context) error {
+	before, err := f.storedGroups(ctx)
+	if err != nil {
+		return err
+	}
+	listed, listErr := f.listGroups(ctx)
+	f.asked(askGroups, listErr)
+	if len(listed) == 0 && listErr != nil {
+		return listErr
+	}
+	if err := f.pollCommits(ctx, listed, listErr == nil); err != nil {
+		return err
+	}
+	err = f.pollMembers(ctx, listed)
+	if fatal(err) {
+		return err
+	}
+	f.asked(askMembers, err)
+	if listErr == nil {
+		if err := f.deleteGroups(ctx, before, listed); err != nil {
+			return err
+		}
+	}
+	return errors.Join(listErr, err)
+}
+
+func (f *Feed) storedGroups(ctx context.Context) ([]string, error) {
+	groups, err := f.target.store.Groups(ctx, f.cluster)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Collect(groups), nil
+}
+
+// deleteGroups deletes what the store had before the groups were listed, and Kafka has no more.
+func (f *Feed) deleteGroups(ctx context.Context, stored []string, listed map[string]groupType) error {
+	if f.mode() != ModePoll && !f.caughtUp.Load() {
+		return nil // what the log still tells would bring them back
+	}
+	missing := make(map[string]int)
+	for _, group := range stored {
+		if listed[group] != "" {
+			continue
+		}
+		missing[group] = f.missingGroups[group] + 1
+		if missing[group] >= gone {
+			if err := known(f.target.store.DeleteGroup(ctx, f.cluster, group)); err != nil {
+				return err
+			}
+			delete(missing, group)
+			f.members.forget(group)
+		}
+	}
+	f.missingGroups = missing
+	return nil
+}
+
+// pollCommits asks for what is committed in poll mode, and in any mode if commits of the log were missed.
+func (f *Feed) pollCommits(ctx context.Context, groups map[string]groupType, complete bool) error {
+	f.commits.Lock()
+	defer f.commits.Unlock()
+	if f.mode() != ModePoll {
+		if f.reconcile.Swap(false) {
+			err := f.reconcileCommits(ctx, slices.Collect(maps.Keys(groups)))
+			if err != nil {
+				f.reconcile.Store(true)
+			}
+			return err
+		}
+		return nil
+	}
+	answered, err := f.tellCommits(ctx, slices.Collect(maps.Keys(groups)))
+	if fatal(err) {
+		return err
+	}
+	f.asked(askCommits, err)
+	maps.DeleteFunc(f.polled, func(key commitKey, _ polled) bool { return complete && groups[key.group] == "" })
+	if err == nil && complete && answered == len(groups) {
+		f.becomeReady()
+	}
+	return nil
+}
+
+// tellCommits asks for the committed offsets of groups and stores those that moved. It returns the number of groups that
+// were answered. The caller holds commits.
+func (f *Feed) tellCommits(ctx context.Context, groups []string) (answered int, err error) {
+	var storeErr error
+	err = f.fetchCommits(ctx, groups, func(group string, committed offsets) {
+		answered++
+		if storeErr == nil {
+			storeErr = f.tellGroup(ctx, group, committed)
+		}
+	})
+	return answered, errors.Join(storeErr, err)
+}
+
+func (f *Feed) tellGroup(ctx context.Context, group string, committed offsets) error {
+	now := time.Now()
+	var moved []protocol.Commit
+	for topic, found := range committed {
+		if !f.wantsTopic(topic, false) {
+			continue
+		}
+		for partition, offset := range found {
+			before, ok := f.polled[commitKey{group, topic, partition}]
+			if !ok || before.offset != offset || now.Sub(before.at) > confirm {
+				moved = append(moved, protocol.Commit{Topic: topic, Partition: partition, Offset: offset, Order: -1,
+					Timestamp: now.UnixMilli()})
+			}
+		}
+	}
+	if len(moved) > 0 {
+		refused, err := refusals(f.target.store.CommitBatch(ctx, f.cluster, group, moved))
+		if err != nil {
+			return err
+		}
+		for _, refusal := range refused {
+			moved[refusal.Index].Offset = -1
+		}
+		for _, commit := range moved {
+			if commit.Offset >= 0 {
+				f.polled[commitKey{group, commit.Topic, commit.Partition}] = polled{commit.Offset, now}
+			}
+		}
+	}
+	return f.takeOut(ctx, group, committed)
+}
+
+// takeOut deletes the partitions of a group in the store that Kafka has no commit of.
+func (f *Feed) takeOut(ctx context.Context, group string, committed offsets) error {
+	var stored protocol.Group
+	if err := f.target.store.Group(ctx, f.cluster, group, &stored); err != nil {
+		return known(err)
+	}
+	for i := range stored.Topics {
+		t := &stored.Topics[i]
+		for partition := range t.Partitions {
+			if len(t.Partitions[partition].Commits) == 0 {
+				continue
+			}
+			if _, ok := committed[t.Name][int32(partition)]; ok {
+				continue
+			}
+			key := commitKey{group, t.Name, int32(partition)}
+			if err := f.target.deletePartition(ctx, key, 0); err != nil {
+				return err
+			}
+			delete(f.polled, key)
+		}
+	}
+	return nil
+}
+
+// reconcileCommits stores what groups have committed where the store says something else.
+func (f *Feed) reconcileCommits(ctx context.Context, groups []string) error {
+	var storeErr error
+	err := f.fetchCommits(ctx, groups, func(group string, committed offsets) {
+		var stored protocol.Group
+		if err := known(f.target.store.Group(ctx, f.cluster, group, &stored)); err != nil {
+			storeErr = err
+			return
+		}
+		for i := range stored.Topics {
+			t := &stored.Topics[i]
+			for partition := range t.Partitions {
+				commits := t.Partitions[partition].Commits
+				if n := len(commits); n > 0 && committed[t.Name][int32(partition)] == commits[n-1].Offset {
+					delete(committed[t.Name], int32(partition))
+				}
+			}
+		}
+		for topic, found := range committed {
+			for partition, offset := range found {
+				err := f.target.store.Commit(ctx, f.cluster, group, protocol.Commit{Topic: topic, Partition: partition,
+					Offset: offset, Order: -1, Timestamp: time.Now().UnixMilli()})
+				if fatal(err) || errors.Is(err, storage.ErrStopped) {
+					storeErr = err
+				}
+			}
+		}
+	})
+	return errors.Join(storeErr, err)
+}

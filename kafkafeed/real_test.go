@@ -1,0 +1,305 @@
+package kafkafeed
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/kafkafeed/internal/kafkatest"
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// world is a Kafka with a client that writes to it.
+type world struct {
+	t      *testing.T
+	kafka  *kafkatest.Cluster
+	client *kgo.Client
+	admin  *kadm.Client
+}
+
+func newWorld(t *testing.T, brokers int) *world {
+	if testing.Short() {
+		t.Skip("a real Kafka takes too long for -short")
+	}
+	kafka := kafkatest.Start(t, brokers, nil)
+	client, err := kgo.NewClient(kgo.SeedBrokers(kafka.Addresses()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+	return &world{t, kafka, client, kadm.NewClient(client)}
+}
+
+// topic creates a topic and writes n records to each partition.
+func (w *world) topic(name string, count int32, n int) {
+	_, err := w.admin.CreateTopic(w.t.Context(), count, -1, nil, name)
+	require.NoError(w.t, err)
+	w.produce(name, count, n)
+}
+
+func (w *world) produce(name string, count int32, n int) {
+	var records []*kgo.Record
+	for partition := range count {
+		for range n {
+			records = append(records, &kgo.Record{Topic: name, Partition: partition, Value: []byte("v")})
+		}
+	}
+	require.NoError(w.t, w.client.ProduceSync(w.t.Context(), records...).FirstErr())
+}
+
+// commit commits by hand, as a consumer does that assigns partitions itself.
+func (w *world) commit(group, topic string, partition int32, offset int64) {
+	var to kadm.Offsets
+	to.AddOffset(topic, partition, offset, -1)
+	require.NoError(w.t, w.admin.CommitAllOffsets(w.t.Context(), group, to))
+}
+
+// openTransaction is a transaction that commits offsets.
+type openTransaction struct {
+	w        *world
+	id       string
+	producer int64
+	epoch    int16
+}
+
+func (w *world) begin(id string) *openTransaction {
+	request := kmsg.NewPtrInitProducerIDRequest()
+	request.TransactionalID, request.TransactionTimeoutMillis = &id, 600_000
+	var response *kmsg.InitProducerIDResponse
+	require.Eventually(w.t, func() bool {
+		var err error
+		response, err = request.RequestWith(w.t.Context(), w.client)
+		return err == nil && response.ErrorCode == 0
+	}, time.Minute, 50*time.Millisecond)
+	return &openTransaction{w, id, response.ProducerID, response.ProducerEpoch}
+}
+
+func (x *openTransaction) commit(group, topic string, partition int32, offset int64) {
+	add := kmsg.NewPtrAddOffsetsToTxnRequest()
+	add.TransactionalID, add.ProducerID, add.ProducerEpoch, add.Group = x.id, x.producer, x.epoch, group
+	added, err := add.RequestWith(x.w.t.Context(), x.w.client)
+	require.NoError(x.w.t, err)
+	require.NoError(x.w.t, kerr.ErrorForCode(added.ErrorCode))
+	request := kmsg.NewPtrTxnOffsetCommitRequest()
+	request.TransactionalID, request.ProducerID, request.ProducerEpoch, request.Group, request.Generation = x.id, x.producer, x.epoch, group, -1
+	t := kmsg.NewTxnOffsetCommitRequestTopic()
+	t.Topic = topic
+	p := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+	p.Partition, p.Offset = partition, offset
+	t.Partitions = append(t.Partitions, p)
+	request.Topics = append(request.Topics, t)
+	response, err := request.RequestWith(x.w.t.Context(), x.w.client)
+	require.NoError(x.w.t, err)
+	require.NoError(x.w.t, kerr.ErrorForCode(response.Topics[0].Partitions[0].ErrorCode))
+}
+
+func (x *openTransaction) end(commit bool) {
+	request := kmsg.NewPtrEndTxnRequest()
+	request.TransactionalID, request.ProducerID, request.ProducerEpoch, request.Commit = x.id, x.producer, x.epoch, commit
+	response, err := request.RequestWith(x.w.t.Context(), x.w.client)
+	require.NoError(x.w.t, err)
+	require.NoError(x.w.t, kerr.ErrorForCode(response.ErrorCode))
+}
+
+func (w *world) feed(store storage.Store, opts ...Opt) *running {
+	opts = append([]Opt{ClientOpts(kgo.SeedBrokers(w.kafka.Addresses()...)), Interval(300 * time.Millisecond)}, opts...)
+	return runFeed(w.t, store, opts...)
+}
+
+// describedLags are what Kafka's own tool says.
+func (w *world) describedLags() lags {
+	found := lags{}
+	for _, row := range w.kafka.Describe() {
+		if _, err := strconv.Atoi(row[3]); err != nil {
+			continue // no commit
+		}
+		found[row[0]+" "+row[1]+" "+row[2]] = row[3] + " " + row[4] + " " + row[5]
+	}
+	return found
+}
+
+// agree waits until the store says what Kafka's own tool says, and returns it.
+func (w *world) agree(store storage.Store) lags {
+	w.t.Helper()
+	want := w.describedLags()
+	require.NotEmpty(w.t, want)
+	return agree(w.t, store, want)
+}
+
+func TestRealKafkaAgreesWithItsOwnTool(t *testing.T) {
+	w := newWorld(t, 1)
+	w.topic("orders", 3, 20)
+	w.topic("payments.eu", 2, 10)
+	w.topic("empty", 1, 0)
+	for i := range 10 {
+		for j := range 3 {
+			w.commit(fmt.Sprintf("by.hand-%d", i), "orders", int32(j), int64(i+j))
+			w.commit(fmt.Sprintf("by.hand-%d", i), "orders", int32(j), int64(i+j+1))
+		}
+	}
+	w.commit("empty-reader", "empty", 0, 0)
+
+	committed := w.begin("committed")
+	committed.commit("tx", "orders", 0, 7)
+	committed.commit("tx", "orders", 1, 8)
+	committed.end(true)
+	aborted := w.begin("aborted")
+	aborted.commit("tx", "orders", 0, 19)
+	aborted.commit("tx-never", "orders", 0, 19)
+	aborted.end(false)
+	hanging := w.begin("hanging")
+	hanging.commit("tx", "orders", 1, 18)
+	w.commit("tx", "orders", 2, 3)
+
+	classic, err := kgo.NewClient(kgo.SeedBrokers(w.kafka.Addresses()...), kgo.ConsumerGroup("classic"), kgo.ClientID("reader-1"),
+		kgo.ConsumeTopics("orders", "payments.eu"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit())
+	require.NoError(t, err)
+	t.Cleanup(classic.Close)
+	for read := 0; read < 3*20+2*10; {
+		fetches := classic.PollFetches(t.Context())
+		require.NoError(t, fetches.Err())
+		read += fetches.NumRecords()
+	}
+	require.NoError(t, classic.CommitUncommittedOffsets(t.Context()))
+	modern, err := kgo.NewClient(kgo.SeedBrokers(w.kafka.Addresses()...), kgo.ConsumerGroup("modern"), kgo.ClientID("reader-2"),
+		kgo.ServerSideBalancer(), kgo.ConsumeTopics("payments.eu"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit())
+	require.NoError(t, err)
+	t.Cleanup(modern.Close)
+	for read := 0; read < 2*10; {
+		fetches := modern.PollFetches(t.Context())
+		require.NoError(t, fetches.Err())
+		read += fetches.NumRecords()
+	}
+	require.NoError(t, modern.CommitUncommittedOffsets(t.Context()))
+	w.commit("deleted", "orders", 0, 1)
+	_, err = w.admin.DeleteGroup(t.Context(), "deleted")
+	require.NoError(t, err)
+	w.commit("half-deleted", "orders", 0, 1)
+	w.commit("half-deleted", "orders", 1, 1)
+	var set kadm.TopicsSet
+	set.Add("orders", 0)
+	_, err = w.admin.DeleteOffsets(t.Context(), "half-deleted", set)
+	require.NoError(t, err)
+
+	store := openStore(t, "")
+	feed := w.feed(store)
+	<-feed.Ready()
+	status := feed.Status()
+	require.Equal(t, ModeLog, status.Mode, status.Reason)
+	require.Len(t, status.Logs, kafkatest.LogPartitions)
+	require.Zero(t, status.Records[KindCorrupt]+status.Records[KindUnknown])
+
+	var have lags
+	agree := func() {
+		t.Helper()
+		have = w.agree(store)
+	}
+	agree()
+	require.Equal(t, "7 20 13", have["tx orders 0"], "the aborted transaction does not count")
+	require.Equal(t, "8 20 12", have["tx orders 1"], "the open transaction does not count yet")
+	require.NotContains(t, have, "tx-never orders 0")
+	require.NotContains(t, have, "half-deleted orders 0")
+
+	hanging.end(true)
+	w.commit("by.hand-3", "payments.eu", 1, 10)
+	w.produce("orders", 3, 5)
+	w.topic("new", 1, 4)
+	w.commit("by.hand-4", "new", 0, 1)
+	eventually(t, "the transaction counts", func() bool { return storedLags(t, store)["tx orders 1"] == "18 25 7" })
+	_, err = w.admin.DeleteGroup(t.Context(), "by.hand-9")
+	require.NoError(t, err)
+	agree()
+	require.Equal(t, "1 4 3", have["by.hand-4 new 0"], "a commit before the first poll of its topic")
+
+	owned := func(of string) (found []string) {
+		var group protocol.Group
+		if store.Group(t.Context(), "prod", of, &group) != nil {
+			return nil
+		}
+		for _, topic := range group.Topics {
+			for _, p := range topic.Partitions {
+				if p.ClientID != "" {
+					found = append(found, p.Owner+" "+p.ClientID)
+				}
+			}
+		}
+		return found
+	}
+	eventually(t, "the group has owners", func() bool { return len(owned("classic")) == 5 })
+	require.Equal(t, "127.0.0.1 reader-1", owned("classic")[0])
+	require.Equal(t, []string{"127.0.0.1 reader-2", "127.0.0.1 reader-2"}, owned("modern"))
+	require.Positive(t, feed.Status().Records[KindConsumerGroup])
+	classic.Close()
+	eventually(t, "the group has no owners", func() bool { return len(owned("classic")) == 0 })
+	feed.stop()
+}
+
+// What is committed while the feed is killed and brokers die is there in the end.
+func TestRealKafkaSurvivesTheDeathOfBrokersAndOfTheFeed(t *testing.T) {
+	w := newWorld(t, 3)
+	w.topic("orders", 6, 50)
+	random := rand.New(rand.NewPCG(1, 4))
+	path := filepath.Join(t.TempDir(), "lag.snapshot")
+	store := openStore(t, path)
+	feed := w.feed(store)
+	<-feed.Ready()
+	for round := range 6 {
+		hanging := w.begin(fmt.Sprint("hanging-", round))
+		hanging.commit("held", "orders", 0, int64(40+round))
+		for range 30 {
+			group, partition, offset := fmt.Sprint("g", random.IntN(12)), random.Int32N(6), random.Int64N(50)
+			switch random.IntN(6) {
+			case 0:
+				x := w.begin("writer")
+				x.commit(group, "orders", partition, offset)
+				x.end(random.IntN(2) == 0)
+			case 1:
+				var set kadm.TopicsSet
+				set.Add("orders", partition)
+				_, _ = w.admin.DeleteOffsets(t.Context(), group, set) // there may be none
+			default:
+				w.commit(group, "orders", partition, offset)
+			}
+		}
+		if round%2 == 0 {
+			require.NoError(t, store.Snapshot(t.Context()))
+		}
+		// The feed dies with what is newer than the snapshot.
+		path = crashed(t, path)
+		feed.stop()
+		if round == 1 || round == 3 {
+			w.kafka.Kill(round % 3)
+		}
+		store = openStore(t, path)
+		feed = w.feed(store)
+		<-feed.Ready()
+		if round == 1 || round == 3 {
+			w.kafka.Restart(round % 3)
+			w.kafka.Await()
+		}
+		hanging.end(round%2 == 1)
+	}
+	w.agree(store)
+	// All brokers die at once: nothing becomes wrong, and the feed goes on when they are back.
+	before := storedLags(t, store)
+	for node := range 3 {
+		w.kafka.Kill(node)
+	}
+	eventually(t, "the failure is told", func() bool { return feed.Status().Errors[askMetadata] > 0 })
+	require.Equal(t, before, storedLags(t, store))
+	for node := range 3 {
+		w.kafka.Restart(node)
+	}
+	w.kafka.Await()
+	w.commit("g1", "orders", 0, 49)
+	have := w.agree(store)
+	require.Equal(t, "49 50 1", have["g1 orders 0"])
+}

@@ -1,0 +1,317 @@
+package kafkafeed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// logTopic is where groups commit.
+const logTopic = "__consumer_offsets"
+
+// groupsPerRequest bounds the size of a request, and of its answer, that asks for many groups.
+const groupsPerRequest = 500
+
+// What is asked, as Status.Errors and Status.Refused name it.
+const (
+	askMetadata    = "metadata"
+	askEnds        = "end offsets"
+	askStarts      = "log start offsets"
+	askGroups      = "list of groups"
+	askCommits     = "committed offsets"
+	askMembers     = "group members"
+	askLog         = "read of " + logTopic
+	askStoreWrites = "store"
+)
+
+// partitions are the partitions of topics.
+type partitions map[string][]int32
+
+// offsets are the offsets of partitions of topics.
+type offsets map[string]map[int32]int64
+
+// failed notes that a request failed. What fails the same way again and again is logged once.
+func (f *Feed) failed(request string, err error) {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return
+	}
+	level := kgo.LogLevelWarn
+	if f.state.failed(request, err, isRefused(err)) {
+		level = kgo.LogLevelDebug
+	}
+	f.log.Log(level, "request failed", "cluster", f.cluster, "request", request, "err", err)
+	for _, hook := range f.hooks {
+		if h, ok := hook.(HookRequestError); ok {
+			h.OnRequestError(request, err)
+		}
+	}
+}
+
+func isRefused(err error) bool {
+	return errors.Is(err, kerr.TopicAuthorizationFailed) || errors.Is(err, kerr.GroupAuthorizationFailed) ||
+		errors.Is(err, kerr.ClusterAuthorizationFailed)
+}
+
+// topic is what the brokers say of a topic.
+type topic struct {
+	id       protocol.TopicID
+	count    int32
+	internal bool
+}
+
+// metadata asks for every topic. Topics that cannot be read now are in unsure.
+func (f *Feed) metadata(ctx context.Context) (topics map[string]topic, unsure map[string]bool, err error) {
+	request := kmsg.NewPtrMetadataRequest()
+	request.Topics = nil // all
+	response, err := request.RequestWith(ctx, f.client)
+	if err != nil {
+		return nil, nil, fmt.Errorf("ask for metadata: %w", err)
+	}
+	topics, unsure = make(map[string]topic, len(response.Topics)), make(map[string]bool)
+	for i := range response.Topics {
+		t := &response.Topics[i]
+		if t.Topic == nil {
+			continue
+		}
+		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+			unsure[*t.Topic] = true
+			f.failed(askMetadata, fmt.Errorf("topic %q: %w", *t.Topic, err))
+			continue
+		}
+		topics[*t.Topic] = topic{protocol.TopicID(t.TopicID), int32(len(t.Partitions)), t.IsInternal}
+	}
+	return topics, unsure, nil
+}
+
+// The times that ListOffsets knows for the ends of a log.
+const (
+	timeEnd   = -1
+	timeStart = -2
+)
+
+// listOffsets asks the leader of each partition for an offset: one request for each broker. What no leader answered is
+// absent, and the errors tell of it.
+func (f *Feed) listOffsets(ctx context.Context, of partitions, time int64, committed bool) (offsets, error) {
+	request := kmsg.NewPtrListOffsetsRequest()
+	if committed {
+		request.IsolationLevel = 1
+	}
+	for name, numbers := range of {
+		t := kmsg.NewListOffsetsRequestTopic()
+		t.Topic = name
+		for _, number := range numbers {
+			p := kmsg.NewListOffsetsRequestTopicPartition()
+			p.Partition, p.Timestamp = number, time
+			t.Partitions = append(t.Partitions, p)
+		}
+		request.Topics = append(request.Topics, t)
+	}
+	if len(request.Topics) == 0 {
+		return offsets{}, nil
+	}
+	found := make(offsets, len(of))
+	var faults faultList
+	for _, shard := range f.client.RequestSharded(ctx, request) {
+		if shard.Err != nil {
+			faults.add(shard.Err)
+			continue
+		}
+		response := shard.Resp.(*kmsg.ListOffsetsResponse)
+		for i := range response.Topics {
+			t := &response.Topics[i]
+			if found[t.Topic] == nil {
+				found[t.Topic] = make(map[int32]int64, len(t.Partitions))
+			}
+			for j := range t.Partitions {
+				p := &t.Partitions[j]
+				switch err := kerr.ErrorForCode(p.ErrorCode); {
+				case err != nil:
+					faults.add(fmt.Errorf("topic %q, partition %d: %w", t.Topic, p.Partition, err))
+				case p.Offset >= 0:
+					found[t.Topic][p.Partition] = p.Offset
+				}
+			}
+		}
+	}
+	return found, faults.err()
+}
+
+// groupType is a kind of group, as ListGroups names it.
+type groupType string
+
+const (
+	classicGroup  groupType = "classic"
+	consumerGroup groupType = "consumer"
+	shareGroup    groupType = "share"
+)
+
+// listGroups asks every broker for its groups. If it returns an error, what it returns is not all.
+func (f *Feed) listGroups(ctx context.Context) (map[string]groupType, error) {
+	groups := make(map[string]groupType)
+	var faults faultList
+	for _, shard := range f.client.RequestSharded(ctx, kmsg.NewPtrListGroupsRequest()) {
+		if shard.Err != nil {
+			faults.add(shard.Err)
+			continue
+		}
+		response := shard.Resp.(*kmsg.ListGroupsResponse)
+		if err := kerr.ErrorForCode(response.ErrorCode); err != nil {
+			faults.add(err)
+			continue
+		}
+		for i := range response.Groups {
+			g := &response.Groups[i]
+			kind := groupType(strings.ToLower(g.GroupType)) // "Classic", as Kafka spells it
+			if kind == "" {
+				kind = classicGroup // an older broker knows no other
+			}
+			// Share groups commit nothing.
+			if kind != shareGroup && f.wantsGroup(g.Group) {
+				groups[g.Group] = kind
+			}
+		}
+	}
+	return groups, faults.err()
+}
+
+// fetchCommits asks the coordinators for the committed offsets of groups, in one request for each coordinator and
+// groupsPerRequest groups, and calls each for every group that was answered.
+func (f *Feed) fetchCommits(ctx context.Context, groups []string, each func(group string, committed offsets)) error {
+	var faults faultList
+	for len(groups) > 0 && ctx.Err() == nil {
+		request := kmsg.NewPtrOffsetFetchRequest()
+		n := min(len(groups), groupsPerRequest)
+		for _, group := range groups[:n] {
+			g := kmsg.NewOffsetFetchRequestGroup()
+			g.Group, g.Topics = group, nil // all
+			request.Groups = append(request.Groups, g)
+		}
+		groups = groups[n:]
+		for _, shard := range f.client.RequestSharded(ctx, request) {
+			if shard.Err != nil {
+				faults.add(shard.Err)
+				continue
+			}
+			response := shard.Resp.(*kmsg.OffsetFetchResponse)
+			for i := range response.Groups {
+				g := &response.Groups[i]
+				if err := kerr.ErrorForCode(g.ErrorCode); err != nil {
+					faults.add(fmt.Errorf("group %q: %w", g.Group, err))
+					continue
+				}
+				if committed, err := committedOffsets(g); err != nil {
+					faults.add(err)
+				} else {
+					each(g.Group, committed)
+				}
+			}
+		}
+	}
+	return errors.Join(faults.err(), ctx.Err())
+}
+
+func committedOffsets(group *kmsg.OffsetFetchResponseGroup) (offsets, error) {
+	committed := make(offsets, len(group.Topics))
+	for i := range group.Topics {
+		t := &group.Topics[i]
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return nil, fmt.Errorf("group %q, topic %q, partition %d: %w", group.Group, t.Topic, p.Partition, err)
+			}
+			if p.Offset < 0 {
+				continue // no commit
+			}
+			if committed[t.Topic] == nil {
+				committed[t.Topic] = make(map[int32]int64, len(t.Partitions))
+			}
+			committed[t.Topic][p.Partition] = p.Offset
+		}
+	}
+	return committed, nil
+}
+
+// logLeader returns the broker that leads a partition of the log.
+func (f *Feed) logLeader(ctx context.Context, partition int32) (int32, error) {
+	request := kmsg.NewPtrMetadataRequest()
+	t := kmsg.NewMetadataRequestTopic()
+	t.Topic = kmsg.StringPtr(logTopic)
+	request.Topics = append(request.Topics, t)
+	response, err := f.client.RequestCachedMetadata(ctx, request, quiet)
+	if err != nil {
+		return 0, err
+	}
+	for i := range response.Topics {
+		for _, p := range response.Topics[i].Partitions {
+			if p.Partition == partition && p.Leader >= 0 {
+				return p.Leader, nil
+			}
+		}
+	}
+	return 0, kerr.LeaderNotAvailable
+}
+
+// fetchOnce reads one partition of the log from an offset and returns the offset after what is there. It tells whether the
+// log may be read, and what the client does not: that nothing but what compaction emptied lies before the end.
+func (f *Feed) fetchOnce(ctx context.Context, id protocol.TopicID, partition int32, offset int64) (next int64, records int, err error) {
+	leader, err := f.logLeader(ctx, partition)
+	if err != nil {
+		return 0, 0, err
+	}
+	request := kmsg.NewPtrFetchRequest()
+	request.MaxWaitMillis, request.MinBytes, request.MaxBytes, request.SessionEpoch = 100, 1, 1<<20, -1
+	t := kmsg.NewFetchRequestTopic()
+	t.Topic, t.TopicID = logTopic, id
+	p := kmsg.NewFetchRequestTopicPartition()
+	p.Partition, p.FetchOffset, p.PartitionMaxBytes = partition, offset, 1<<20
+	t.Partitions = append(t.Partitions, p)
+	request.Topics = append(request.Topics, t)
+	answer, err := f.client.Broker(int(leader)).Request(ctx, request)
+	if err != nil {
+		return 0, 0, err
+	}
+	response := answer.(*kmsg.FetchResponse)
+	if err := kerr.ErrorForCode(response.ErrorCode); err != nil {
+		return 0, 0, err
+	}
+	if len(response.Topics) != 1 || len(response.Topics[0].Partitions) != 1 {
+		return 0, 0, errors.New("fetch was answered without the partition")
+	}
+	opts := kgo.ProcessFetchPartitionOpts{KeepControlRecords: true, Offset: offset, Topic: logTopic, Partition: partition}
+	read, next := kgo.ProcessFetchPartition(opts, &response.Topics[0].Partitions[0], kgo.DefaultDecompressor(), nil)
+	if len(response.Topics[0].Partitions[0].RecordBatches) == 0 && read.Err == nil {
+		next = max(next, offset, read.HighWatermark) // a leader that has more answers at least one batch
+	}
+	return next, len(read.Records), read.Err
+}
+
+// faultList joins the first few of what may be thousands of errors, less those of a kind that is in it.
+type faultList struct {
+	errs  []error
+	count int
+}
+
+func (l *faultList) add(err error) {
+	l.count++
+	if len(l.errs) < 3 {
+		l.errs = append(l.errs, err)
+	}
+}
+
+func (l *faultList) err() error {
+	if l.count == 0 {
+		return nil
+	}
+	joined := errors.Join(l.errs...)
+	if more := l.count - len(l.errs); more > 0 {
+		return fmt.Errorf("%w\nand %d more", joined, more)
+	}
+	return joined
+}

@@ -1,0 +1,144 @@
+package kafkafeed
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Status is what a Feed is doing. It is a copy.
+type Status struct {
+	// Cluster is the name of the cluster in the store.
+	Cluster string
+	// Mode is the mode that the feed is in: ModeAuto until it has found out, then ModeLog or ModePoll.
+	Mode Mode
+	// Reason says why the feed polls although it may read the log; "" otherwise.
+	Reason string
+	// Ready reports whether what the store answers is complete.
+	Ready bool
+	// Logs are the partitions of __consumer_offsets that are read, by number; none in poll mode.
+	Logs []LogStatus
+	// Records counts the records that were read, by kind.
+	Records map[Kind]uint64
+	// Refused are the requests that the brokers did not allow, sorted: what the feed lacks the rights for.
+	Refused []string
+	// Errors counts failed requests by what was asked.
+	Errors map[string]uint64
+	// LastError is the newest error, nil if there was none.
+	LastError error
+	// Early is the number of commits that wait for the end offset of their partition, EarlyDropped the number of those that
+	// waited in vain: their topic was deleted, or is not wanted.
+	Early        int
+	EarlyDropped uint64
+	// LastPoll is when the newest complete poll of end offsets was begun, PollDuration how long it took.
+	LastPoll     time.Time
+	PollDuration time.Duration
+}
+
+// LogStatus is how far one partition of __consumer_offsets has been read.
+type LogStatus struct {
+	Partition int32
+	// Next is the offset of the next record to read, Position where reading begins again after a restart: lower than Next
+	// while transactions are open.
+	Next, Position int64
+	// End is the newest known end of the partition.
+	End int64
+	// OpenTransactions and PendingCommits are what waits for a marker.
+	OpenTransactions, PendingCommits int
+	// Time is the time of the newest record that was read; zero if there was none.
+	Time time.Time
+}
+
+// state is what Status is made of.
+type state struct {
+	mu      sync.Mutex
+	status  Status // guarded by mu, less its maps and slices, which follow
+	logs    map[int32]LogStatus
+	records map[Kind]uint64
+	refused map[string]bool
+	errors  map[string]uint64
+	texts   map[string]string // the newest error of what fails now
+}
+
+func newState(cluster string) *state {
+	return &state{status: Status{Cluster: cluster, Mode: ModeAuto}, logs: make(map[int32]LogStatus),
+		records: make(map[Kind]uint64), refused: make(map[string]bool), errors: make(map[string]uint64),
+		texts: make(map[string]string)}
+}
+
+func (s *state) get() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	status := s.status
+	status.Records, status.Errors = maps.Clone(s.records), maps.Clone(s.errors)
+	status.Refused = slices.Sorted(maps.Keys(s.refused))
+	for _, partition := range slices.Sorted(maps.Keys(s.logs)) {
+		status.Logs = append(status.Logs, s.logs[partition])
+	}
+	return status
+}
+
+func (s *state) change(f func(*Status)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(&s.status)
+}
+
+func (s *state) setLog(log LogStatus) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.logs[log.Partition] = log
+}
+
+func (s *state) setEnd(partition int32, end int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if log, ok := s.logs[partition]; ok {
+		log.End = end
+		s.logs[partition] = log
+	}
+}
+
+func (s *state) clearLogs() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.logs)
+}
+
+func (s *state) count(records map[Kind]int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for kind, n := range records {
+		s.records[kind] += uint64(n)
+	}
+}
+
+// failed notes a failed request and reports whether it fails as it did the time before.
+func (s *state) failed(request string, err error, refused bool) (again bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.errors[request]++
+	s.status.LastError = err
+	if refused {
+		s.refused[request] = true
+	}
+	again = s.texts[request] == err.Error()
+	s.texts[request] = err.Error()
+	return again
+}
+
+// allowed notes that a request was answered in full.
+func (s *state) allowed(request string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.refused, request)
+	delete(s.texts, request)
+}
+
+type noLogger struct{}
+
+func (noLogger) Level() kgo.LogLevel              { return kgo.LogLevelNone }
+func (noLogger) Log(kgo.LogLevel, string, ...any) {}
