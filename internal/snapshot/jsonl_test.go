@@ -151,8 +151,10 @@ func TestJSONLinesFaults(t *testing.T) {
 		"too many partitions":  {header + `{"kind":"topic","cluster":"c","name":"t","partition_count":1048577}`, 2, "1048576"},
 		"too long":             {header + strings.Repeat(" ", 2001), 2, "too long"},
 		"too long for ever":    {header + strings.Repeat("x", 300_000), 2, "too long"},
-		"nested":               {header + strings.Repeat("[", 1999), 2, "1999 objects, arrays and fields"},
-		"nested a little":      {header + strings.Repeat("[", 15), 2, "JSON"},
+		"nested":               {header + strings.Repeat("[", 1999), 2, "no object"},
+		"nested a little":      {header + strings.Repeat("[", 15), 2, "no object"},
+		"nested objects":       {header + strings.Repeat(`{"a":`, 15), 2, "more than 12 deep"},
+		"nested a few times":   {header + strings.Repeat(`{"a":`, 5), 2, "JSON"},
 		"empty elements":       {header + `{"kind":"group","cluster":"c","name":"g","topics":[` + strings.Repeat("{},", 600) + `{}]}`, 2, "objects, arrays and fields, more than"},
 		"empty commits":        {header + `{"kind":"group","cluster":"c","name":"g","topics":[{"name":"t","partitions":[{"partition":0,"commits":[` + strings.Repeat("{},", 500), 2, "objects, arrays and fields, more than"},
 	} {

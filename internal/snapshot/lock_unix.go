@@ -32,8 +32,13 @@ func ownLock(file *os.File) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("lock file %s is not a regular file", file.Name())
 	}
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != os.Geteuid() {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if ok && int(stat.Uid) != os.Geteuid() {
 		return fmt.Errorf("lock file %s belongs to user %d, not to user %d", file.Name(), stat.Uid, os.Geteuid())
+	}
+	// The holder is written into the file, which must be no other file's second name.
+	if ok && stat.Nlink > 1 {
+		return fmt.Errorf("lock file %s has %d names, must have one", file.Name(), stat.Nlink)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return file.Chmod(0o600)

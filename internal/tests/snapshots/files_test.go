@@ -65,6 +65,7 @@ func TestFilesAreTheirOwnersAlone(t *testing.T) {
 func TestLockFileThatIsNone(t *testing.T) {
 	t.Parallel()
 	for name, make := range map[string]func(lock, target string) error{
+		"hard link":    func(lock, target string) error { return os.Link(target, lock) },
 		"link":         func(lock, target string) error { return os.Symlink(target, lock) },
 		"dangling":     func(lock, target string) error { return os.Symlink(target+"-gone", lock) },
 		"directory":    func(lock, _ string) error { return os.Mkdir(lock, 0o700) },
@@ -84,6 +85,19 @@ func TestLockFileThatIsNone(t *testing.T) {
 			require.NoFileExists(t, target+"-gone")
 		})
 	}
+}
+
+// A lock file of another user, who could hold its lock, is refused.
+func TestLockFileOfAnotherUser(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a file away")
+	}
+	path := filepath.Join(t.TempDir(), "lag")
+	require.NoError(t, os.WriteFile(path+".lock", nil, 0o600))
+	require.NoError(t, os.Chown(path+".lock", 65534, 65534))
+	_, err := open(path)
+	require.ErrorContains(t, err, "belongs to user 65534")
 }
 
 // If the lock file is removed while a store runs, the store locks the path again at its next snapshot; if another store was
