@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/viper"
 	"go.uber.org/zap"
 
+	"github.com/lagkeeper/storage/internal/config"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -64,7 +65,10 @@ func (c *Coordinator) Configure() {
 	}
 	c.state = unconfigured
 	v := viperOrGlobal(c.Viper)
-	name, className := moduleToMake(v)
+	name, className, err := config.WhichModule(v, DefaultClassName)
+	if err != nil {
+		panic(fmt.Sprintf("storage configuration: %v", err))
+	}
 	root := "storage." + name
 	factory, err := factoryOf(className)
 	if err != nil {

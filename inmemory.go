@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/viper"
 	"go.uber.org/zap"
 
+	"github.com/lagkeeper/storage/internal/config"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -60,9 +61,16 @@ func (m *InMemoryStorage) Configure(name, configRoot string) {
 	m.state = unconfigured
 	log := m.log()
 	log.Info("configuring", zap.String("root", configRoot))
-	options, relay := readConfig(viperOrGlobal(m.Viper), configRoot, log)
-	options.Logger = log
-	m.options = options
+	settings, err := config.ReadModule(viperOrGlobal(m.Viper), configRoot, DefaultClassName)
+	for _, warning := range settings.Warnings {
+		log.Warn(warning)
+	}
+	if err != nil {
+		panic(fmt.Sprintf("storage configuration: %v", err))
+	}
+	var relay RelayOptions
+	m.options, relay = optionsOf(settings)
+	m.options.Logger = log
 	m.relay.Store(NewRelay(&m.db, log, relay))
 	m.db.over.Store(false)
 	m.state = configured
@@ -130,7 +138,7 @@ func (m *InMemoryStorage) start() error {
 	}
 	options := m.options
 	var err error
-	if options.Clusters, err = clusterNames(viperOrGlobal(m.Viper)); err != nil {
+	if options.Clusters, err = config.Clusters(viperOrGlobal(m.Viper)); err != nil {
 		return err
 	}
 	m.log().Info("starting", zap.Strings("clusters", options.Clusters))

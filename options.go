@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/lagkeeper/storage/internal/config"
 	"github.com/lagkeeper/storage/internal/curve"
 	"github.com/lagkeeper/storage/internal/engine"
 	"github.com/lagkeeper/storage/internal/feed"
@@ -59,9 +60,6 @@ type Options struct {
 	Logger *zap.Logger
 }
 
-// maxShards bounds Options.Shards and the workers of a module: more than that no machine has use for.
-const maxShards = 1024
-
 // Validate returns every fault of the options at once, nil if there is none.
 func (o Options) Validate() error {
 	var faults []error
@@ -76,7 +74,7 @@ func (o Options) Validate() error {
 		}
 	}
 	number("Intervals", o.Intervals, 1, window.MaxCommits)
-	number("Shards", o.Shards, 1, maxShards)
+	number("Shards", o.Shards, 1, config.MaxShards)
 	number("CurveSegments", max(o.CurveSegments, 0), 1, curve.MaxSegments)
 	duration("ExpireGroup", o.ExpireGroup)
 	duration("ExpireTopic", o.ExpireTopic)
@@ -106,6 +104,16 @@ func validateClusters(names []string) error {
 	return nil
 }
 
+// optionsOf returns the options of the two halves of a module, but for the clusters and the logger.
+func optionsOf(m config.Module) (Options, RelayOptions) {
+	return Options{
+		Intervals: m.Intervals, Shards: m.Shards, CurveSegments: m.CurveSegments, MinDistance: m.MinDistance,
+		ExpireGroup: m.ExpireGroup, ExpireTopic: m.ExpireTopic, SweepInterval: m.SweepInterval,
+		GroupAllow: m.GroupAllow, GroupDeny: m.GroupDeny, MaxMemory: m.MaxMemory,
+		SnapshotPath: m.SnapshotPath, SnapshotInterval: m.SnapshotInterval, ReplayTimeout: m.ReplayTimeout,
+	}, RelayOptions{Workers: m.Shards, QueueDepth: m.QueueDepth, ReplyTimeout: m.ReplyTimeout}
+}
+
 // withDefaults returns the options with every default in its place.
 func (o Options) withDefaults() Options {
 	setDefault := func(field *time.Duration, value time.Duration) {
@@ -113,16 +121,16 @@ func (o Options) withDefaults() Options {
 			*field = value
 		}
 	}
-	setDefault(&o.ExpireGroup, 7*24*time.Hour)
+	setDefault(&o.ExpireGroup, config.DefaultExpireGroup*time.Second)
 	setDefault(&o.ExpireTopic, o.ExpireGroup)
-	setDefault(&o.SweepInterval, time.Minute)
-	setDefault(&o.SnapshotInterval, time.Minute)
-	setDefault(&o.ReplayTimeout, 10*time.Minute)
+	setDefault(&o.SweepInterval, config.DefaultSweepInterval*time.Second)
+	setDefault(&o.SnapshotInterval, config.DefaultSnapshotInterval*time.Second)
+	setDefault(&o.ReplayTimeout, config.DefaultReplayTimeout*time.Second)
 	if o.Intervals == 0 {
-		o.Intervals = 10
+		o.Intervals = config.DefaultIntervals
 	}
 	if o.Shards == 0 {
-		o.Shards = 20
+		o.Shards = config.DefaultShards
 	}
 	if o.CurveSegments == 0 {
 		o.CurveSegments = curve.DefaultSegments

@@ -1,0 +1,191 @@
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/viper"
+)
+
+// reader reads keys, tells viper the defaults of those that are not set, so that an application that shows its
+// configuration shows them, and remembers what is wrong.
+type reader struct {
+	viper *viper.Viper
+	root  string
+
+	known    []string
+	faults   []string
+	warnings []string
+}
+
+func (r *reader) key(name string) string { return r.root + "." + name }
+
+func (r *reader) get(name string, byDefault any) any {
+	r.known = append(r.known, name)
+	value := r.viper.Get(r.key(name))
+	if value == nil {
+		r.viper.SetDefault(r.key(name), byDefault)
+	}
+	return value
+}
+
+// number is a number of the type that is usual in a viper, if that holds it.
+func number(n int64) any {
+	if int64(int(n)) == n {
+		return int(n)
+	}
+	return n
+}
+
+func (r *reader) fault(name string, value any, allowed string) {
+	r.faults = append(r.faults, fmt.Sprintf("%s: %s is not allowed; allowed is %s", r.key(name), show(value), allowed))
+}
+
+func show(value any) string {
+	if s, ok := value.(string); ok {
+		return strconv.Quote(s)
+	}
+	return fmt.Sprintf("%v", value)
+}
+
+// integer reads a whole number from least to most.
+func (r *reader) integer(name string, byDefault, least, most int64) int64 {
+	value := r.get(name, number(byDefault))
+	if value == nil {
+		return byDefault
+	}
+	n, ok := wholeNumber(value)
+	if !ok || n < least || n > most {
+		allowed := fmt.Sprintf("a whole number from %d to %d", least, most)
+		if most >= math.MaxInt32 {
+			allowed = fmt.Sprintf("a whole number of at least %d", least)
+		}
+		r.fault(name, value, allowed)
+		return byDefault
+	}
+	return n
+}
+
+// seconds reads a number of seconds.
+func (r *reader) seconds(name string, byDefault, least int64) time.Duration {
+	return seconds(r.integer(name, byDefault, least, math.MaxInt64))
+}
+
+func seconds(n int64) time.Duration {
+	if n > math.MaxInt64/int64(time.Second) {
+		return math.MaxInt64 // as good as for ever
+	}
+	return time.Duration(n) * time.Second
+}
+
+// wholeNumber takes the types in which the formats that viper reads give a number, and numbers in strings, which is how
+// they come out of the environment.
+func wholeNumber(value any) (int64, bool) {
+	switch v := value.(type) {
+	case int:
+		return int64(v), true
+	case int8:
+		return int64(v), true
+	case int16:
+		return int64(v), true
+	case int32:
+		return int64(v), true
+	case int64:
+		return v, true
+	case uint:
+		return int64(v), v <= math.MaxInt64
+	case uint8:
+		return int64(v), true
+	case uint16:
+		return int64(v), true
+	case uint32:
+		return int64(v), true
+	case uint64:
+		return int64(v), v <= math.MaxInt64
+	case float32:
+		return wholeFloat(float64(v))
+	case float64:
+		return wholeFloat(v)
+	case json.Number:
+		n, err := v.Int64()
+		return n, err == nil
+	case string:
+		n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64)
+		return n, err == nil
+	default:
+		return 0, false
+	}
+}
+
+func wholeFloat(f float64) (int64, bool) {
+	return int64(f), f == math.Trunc(f) && f >= -1<<63 && f < 1<<63
+}
+
+// text reads a string.
+func (r *reader) text(name, byDefault string) string {
+	switch value := r.get(name, byDefault).(type) {
+	case nil:
+		return byDefault
+	case string:
+		return value
+	default:
+		r.fault(name, value, "a string")
+		return ""
+	}
+}
+
+// expression reads a regular expression under its name or the one it had in v1.0.0; "" means that it is not set, and gives
+// nil.
+func (r *reader) expression(name, oldName string) *regexp.Regexp {
+	text, old := r.text(name, ""), r.text(oldName, "")
+	if old != "" {
+		if text != "" {
+			r.fault(oldName, old, fmt.Sprintf("nothing, since %s is set too", r.key(name)))
+			return nil
+		}
+		r.warnings = append(r.warnings, fmt.Sprintf("%s is an old name; use %s", r.key(oldName), r.key(name)))
+		name, text = oldName, old
+	}
+	if text == "" {
+		return nil
+	}
+	compiled, err := regexp.Compile(text)
+	if err != nil {
+		r.fault(name, text, "a regular expression: "+err.Error())
+		return nil
+	}
+	return compiled
+}
+
+// checkTable finds fault with a root that is there and holds no keys.
+func (r *reader) checkTable() {
+	present := r.viper.Get(r.root)
+	if _, ok := present.(map[string]any); present != nil && !ok {
+		r.faults = append(r.faults, fmt.Sprintf("%s: %s is not allowed; allowed is a table of keys", r.root, show(present)))
+	}
+}
+
+// findUnknown warns of keys that nobody reads.
+func (r *reader) findUnknown() {
+	settings, _ := r.viper.Get(r.root).(map[string]any)
+	for _, name := range namesOf(settings) {
+		if !slices.Contains(r.known, strings.ToLower(name)) {
+			r.warnings = append(r.warnings, fmt.Sprintf("%s is not a known key; known are: %s", r.key(name), strings.Join(r.known, ", ")))
+		}
+	}
+}
+
+// err returns every fault at once, nil if there is none.
+func (r *reader) err() error {
+	if len(r.faults) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(r.faults, "\n"))
+}
