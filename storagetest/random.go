@@ -54,21 +54,6 @@ func CheckAgainstModel(
 	})
 }
 
-// CheckRequests carries out requests, at once, against a module of the factory and against the model, in every mode.
-func CheckRequests(t *testing.T, factory Factory, config Config, requests []*protocol.StorageRequest) {
-	t.Helper()
-	for _, name := range Modes() {
-		sent := false
-		CheckAgainstModel(t, factory, config, name, func(int64) ([]*protocol.StorageRequest, time.Duration) {
-			if sent {
-				return nil, 0
-			}
-			sent = true
-			return requests, 0
-		})
-	}
-}
-
 // everything returns requests that fetch all that the model holds.
 func everything(m *Model) []*protocol.StorageRequest {
 	all := []*protocol.StorageRequest{{RequestType: protocol.StorageFetchClusters}}

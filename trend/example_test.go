@@ -13,7 +13,7 @@ func ExampleOfPartition() {
 	// What Store.Group fills; here, a group that reads 25 messages a second of the 20 that come.
 	var group protocol.Group
 	commit := func(secondsAgo, offset int64, lag uint64) protocol.StoredCommit {
-		at := int64(now - 1000*secondsAgo)
+		at := now - 1000*secondsAgo
 		return protocol.StoredCommit{Offset: offset, Timestamp: at, ObservedTimestamp: at, Lag: lag, LagKnown: true}
 	}
 	group.Topics = []protocol.GroupTopic{{Name: "orders", Partitions: []protocol.GroupPartition{{

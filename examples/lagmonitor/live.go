@@ -20,7 +20,7 @@ func (s *session) live(ctx context.Context, out display) error {
 	defer running.Wait()
 	defer cancel()
 	// The screen is given back before anything else, so that a second Ctrl-C finds it in order.
-	defer out.close()
+	defer func() { _ = out.close() }() // the terminal is gone, so nobody would see the error
 
 	polled := make(chan struct{}, 1) // a poll ended since the last table
 	var delay time.Duration

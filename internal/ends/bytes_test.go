@@ -43,7 +43,7 @@ func TestBytesAreCountedAsTheyChange(t *testing.T) {
 			in.Number = random.Int32N(5000)
 		}
 		if random.IntN(3) == 0 {
-			in.ID = protocol.TopicID{byte(topic.Name[6])}
+			in.ID = protocol.TopicID{topic.Name[6]}
 		} else if random.IntN(300) == 0 {
 			in.ID = protocol.TopicID{1}
 		}

@@ -68,7 +68,7 @@ func TestNoFieldTwice(t *testing.T) {
 			}
 		}
 		require.Equal(t, 3, failed, "each failed Start is told once")
-		require.Equal(t, "both" == name || "log" == name, c.Log != nil, "what the application gave is left as it was")
+		require.Equal(t, name == "both" || name == "log", c.Log != nil, "what the application gave is left as it was")
 	}
 }
 
