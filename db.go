@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync/atomic"
+
+	"go.uber.org/zap"
 
 	"github.com/lagkeeper/storage/internal/engine"
 	"github.com/lagkeeper/storage/protocol"
@@ -131,6 +134,57 @@ func (db *DB) DeleteGroupTopic(ctx context.Context, cluster, group, topic string
 	return errorOf(e.Count(protocol.StorageSetDeleteGroup, e.DeleteGroupTopic(c, group, topic)))
 }
 
+// with calls do with the engine and a cluster of it. What it does is no request of the channel protocol and not counted as
+// one.
+func (db *DB) with(ctx context.Context, cluster string, do func(*engine.Engine, *engine.Cluster) engine.Reason) error {
+	s, err := db.running(ctx)
+	if err != nil {
+		return err
+	}
+	c := s.engine.Cluster(cluster)
+	if c == nil {
+		return ErrUnknownCluster
+	}
+	return errorOf(do(s.engine, c))
+}
+
+func (db *DB) DeletePartition(ctx context.Context, cluster, group, topic string, partition int32, order int64) error {
+	return db.with(ctx, cluster, func(e *engine.Engine, c *engine.Cluster) engine.Reason {
+		return e.DeletePartition(c, group, topic, partition, order)
+	})
+}
+
+func (db *DB) SyncTopics(ctx context.Context, cluster string, topics []string) error {
+	return db.with(ctx, cluster, func(e *engine.Engine, c *engine.Cluster) engine.Reason { return e.SyncTopics(c, topics) })
+}
+
+func (db *DB) SyncGroups(ctx context.Context, cluster string, groups []string) error {
+	return db.with(ctx, cluster, func(e *engine.Engine, c *engine.Cluster) engine.Reason { return e.SyncGroups(c, groups) })
+}
+
+func (db *DB) ForgetOrders(ctx context.Context, cluster string, logPartitions ...protocol.LogPartition) error {
+	for _, log := range logPartitions {
+		if log.Count < 1 || log.Partition < 0 || log.Partition >= log.Count {
+			return fmt.Errorf("%w: log partition %d of %d", ErrInvalid, log.Partition, log.Count)
+		}
+	}
+	return db.with(ctx, cluster, func(e *engine.Engine, c *engine.Cluster) engine.Reason {
+		return e.ForgetOrders(c, logPartitions)
+	})
+}
+
+func (db *DB) SetPosition(ctx context.Context, cluster string, log protocol.Position) error {
+	return db.with(ctx, cluster, func(e *engine.Engine, c *engine.Cluster) engine.Reason { return e.SetPosition(c, log) })
+}
+
+func (db *DB) Positions(ctx context.Context, cluster string) (positions []protocol.Position, err error) {
+	err = db.with(ctx, cluster, func(e *engine.Engine, c *engine.Cluster) (why engine.Reason) {
+		positions, why = e.Positions(c)
+		return why
+	})
+	return positions, err
+}
+
 func (db *DB) Clusters(ctx context.Context) ([]string, error) {
 	s, err := db.running(ctx)
 	if err != nil {
@@ -222,5 +276,47 @@ func (db *DB) Fetch(ctx context.Context, request *protocol.StorageRequest) (func
 		}, count(ctx, e, request.RequestType, why)
 	default:
 		return nil, fmt.Errorf("fetch %s: %w", request.RequestType, errors.ErrUnsupported)
+	}
+}
+
+// outcome is errorOf for what may be refused because the store is full, of which the log tells now and then.
+func (db *DB) outcome(why engine.Reason) error {
+	if why == engine.Full {
+		db.warnFull()
+	}
+	return errorOf(why)
+}
+
+// outcomes is outcome for a batch.
+func (db *DB) outcomes(batch batchErrors) error {
+	for i := range batch {
+		if errors.Is(batch[i].Err, ErrFull) {
+			db.warnFull()
+		}
+	}
+	return batch.err()
+}
+
+func (db *DB) warnFull() {
+	s := db.session.Load()
+	if s == nil {
+		return
+	}
+	if n := s.refused.Add(1); worthALine(n) {
+		s.options.Logger.Warn("the store is full: new groups, topics and partitions are refused until there is room",
+			zap.Int64("max_memory", s.options.MaxMemory), zap.Int64("bytes", s.engine.Used()), zap.Uint64("count", n))
+	}
+}
+
+// stuckGroups warns of groups whose fresh commits are refused because of their orders.
+type stuckGroups struct {
+	log *zap.Logger
+	n   atomic.Uint64
+}
+
+func (s *stuckGroups) warn(cluster, group string) {
+	if n := s.n.Add(1); worthALine(n) {
+		s.log.Warn("fresh commits are refused because of their orders; if the cluster was rebuilt or failed over, call ForgetOrders",
+			zap.String("cluster", cluster), zap.String("consumer", group), zap.Uint64("count", n))
 	}
 }

@@ -149,3 +149,49 @@ func (db *DB) contained(log *zap.Logger, do func()) {
 	}()
 	do()
 }
+
+// ReplayDone tells that the application has read __consumer_offsets from Restored().Watermark, or from its Positions, to the
+// end, or does not mean to. A commit that came from the snapshot and was not received again is confirmed by it: the group
+// stands where it stood. Until then every snapshot keeps the watermark, since what was committed in between may be in neither
+// the snapshot nor, after another restart, in what the application would read. An application calls it after every start,
+// also if the store began empty, and after an Import; Options.ReplayTimeout stands in for one that does not.
+func (db *DB) ReplayDone() {
+	if s := db.session.Load(); s != nil {
+		s.replayDone()
+	}
+}
+
+func (s *session) replayDone() {
+	s.engine.ReplayDone()
+	if s.persistence != nil {
+		s.persistence.replayDone()
+	}
+}
+
+// awaitImport begins to wait anew, unless the session is over.
+func (db *DB) awaitImport(s *session) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.session.Load() == s {
+		db.awaitReplay(s)
+	}
+}
+
+// awaitReplay takes the replay for done when ReplayTimeout is over, unless it is begun anew before.
+func (db *DB) awaitReplay(s *session) {
+	if s.options.ReplayTimeout < 0 {
+		return
+	}
+	number := s.replays.Add(1)
+	s.timers.Go(func() {
+		timer := time.NewTimer(s.options.ReplayTimeout)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			if s.replays.Load() == number {
+				db.contained(s.options.Logger, s.replayDone)
+			}
+		case <-s.quit:
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/lagkeeper/storage/internal/engine"
@@ -166,4 +167,31 @@ func (r *Relay) queuedAnswers() int {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return len(r.answers)
+}
+
+type uncountedKey struct{}
+
+// Uncounted returns a context with which the reads of a Store do not count as requests in Stats. It is for what watches a
+// store from outside, as an exporter of its metrics does: what it reads at its own pace would hide what the application asks.
+// Writes count whatever the context.
+func Uncounted(ctx context.Context) context.Context {
+	return context.WithValue(ctx, uncountedKey{}, true)
+}
+
+// count counts the outcome of a request, unless it is a read that is not to count, and returns it as an error.
+func count(ctx context.Context, e *engine.Engine, request protocol.StorageRequestConstant, why engine.Reason) error {
+	if isRead(request) && ctx.Value(uncountedKey{}) != nil {
+		return errorOf(why)
+	}
+	return errorOf(e.Count(request, why))
+}
+
+func isRead(request protocol.StorageRequestConstant) bool {
+	switch request {
+	case protocol.StorageFetchClusters, protocol.StorageFetchConsumers, protocol.StorageFetchTopics,
+		protocol.StorageFetchConsumer, protocol.StorageFetchTopic, protocol.StorageFetchConsumersForTopic:
+		return true
+	default:
+		return false
+	}
 }
