@@ -125,8 +125,8 @@ func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Rea
 	}
 	c := protocol.StoredCommit{Offset: in.Offset, Order: in.Order, Timestamp: timestamp, ObservedTimestamp: now}
 	newest := newestOrder(w)
-	if newest <= 0 && c.Order > 0 && s.departures.len() > 0 {
-		// The partition is back, with orders that count from here on.
+	if newest <= 0 && c.Order >= 0 && s.departures.len() > 0 {
+		// The partition is back, with orders that count from here on. An order of 0 may be the first of a new log.
 		s.departures.forget(g.cluster, g.name, in.Topic, in.Partition)
 		s.accountIndexes()
 	}
@@ -237,7 +237,7 @@ func (e *Engine) late(s *shard, at *place, slot uint32, w window.Window, c *prot
 	// min-distance keeps the time of the commit that was replaced.
 	fresh := c.Timestamp > w.NewestTimestamp() && !tooClose(w.NewestTimestamp(), c.Timestamp, e.config.MinDistance)
 	why := Duplicate
-	if g.known == nil || c.Order > g.known[slot] {
+	if !g.knows(slot, c.Order) {
 		why = e.insert(g, slot, w, c, now)
 	}
 	if why != 0 && fresh && g.refused < refusedInRow {

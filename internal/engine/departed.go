@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"unsafe"
@@ -351,13 +352,16 @@ func (g *group) committedOn(topic string, partition int32) bool {
 	return w != nil && newestOrder(w) > 0
 }
 
-// setKnown notes up to which order the commits of a slot are known.
+// setKnown notes that the commits of a slot are known up to an order.
 func (g *group) setKnown(slot uint32, order int64) {
 	if g.known == nil {
 		g.known = make([]int64, len(g.memory.slots))
 	}
-	g.known[slot] = order
+	g.known[slot] = min(order, math.MaxInt64-1) + 1
 }
+
+// knows reports whether the commits of a slot are known up to an order or a greater one.
+func (g *group) knows(slot uint32, order int64) bool { return g.known != nil && order < g.known[slot] }
 
 // ReplayDone says that everything that had been committed before the start was read: what was restored and not received again
 // stands where it stood, and what was deleted may come back with any order.

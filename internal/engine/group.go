@@ -28,8 +28,8 @@ type group struct {
 	refused uint8
 	// replay is the replay in which windows that were restored wait for being confirmed, 0 in a group that was not restored.
 	replay uint32
-	// known has for each slot the greatest order that was restored: commits up to there are known. nil in a group that was
-	// not restored.
+	// known has for each slot the order after the greatest that was restored, 0 if none was: commits below it are known. nil in
+	// a group that was not restored.
 	known []int64
 
 	topics []groupTopic

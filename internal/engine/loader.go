@@ -157,7 +157,9 @@ func (e *Engine) buildGroupTopic(g *group, index int, r *snapshot.GroupTopic, no
 		if max(len(p.Owner), len(p.ClientID)) <= MaxName {
 			g.setOwner(slot, p.Owner, p.ClientID)
 		}
-		g.setKnown(slot, newestOrder(w))
+		if w.Len() > 0 {
+			g.setKnown(slot, w.NewestOrder())
+		}
 		setIncarnation(w, uint8(p.Incarnation))
 		setRestored(w, true)
 	}
@@ -245,7 +247,7 @@ func (s *shard) forgetReturned(g *group) {
 func (e *Engine) KnownUntil(c *Cluster, groupName string) (order int64, ok bool) {
 	e.withGroup(c, groupName, func(_ *shard, g *group, _ int64) Reason {
 		for _, known := range g.known {
-			order = max(order, known)
+			order = max(order, known-1)
 		}
 		return 0
 	})
