@@ -134,8 +134,8 @@ func TestDocumentedKeysAreThose(t *testing.T) {
 	coordinator.Configure()
 	told := v.GetStringMap("storage.default")
 	for document, missing := range map[string][]string{
-		"README.md":                          nil,
-		filepath.Join("docs", "contract.md"): {"curve-segments", "snapshot-path", "snapshot-interval"},
+		filepath.Join("docs", "configuration.md"): nil,
+		filepath.Join("docs", "contract.md"):      {"curve-segments", "snapshot-path", "snapshot-interval"},
 	} {
 		text, err := os.ReadFile(document)
 		require.NoError(t, err)

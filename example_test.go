@@ -15,6 +15,23 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
+// An application opens the store, tells it what Kafka says, and asks.
+func ExampleOpen() {
+	db, err := storage.Open(storage.Options{Clusters: []string{"local"}})
+	if err != nil {
+		panic(err)
+	}
+	defer db.Close()
+
+	ctx, now := context.Background(), time.Now().UnixMilli()
+	var group protocol.Group
+	_ = db.SetEndOffset(ctx, "local", "orders", protocol.EndOffset{TopicPartitionCount: 1, Offset: 120})
+	_ = db.Commit(ctx, "local", "billing", protocol.Commit{Topic: "orders", Offset: 100, Timestamp: now})
+	err = db.Group(ctx, "local", "billing", &group)
+	fmt.Println(err, group.Topics[0].Partitions[0].CurrentLag)
+	// Output: <nil> 20
+}
+
 // An application embeds the store: it names its Kafka clusters, starts the coordinator and talks to it, by method calls or
 // over the channel.
 func ExampleCoordinator() {
