@@ -5,47 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 
-	"github.com/lagkeeper/storage/internal/engine"
 	"github.com/lagkeeper/storage/internal/snapshot"
 )
-
-// persistence keeps the snapshot of an engine.
-type persistence struct {
-	path      string
-	intervals int
-	log       *zap.Logger
-	lock      *snapshot.FileLock
-
-	restored Restored
-
-	// tellDamaged is done when it was logged that the state is damaged.
-	tellDamaged sync.Once
-
-	// mu is held while a snapshot is made.
-	mu      sync.Mutex
-	closed  bool
-	engine  *engine.Engine
-	version uint64 // of the engine when the newest snapshot was begun
-	// sequence counts the snapshots of the path.
-	sequence uint64
-	// saved is replaced under mu and read without: who asks does not wait for a snapshot.
-	saved atomic.Pointer[SnapshotStats]
-
-	// replay guards what follows.
-	replay sync.Mutex
-	// replaying is true until ReplayDone. So long every snapshot says that it was taken at watermark, in Unix milliseconds;
-	// 0 is before everything.
-	replaying bool
-	watermark int64
-	// moved is true from ReplayDone until a snapshot tells the new watermark.
-	moved bool
-}
 
 // Restored is what a store began with.
 type Restored struct {
@@ -82,193 +47,6 @@ type SnapshotStats struct {
 	Bytes    uint64
 	// LeftOut is how many groups and topics the newest lacks because the format has no room for them.
 	LeftOut int
-}
-
-// openPersistence locks the path of the snapshot and loads what is there into an engine.
-func openPersistence(options *Options, e *engine.Engine) (_ *persistence, err error) {
-	log := options.Logger
-	path, err := snapshot.Resolve(options.SnapshotPath)
-	if err != nil {
-		return nil, fmt.Errorf("restore snapshot: %w", err)
-	}
-	lock, err := snapshot.Lock(path)
-	if err != nil {
-		return nil, fmt.Errorf("restore snapshot: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, lock.Unlock())
-		}
-	}()
-	loader := e.Loader()
-	report, err := snapshot.Load(path, snapshot.Options{}, func(r *snapshot.Reader) error { return r.CopyTo(loader) })
-	for _, damage := range report.Damaged {
-		log.Error("snapshot is damaged", zap.String("file", damage.File), zap.String("set_aside", damage.SetAside),
-			zap.Error(damage.Err), zap.NamedError("set_aside_error", damage.SetAsideErr))
-	}
-	for _, removed := range report.Removed {
-		log.Info("removed an old file of the snapshot", zap.String("file", removed))
-	}
-	for _, warning := range report.Warnings {
-		log.Warn("snapshot directory", zap.Error(warning))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("restore snapshot: %w", err)
-	}
-	p := &persistence{path: path, intervals: options.Intervals, log: log, lock: lock, engine: e, version: e.Version(), sequence: report.Header.Sequence,
-		replaying: true}
-	p.restored = Restored{
-		File: report.File, Groups: int(report.Summary.Groups) - loader.Departed, Topics: int(report.Summary.Topics),
-		Skipped: loader.Skipped, Full: loader.Full,
-	}
-	for _, damage := range report.Damaged {
-		p.restored.Damaged = append(p.restored.Damaged, DamagedSnapshot{damage.File, damage.SetAside, damage.Err})
-	}
-	if loader.Full > 0 {
-		log.Warn("the store is full: not everything that the snapshot holds was loaded", zap.Int("left_out", loader.Full),
-			zap.Int64("max_memory", options.MaxMemory), zap.Int64("bytes", e.Used()))
-	}
-	if report.File != "" {
-		e.RestorePositions(report.Header.Positions)
-		// The clock may have been set back since.
-		p.watermark = min(report.Header.TakenAt, time.Now().UnixMilli())
-		if p.watermark != 0 {
-			p.restored.Watermark = time.UnixMilli(p.watermark)
-		}
-		log.Info("restored", zap.String("file", report.File), zap.Time("watermark", p.restored.Watermark),
-			zap.Int("groups", p.restored.Groups), zap.Int("skipped", loader.Skipped))
-	}
-	return p, nil
-}
-
-// save makes a snapshot unless nothing has changed since the newest. It logs what came of it when it holds no lock.
-func (p *persistence) save() error {
-	did, err := p.saveQuietly()
-	if did.relocked {
-		p.log.Error("lock file of the snapshot was removed or replaced, and has been locked again", zap.String("snapshot", p.path))
-	}
-	did.leftOut.log(p.log, "snapshot")
-	switch {
-	case errors.Is(err, ErrDamaged):
-		p.tellDamaged.Do(func() {
-			p.log.Error("a panic has damaged the state: no more snapshots are made; open the store again to go on from the newest",
-				zap.String("snapshot", p.path), zap.Error(err))
-		})
-	case err != nil && !errors.Is(err, ErrStopped):
-		p.log.Error("snapshot failed", zap.Error(err))
-	case did.saved:
-		saved := p.stats()
-		p.log.Debug("snapshot saved", zap.Uint64("bytes", saved.Bytes), zap.Duration("took", saved.Duration))
-	}
-	if err != nil {
-		return fmt.Errorf("save snapshot: %w", err)
-	}
-	return nil
-}
-
-// saving is what saveQuietly did: there is more to log than an error.
-type saving struct {
-	saved    bool // a snapshot was made
-	relocked bool // the lock had been lost
-	leftOut  leavingOut
-}
-
-// saveQuietly is save without the log.
-func (p *persistence) saveQuietly() (did saving, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return did, ErrStopped
-	}
-	version := p.engine.Version()
-	begun := time.Now()
-	takenAt, moves := p.takenAt(begun)
-	if version == p.version && !moves && !p.engine.Damaged() {
-		return did, nil
-	}
-	saved := p.stats()
-	defer func() {
-		if err != nil {
-			saved.Failed++
-		}
-		p.saved.Store(&saved)
-	}()
-	if did.relocked, err = p.keepLocked(); err != nil {
-		return did, err
-	}
-	header := snapshot.Header{TakenAt: takenAt, Intervals: p.intervals, Sequence: p.sequence + 1, Positions: p.engine.SavedPositions()}
-	summary, err := snapshot.Save(p.path, header, func(w *snapshot.Writer) error {
-		did.leftOut.Sink = w
-		return p.engine.Save(&did.leftOut)
-	}, snapshot.Options{})
-	if err != nil {
-		return did, fromEngine(err)
-	}
-	if moves {
-		p.told()
-	}
-	p.sequence++
-	p.version = version
-	saved.Saved++
-	saved.Last, saved.Duration, saved.Bytes = begun, time.Since(begun), summary.Bytes
-	saved.LeftOut = did.leftOut.count
-	did.saved = true
-	return did, nil
-}
-
-// keepLocked makes sure that the path is locked still. Somebody may have removed the lock file; if nobody has locked the path
-// since, it is locked again. Otherwise two stores would save to one path.
-func (p *persistence) keepLocked() (relocked bool, err error) {
-	err = p.lock.Check()
-	if !errors.Is(err, snapshot.ErrLockLost) {
-		return false, err
-	}
-	lock, err := snapshot.Lock(p.path)
-	if err != nil {
-		return false, err
-	}
-	_ = p.lock.Unlock() // of a file that nobody finds any more
-	p.lock = lock
-	return true, nil
-}
-
-// takenAt is what a snapshot that is begun now says of when it was taken, and whether it is the first to say so.
-func (p *persistence) takenAt(now time.Time) (milliseconds int64, moves bool) {
-	p.replay.Lock()
-	defer p.replay.Unlock()
-	if p.replaying {
-		return p.watermark, false
-	}
-	return now.UnixMilli(), p.moved
-}
-
-func (p *persistence) replayDone() {
-	p.replay.Lock()
-	defer p.replay.Unlock()
-	p.moved = p.moved || p.replaying
-	p.replaying = false
-}
-
-// told notes that a snapshot tells the new watermark.
-func (p *persistence) told() {
-	p.replay.Lock()
-	defer p.replay.Unlock()
-	p.moved = false
-}
-
-func (p *persistence) stats() SnapshotStats {
-	if saved := p.saved.Load(); saved != nil {
-		return *saved
-	}
-	return SnapshotStats{}
-}
-
-// close lets go of the path. A save that comes later does nothing.
-func (p *persistence) close() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.closed = true
-	return p.lock.Unlock()
 }
 
 // persistence returns what keeps the snapshots, nil if no path is set or the store is closed.
@@ -386,4 +164,79 @@ func (c withContext) WriteGroup(g *snapshot.Group) error {
 		return err
 	}
 	return c.Sink.WriteGroup(g)
+}
+
+// ReplayDone tells that the application has read __consumer_offsets from Restored().Watermark, or from its Positions, to the
+// end, or does not mean to. A commit that came from the snapshot and was not received again is confirmed by it: the group
+// stands where it stood. Until then every snapshot keeps the watermark, since what was committed in between may be in neither
+// the snapshot nor, after another restart, in what the application would read. An application calls it after every start,
+// also if the store began empty, and after an Import; Options.ReplayTimeout stands in for one that does not.
+func (db *DB) ReplayDone() {
+	if s := db.session.Load(); s != nil {
+		s.replayDone()
+	}
+}
+
+func (s *session) replayDone() {
+	s.engine.ReplayDone()
+	if s.persistence != nil {
+		s.persistence.replayDone()
+	}
+}
+
+// awaitImport begins to wait anew, unless the session is over.
+func (db *DB) awaitImport(s *session) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.session.Load() == s {
+		db.awaitReplay(s)
+	}
+}
+
+// awaitReplay takes the replay for done when ReplayTimeout is over, unless it is begun anew before.
+func (db *DB) awaitReplay(s *session) {
+	if s.options.ReplayTimeout < 0 {
+		return
+	}
+	number := s.replays.Add(1)
+	s.timers.Go(func() {
+		timer := time.NewTimer(s.options.ReplayTimeout)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			if s.replays.Load() == number {
+				db.contained(s.options.Logger, s.replayDone)
+			}
+		case <-s.quit:
+		}
+	})
+}
+
+// leavingOut is a Sink that leaves out what the format has no room for: one group must not cost the snapshot of all others.
+type leavingOut struct {
+	snapshot.Sink
+	count int
+	first error
+}
+
+func (l *leavingOut) WriteTopic(t *snapshot.Topic) error { return l.note(l.Sink.WriteTopic(t)) }
+
+func (l *leavingOut) WriteGroup(g *snapshot.Group) error { return l.note(l.Sink.WriteGroup(g)) }
+
+func (l *leavingOut) note(err error) error {
+	if !errors.Is(err, snapshot.ErrTooLarge) {
+		return err
+	}
+	if l.count == 0 {
+		l.first = err
+	}
+	l.count++
+	return nil
+}
+
+// log says what was left out, if anything.
+func (l *leavingOut) log(log *zap.Logger, of string) {
+	if l.count > 0 {
+		log.Warn("left out of the "+of+" what does not fit", zap.Int("records", l.count), zap.NamedError("first", l.first))
+	}
 }
