@@ -213,7 +213,7 @@ func (w *saver) departed(s *shard, from uint64) (next uint64, err error) {
 }
 
 // departedBatch is how many deleted partitions are copied while a shard is held.
-const departedBatch = 4096
+const departedBatch = 512
 
 // departedRecords copies some of what was deleted, from a number on. It returns the number to go on from and whether there is
 // more.
