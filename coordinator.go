@@ -109,7 +109,10 @@ func (c *Coordinator) start() error {
 		return fmt.Errorf("start storage module: %w", err)
 	}
 	c.giveUp = make(chan struct{})
-	c.receiver = startReceiver(c.App.StorageChannel, forwarder(c.made(), c.giveUp))
+	c.receiver = startReceiver(c.App.StorageChannel, forwarder(c.made(), c.giveUp, loser(c.log())))
+	if c.receiver.closed.Load() {
+		c.log().Warn("StorageChannel is closed: no request is received")
+	}
 	c.state = started
 	return nil
 }
@@ -124,14 +127,19 @@ type submitter interface {
 // patience is how long Stop waits for a module that has a channel of its own to take what was sent before.
 const patience = time.Second
 
-// forwarder returns what hands a request to a module.
-func forwarder(module Module, giveUp <-chan struct{}) func(*protocol.StorageRequest) {
+// forwarder returns what hands a request to a module, and calls lost for those that the module does not take.
+func forwarder(module Module, giveUp <-chan struct{}, lost func(*protocol.StorageRequest)) func(*protocol.StorageRequest) {
 	channel := module.GetCommunicationChannel()
 	// A module may embed one of ours and put a channel of its own before it.
 	if m, ok := module.(submitter); ok && m.submitsFor() == channel {
 		return m.Submit
 	}
 	return func(request *protocol.StorageRequest) {
+		defer func() {
+			if recover() != nil { // the module has closed its channel
+				lost(request)
+			}
+		}()
 		select {
 		case channel <- request:
 			return
@@ -140,6 +148,18 @@ func forwarder(module Module, giveUp <-chan struct{}) func(*protocol.StorageRequ
 		select {
 		case channel <- request:
 		case <-giveUp:
+			lost(request)
+		}
+	}
+}
+
+// loser returns what becomes of requests that the module does not take: the Reply of a fetch is closed.
+func loser(log *zap.Logger) func(*protocol.StorageRequest) {
+	requests, count := newRequestLog(log), new(atomic.Uint64)
+	return func(request *protocol.StorageRequest) {
+		requests.fault(count, "request lost: the module does not take it", request)
+		if request != nil && request.Reply != nil && isRead(request.RequestType) {
+			closeReply(request.Reply)
 		}
 	}
 }
@@ -161,7 +181,9 @@ func (c *Coordinator) Stop() error {
 	c.log().Info("stopping")
 	// 1. Pass on what was sent, then receive no more.
 	timer := time.AfterFunc(patience, func() { close(c.giveUp) })
-	c.receiver.stop()
+	if !c.receiver.stop(stopPatience) {
+		c.log().Error("stop: request does not return")
+	}
 	timer.Stop()
 	// 2. Stop the module.
 	return c.stopModule()

@@ -71,7 +71,9 @@ func (m *InMemoryStorage) Configure(name, configRoot string) {
 	var relay RelayOptions
 	m.options, relay = optionsOf(settings)
 	m.options.Logger = log
-	m.relay.Store(NewRelay(&m.db, log, relay))
+	next := NewRelay(&m.db, log, relay)
+	next.keepChannel(m.relay.Load())
+	m.relay.Store(next)
 	m.db.over.Store(false)
 	m.state = configured
 }
@@ -86,7 +88,7 @@ func viperOrGlobal(v *viper.Viper) *viper.Viper {
 }
 
 // GetCommunicationChannel returns the channel that the module receives requests from between Start and Stop, nil before
-// Configure.
+// Configure. It stays the same when the module is configured again, unless queue-depth changes or somebody has closed it.
 func (m *InMemoryStorage) GetCommunicationChannel() chan *protocol.StorageRequest {
 	if relay := m.relay.Load(); relay != nil {
 		return relay.GetCommunicationChannel()

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -23,8 +24,8 @@ func TestReceiverHandlesWhatWasSent(t *testing.T) {
 			for n := range int32(50) {
 				channel <- &protocol.StorageRequest{Partition: n}
 			}
-			r.stop()
-			r.stop()
+			r.stop(stopPatience)
+			r.stop(stopPatience)
 			require.Len(t, got, 50)
 			for n := range got {
 				require.EqualValues(t, n, got[n])
@@ -69,13 +70,13 @@ func TestReceiverStopsWhileSendersWait(t *testing.T) {
 		for range 5 {
 			send()
 		}
-		go r.stop()
+		go r.stop(stopPatience)
 		synctest.Wait()
 		for range 5 {
 			send()
 		}
 		close(busy)
-		r.stop()
+		r.stop(stopPatience)
 		synctest.Wait()
 		require.EqualValues(t, 5, sent.Load())
 		require.EqualValues(t, 5, handled.Load())
@@ -94,15 +95,16 @@ func TestReceiverOfAClosedChannel(t *testing.T) {
 		handled := 0
 		r := startReceiver(closed, func(*protocol.StorageRequest) { handled++ })
 		synctest.Wait()
-		r.stop()
-		r.stop()
+		r.stop(stopPatience)
+		r.stop(stopPatience)
 		require.Equal(t, 1, handled)
+		require.True(t, r.closed.Load())
 
 		later := make(chan *protocol.StorageRequest)
 		r = startReceiver(later, func(*protocol.StorageRequest) {})
-		r.stop()
+		r.stop(stopPatience)
 		close(later)
-		r.stop()
+		r.stop(stopPatience)
 	})
 }
 
@@ -124,7 +126,7 @@ func TestReceiversShareAChannel(t *testing.T) {
 					channel <- &protocol.StorageRequest{}
 					sent++
 				}
-				all[0].stop()
+				all[0].stop(stopPatience)
 				all = all[1:]
 			}
 			require.Equal(t, sent, handled.Load())
@@ -139,7 +141,7 @@ func TestReceiversShareAChannel(t *testing.T) {
 						stops.Add(1)
 						go func() {
 							defer stops.Done()
-							r.stop()
+							r.stop(stopPatience)
 						}()
 					}
 				}
@@ -161,6 +163,58 @@ func TestReceiverTakesForeignRequestsForRequests(t *testing.T) {
 	forged := &protocol.StorageRequest{RequestType: lastRequest}
 	channel <- forged
 	channel <- nil
-	r.stop()
+	r.stop(stopPatience)
 	require.Equal(t, []*protocol.StorageRequest{forged, nil}, got)
+}
+
+// TestBusyReceiverIsPassed stops a receiver that is busy while another one receives from its channel, which takes the last
+// request: it does not pass it on all the time, and the busy one ends without it.
+func TestBusyReceiverIsPassed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		channel := make(chan *protocol.StorageRequest)
+		busy := make(chan struct{})
+		one := startReceiver(channel, func(*protocol.StorageRequest) { <-busy })
+		channel <- &protocol.StorageRequest{}
+		other := startReceiver(channel, func(*protocol.StorageRequest) {})
+		stopped := make(chan bool)
+		go func() { stopped <- one.stop(time.Hour) }()
+		<-time.After(time.Second)
+		synctest.Wait()
+		require.Positive(t, one.passes.Load())
+		require.LessOrEqual(t, one.passes.Load(), uint64(time.Second/passInterval+2))
+		close(busy)
+		require.True(t, <-stopped)
+		require.True(t, other.stop(time.Hour))
+	})
+}
+
+// TestStopGivesUp stops a receiver whose handler does not return, and one that gets on, if slowly.
+func TestStopGivesUp(t *testing.T) {
+	t.Parallel()
+	for _, capacity := range []int{0, 1, 10} {
+		synctest.Test(t, func(t *testing.T) {
+			channel := make(chan *protocol.StorageRequest, capacity)
+			busy := make(chan struct{})
+			r := startReceiver(channel, func(*protocol.StorageRequest) { <-busy })
+			channel <- &protocol.StorageRequest{}
+			begun := time.Now()
+			require.False(t, r.stop(3*time.Second))
+			require.Less(t, time.Since(begun), 5*time.Second)
+			close(busy)
+			<-r.done
+
+			slow := make(chan *protocol.StorageRequest, capacity)
+			handled := 0
+			r = startReceiver(slow, func(*protocol.StorageRequest) {
+				<-time.After(2 * time.Second)
+				handled++
+			})
+			for range capacity + 1 {
+				slow <- &protocol.StorageRequest{}
+			}
+			require.True(t, r.stop(3*time.Second))
+			require.Equal(t, capacity+1, handled)
+		})
+	}
 }

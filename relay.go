@@ -3,8 +3,8 @@ package storage
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,14 +13,37 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// RelayOptions are the settings of a Relay; each is the configuration key of the same name.
+// RelayOptions are the settings of a Relay. The zero value of each field stands for its default, and so does what is out of
+// range.
 type RelayOptions struct {
-	// Workers is how many goroutines build answers, at least 1.
+	// Workers is how many goroutines build answers; default 20. While answers wait for other answers of the same Relay there
+	// are up to 1,024 more.
 	Workers int
-	// QueueDepth is the capacity of the request channel and, per worker, of the queue of answers to build.
+	// QueueDepth is the capacity of the request channel and, per worker, of the queue of answers to build, which holds at
+	// most 1,024; default 0, which is a channel without a buffer.
 	QueueDepth int
-	// ReplyTimeout is for how long an answer that nobody reads stays deliverable.
+	// ReplyTimeout is for how long an answer that nobody reads stays deliverable; default 30 s.
 	ReplyTimeout time.Duration
+	// MaxUnread and MaxUnreadBytes bound the answers that nobody has read, in number and in an estimate of their memory; defaults
+	// 1,024 and 64 MiB. Beyond that the oldest goes, but never the newest.
+	MaxUnread, MaxUnreadBytes int
+}
+
+func (o RelayOptions) withDefaults() RelayOptions {
+	if o.Workers < 1 {
+		o.Workers = 20
+	}
+	o.QueueDepth = max(o.QueueDepth, 0)
+	if o.ReplyTimeout <= 0 {
+		o.ReplyTimeout = 30 * time.Second
+	}
+	if o.MaxUnread < 1 {
+		o.MaxUnread = 1024
+	}
+	if o.MaxUnreadBytes < 1 {
+		o.MaxUnreadBytes = 64 << 20
+	}
+	return o
 }
 
 // Relay is the channel half of a module: it takes requests of the channel protocol and lets a Store do what they ask. A
@@ -29,7 +52,7 @@ type RelayOptions struct {
 // A Set takes effect, and what a Fetch answers is settled, before the next request is looked at: so requests take effect
 // in the order in which they were sent. Only building an answer, which takes far longer than settling it, is left to the
 // workers, and delivering one waits for nobody: an answer that its requester does not take at once is left with a
-// goroutine of its own until it is taken, ReplyTimeout has passed or the Relay stops.
+// goroutine of its own until it is taken, ReplyTimeout has passed, newer ones need its place or the Relay stops.
 type Relay struct {
 	store   Backend
 	options RelayOptions
@@ -38,35 +61,27 @@ type Relay struct {
 	requests chan *protocol.StorageRequest
 	receiver *receiver // of requests; nil before Start
 
-	mu      sync.RWMutex
-	running bool        // guarded by mu
-	answers chan answer // guarded by mu; sent to under its read lock, closed under its write lock
+	closed atomic.Bool // requests was closed when the Relay was stopped
 
-	workers sync.WaitGroup // building answers
-	waiters sync.WaitGroup // holding answers that nobody has taken
-	giveUp  chan struct{}  // closed when the waiters are to end
-
+	run    atomic.Pointer[relayRun] // nil before Start
 	counts relayCounts
 }
 
-// answer is an answer to be built and delivered.
-type answer struct {
-	build func() any
-	// request is a copy: the requester may use its own again once it has the answer.
-	request protocol.StorageRequest
+// relayRun is a Relay from Start to Stop.
+type relayRun struct {
+	ctx      context.Context // done when Stop has given up what still goes on
+	cancel   context.CancelFunc
+	builders *builders
+	unread   *unread
 }
 
 type relayCounts struct {
-	panics, abandoned, waiting, nilRequests, nilReplies, closedReplies, unknownTypes atomic.Uint64
+	panics, timedOut, evicted, leftAtStop, nilRequests, nilReplies, closedReplies, unknownTypes, refused, stuck atomic.Uint64
 }
 
-// maxQueuedAnswers bounds the queue of answers to build, whatever the options say.
-const maxQueuedAnswers = 1 << 16
-
-// NewRelay makes a Relay for a store. log may be nil. Options out of range are brought into it.
+// NewRelay makes a Relay for a store. log may be nil.
 func NewRelay(store Backend, log *zap.Logger, options RelayOptions) *Relay {
-	options.Workers = max(options.Workers, 1)
-	options.QueueDepth = max(options.QueueDepth, 0)
+	options = options.withDefaults()
 	return &Relay{
 		store: store, options: options, log: newRequestLog(log),
 		requests: make(chan *protocol.StorageRequest, options.QueueDepth),
@@ -78,40 +93,51 @@ func (r *Relay) GetCommunicationChannel() chan *protocol.StorageRequest { return
 
 func (r *Relay) submitsFor() chan *protocol.StorageRequest { return r.requests }
 
-// Start begins to receive. It must not be called again before Stop.
-func (r *Relay) Start() {
-	r.giveUp = make(chan struct{})
-	r.mu.Lock()
-	r.answers = make(chan answer, min(r.options.Workers*r.options.QueueDepth, maxQueuedAnswers))
-	r.running = true
-	r.mu.Unlock()
-	for range r.options.Workers {
-		r.workers.Add(1)
-		go r.work()
+// keepChannel lets the Relay receive from the channel of another that is stopped, if that has the same capacity and was not
+// closed: senders may have kept it.
+func (r *Relay) keepChannel(of *Relay) {
+	if of != nil && cap(of.requests) == cap(r.requests) && !of.closed.Load() {
+		r.requests = of.requests
 	}
-	r.receiver = startReceiver(r.requests, r.Submit)
+}
+
+// Start begins to receive. It must not be called again before Stop. If the channel is closed, only Submit has an effect, and
+// a warning is logged.
+func (r *Relay) Start() {
+	run := &relayRun{unread: newUnread(r.options.MaxUnread, r.options.MaxUnreadBytes)}
+	run.ctx, run.cancel = context.WithCancel(context.Background())
+	run.builders = startBuilders(r.options.Workers, r.options.QueueDepth, func(a *answer) { r.answer(run, a) })
+	r.run.Store(run)
+	if r.receiver = startReceiver(r.requests, r.Submit); r.receiver.closed.Load() {
+		r.log.log.Warn("module channel is closed: no request is received")
+	}
 }
 
 // Stop ends the Relay. Everything sent before takes effect, and every Fetch accepted is answered or has its Reply closed.
-// Nothing of the Relay runs any more when it returns. It does nothing when the Relay does not run; it must not be called
-// while Start or another Stop runs.
+// Nothing of the Relay runs any more when it returns, but for calls of the store that did not get any further for seconds:
+// their contexts are canceled, the Replies of their requests closed, and they are logged and counted. It does nothing when
+// the Relay does not run; it must not be called while Start or another Stop runs.
 func (r *Relay) Stop() {
 	if r.receiver == nil {
 		return
 	}
+	run := r.run.Load()
 	// 1. Receive what was sent before, then no more.
-	r.receiver.stop()
+	if !r.receiver.stop(stopPatience) {
+		r.log.stuck(&r.counts.stuck, "request does not return", nil)
+	}
+	r.closed.Store(r.receiver.closed.Load())
 	r.receiver = nil
-	// 2. Take no more answers from those who call Submit.
-	r.mu.Lock()
-	r.running = false
-	close(r.answers)
-	r.mu.Unlock()
-	// 3. Let the workers build what was accepted.
-	r.workers.Wait()
-	// 4. Offer each answer that nobody has taken one last time.
-	close(r.giveUp)
-	r.waiters.Wait()
+	// 2. Take no more answers from those who call Submit, and let the workers build what was accepted.
+	for _, a := range run.builders.stop(stopPatience) {
+		if a.take() {
+			r.log.stuck(&r.counts.stuck, "answer does not return", &a.request)
+			closeReply(a.request.Reply)
+		}
+	}
+	run.cancel()
+	// 3. Offer each answer that nobody has taken one last time.
+	run.unread.close()
 }
 
 // Submit does what a request asks, as if it had come over the channel, without the way through it. It waits for no
@@ -122,8 +148,12 @@ func (r *Relay) Submit(request *protocol.StorageRequest) {
 		r.log.fault(&r.counts.nilRequests, "nil request", nil)
 		return
 	}
+	run := r.run.Load()
 	var err error
 	ctx := context.Background()
+	if run != nil {
+		ctx = run.ctx
+	}
 	switch request.RequestType {
 	case protocol.StorageSetConsumerOffset:
 		err = r.store.Commit(ctx, request.Cluster, request.Group, protocol.Commit{
@@ -152,11 +182,11 @@ func (r *Relay) Submit(request *protocol.StorageRequest) {
 		}
 	case protocol.StorageFetchClusters, protocol.StorageFetchConsumers, protocol.StorageFetchTopics,
 		protocol.StorageFetchConsumer, protocol.StorageFetchTopic, protocol.StorageFetchConsumersForTopic:
-		r.fetch(ctx, request)
+		r.fetch(ctx, run, request)
 		return
 	default:
 		r.log.unknown(&r.counts.unknownTypes, request)
-		r.closeReply(request.Reply)
+		closeReply(request.Reply)
 		return
 	}
 	if err != nil {
@@ -167,81 +197,116 @@ func (r *Relay) Submit(request *protocol.StorageRequest) {
 }
 
 // fetch settles an answer and leaves it to a worker to build it.
-func (r *Relay) fetch(ctx context.Context, request *protocol.StorageRequest) {
+func (r *Relay) fetch(ctx context.Context, run *relayRun, request *protocol.StorageRequest) {
 	if request.Reply == nil {
 		r.log.fault(&r.counts.nilReplies, "fetch without a reply channel", request)
 		return
 	}
-	build, err := r.store.Fetch(ctx, request)
-	if err != nil {
+	a := &answer{request: *request}
+	if run == nil || !run.builders.begin(a) {
+		closeReply(request.Reply)
+		return
+	}
+	settled := false
+	defer func() {
+		if !settled {
+			// An error, or a panic of the store.
+			run.builders.forget(a)
+			r.close(a)
+		}
+	}()
+	var err error
+	if a.build, err = r.store.Fetch(ctx, request); err != nil {
 		r.log.dropped(request, err)
-		r.closeReply(request.Reply)
 		return
 	}
-	r.log.done(request)
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	if !r.running {
-		r.closeReply(request.Reply)
-		return
-	}
-	r.answers <- answer{build: build, request: *request}
-}
-
-func (r *Relay) work() {
-	defer r.workers.Done()
-	for a := range r.answers {
-		r.answer(a)
+	settled = run.builders.add(a)
+	if settled {
+		r.log.done(request)
+	} else {
+		r.log.fault(&r.counts.refused, "answer refused: no answer gets done", request)
 	}
 }
 
-func (r *Relay) answer(a answer) {
+// answer builds an answer and delivers it.
+func (r *Relay) answer(run *relayRun, a *answer) {
 	defer r.contain(&a.request)
+	built := false
+	defer func() {
+		if !built {
+			a.take() // contain closes the Reply
+		}
+	}()
 	value := a.build()
-	if r.offer(&a.request, value) {
+	built = true
+	if !a.take() || r.offer(a, value) {
 		return
 	}
-	r.counts.waiting.Add(1)
-	r.waiters.Add(1)
-	go r.wait(a.request, value)
+	if w := run.unread.add(a, value); w != nil {
+		go r.wait(run.unread, w)
+	} else {
+		closeReply(a.request.Reply)
+	}
 }
 
-// offer delivers an answer and closes the Reply, if that does not mean to wait. It says whether that is done with.
-func (r *Relay) offer(request *protocol.StorageRequest, value any) (done bool) {
-	defer r.forgive(request, &done)
-	select {
-	case request.Reply <- value:
-		close(request.Reply)
-		return true
-	default:
-		return false
+// offers is how often an answer is offered before it is left to a goroutine: most requesters come for it at once.
+const offers = 4
+
+// offer delivers an answer and closes the Reply, if that does not mean to wait. It reports whether that is done with.
+func (r *Relay) offer(a *answer, value any) (done bool) {
+	defer r.forgive(&a.request, &done)
+	for n := range offers {
+		if n > 0 {
+			runtime.Gosched()
+		}
+		select {
+		case a.request.Reply <- value:
+			close(a.request.Reply)
+			return true
+		default:
+		}
 	}
+	return false
 }
 
 // wait holds an answer until its requester takes it.
-func (r *Relay) wait(request protocol.StorageRequest, value any) {
-	defer r.waiters.Done()
-	defer r.counts.waiting.Add(^uint64(0))
+func (r *Relay) wait(u *unread, w *unreadAnswer) {
+	defer u.goroutines.Done()
+	defer u.remove(w)
 	timeout := time.NewTimer(r.options.ReplyTimeout)
 	defer timeout.Stop()
-	if !r.hold(&request, value, timeout.C) && !r.offer(&request, value) {
-		r.counts.abandoned.Add(1)
-		r.log.abandoned(&request)
-		r.closeReply(request.Reply)
+	count, done := r.hold(u, w, timeout.C)
+	if done || r.offer(w.answer, w.value) {
+		return
+	}
+	count.Add(1)
+	r.log.abandoned(&w.request)
+	u.remove(w)
+	closeReply(w.request.Reply)
+}
+
+// hold is offer with waiting. If the answer has to go unread, it returns what counts those.
+func (r *Relay) hold(u *unread, w *unreadAnswer, timeout <-chan time.Time) (count *atomic.Uint64, done bool) {
+	defer r.forgive(&w.request, &done)
+	select {
+	case w.request.Reply <- w.value:
+		u.remove(w)
+		close(w.request.Reply)
+		return nil, true
+	case <-timeout:
+		return &r.counts.timedOut, false
+	case <-w.evicted:
+		return &r.counts.evicted, false
+	case <-u.giveUp:
+		return &r.counts.leftAtStop, false
 	}
 }
 
-// hold is offer with waiting, until the time is over or the Relay stops.
-func (r *Relay) hold(request *protocol.StorageRequest, value any, timeout <-chan time.Time) (done bool) {
-	defer r.forgive(request, &done)
-	select {
-	case request.Reply <- value:
-		close(request.Reply)
-		return true
-	case <-timeout:
-	case <-r.giveUp:
+// close closes the Reply of an answer, unless Stop has done so.
+func (r *Relay) close(a *answer) {
+	if a.take() {
+		closeReply(a.request.Reply)
 	}
-	return false
 }
 
 // forgive ends the panic that comes of a Reply that its requester has closed, or used for two requests.
@@ -260,12 +325,12 @@ func (r *Relay) contain(request *protocol.StorageRequest) {
 	}
 	r.log.panicked(&r.counts.panics, request, fmt.Sprint(cause), debug.Stack())
 	if request != nil {
-		r.closeReply(request.Reply)
+		closeReply(request.Reply)
 	}
 }
 
 // closeReply closes a Reply, which may be nil or, by a fault of the requester, closed already.
-func (r *Relay) closeReply(reply chan interface{}) {
+func closeReply(reply chan interface{}) {
 	if reply == nil {
 		return
 	}

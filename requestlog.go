@@ -62,6 +62,11 @@ func (l *requestLog) panicked(count *atomic.Uint64, request *protocol.StorageReq
 	lines.Flush(l.log, panicPatience)
 }
 
+// stuck counts what Stop gives up, and writes about it.
+func (l *requestLog) stuck(count *atomic.Uint64, what string, request *protocol.StorageRequest) {
+	l.log.Error("stop: "+what, append(requestFields(request), zap.Uint64("count", count.Add(1)))...)
+}
+
 // panicPatience is for how long whoever handled a request waits for its line: a hook may send a request itself.
 const panicPatience = 100 * time.Millisecond
 

@@ -142,10 +142,14 @@ type RelayStats struct {
 	// QueuedRequests and QueuedAnswers are how many requests wait in the Relay's channel now, and how many answers wait to
 	// be built.
 	QueuedRequests, QueuedAnswers int
-	// WaitingReplies is how many answers wait for their requester to read them now; AbandonedReplies counts those that
-	// nobody read.
-	WaitingReplies   int
-	AbandonedReplies uint64
+	// WaitingReplies is how many answers wait for their requester to read them now, WaitingBytes an estimate of the memory that
+	// they take. AbandonedReplies counts those that nobody read: TimedOutReplies because the reply timeout had passed,
+	// EvictedReplies because newer ones needed their place, and the others because the Relay stopped.
+	WaitingReplies, WaitingBytes                      int
+	AbandonedReplies, TimedOutReplies, EvictedReplies uint64
+	// RefusedAnswers counts fetches whose Reply was closed since 1,024 answers more than there are workers were being built
+	// and none got done, StuckCalls the requests and answers that Stop gave up because they did not return.
+	RefusedAnswers, StuckCalls uint64
 	// Panics counts the panics that were contained.
 	Panics uint64
 	// NilRequests, NilReplies, ClosedReplies and UnknownTypes count faults of senders: requests that were nil, fetches
@@ -155,18 +159,20 @@ type RelayStats struct {
 
 // Stats returns what the Relay has done.
 func (r *Relay) Stats() RelayStats {
-	return RelayStats{
-		QueuedRequests: len(r.requests), QueuedAnswers: r.queuedAnswers(),
-		WaitingReplies: int(r.counts.waiting.Load()), AbandonedReplies: r.counts.abandoned.Load(),
-		Panics: r.counts.panics.Load(), NilRequests: r.counts.nilRequests.Load(), NilReplies: r.counts.nilReplies.Load(),
-		ClosedReplies: r.counts.closedReplies.Load(), UnknownTypes: r.counts.unknownTypes.Load(),
+	c := &r.counts
+	stats := RelayStats{
+		QueuedRequests:  len(r.requests),
+		TimedOutReplies: c.timedOut.Load(), EvictedReplies: c.evicted.Load(),
+		RefusedAnswers: c.refused.Load(), StuckCalls: c.stuck.Load(),
+		Panics: c.panics.Load(), NilRequests: c.nilRequests.Load(), NilReplies: c.nilReplies.Load(),
+		ClosedReplies: c.closedReplies.Load(), UnknownTypes: c.unknownTypes.Load(),
 	}
-}
-
-func (r *Relay) queuedAnswers() int {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return len(r.answers)
+	stats.AbandonedReplies = stats.TimedOutReplies + stats.EvictedReplies + c.leftAtStop.Load()
+	if run := r.run.Load(); run != nil {
+		stats.QueuedAnswers = run.builders.queued()
+		stats.WaitingReplies, stats.WaitingBytes = run.unread.size()
+	}
+	return stats
 }
 
 type uncountedKey struct{}

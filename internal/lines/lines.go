@@ -3,6 +3,7 @@
 package lines
 
 import (
+	"runtime"
 	"time"
 
 	"go.uber.org/zap"
@@ -80,6 +81,10 @@ func (c *core) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcor
 // Write leaves a line to the writer.
 func (c *core) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	c.writer.add(line{core: c.inner, entry: entry, fields: fields})
+	if entry.Level >= zapcore.WarnLevel {
+		// What is worth a warning is soon looked for, and a store under load keeps its threads busy.
+		runtime.Gosched()
+	}
 	if entry.Level > zapcore.ErrorLevel {
 		// The process, or the goroutine, is about to end.
 		c.writer.flush(Patience)

@@ -101,7 +101,7 @@ func TestHooksCallBack(t *testing.T) {
 			select {
 			case c.App.StorageChannel <- &protocol.StorageRequest{RequestType: protocol.StorageFetchClusters, Reply: reply}:
 				<-reply
-			case <-time.After(time.Second): // nobody receives before Start and after Stop
+			case <-time.After(50 * time.Millisecond): // nobody receives before Start and after Stop
 			}
 		},
 	} {

@@ -2,12 +2,13 @@ package lifecycle_test
 
 import (
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/lagkeeper/storage/internal/tests/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds what must not wait for ever. It measures nothing.
-const patience = 15 * time.Second
+const patience = testkit.Patience

@@ -1,0 +1,243 @@
+package storage
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// answer is the answer to a fetch, from when the fetch was accepted until its Reply is closed.
+type answer struct {
+	build func() any
+	// request is a copy: the requester may use its own again once it has the answer.
+	request protocol.StorageRequest
+	taken   atomic.Bool
+}
+
+// take reports whether the caller is the one who may use and close the Reply: either who delivers the answer, or who gives it
+// up.
+func (a *answer) take() bool { return a.taken.CompareAndSwap(false, true) }
+
+const (
+	// maxQueuedAnswers bounds the queue of answers to build, whatever the options say. Each holds a copy of its group.
+	maxQueuedAnswers = 1024
+	// maxExtraBuilders bounds the goroutines beyond the workers that are there while answers wait for other answers.
+	maxExtraBuilders = 1024
+	// stallAfter is how long no answer must get done for the builders to be stalled. An ordinary answer takes microseconds,
+	// and a goroutine too many does no harm.
+	stallAfter = 10 * time.Millisecond
+)
+
+// builders are the goroutines that build answers. There are as many as there are workers, and more only if all of those are
+// stalled: an answer may wait for another one of the same Relay, which must be built for the first to go on.
+type builders struct {
+	workers, depth int
+	build          func(*answer)
+
+	mu      sync.Mutex // guards what follows
+	running bool       // until stop
+	// open holds the answers that were accepted and are not done with.
+	open map[*answer]struct{}
+	// queue holds those of them that wait for a goroutine, from index next on.
+	queue []*answer
+	next  int
+	// alive counts the goroutines, idle those of them that wait for work.
+	alive, idle int
+	// ended counts the answers that were built; stalled is true while none was for as long as stallAfter.
+	ended   uint64
+	stalled bool
+	// watch fires when it is time to see whether they are stalled; nil while nothing waits.
+	watch *time.Timer
+	// over is true when nothing is built any more.
+	over bool
+	gone chan struct{} // closed when the last goroutine has ended, after stop
+
+	work, room sync.Cond
+}
+
+func startBuilders(workers, queueDepth int, build func(*answer)) *builders {
+	b := &builders{
+		workers: workers, depth: max(min(workers*queueDepth, maxQueuedAnswers), 1), build: build,
+		running: true, open: make(map[*answer]struct{}), gone: make(chan struct{}),
+	}
+	b.work.L, b.room.L = &b.mu, &b.mu
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for range workers {
+		b.startOne()
+	}
+	return b
+}
+
+// startOne starts a goroutine. It expects mu held.
+func (b *builders) startOne() {
+	b.alive++
+	go b.run()
+}
+
+// begin accepts an answer, unless the builders are stopped. It must be queued or forgotten.
+func (b *builders) begin(a *answer) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.running {
+		b.open[a] = struct{}{}
+	}
+	return b.running
+}
+
+func (b *builders) forget(a *answer) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.open, a)
+}
+
+func (b *builders) queued() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.queue) - b.next
+}
+
+// waiting is queued for those who hold mu.
+func (b *builders) waiting() int { return len(b.queue) - b.next }
+
+// add leaves an answer to a goroutine, and waits for room in the queue. It reports whether it did: not if there is no room, no
+// answer gets done, and there are as many goroutines as there may be. An answer that comes when all is over has been given up.
+func (b *builders) add(a *answer) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for !b.over && b.waiting() >= b.depth+b.idle {
+		if b.stalled && !b.another() {
+			delete(b.open, a)
+			return false
+		}
+		b.look()
+		b.room.Wait()
+	}
+	if b.over {
+		return true
+	}
+	b.queue = append(b.queue, a)
+	switch {
+	case b.idle >= b.waiting():
+		b.work.Signal()
+	case b.stalled:
+		b.another()
+	}
+	if b.idle < b.waiting() {
+		b.look()
+	}
+	return true
+}
+
+// another starts another goroutine if there may be one. It expects mu held.
+func (b *builders) another() bool {
+	if b.alive >= b.workers+maxExtraBuilders {
+		return false
+	}
+	b.startOne()
+	return true
+}
+
+// look sees to it that a stall is noticed. It expects mu held.
+func (b *builders) look() {
+	if b.watch == nil {
+		ended := b.ended
+		b.watch = time.AfterFunc(stallAfter, func() { b.lookedAt(ended) })
+	}
+}
+
+// lookedAt starts another goroutine if no answer has got done since the look, and looks again while answers wait.
+func (b *builders) lookedAt(ended uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.watch = nil
+	if b.waiting() == 0 {
+		return
+	}
+	if b.ended == ended {
+		b.stalled = true
+		if !b.another() {
+			b.room.Broadcast() // for the senders to give up
+		}
+	}
+	b.look()
+}
+
+func (b *builders) run() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for {
+		for b.waiting() == 0 {
+			if !b.running || b.alive > b.workers {
+				b.end()
+				return
+			}
+			b.idle++
+			b.work.Wait()
+			b.idle--
+		}
+		a := b.queue[b.next]
+		b.queue[b.next] = nil
+		if b.next++; b.next == len(b.queue) {
+			b.queue, b.next = b.queue[:0], 0
+		}
+		b.room.Signal()
+		b.mu.Unlock()
+		b.build(a)
+		b.mu.Lock()
+		delete(b.open, a)
+		b.ended++
+		b.stalled = false
+	}
+}
+
+// end notes that a goroutine ends. It expects mu held.
+func (b *builders) end() {
+	b.alive--
+	if b.alive == 0 {
+		b.over = true
+		close(b.gone)
+	}
+}
+
+// stop accepts nothing more and returns when all is built, or when nothing got done for as long as patience. It returns the
+// answers that it gave up; their goroutines end when they return.
+func (b *builders) stop(patience time.Duration) []*answer {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.running = false
+	b.work.Broadcast()
+	for ended := b.ended; ; ended = b.ended {
+		b.mu.Unlock()
+		done := closedWithin(b.gone, patience)
+		b.mu.Lock()
+		if done || b.ended == ended {
+			break
+		}
+	}
+	if b.watch != nil {
+		b.watch.Stop()
+	}
+	var left []*answer
+	for a := range b.open {
+		left = append(left, a)
+	}
+	b.over = true
+	b.queue, b.next = nil, 0
+	b.room.Broadcast()
+	return left
+}
+
+// closedWithin reports whether done is closed before patience is over.
+func closedWithin(done <-chan struct{}, patience time.Duration) bool {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
