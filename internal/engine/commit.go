@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"strings"
-
 	"github.com/lagkeeper/storage/internal/ends"
 	"github.com/lagkeeper/storage/internal/window"
 	"github.com/lagkeeper/storage/protocol"
@@ -314,99 +312,4 @@ func roomFor(needed, n, intervals int) int {
 		room = min(more, max(2, n/8)) * each
 	}
 	return min((needed+room+window.Unit-1)&^(window.Unit-1), window.MaxSize(intervals)+window.Unit)
-}
-
-// SetOwner stores who consumes a partition.
-func (e *Engine) SetOwner(c *Cluster, groupName string, in *protocol.PartitionOwner) Reason {
-	hash := c.hash(groupName)
-	s := e.shard(hash)
-	s.mu.Lock()
-	defer s.release()
-	if s.stopped {
-		s.counts.owners[Stopped]++
-		return Stopped
-	}
-	at := place{cluster: c, name: groupName, hash: hash, topic: -1}
-	now := e.config.Clock.Coarse()
-	why := e.setOwner(s, &at, in, now)
-	s.account(at.group)
-	s.counts.owners[why]++
-	return why
-}
-
-func (e *Engine) setOwner(s *shard, at *place, in *protocol.PartitionOwner, now int64) Reason {
-	if max(len(at.name), len(in.Topic), len(in.Owner), len(in.ClientID)) > MaxName {
-		return Invalid
-	}
-	if why := e.locateGroup(s, at, now); why != 0 {
-		return why
-	}
-	if _, _, why := e.locate(s, at, in.Topic, in.Partition, now); why != 0 {
-		return why
-	}
-	g := at.group
-	slot, why := s.slot(g, at.topic, in.Partition, now)
-	if why != 0 {
-		return why
-	}
-	gt := &g.topics[at.topic]
-	if g.windowOf(slot) == nil {
-		g.memory.add(slot, window.HeaderSize)
-	}
-	g.touchOwner(gt, now)
-	if g.setOwner(slot, in.Owner, in.ClientID) && s.hub.Watched() {
-		s.hub.Publish(protocol.Event{
-			Kind: protocol.EventOwnerChanged, Time: now, Cluster: g.cluster.Name, Group: g.name,
-			Topic: gt.topic.Name, Partition: in.Partition, Owner: strings.Clone(in.Owner), ClientID: strings.Clone(in.ClientID),
-		})
-	}
-	return 0
-}
-
-// ClearOwners makes nobody the owner of every partition of a group.
-func (e *Engine) ClearOwners(c *Cluster, groupName string) Reason {
-	return e.withGroup(c, groupName, func(s *shard, g *group, now int64) Reason {
-		if g.clearOwners() {
-			s.tell(protocol.EventOwnersCleared, g, nil, now)
-		}
-		s.account(g)
-		return 0
-	})
-}
-
-// DeleteGroup removes a group.
-func (e *Engine) DeleteGroup(c *Cluster, groupName string) Reason {
-	return e.withGroup(c, groupName, func(s *shard, g *group, now int64) Reason {
-		s.delete(g, now)
-		return 0
-	})
-}
-
-// DeleteGroupTopic removes a topic from a group, and the group when none is left.
-func (e *Engine) DeleteGroupTopic(c *Cluster, groupName, topic string) Reason {
-	return e.withGroup(c, groupName, func(s *shard, g *group, now int64) Reason {
-		i := g.find(topic)
-		if i < 0 {
-			return UnknownTopic
-		}
-		s.detachDeleted(g, i, now)
-		return 0
-	})
-}
-
-// withGroup calls do with a live group and its shard, locked.
-func (e *Engine) withGroup(c *Cluster, groupName string, do func(s *shard, g *group, now int64) Reason) Reason {
-	hash := c.hash(groupName)
-	s := e.shard(hash)
-	s.mu.Lock()
-	defer s.release()
-	if s.stopped {
-		return Stopped
-	}
-	now := e.config.Clock.Coarse()
-	g := s.findLive(e, c, hash, groupName, now)
-	if g == nil {
-		return UnknownGroup
-	}
-	return do(s, g, now)
 }

@@ -7,6 +7,43 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
+// DeleteGroup removes a group.
+func (e *Engine) DeleteGroup(c *Cluster, groupName string) Reason {
+	return e.withGroup(c, groupName, func(s *shard, g *group, now int64) Reason {
+		s.delete(g, now)
+		return 0
+	})
+}
+
+// DeleteGroupTopic removes a topic from a group, and the group when none is left.
+func (e *Engine) DeleteGroupTopic(c *Cluster, groupName, topic string) Reason {
+	return e.withGroup(c, groupName, func(s *shard, g *group, now int64) Reason {
+		i := g.find(topic)
+		if i < 0 {
+			return UnknownTopic
+		}
+		s.detachDeleted(g, i, now)
+		return 0
+	})
+}
+
+// withGroup calls do with a live group and its shard, locked.
+func (e *Engine) withGroup(c *Cluster, groupName string, do func(s *shard, g *group, now int64) Reason) Reason {
+	hash := c.hash(groupName)
+	s := e.shard(hash)
+	s.mu.Lock()
+	defer s.release()
+	if s.stopped {
+		return Stopped
+	}
+	now := e.config.Clock.Coarse()
+	g := s.findLive(e, c, hash, groupName, now)
+	if g == nil {
+		return UnknownGroup
+	}
+	return do(s, g, now)
+}
+
 // DeletePartition takes a partition out of a group unless it has a commit of an order or a greater one; an order of 0 or less
 // takes it out whatever it has. The topic goes with its last partition, the group with its last topic.
 func (e *Engine) DeletePartition(c *Cluster, groupName, topic string, partition int32, order int64) Reason {
