@@ -105,6 +105,14 @@ func (t *Topic) Polled(now int64) {
 	}
 }
 
+// PolledBy notes that the topic was not polled later than at a time in Unix milliseconds: the clock was ahead then, and has been
+// set back.
+func (t *Topic) PolledBy(now int64) {
+	if at := t.polledAt.Load(); at > now {
+		t.polledAt.CompareAndSwap(at, now)
+	}
+}
+
 // Restored notes that the topic was restored at a time in Unix milliseconds.
 func (t *Topic) Restored(now int64) {
 	t.polledAt.Store(now)

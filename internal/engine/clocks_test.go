@@ -259,3 +259,50 @@ func TestLoadedFutureFreezesNothing(t *testing.T) {
 	clock.pass(time.Millisecond)
 	require.Empty(t, names(t, e, c))
 }
+
+// TestClockLeapBetweenPolls lets the wall clock leap when one topic has been polled since and another has not had its turn.
+func TestClockLeapBetweenPolls(t *testing.T) {
+	t.Parallel()
+	e, c, clock := newJumpy(t, 0)
+	topics := func() []string {
+		all, why := e.Topics(c)
+		require.Zero(t, why)
+		return all.Strings()
+	}
+	clock.pass(time.Minute)
+	clock.set(30 * 24 * time.Hour)
+	poll(t, e, c, 1_000_000, "topic")
+	e.Sweep()
+	require.ElementsMatch(t, []string{"topic", "other"}, topics())
+	clock.pass(expiryGrace*time.Millisecond - time.Millisecond)
+	poll(t, e, c, 1_000_000, "topic")
+	e.Sweep()
+	require.ElementsMatch(t, []string{"topic", "other"}, topics())
+	clock.pass(time.Millisecond)
+	e.Sweep()
+	require.ElementsMatch(t, []string{"topic"}, topics(), "nobody polled the other in all the time that there was")
+}
+
+// TestClockThatWasAhead sets the clock back after a group committed while it was ahead: that keeps the group and its topic alive
+// no longer than a commit of now.
+func TestClockThatWasAhead(t *testing.T) {
+	t.Parallel()
+	e, c, clock := newJumpy(t, 0)
+	clock.set(30 * 24 * time.Hour)
+	commitAt(t, e, c, "group", "topic", 1, clock.wall)
+	commitAt(t, e, c, "group", "other", 1, clock.wall)
+	poll(t, e, c, 1_000_000, "other")
+	clock.set(-30 * 24 * time.Hour)
+	e.Sweep()
+	for range 7 * 24 * 2 {
+		clock.pass(30 * time.Minute)
+		poll(t, e, c, 1_000_000, "topic")
+		e.Sweep()
+	}
+	clock.pass(time.Millisecond)
+	e.Sweep()
+	require.Empty(t, names(t, e, c))
+	all, why := e.Topics(c)
+	require.Zero(t, why)
+	require.Equal(t, []string{"topic"}, all.Strings())
+}

@@ -47,6 +47,7 @@ func (e *Engine) sweepTopics() {
 	for _, name := range e.names {
 		c := e.clusters[name]
 		for _, t := range c.topics.Topics(nil) {
+			t.PolledBy(e.config.Clock.Now())
 			if !e.gone(c, t) {
 				continue
 			}
@@ -68,7 +69,8 @@ func (e *Engine) gone(c *Cluster, t *ends.Topic) bool {
 	if unconfirmed && others != 0 && e.config.ReplayTimeout > 0 && e.expiry.now()-at > e.config.ReplayTimeout {
 		return true
 	}
-	return others-at > e.config.ExpireTopic
+	// The clock may have leapt since this one was polled and before its next turn.
+	return others-at > e.config.ExpireTopic && e.expiry.now()-at > e.config.ExpireTopic
 }
 
 // removeTopic takes a topic from every group if remove has taken it out of its table, and reports whether it has.
@@ -143,13 +145,18 @@ func (e *Engine) sweepBatch(s *shard, cluster, below int, wasteful []*group) (in
 	return at, wasteful
 }
 
-// sweepGroup reports whether the group is left. What is too old is too old by the expiry time.
+// sweepGroup reports whether the group is left. What is too old is too old by the expiry time. What was seen later than now was
+// seen by a clock that was ahead and has been set back, and counts from now on.
 func (e *Engine) sweepGroup(s *shard, g *group, now, expiry int64) bool {
+	if g.seen.Load() > now {
+		g.seen.Store(now)
+	}
 	if g.seen.Load() < expiry-e.config.ExpireGroup {
 		s.expire(g, now)
 		return false
 	}
 	for i := len(g.topics) - 1; i >= 0; i-- {
+		g.topics[i].seen = min(g.topics[i].seen, now)
 		if g.topics[i].seen < expiry-e.config.ExpireTopic {
 			if !s.detach(g, i, protocol.EventGroupTopicExpired, protocol.EventGroupExpired, now) {
 				s.counts.expired++
