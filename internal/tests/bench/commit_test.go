@@ -101,7 +101,7 @@ func (w *benchWorld) picks(n int) []pick {
 // again is the commit of a pick as it comes the nth time, in regular steps, and without an order so that it is appended.
 func (p *pick) again(n int) protocol.Commit {
 	c := p.commit
-	c.Order = 0
+	c.Order = -1 // as new as the newest
 	c.Offset += int64(n) * 1_000
 	c.Timestamp += int64(n) * 10_000
 	return c
