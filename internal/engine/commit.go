@@ -26,7 +26,7 @@ func (e *Engine) commitOne(c *Cluster, groupName string, in *protocol.Commit) (w
 	}
 	at := place{cluster: c, name: groupName, hash: hash, topic: -1}
 	why = e.commit(s, &at, in, e.config.Clock.Coarse())
-	s.account(at.group)
+	s.accountCommit(at.group)
 	s.counts.commits[why]++
 	return why, at.stuck
 }
@@ -58,7 +58,7 @@ func (e *Engine) commitSome(at *place, some []protocol.Commit, from int, refused
 		why := Stopped
 		if !s.stopped {
 			why = e.commit(s, at, &some[i], now)
-			s.account(at.group)
+			s.accountCommit(at.group)
 		}
 		s.counts.commits[why]++
 		if why != 0 {

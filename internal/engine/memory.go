@@ -42,14 +42,19 @@ type memory struct {
 	// slots has one entry for each partition of each topic, in ranges that the topics know.
 	slots  []reference
 	blocks []block
+	// held is how many bytes all blocks have.
+	held int
+	// counted is held, and how many slots and topics there were, when the group was last accounted for.
+	counted struct {
+		held          int
+		slots, topics int32
+	}
 	// first is where the first block is kept until there is a second: few groups need one, and it saves a way.
 	first [1]block
 	// tail is the index of the block that is being filled; empty is how many blocks have no bytes, the tail apart.
 	tail, empty int
 	// windows is how many slots have a window.
 	windows int
-	// held is how many bytes all blocks have.
-	held int
 }
 
 type block struct {

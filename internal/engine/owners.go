@@ -21,7 +21,9 @@ func (e *Engine) SetOwner(c *Cluster, groupName string, in *protocol.PartitionOw
 	at := place{cluster: c, name: groupName, hash: hash, topic: -1}
 	now := e.config.Clock.Coarse()
 	why := e.setOwner(s, &at, in, now)
-	s.account(at.group)
+	if at.group != nil {
+		s.account(at.group)
+	}
 	s.counts.owners[why]++
 	return why
 }

@@ -38,12 +38,25 @@ func (e *Engine) refuse(now int64) Reason {
 
 // account counts what a group takes now.
 func (s *shard) account(g *group) {
-	if g == nil || g.gone {
+	if g.gone {
 		return
 	}
+	g.memory.counted.held, g.memory.counted.slots, g.memory.counted.topics = g.memory.held, int32(len(g.memory.slots)), int32(len(g.topics))
 	if bytes := g.bytes(); bytes != g.accounted {
 		s.room.add(bytes - g.accounted)
 		g.accounted = bytes
+	}
+}
+
+// accountCommit is account for a group, or nil, that may have got a commit: that changes nothing in most cases, and to find that
+// out costs no look at more than a commit needs anyway.
+func (s *shard) accountCommit(g *group) {
+	if g == nil {
+		return
+	}
+	m := &g.memory
+	if m.held != m.counted.held || len(m.slots) != int(m.counted.slots) || len(g.topics) != int(m.counted.topics) {
+		s.account(g)
 	}
 }
 
