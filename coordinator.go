@@ -11,7 +11,9 @@ import (
 	"github.com/spf13/viper"
 	"go.uber.org/zap"
 
+	"github.com/lagkeeper/storage/internal/channel"
 	"github.com/lagkeeper/storage/internal/config"
+	"github.com/lagkeeper/storage/internal/lines"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -26,12 +28,12 @@ type Coordinator struct {
 	// stores.
 	Viper *viper.Viper
 
-	lines keptLogger
+	lines lines.Kept
 
 	mu       sync.Mutex
-	state    moduleState   // guarded by mu, as all below
-	giveUp   chan struct{} // closed when a module that does not listen is waited for no longer
-	receiver *receiver     // of App.StorageChannel
+	state    moduleState       // guarded by mu, as all below
+	giveUp   chan struct{}     // closed when a module that does not listen is waited for no longer
+	receiver *channel.Receiver // of App.StorageChannel
 
 	module atomic.Pointer[Module] // nil before Configure; written under mu
 }
@@ -48,7 +50,7 @@ func (c *Coordinator) made() Module {
 // is none, and configures it. It panics with a string that says what is wrong where the configuration cannot be used: more
 // than one module, an unknown class, or what the module itself refuses. It panics also while the Coordinator runs.
 func (c *Coordinator) Configure() {
-	defer c.lines.flush()
+	defer c.lines.Flush()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state == started {
@@ -92,11 +94,11 @@ func (c *Coordinator) Configure() {
 // configured since it was made or stopped; an error of the module comes back wrapped, with nothing left running. An error is
 // logged too.
 func (c *Coordinator) Start() error {
-	defer c.lines.flush()
+	defer c.lines.Flush()
 	return logStart(c.log(), c.start())
 }
 
-func (c *Coordinator) log() *zap.Logger { return c.lines.of(c.Log, c.App) }
+func (c *Coordinator) log() *zap.Logger { return c.lines.Of(c.Log, c.App) }
 
 func (c *Coordinator) start() error {
 	c.mu.Lock()
@@ -109,8 +111,8 @@ func (c *Coordinator) start() error {
 		return fmt.Errorf("start storage module: %w", err)
 	}
 	c.giveUp = make(chan struct{})
-	c.receiver = startReceiver(c.App.StorageChannel, forwarder(c.made(), c.giveUp, loser(c.log())))
-	if c.receiver.closed.Load() {
+	c.receiver = channel.StartReceiver(c.App.StorageChannel, forwarder(c.made(), c.giveUp, loser(c.log())))
+	if c.receiver.Closed() {
 		c.log().Warn("StorageChannel is closed: no request is received")
 	}
 	c.state = started
@@ -155,9 +157,9 @@ func forwarder(module Module, giveUp <-chan struct{}, lost func(*protocol.Storag
 
 // loser returns what becomes of requests that the module does not take: the Reply of a fetch is closed.
 func loser(log *zap.Logger) func(*protocol.StorageRequest) {
-	requests, count := newRequestLog(log), new(atomic.Uint64)
+	requests, count := lines.NewRequests(log), new(atomic.Uint64)
 	return func(request *protocol.StorageRequest) {
-		requests.fault(count, "request lost: the module does not take it", request)
+		requests.Fault(count, "request lost: the module does not take it", request)
 		if request != nil && request.Reply != nil && isRead(request.RequestType) {
 			closeReply(request.Reply)
 		}
@@ -167,7 +169,7 @@ func loser(log *zap.Logger) func(*protocol.StorageRequest) {
 // Stop ends the relaying and the module: what was sent before takes effect, nothing is received any more. It does nothing
 // when the Coordinator does not run. It returns the error of the module, wrapped.
 func (c *Coordinator) Stop() error {
-	defer c.lines.flush()
+	defer c.lines.Flush()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	state := c.state
@@ -181,7 +183,7 @@ func (c *Coordinator) Stop() error {
 	c.log().Info("stopping")
 	// 1. Pass on what was sent, then receive no more.
 	timer := time.AfterFunc(patience, func() { close(c.giveUp) })
-	if !c.receiver.stop(stopPatience) {
+	if !c.receiver.Stop(channel.StopPatience) {
 		c.log().Error("stop: request does not return")
 	}
 	timer.Stop()

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/lagkeeper/storage/internal/engine"
+	"github.com/lagkeeper/storage/internal/lines"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -302,7 +303,7 @@ func (db *DB) warnFull() {
 	if s == nil {
 		return
 	}
-	if n := s.refused.Add(1); worthALine(n) {
+	if n := s.refused.Add(1); lines.WorthALine(n) {
 		s.options.Logger.Warn("the store is full: new groups, topics and partitions are refused until there is room",
 			zap.Int64("max_memory", s.options.MaxMemory), zap.Int64("bytes", s.engine.Used()), zap.Uint64("count", n))
 	}
@@ -315,7 +316,7 @@ type stuckGroups struct {
 }
 
 func (s *stuckGroups) warn(cluster, group string) {
-	if n := s.n.Add(1); worthALine(n) {
+	if n := s.n.Add(1); lines.WorthALine(n) {
 		s.log.Warn("fresh commits are refused because of their orders; if the cluster was rebuilt or failed over, call ForgetOrders",
 			zap.String("cluster", cluster), zap.String("consumer", group), zap.Uint64("count", n))
 	}

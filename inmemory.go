@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/lagkeeper/storage/internal/config"
+	"github.com/lagkeeper/storage/internal/lines"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -23,7 +25,7 @@ type InMemoryStorage struct {
 	Viper *viper.Viper
 
 	db    DB
-	lines keptLogger
+	lines lines.Kept
 	relay atomic.Pointer[Relay] // nil before Configure
 
 	// mu is held for as long as Configure, Start or Stop takes, so that a second Stop returns no sooner than the first.
@@ -49,10 +51,24 @@ func notConfigured(what string, state moduleState) error {
 	return fmt.Errorf("start %s: not configured", what)
 }
 
+// loggedError is an error that stands in the log already.
+type loggedError struct{ error }
+
+func (e loggedError) Unwrap() error { return e.error }
+
+// logStart logs the error of a Start, unless that has been done, and returns it marked.
+func logStart(log *zap.Logger, err error) error {
+	if err == nil || errors.As(err, new(loggedError)) {
+		return err
+	}
+	log.Error("start failed", zap.Error(err))
+	return loggedError{err}
+}
+
 // Configure reads the configuration under configRoot. It panics with a string that names every fault, and when the module
 // runs.
 func (m *InMemoryStorage) Configure(name, configRoot string) {
-	defer m.lines.flushOwn()
+	defer m.lines.FlushOwn()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.state == started {
@@ -78,7 +94,7 @@ func (m *InMemoryStorage) Configure(name, configRoot string) {
 	m.state = configured
 }
 
-func (m *InMemoryStorage) log() *zap.Logger { return m.lines.of(m.Log, m.App) }
+func (m *InMemoryStorage) log() *zap.Logger { return m.lines.Of(m.Log, m.App) }
 
 func viperOrGlobal(v *viper.Viper) *viper.Viper {
 	if v == nil {
@@ -128,7 +144,7 @@ func (m *InMemoryStorage) Stats() (Stats, error) {
 // unless the module has been configured since it was made or stopped, and if the clusters cannot be used. An error is logged
 // too.
 func (m *InMemoryStorage) Start() error {
-	defer m.lines.flushOwn()
+	defer m.lines.FlushOwn()
 	return logStart(m.log(), m.start())
 }
 
@@ -156,7 +172,7 @@ func (m *InMemoryStorage) start() error {
 // snapshot is saved if one is configured. It does nothing when the module does not run. The error is that of the snapshot;
 // the module has stopped all the same.
 func (m *InMemoryStorage) Stop() error {
-	defer m.lines.flushOwn()
+	defer m.lines.FlushOwn()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.state == started {

@@ -13,6 +13,7 @@ import (
 	"github.com/lagkeeper/storage/internal/clock"
 	"github.com/lagkeeper/storage/internal/engine"
 	"github.com/lagkeeper/storage/internal/feed"
+	"github.com/lagkeeper/storage/internal/lines"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -24,7 +25,7 @@ type DB struct {
 	hub     feed.Hub[protocol.Event]
 	over    atomic.Bool // from close to open
 	panics  atomic.Uint64
-	lines   keptLogger
+	lines   lines.Kept
 
 	mu sync.Mutex // held by open and close
 }
@@ -57,14 +58,14 @@ func Open(options Options) (*DB, error) {
 
 // open begins a session. The DB must not be open.
 func (db *DB) open(options Options) error {
-	defer db.lines.flushOwn()
+	defer db.lines.FlushOwn()
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if err := options.Validate(); err != nil {
 		return err
 	}
 	db.hub.Size = eventBytes
-	options.Logger = db.lines.of(options.Logger, nil)
+	options.Logger = db.lines.Of(options.Logger, nil)
 	s := &session{options: options.withDefaults(), clock: clock.Start(), quit: make(chan struct{})}
 	s.stuck.log = s.options.Logger
 	config := s.options.engine(s.clock, &db.hub)
@@ -94,7 +95,7 @@ func (db *DB) open(options Options) error {
 // set, and the loops over Watch end. It does nothing when the store is closed. The error is that of the snapshot; the store
 // is closed all the same.
 func (db *DB) Close() error {
-	defer db.lines.flushOwn()
+	defer db.lines.FlushOwn()
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	s := db.session.Load()
@@ -144,7 +145,7 @@ func (db *DB) every(s *session, interval time.Duration, do func()) {
 func (db *DB) contained(log *zap.Logger, do func()) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			newRequestLog(log).panicked(&db.panics, nil, fmt.Sprint(cause), debug.Stack())
+			lines.NewRequests(log).Panicked(&db.panics, nil, fmt.Sprint(cause), debug.Stack())
 		}
 	}()
 	do()

@@ -60,7 +60,7 @@ func (db *DB) persistence() *persistence {
 // Snapshot saves a snapshot now, unless nothing has changed since the newest. It returns ErrUnsupported if no snapshot path
 // is set, ErrStopped while the store is closed, and what the file system had to say.
 func (db *DB) Snapshot(ctx context.Context) error {
-	defer db.lines.flush()
+	defer db.lines.Flush()
 	if _, err := db.running(ctx); err != nil {
 		return fmt.Errorf("save snapshot: %w", err)
 	}
@@ -123,7 +123,7 @@ func (db *DB) Export(ctx context.Context, w io.Writer) error {
 // read and checked before anything is changed. It returns ErrStopped while the module does
 // not run, the context's error, and one that names the line that could not be read.
 func (db *DB) Import(ctx context.Context, r io.Reader) error {
-	defer db.lines.flush()
+	defer db.lines.Flush()
 	s, err := db.running(ctx)
 	if err != nil {
 		return fmt.Errorf("import: %w", err)

@@ -10,6 +10,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/lagkeeper/storage/internal/channel"
+	"github.com/lagkeeper/storage/internal/lines"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -56,10 +58,10 @@ func (o RelayOptions) withDefaults() RelayOptions {
 type Relay struct {
 	store   Backend
 	options RelayOptions
-	log     *requestLog
+	log     *lines.Requests
 
 	requests chan *protocol.StorageRequest
-	receiver *receiver // of requests; nil before Start
+	receiver *channel.Receiver // of requests; nil before Start
 
 	closed atomic.Bool // requests was closed when the Relay was stopped
 
@@ -71,8 +73,8 @@ type Relay struct {
 type relayRun struct {
 	ctx      context.Context // done when Stop has given up what still goes on
 	cancel   context.CancelFunc
-	builders *builders
-	unread   *unread
+	builders *channel.Builders
+	unread   *channel.Unread
 }
 
 type relayCounts struct {
@@ -83,7 +85,7 @@ type relayCounts struct {
 func NewRelay(store Backend, log *zap.Logger, options RelayOptions) *Relay {
 	options = options.withDefaults()
 	return &Relay{
-		store: store, options: options, log: newRequestLog(log),
+		store: store, options: options, log: lines.NewRequests(log),
 		requests: make(chan *protocol.StorageRequest, options.QueueDepth),
 	}
 }
@@ -104,12 +106,12 @@ func (r *Relay) keepChannel(of *Relay) {
 // Start begins to receive. It must not be called again before Stop. If the channel is closed, only Submit has an effect, and
 // a warning is logged.
 func (r *Relay) Start() {
-	run := &relayRun{unread: newUnread(r.options.MaxUnread, r.options.MaxUnreadBytes)}
+	run := &relayRun{unread: channel.NewUnread(r.options.MaxUnread, r.options.MaxUnreadBytes)}
 	run.ctx, run.cancel = context.WithCancel(context.Background())
-	run.builders = startBuilders(r.options.Workers, r.options.QueueDepth, func(a *answer) { r.answer(run, a) })
+	run.builders = channel.StartBuilders(r.options.Workers, r.options.QueueDepth, func(a *channel.Answer) { r.answer(run, a) })
 	r.run.Store(run)
-	if r.receiver = startReceiver(r.requests, r.Submit); r.receiver.closed.Load() {
-		r.log.log.Warn("module channel is closed: no request is received")
+	if r.receiver = channel.StartReceiver(r.requests, r.Submit); r.receiver.Closed() {
+		r.log.Warn("module channel is closed: no request is received")
 	}
 }
 
@@ -123,21 +125,21 @@ func (r *Relay) Stop() {
 	}
 	run := r.run.Load()
 	// 1. Receive what was sent before, then no more.
-	if !r.receiver.stop(stopPatience) {
-		r.log.stuck(&r.counts.stuck, "request does not return", nil)
+	if !r.receiver.Stop(channel.StopPatience) {
+		r.log.Stuck(&r.counts.stuck, "request does not return", nil)
 	}
-	r.closed.Store(r.receiver.closed.Load())
+	r.closed.Store(r.receiver.Closed())
 	r.receiver = nil
 	// 2. Take no more answers from those who call Submit, and let the workers build what was accepted.
-	for _, a := range run.builders.stop(stopPatience) {
-		if a.take() {
-			r.log.stuck(&r.counts.stuck, "answer does not return", &a.request)
-			closeReply(a.request.Reply)
+	for _, a := range run.builders.Stop(channel.StopPatience) {
+		if a.Take() {
+			r.log.Stuck(&r.counts.stuck, "answer does not return", &a.Request)
+			closeReply(a.Request.Reply)
 		}
 	}
 	run.cancel()
 	// 3. Offer each answer that nobody has taken one last time.
-	run.unread.close()
+	run.unread.Close()
 }
 
 // Submit does what a request asks, as if it had come over the channel, without the way through it. It waits for no
@@ -145,7 +147,7 @@ func (r *Relay) Stop() {
 func (r *Relay) Submit(request *protocol.StorageRequest) {
 	defer r.contain(request)
 	if request == nil {
-		r.log.fault(&r.counts.nilRequests, "nil request", nil)
+		r.log.Fault(&r.counts.nilRequests, "nil request", nil)
 		return
 	}
 	run := r.run.Load()
@@ -185,25 +187,25 @@ func (r *Relay) Submit(request *protocol.StorageRequest) {
 		r.fetch(ctx, run, request)
 		return
 	default:
-		r.log.unknown(&r.counts.unknownTypes, request)
+		r.log.Unknown(&r.counts.unknownTypes, request)
 		closeReply(request.Reply)
 		return
 	}
 	if err != nil {
-		r.log.dropped(request, err)
+		r.log.Dropped(request, err)
 	} else {
-		r.log.done(request)
+		r.log.Done(request)
 	}
 }
 
 // fetch settles an answer and leaves it to a worker to build it.
 func (r *Relay) fetch(ctx context.Context, run *relayRun, request *protocol.StorageRequest) {
 	if request.Reply == nil {
-		r.log.fault(&r.counts.nilReplies, "fetch without a reply channel", request)
+		r.log.Fault(&r.counts.nilReplies, "fetch without a reply channel", request)
 		return
 	}
-	a := &answer{request: *request}
-	if run == nil || !run.builders.begin(a) {
+	a := &channel.Answer{Request: *request}
+	if run == nil || !run.builders.Begin(a) {
 		closeReply(request.Reply)
 		return
 	}
@@ -211,41 +213,41 @@ func (r *Relay) fetch(ctx context.Context, run *relayRun, request *protocol.Stor
 	defer func() {
 		if !settled {
 			// An error, or a panic of the store.
-			run.builders.forget(a)
+			run.builders.Forget(a)
 			r.close(a)
 		}
 	}()
 	var err error
-	if a.build, err = r.store.Fetch(ctx, request); err != nil {
-		r.log.dropped(request, err)
+	if a.Build, err = r.store.Fetch(ctx, request); err != nil {
+		r.log.Dropped(request, err)
 		return
 	}
-	settled = run.builders.add(a)
+	settled = run.builders.Add(a)
 	if settled {
-		r.log.done(request)
+		r.log.Done(request)
 	} else {
-		r.log.fault(&r.counts.refused, "answer refused: no answer gets done", request)
+		r.log.Fault(&r.counts.refused, "answer refused: no answer gets done", request)
 	}
 }
 
 // answer builds an answer and delivers it.
-func (r *Relay) answer(run *relayRun, a *answer) {
-	defer r.contain(&a.request)
+func (r *Relay) answer(run *relayRun, a *channel.Answer) {
+	defer r.contain(&a.Request)
 	built := false
 	defer func() {
 		if !built {
-			a.take() // contain closes the Reply
+			a.Take() // contain closes the Reply
 		}
 	}()
-	value := a.build()
+	value := a.Build()
 	built = true
-	if !a.take() || r.offer(a, value) {
+	if !a.Take() || r.offer(a, value) {
 		return
 	}
-	if w := run.unread.add(a, value); w != nil {
+	if w := run.unread.Add(a, value); w != nil {
 		go r.wait(run.unread, w)
 	} else {
-		closeReply(a.request.Reply)
+		closeReply(a.Request.Reply)
 	}
 }
 
@@ -253,15 +255,15 @@ func (r *Relay) answer(run *relayRun, a *answer) {
 const offers = 4
 
 // offer delivers an answer and closes the Reply, if that does not mean to wait. It reports whether that is done with.
-func (r *Relay) offer(a *answer, value any) (done bool) {
-	defer r.forgive(&a.request, &done)
+func (r *Relay) offer(a *channel.Answer, value any) (done bool) {
+	defer r.forgive(&a.Request, &done)
 	for n := range offers {
 		if n > 0 {
 			runtime.Gosched()
 		}
 		select {
-		case a.request.Reply <- value:
-			close(a.request.Reply)
+		case a.Request.Reply <- value:
+			close(a.Request.Reply)
 			return true
 		default:
 		}
@@ -270,42 +272,42 @@ func (r *Relay) offer(a *answer, value any) (done bool) {
 }
 
 // wait holds an answer until its requester takes it.
-func (r *Relay) wait(u *unread, w *unreadAnswer) {
-	defer u.goroutines.Done()
-	defer u.remove(w)
+func (r *Relay) wait(u *channel.Unread, w *channel.UnreadAnswer) {
+	defer u.Done()
+	defer u.Remove(w)
 	timeout := time.NewTimer(r.options.ReplyTimeout)
 	defer timeout.Stop()
 	count, done := r.hold(u, w, timeout.C)
-	if done || r.offer(w.answer, w.value) {
+	if done || r.offer(w.Answer, w.Value) {
 		return
 	}
 	count.Add(1)
-	r.log.abandoned(&w.request)
-	u.remove(w)
-	closeReply(w.request.Reply)
+	r.log.Abandoned(&w.Request)
+	u.Remove(w)
+	closeReply(w.Request.Reply)
 }
 
 // hold is offer with waiting. If the answer has to go unread, it returns what counts those.
-func (r *Relay) hold(u *unread, w *unreadAnswer, timeout <-chan time.Time) (count *atomic.Uint64, done bool) {
-	defer r.forgive(&w.request, &done)
+func (r *Relay) hold(u *channel.Unread, w *channel.UnreadAnswer, timeout <-chan time.Time) (count *atomic.Uint64, done bool) {
+	defer r.forgive(&w.Request, &done)
 	select {
-	case w.request.Reply <- w.value:
-		u.remove(w)
-		close(w.request.Reply)
+	case w.Request.Reply <- w.Value:
+		u.Remove(w)
+		close(w.Request.Reply)
 		return nil, true
 	case <-timeout:
 		return &r.counts.timedOut, false
-	case <-w.evicted:
+	case <-w.Evicted:
 		return &r.counts.evicted, false
-	case <-u.giveUp:
+	case <-u.GivingUp():
 		return &r.counts.leftAtStop, false
 	}
 }
 
 // close closes the Reply of an answer, unless Stop has done so.
-func (r *Relay) close(a *answer) {
-	if a.take() {
-		closeReply(a.request.Reply)
+func (r *Relay) close(a *channel.Answer) {
+	if a.Take() {
+		closeReply(a.Request.Reply)
 	}
 }
 
@@ -313,7 +315,7 @@ func (r *Relay) close(a *answer) {
 func (r *Relay) forgive(request *protocol.StorageRequest, done *bool) {
 	if recover() != nil {
 		*done = true
-		r.log.fault(&r.counts.closedReplies, "reply channel was closed by its requester", request)
+		r.log.Fault(&r.counts.closedReplies, "reply channel was closed by its requester", request)
 	}
 }
 
@@ -323,7 +325,7 @@ func (r *Relay) contain(request *protocol.StorageRequest) {
 	if cause == nil {
 		return
 	}
-	r.log.panicked(&r.counts.panics, request, fmt.Sprint(cause), debug.Stack())
+	r.log.Panicked(&r.counts.panics, request, fmt.Sprint(cause), debug.Stack())
 	if request != nil {
 		closeReply(request.Reply)
 	}

@@ -169,8 +169,8 @@ func (r *Relay) Stats() RelayStats {
 	}
 	stats.AbandonedReplies = stats.TimedOutReplies + stats.EvictedReplies + c.leftAtStop.Load()
 	if run := r.run.Load(); run != nil {
-		stats.QueuedAnswers = run.builders.queued()
-		stats.WaitingReplies, stats.WaitingBytes = run.unread.size()
+		stats.QueuedAnswers = run.builders.Queued()
+		stats.WaitingReplies, stats.WaitingBytes = run.unread.Size()
 	}
 	return stats
 }

@@ -1,4 +1,4 @@
-package storage
+package channel
 
 import (
 	"container/list"
@@ -8,13 +8,13 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// unread holds the answers that their requesters have not read, oldest first, and no more than a number and bytes of them.
-type unread struct {
+// Unread holds the answers that their requesters have not read, oldest first, and no more than a number and bytes of them.
+type Unread struct {
 	maxCount, maxBytes int
 
 	mu     sync.Mutex // guards what follows
 	closed bool
-	// answers are *unreadAnswer.
+	// answers are *UnreadAnswer.
 	answers list.List
 	bytes   int
 
@@ -22,24 +22,25 @@ type unread struct {
 	giveUp     chan struct{}  // closed when they are to end
 }
 
-// unreadAnswer is an answer that waits to be read.
-type unreadAnswer struct {
-	*answer
-	value any
+// UnreadAnswer is an answer that waits to be read.
+type UnreadAnswer struct {
+	*Answer
+	Value any
 	bytes int
-	// evicted is closed when the answer has to go.
-	evicted chan struct{}
-	element *list.Element // guarded by unread.mu; nil when it is in the list no longer
+	// Evicted is closed when the answer has to go.
+	Evicted chan struct{}
+	element *list.Element // guarded by Unread.mu; nil when it is in the list no longer
 }
 
-func newUnread(maxCount, maxBytes int) *unread {
-	return &unread{maxCount: maxCount, maxBytes: maxBytes, giveUp: make(chan struct{})}
+// NewUnread returns one that holds at most maxCount answers of maxBytes together, but for the newest.
+func NewUnread(maxCount, maxBytes int) *Unread {
+	return &Unread{maxCount: maxCount, maxBytes: maxBytes, giveUp: make(chan struct{})}
 }
 
-// add takes an answer in, and lets the oldest go as long as there are too many. The newest stays, whatever its size: its
+// Add takes an answer in, whose goroutine the caller starts and which calls Done, and lets the oldest go as long as there are too many. The newest stays, whatever its size: its
 // requester may be about to read it. It returns nil when closed.
-func (u *unread) add(a *answer, value any) *unreadAnswer {
-	w := &unreadAnswer{answer: a, value: value, bytes: answerBytes(value), evicted: make(chan struct{})}
+func (u *Unread) Add(a *Answer, value any) *UnreadAnswer {
+	w := &UnreadAnswer{Answer: a, Value: value, bytes: answerBytes(value), Evicted: make(chan struct{})}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.closed {
@@ -49,22 +50,28 @@ func (u *unread) add(a *answer, value any) *unreadAnswer {
 	w.element = u.answers.PushBack(w)
 	u.bytes += w.bytes
 	for u.answers.Len() > 1 && (u.answers.Len() > u.maxCount || u.bytes > u.maxBytes) {
-		oldest := u.answers.Front().Value.(*unreadAnswer)
+		oldest := u.answers.Front().Value.(*UnreadAnswer)
 		u.unlist(oldest)
-		close(oldest.evicted)
+		close(oldest.Evicted)
 	}
 	return w
 }
 
-// remove lets an answer go that was read or given up.
-func (u *unread) remove(w *unreadAnswer) {
+// Done says that the goroutine of an answer that was added ends.
+func (u *Unread) Done() { u.goroutines.Done() }
+
+// GivingUp is closed when the goroutines of the answers are to end.
+func (u *Unread) GivingUp() <-chan struct{} { return u.giveUp }
+
+// Remove lets an answer go that was read or given up.
+func (u *Unread) Remove(w *UnreadAnswer) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.unlist(w)
 }
 
 // unlist expects mu held.
-func (u *unread) unlist(w *unreadAnswer) {
+func (u *Unread) unlist(w *UnreadAnswer) {
 	if w.element != nil {
 		u.answers.Remove(w.element)
 		u.bytes -= w.bytes
@@ -72,14 +79,15 @@ func (u *unread) unlist(w *unreadAnswer) {
 	}
 }
 
-func (u *unread) size() (count, bytes int) {
+// Size returns the number of answers and an estimate of their memory in bytes.
+func (u *Unread) Size() (count, bytes int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.answers.Len(), u.bytes
 }
 
-// close ends the goroutines of the answers and waits for them.
-func (u *unread) close() {
+// Close ends the goroutines of the answers and waits for them.
+func (u *Unread) Close() {
 	u.mu.Lock()
 	u.closed = true
 	u.mu.Unlock()

@@ -1,4 +1,4 @@
-package storage
+package channel
 
 import (
 	"sync"
@@ -8,10 +8,10 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// receiver passes what comes over a channel of requests to one function, on one goroutine. It waits on that channel alone:
+// Receiver passes what comes over a channel of requests to one function, on one goroutine. It waits on that channel alone:
 // a select on a second channel, to be stopped by, would cost half as much again as the whole hand-off. So it is stopped
 // by a request of its own sent down the same channel, which has the virtue of coming after all that was sent before.
-type receiver struct {
+type Receiver struct {
 	channel chan *protocol.StorageRequest
 	handle  func(*protocol.StorageRequest)
 
@@ -23,7 +23,7 @@ type receiver struct {
 	stopping atomic.Bool
 	// over is true when the last request has been taken, by another receiver of the channel, or is waited for no longer.
 	over atomic.Bool
-	// handled counts the requests that were handled since stop was called.
+	// handled counts the requests that were handled since Stop was called.
 	handled atomic.Uint64
 	// passes counts how often another has passed the last request on.
 	passes atomic.Uint64
@@ -36,18 +36,19 @@ var lastReply = make(chan interface{})
 
 // receivers finds the receiver of a last request, for the case that two receivers share a channel and one takes the
 // other's.
-var receivers sync.Map // *protocol.StorageRequest → *receiver
+var receivers sync.Map // *protocol.StorageRequest → *Receiver
 
 const (
-	// stopPatience is how long Stop waits for a request or an answer that is being handled and gets no further.
-	stopPatience = 3 * time.Second
+	// StopPatience is how long a Stop waits for a request or an answer that is being handled and gets no further.
+	StopPatience = 3 * time.Second
 	// passInterval is the time between two passes of a last request between receivers none of which it is for. The one that it
 	// is for may be busy for a while.
 	passInterval = 10 * time.Millisecond
 )
 
-func startReceiver(channel chan *protocol.StorageRequest, handle func(*protocol.StorageRequest)) *receiver {
-	r := &receiver{
+// StartReceiver begins to receive from a channel.
+func StartReceiver(channel chan *protocol.StorageRequest, handle func(*protocol.StorageRequest)) *Receiver {
+	r := &Receiver{
 		channel: channel, handle: handle,
 		last: &protocol.StorageRequest{RequestType: lastRequest, Reply: lastReply}, done: make(chan struct{}),
 	}
@@ -66,13 +67,16 @@ func startReceiver(channel chan *protocol.StorageRequest, handle func(*protocol.
 	return r
 }
 
-func (r *receiver) end() {
+// Closed reports whether the channel is closed and nothing is left in it.
+func (r *Receiver) Closed() bool { return r.closed.Load() }
+
+func (r *Receiver) end() {
 	receivers.Delete(r.last)
 	close(r.done)
 }
 
 // run takes requests until the channel is closed or the last request has come; there says that first is one.
-func (r *receiver) run(first *protocol.StorageRequest, there bool) {
+func (r *Receiver) run(first *protocol.StorageRequest, there bool) {
 	defer r.end()
 	if there && r.take(first) {
 		return
@@ -86,7 +90,7 @@ func (r *receiver) run(first *protocol.StorageRequest, there bool) {
 }
 
 // take handles a request, and reports whether it was the last.
-func (r *receiver) take(request *protocol.StorageRequest) (last bool) {
+func (r *Receiver) take(request *protocol.StorageRequest) (last bool) {
 	if request == nil || request.RequestType != lastRequest || request.Reply != lastReply {
 		r.handle(request)
 		if r.stopping.Load() {
@@ -100,14 +104,14 @@ func (r *receiver) take(request *protocol.StorageRequest) (last bool) {
 	}
 	// Another's: pass it on, unless that has ended.
 	if other, ok := receivers.Load(request); ok {
-		go other.(*receiver).passedBy()
+		go other.(*Receiver).passedBy()
 	}
 	return false
 }
 
 // passedBy is called when another has taken the last request. A receiver that is busy sees that it is over when it has
 // handled its request; one that waits needs the request.
-func (r *receiver) passedBy() {
+func (r *Receiver) passedBy() {
 	r.over.Store(true)
 	if r.passes.Add(1) > 1 && closedWithin(r.done, passInterval) {
 		return
@@ -125,9 +129,9 @@ func (r *receiver) passedBy() {
 	}
 }
 
-// stop returns when everything sent before has been handled and the receiver has ended. It gives up, and returns false, when
+// Stop returns when everything sent before has been handled and the receiver has ended. It gives up, and returns false, when
 // for as long as patience no request got handled; the receiver ends when its handler returns then. It may be called again.
-func (r *receiver) stop(patience time.Duration) bool {
+func (r *Receiver) Stop(patience time.Duration) bool {
 	r.stopping.Store(true)
 	begun := time.Now()
 	sent := false
@@ -150,7 +154,7 @@ func (r *receiver) stop(patience time.Duration) bool {
 }
 
 // stopped sends the last request, unless it is sent, and reports whether the receiver ends before the time is over.
-func (r *receiver) stopped(sent *bool, patience time.Duration) (ended bool) {
+func (r *Receiver) stopped(sent *bool, patience time.Duration) (ended bool) {
 	defer func() {
 		// The owner of the channel may have closed it, which ends the receiver too.
 		if recover() != nil {

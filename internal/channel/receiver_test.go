@@ -1,4 +1,4 @@
-package storage
+package channel
 
 import (
 	"sync"
@@ -20,12 +20,12 @@ func TestReceiverHandlesWhatWasSent(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			channel := make(chan *protocol.StorageRequest, capacity)
 			var got []int32
-			r := startReceiver(channel, func(request *protocol.StorageRequest) { got = append(got, request.Partition) })
+			r := StartReceiver(channel, func(request *protocol.StorageRequest) { got = append(got, request.Partition) })
 			for n := range int32(50) {
 				channel <- &protocol.StorageRequest{Partition: n}
 			}
-			r.stop(stopPatience)
-			r.stop(stopPatience)
+			r.Stop(StopPatience)
+			r.Stop(StopPatience)
 			require.Len(t, got, 50)
 			for n := range got {
 				require.EqualValues(t, n, got[n])
@@ -48,7 +48,7 @@ func TestReceiverStopsWhileSendersWait(t *testing.T) {
 		channel := make(chan *protocol.StorageRequest)
 		busy := make(chan struct{})
 		var handled atomic.Int32
-		r := startReceiver(channel, func(*protocol.StorageRequest) {
+		r := StartReceiver(channel, func(*protocol.StorageRequest) {
 			<-busy
 			handled.Add(1)
 		})
@@ -70,13 +70,13 @@ func TestReceiverStopsWhileSendersWait(t *testing.T) {
 		for range 5 {
 			send()
 		}
-		go r.stop(stopPatience)
+		go r.Stop(StopPatience)
 		synctest.Wait()
 		for range 5 {
 			send()
 		}
 		close(busy)
-		r.stop(stopPatience)
+		r.Stop(StopPatience)
 		synctest.Wait()
 		require.EqualValues(t, 5, sent.Load())
 		require.EqualValues(t, 5, handled.Load())
@@ -93,18 +93,18 @@ func TestReceiverOfAClosedChannel(t *testing.T) {
 		closed <- &protocol.StorageRequest{}
 		close(closed)
 		handled := 0
-		r := startReceiver(closed, func(*protocol.StorageRequest) { handled++ })
+		r := StartReceiver(closed, func(*protocol.StorageRequest) { handled++ })
 		synctest.Wait()
-		r.stop(stopPatience)
-		r.stop(stopPatience)
+		r.Stop(StopPatience)
+		r.Stop(StopPatience)
 		require.Equal(t, 1, handled)
 		require.True(t, r.closed.Load())
 
 		later := make(chan *protocol.StorageRequest)
-		r = startReceiver(later, func(*protocol.StorageRequest) {})
-		r.stop(stopPatience)
+		r = StartReceiver(later, func(*protocol.StorageRequest) {})
+		r.Stop(StopPatience)
 		close(later)
-		r.stop(stopPatience)
+		r.Stop(StopPatience)
 	})
 }
 
@@ -116,9 +116,9 @@ func TestReceiversShareAChannel(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			channel := make(chan *protocol.StorageRequest, capacity)
 			var handled atomic.Int32
-			var all []*receiver
+			var all []*Receiver
 			for range 4 {
-				all = append(all, startReceiver(channel, func(*protocol.StorageRequest) { handled.Add(1) }))
+				all = append(all, StartReceiver(channel, func(*protocol.StorageRequest) { handled.Add(1) }))
 			}
 			sent := int32(0)
 			for len(all) > 0 {
@@ -126,7 +126,7 @@ func TestReceiversShareAChannel(t *testing.T) {
 					channel <- &protocol.StorageRequest{}
 					sent++
 				}
-				all[0].stop(stopPatience)
+				all[0].Stop(StopPatience)
 				all = all[1:]
 			}
 			require.Equal(t, sent, handled.Load())
@@ -136,12 +136,12 @@ func TestReceiversShareAChannel(t *testing.T) {
 				channel := make(chan *protocol.StorageRequest, capacity)
 				var stops sync.WaitGroup
 				for range 4 {
-					r := startReceiver(channel, func(*protocol.StorageRequest) {})
+					r := StartReceiver(channel, func(*protocol.StorageRequest) {})
 					for range 2 {
 						stops.Add(1)
 						go func() {
 							defer stops.Done()
-							r.stop(stopPatience)
+							r.Stop(StopPatience)
 						}()
 					}
 				}
@@ -159,11 +159,11 @@ func TestReceiverTakesForeignRequestsForRequests(t *testing.T) {
 	t.Parallel()
 	channel := make(chan *protocol.StorageRequest)
 	var got []*protocol.StorageRequest
-	r := startReceiver(channel, func(request *protocol.StorageRequest) { got = append(got, request) })
+	r := StartReceiver(channel, func(request *protocol.StorageRequest) { got = append(got, request) })
 	forged := &protocol.StorageRequest{RequestType: lastRequest}
 	channel <- forged
 	channel <- nil
-	r.stop(stopPatience)
+	r.Stop(StopPatience)
 	require.Equal(t, []*protocol.StorageRequest{forged, nil}, got)
 }
 
@@ -174,18 +174,18 @@ func TestBusyReceiverIsPassed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		channel := make(chan *protocol.StorageRequest)
 		busy := make(chan struct{})
-		one := startReceiver(channel, func(*protocol.StorageRequest) { <-busy })
+		one := StartReceiver(channel, func(*protocol.StorageRequest) { <-busy })
 		channel <- &protocol.StorageRequest{}
-		other := startReceiver(channel, func(*protocol.StorageRequest) {})
+		other := StartReceiver(channel, func(*protocol.StorageRequest) {})
 		stopped := make(chan bool)
-		go func() { stopped <- one.stop(time.Hour) }()
+		go func() { stopped <- one.Stop(time.Hour) }()
 		<-time.After(time.Second)
 		synctest.Wait()
 		require.Positive(t, one.passes.Load())
 		require.LessOrEqual(t, one.passes.Load(), uint64(time.Second/passInterval+2))
 		close(busy)
 		require.True(t, <-stopped)
-		require.True(t, other.stop(time.Hour))
+		require.True(t, other.Stop(time.Hour))
 	})
 }
 
@@ -196,24 +196,24 @@ func TestStopGivesUp(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			channel := make(chan *protocol.StorageRequest, capacity)
 			busy := make(chan struct{})
-			r := startReceiver(channel, func(*protocol.StorageRequest) { <-busy })
+			r := StartReceiver(channel, func(*protocol.StorageRequest) { <-busy })
 			channel <- &protocol.StorageRequest{}
 			begun := time.Now()
-			require.False(t, r.stop(3*time.Second))
+			require.False(t, r.Stop(3*time.Second))
 			require.Less(t, time.Since(begun), 5*time.Second)
 			close(busy)
 			<-r.done
 
 			slow := make(chan *protocol.StorageRequest, capacity)
 			handled := 0
-			r = startReceiver(slow, func(*protocol.StorageRequest) {
+			r = StartReceiver(slow, func(*protocol.StorageRequest) {
 				<-time.After(2 * time.Second)
 				handled++
 			})
 			for range capacity + 1 {
 				slow <- &protocol.StorageRequest{}
 			}
-			require.True(t, r.stop(3*time.Second))
+			require.True(t, r.Stop(3*time.Second))
 			require.Equal(t, capacity+1, handled)
 		})
 	}

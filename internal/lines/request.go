@@ -1,4 +1,4 @@
-package storage
+package lines
 
 import (
 	"sync/atomic"
@@ -7,72 +7,79 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/lagkeeper/storage/internal/lines"
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// requestLog writes what becomes of requests. What is not to be written costs one look at the level.
-type requestLog struct {
+// Requests writes what becomes of requests. What is not to be written costs one look at the level.
+type Requests struct {
 	log  *zap.Logger
 	core zapcore.Core
 }
 
-func newRequestLog(log *zap.Logger) *requestLog {
-	log = lines.Log(log)
-	return &requestLog{log: log, core: log.Core()}
+// NewRequests returns what writes to log by Log; nil writes nothing.
+func NewRequests(log *zap.Logger) *Requests {
+	log = Log(log)
+	return &Requests{log: log, core: log.Core()}
 }
 
-func (l *requestLog) done(request *protocol.StorageRequest) {
+// Warn writes a warning that is about no request.
+func (l *Requests) Warn(what string) { l.log.Warn(what) }
+
+// Done writes that a request was carried out.
+func (l *Requests) Done(request *protocol.StorageRequest) {
 	if l.core.Enabled(zapcore.DebugLevel) {
 		l.log.Debug("ok", requestFields(request)...)
 	}
 }
 
-func (l *requestLog) dropped(request *protocol.StorageRequest, why error) {
+// Dropped writes that a request has changed nothing, or is not answered, and why.
+func (l *Requests) Dropped(request *protocol.StorageRequest, why error) {
 	if l.core.Enabled(zapcore.DebugLevel) {
 		l.log.Debug("dropped", append(requestFields(request), zap.String("reason", why.Error()))...)
 	}
 }
 
-func (l *requestLog) abandoned(request *protocol.StorageRequest) {
+// Abandoned writes that an answer was not read.
+func (l *Requests) Abandoned(request *protocol.StorageRequest) {
 	if l.core.Enabled(zapcore.DebugLevel) {
 		l.log.Debug("answer abandoned", requestFields(request)...)
 	}
 }
 
-// fault counts a fault of the caller and warns of it now and then.
-func (l *requestLog) fault(count *atomic.Uint64, what string, request *protocol.StorageRequest) {
-	if n := count.Add(1); worthALine(n) {
+// Fault counts a fault of the caller and warns of it now and then.
+func (l *Requests) Fault(count *atomic.Uint64, what string, request *protocol.StorageRequest) {
+	if n := count.Add(1); WorthALine(n) {
 		l.log.Warn(what, append(requestFields(request), zap.Uint64("count", n))...)
 	}
 }
 
-func (l *requestLog) unknown(count *atomic.Uint64, request *protocol.StorageRequest) {
-	if n := count.Add(1); worthALine(n) {
+// Unknown counts a request of a type that there is not, and writes about it now and then.
+func (l *Requests) Unknown(count *atomic.Uint64, request *protocol.StorageRequest) {
+	if n := count.Add(1); WorthALine(n) {
 		l.log.Error("unknown request type", append(requestFields(request),
 			zap.Int("request_type", int(request.RequestType)), zap.Uint64("count", n))...)
 	}
 }
 
-// panicked counts a panic and writes about it. It returns when that is written, so that who waits for the request finds it in
+// Panicked counts a panic and writes about it. It returns when that is written, so that who waits for the request finds it in
 // the log.
-func (l *requestLog) panicked(count *atomic.Uint64, request *protocol.StorageRequest, cause string, stack []byte) {
+func (l *Requests) Panicked(count *atomic.Uint64, request *protocol.StorageRequest, cause string, stack []byte) {
 	l.log.Error("panic", append(requestFields(request),
 		zap.String("panic", cause), zap.ByteString("stack", stack), zap.Uint64("count", count.Add(1)))...)
-	lines.Flush(l.log, panicPatience)
+	Flush(l.log, panicPatience)
 }
 
-// stuck counts what Stop gives up, and writes about it.
-func (l *requestLog) stuck(count *atomic.Uint64, what string, request *protocol.StorageRequest) {
+// Stuck counts what Stop gives up, and writes about it.
+func (l *Requests) Stuck(count *atomic.Uint64, what string, request *protocol.StorageRequest) {
 	l.log.Error("stop: "+what, append(requestFields(request), zap.Uint64("count", count.Add(1)))...)
 }
 
 // panicPatience is for how long whoever handled a request waits for its line: a hook may send a request itself.
 const panicPatience = 100 * time.Millisecond
 
-// worthALine reports whether the nth of a kind is written: the first, the tenth, the hundredth and so on, so that a flood
+// WorthALine reports whether the nth of a kind is written: the first, the tenth, the hundredth and so on, so that a flood
 // leaves a trace but does not become one.
-func worthALine(n uint64) bool {
+func WorthALine(n uint64) bool {
 	for n >= 10 && n%10 == 0 {
 		n /= 10
 	}

@@ -1,4 +1,4 @@
-package storage
+package channel
 
 import (
 	"sync"
@@ -8,17 +8,17 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// answer is the answer to a fetch, from when the fetch was accepted until its Reply is closed.
-type answer struct {
-	build func() any
-	// request is a copy: the requester may use its own again once it has the answer.
-	request protocol.StorageRequest
+// Answer is the answer to a fetch, from when the fetch was accepted until its Reply is closed.
+type Answer struct {
+	Build func() any
+	// Request is a copy: the requester may use its own again once it has the answer.
+	Request protocol.StorageRequest
 	taken   atomic.Bool
 }
 
-// take reports whether the caller is the one who may use and close the Reply: either who delivers the answer, or who gives it
+// Take reports whether the caller is the one who may use and close the Reply: either who delivers the answer, or who gives it
 // up.
-func (a *answer) take() bool { return a.taken.CompareAndSwap(false, true) }
+func (a *Answer) Take() bool { return a.taken.CompareAndSwap(false, true) }
 
 const (
 	// maxQueuedAnswers bounds the queue of answers to build, whatever the options say. Each holds a copy of its group.
@@ -30,18 +30,18 @@ const (
 	stallAfter = 10 * time.Millisecond
 )
 
-// builders are the goroutines that build answers. There are as many as there are workers, and more only if all of those are
+// Builders are the goroutines that build answers. There are as many as there are workers, and more only if all of those are
 // stalled: an answer may wait for another one of the same Relay, which must be built for the first to go on.
-type builders struct {
+type Builders struct {
 	workers, depth int
-	build          func(*answer)
+	build          func(*Answer)
 
 	mu      sync.Mutex // guards what follows
-	running bool       // until stop
+	running bool       // until Stop
 	// open holds the answers that were accepted and are not done with.
-	open map[*answer]struct{}
+	open map[*Answer]struct{}
 	// queue holds those of them that wait for a goroutine, from index next on.
-	queue []*answer
+	queue []*Answer
 	next  int
 	// alive counts the goroutines, idle those of them that wait for work.
 	alive, idle int
@@ -52,15 +52,16 @@ type builders struct {
 	watch *time.Timer
 	// over is true when nothing is built any more.
 	over bool
-	gone chan struct{} // closed when the last goroutine has ended, after stop
+	gone chan struct{} // closed when the last goroutine has ended, after Stop
 
 	work, room sync.Cond
 }
 
-func startBuilders(workers, queueDepth int, build func(*answer)) *builders {
-	b := &builders{
+// StartBuilders starts as many goroutines as there are workers. queueDepth is per worker.
+func StartBuilders(workers, queueDepth int, build func(*Answer)) *Builders {
+	b := &Builders{
 		workers: workers, depth: max(min(workers*queueDepth, maxQueuedAnswers), 1), build: build,
-		running: true, open: make(map[*answer]struct{}), gone: make(chan struct{}),
+		running: true, open: make(map[*Answer]struct{}), gone: make(chan struct{}),
 	}
 	b.work.L, b.room.L = &b.mu, &b.mu
 	b.mu.Lock()
@@ -72,13 +73,13 @@ func startBuilders(workers, queueDepth int, build func(*answer)) *builders {
 }
 
 // startOne starts a goroutine. It expects mu held.
-func (b *builders) startOne() {
+func (b *Builders) startOne() {
 	b.alive++
 	go b.run()
 }
 
-// begin accepts an answer, unless the builders are stopped. It must be queued or forgotten.
-func (b *builders) begin(a *answer) bool {
+// Begin accepts an answer, unless the builders are stopped. It must be queued or forgotten.
+func (b *Builders) Begin(a *Answer) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.running {
@@ -87,24 +88,26 @@ func (b *builders) begin(a *answer) bool {
 	return b.running
 }
 
-func (b *builders) forget(a *answer) {
+// Forget takes an answer back that was begun.
+func (b *Builders) Forget(a *Answer) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.open, a)
 }
 
-func (b *builders) queued() int {
+// Queued returns the number of answers that wait for a goroutine.
+func (b *Builders) Queued() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.queue) - b.next
 }
 
-// waiting is queued for those who hold mu.
-func (b *builders) waiting() int { return len(b.queue) - b.next }
+// waiting is Queued for those who hold mu.
+func (b *Builders) waiting() int { return len(b.queue) - b.next }
 
-// add leaves an answer to a goroutine, and waits for room in the queue. It reports whether it did: not if there is no room, no
+// Add leaves an answer to a goroutine, and waits for room in the queue. It reports whether it did: not if there is no room, no
 // answer gets done, and there are as many goroutines as there may be. An answer that comes when all is over has been given up.
-func (b *builders) add(a *answer) bool {
+func (b *Builders) Add(a *Answer) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for !b.over && b.waiting() >= b.depth+b.idle {
@@ -132,7 +135,7 @@ func (b *builders) add(a *answer) bool {
 }
 
 // another starts another goroutine if there may be one. It expects mu held.
-func (b *builders) another() bool {
+func (b *Builders) another() bool {
 	if b.alive >= b.workers+maxExtraBuilders {
 		return false
 	}
@@ -141,7 +144,7 @@ func (b *builders) another() bool {
 }
 
 // look sees to it that a stall is noticed. It expects mu held.
-func (b *builders) look() {
+func (b *Builders) look() {
 	if b.watch == nil {
 		ended := b.ended
 		b.watch = time.AfterFunc(stallAfter, func() { b.lookedAt(ended) })
@@ -149,7 +152,7 @@ func (b *builders) look() {
 }
 
 // lookedAt starts another goroutine if no answer has got done since the look, and looks again while answers wait.
-func (b *builders) lookedAt(ended uint64) {
+func (b *Builders) lookedAt(ended uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.watch = nil
@@ -165,7 +168,7 @@ func (b *builders) lookedAt(ended uint64) {
 	b.look()
 }
 
-func (b *builders) run() {
+func (b *Builders) run() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for {
@@ -194,7 +197,7 @@ func (b *builders) run() {
 }
 
 // end notes that a goroutine ends. It expects mu held.
-func (b *builders) end() {
+func (b *Builders) end() {
 	b.alive--
 	if b.alive == 0 {
 		b.over = true
@@ -202,9 +205,9 @@ func (b *builders) end() {
 	}
 }
 
-// stop accepts nothing more and returns when all is built, or when nothing got done for as long as patience. It returns the
+// Stop accepts nothing more and returns when all is built, or when nothing got done for as long as patience. It returns the
 // answers that it gave up; their goroutines end when they return.
-func (b *builders) stop(patience time.Duration) []*answer {
+func (b *Builders) Stop(patience time.Duration) []*Answer {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.running = false
@@ -220,7 +223,7 @@ func (b *builders) stop(patience time.Duration) []*answer {
 	if b.watch != nil {
 		b.watch.Stop()
 	}
-	var left []*answer
+	var left []*Answer
 	for a := range b.open {
 		left = append(left, a)
 	}
