@@ -136,7 +136,10 @@ func TestThereIsRoomAgainWhenSomethingGoes(t *testing.T) {
 	for range 20 {
 		require.ErrorIs(t, db.Commit(ctx, "local", "new", commitAt(10)), storage.ErrFull)
 	}
-	require.NoError(t, db.DeleteGroup(ctx, "local", "group-0"))
+	// The last group that was taken may have made a map grow, which its going does not undo: two make room for one.
+	for _, group := range []string{"group-0", "group-1"} {
+		require.NoError(t, db.DeleteGroup(ctx, "local", group))
+	}
 	require.Greater(t, fill(n), n)
 	require.NoError(t, db.DeleteTopic(ctx, "local", "orders"))
 	fill(0)
