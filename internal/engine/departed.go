@@ -33,6 +33,8 @@ type departedGroup struct {
 type departure struct {
 	group  departedGroup
 	topics []departedTopic
+	// byName finds a topic in topics; nil while there are few.
+	byName map[string]int
 	// at is when the newest part was deleted, in Unix milliseconds.
 	at int64
 	// number is where the departure stands in the queue.
@@ -58,7 +60,40 @@ func (t *departedTopic) find(partition int32) (int, bool) {
 }
 
 func (d *departure) topic(name string) int {
+	if d.byName != nil {
+		if i, ok := d.byName[name]; ok {
+			return i
+		}
+		return -1
+	}
 	return slices.IndexFunc(d.topics, func(t departedTopic) bool { return t.name == name })
+}
+
+// addTopic adds a topic and returns its index.
+func (d *departure) addTopic(name string) int {
+	i := len(d.topics)
+	d.topics = append(d.topics, departedTopic{name: strings.Clone(name)})
+	if d.byName != nil {
+		d.byName[d.topics[i].name] = i
+	} else if len(d.topics) > fewTopics {
+		d.byName = make(map[string]int, 2*fewTopics)
+		for i := range d.topics {
+			d.byName[d.topics[i].name] = i
+		}
+	}
+	return i
+}
+
+// dropTopic puts the last topic in the place of the one at an index.
+func (d *departure) dropTopic(i int) {
+	last := len(d.topics) - 1
+	delete(d.byName, d.topics[i].name)
+	d.topics[i] = d.topics[last]
+	d.topics[last] = departedTopic{}
+	d.topics = d.topics[:last]
+	if i < last && d.byName != nil {
+		d.byName[d.topics[i].name] = i
+	}
 }
 
 func (d *departure) size() (partitions int) {
@@ -74,8 +109,8 @@ type departures struct {
 	// queue ascends by number. An entry without a departure is one that was forgotten.
 	queue []queuedDeparture
 	// next is the number of the next departure.
-	next       uint64
-	partitions int
+	next               uint64
+	topics, partitions int
 }
 
 type queuedDeparture struct {
@@ -121,6 +156,7 @@ func (d *departures) unqueue(x *departure) {
 
 func (d *departures) drop(x *departure) {
 	delete(d.byGroup, x.group)
+	d.topics -= len(x.topics)
 	d.partitions -= x.size()
 	d.unqueue(x)
 	if len(d.byGroup) == 0 {
@@ -152,8 +188,8 @@ func (d *departures) of(c *Cluster, name string, at int64) *departure {
 func (d *departures) add(x *departure, topic string, p departedPartition) {
 	at := x.topic(topic)
 	if at < 0 {
-		at = len(x.topics)
-		x.topics = append(x.topics, departedTopic{name: strings.Clone(topic)})
+		at = x.addTopic(topic)
+		d.topics++
 	}
 	t := &x.topics[at]
 	i, found := t.find(p.partition)
@@ -194,7 +230,8 @@ func (d *departures) forget(c *Cluster, group, topic string, partition int32) {
 		return
 	}
 	if len(x.topics) > 1 {
-		x.topics = slices.Delete(x.topics, at, at+1)
+		x.dropTopic(at)
+		d.topics--
 		d.partitions--
 		return
 	}
@@ -220,7 +257,9 @@ func (d *departures) refuses(at *place, topic string, partition int32, order int
 }
 
 func (d *departures) bytes() int {
-	return len(d.byGroup)*int(unsafe.Sizeof(departure{})+unsafe.Sizeof(departedGroup{})+unsafe.Sizeof(departedTopic{})+48) +
+	// Names are of some length or other, and each of several topics has an entry in a map.
+	return len(d.byGroup)*int(unsafe.Sizeof(departure{})+unsafe.Sizeof(departedGroup{})+48) +
+		d.topics*int(unsafe.Sizeof(departedTopic{})+unsafe.Sizeof("")+48) +
 		cap(d.queue)*int(unsafe.Sizeof(queuedDeparture{})) + d.partitions*int(unsafe.Sizeof(departedPartition{}))
 }
 

@@ -160,8 +160,10 @@ func (s *shard) remove(g *group) {
 // keeps its position in that list.
 func (s *shard) swapRemove(list []*group, at int32, position func(*group) *int32) []*group {
 	last := len(list) - 1
-	list[at] = list[last]
-	*position(list[at]) = at
+	if int(at) != last {
+		list[at] = list[last]
+		*position(list[at]) = at
+	}
 	list[last] = nil
 	list = list[:last]
 	if cap(list) > 64 && len(list) < cap(list)/4 {
