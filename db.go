@@ -103,6 +103,18 @@ func (db *DB) SetOwner(ctx context.Context, cluster, group string, owner protoco
 	return db.outcome(e.SetOwner(c, group, &owner))
 }
 
+func (db *DB) SetOwners(ctx context.Context, cluster, group string, owners []protocol.PartitionOwner) error {
+	e, c, err := db.enterBatch(ctx, cluster, protocol.StorageSetConsumerOwner, len(owners))
+	if err != nil {
+		return err
+	}
+	var batch batchErrors
+	if why := e.SetOwners(c, group, owners, batch.add); why != 0 {
+		return errorOf(why)
+	}
+	return db.outcomes(batch)
+}
+
 func (db *DB) ClearOwners(ctx context.Context, cluster, group string) error {
 	e, c, err := db.enter(ctx, cluster, protocol.StorageClearConsumerOwners)
 	if err != nil {

@@ -56,6 +56,10 @@ func (l liveStore) SetOwner(ctx context.Context, cluster, group string, owner pr
 	return l.now().SetOwner(ctx, cluster, group, owner)
 }
 
+func (l liveStore) SetOwners(ctx context.Context, cluster, group string, owners []protocol.PartitionOwner) error {
+	return l.now().SetOwners(ctx, cluster, group, owners)
+}
+
 func (l liveStore) ClearOwners(ctx context.Context, cluster, group string) error {
 	return l.now().ClearOwners(ctx, cluster, group)
 }

@@ -31,6 +31,12 @@ type Store interface {
 	// SetOwner stores who consumes a partition. It returns ErrFiltered, ErrUnknownTopic, ErrUnknownPartition or
 	// ErrInvalid where that is dropped.
 	SetOwner(ctx context.Context, cluster, group string, owner protocol.PartitionOwner) error
+	// SetOwners makes owners all that a group has: a partition that is not among them has none afterwards, nor has one whose
+	// new owner is refused. Nobody sees the old owners gone and the new ones missing, and a watcher learns only of what is
+	// another. Of two owners of one partition the later counts. An empty list, like one that is refused as a whole, leaves
+	// the group without owners; it makes no group, and an unknown group is no error. The error, if any, is a *BatchError
+	// with the reasons of SetOwner, unless it is one of those of every method.
+	SetOwners(ctx context.Context, cluster, group string, owners []protocol.PartitionOwner) error
 	// ClearOwners empties owner and client id of every partition of a group. It returns ErrUnknownGroup.
 	ClearOwners(ctx context.Context, cluster, group string) error
 	// DeleteTopic removes a topic from the brokers and from every group. It returns ErrUnknownTopic.

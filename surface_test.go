@@ -87,6 +87,7 @@ func TestSurfaceStore(t *testing.T) {
 		"Commit":            reflect.TypeFor[func(context.Context, string, string, protocol.Commit) error](),
 		"CommitBatch":       reflect.TypeFor[func(context.Context, string, string, []protocol.Commit) error](),
 		"SetOwner":          reflect.TypeFor[func(context.Context, string, string, protocol.PartitionOwner) error](),
+		"SetOwners":         reflect.TypeFor[func(context.Context, string, string, []protocol.PartitionOwner) error](),
 		"ClearOwners":       reflect.TypeFor[func(context.Context, string, string) error](),
 		"DeleteTopic":       reflect.TypeFor[func(context.Context, string, string) error](),
 		"DeleteGroup":       reflect.TypeFor[func(context.Context, string, string) error](),

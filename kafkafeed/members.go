@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
+	"github.com/lagkeeper/storage"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -146,26 +148,22 @@ func hostOf(host string) string { return strings.TrimPrefix(host, "/") }
 func (f *Feed) storeOwners(ctx context.Context, group string, o owners) error {
 	f.members.busy.Lock()
 	defer f.members.busy.Unlock()
-	before, known := f.members.get(group)
-	if known && maps.Equal(before, o) {
+	if before, known := f.members.get(group); known && maps.Equal(before, o) {
 		return nil
 	}
-	if known || len(o) == 0 {
-		// A store that was restored may have owners of before.
-		if err := f.target.store.ClearOwners(ctx, f.cluster, group); fatal(err) {
-			return err
-		}
-	}
-	complete := true
+	all := make([]protocol.PartitionOwner, 0, len(o))
 	for key, who := range o {
-		err := f.target.store.SetOwner(ctx, f.cluster, group, protocol.PartitionOwner{Topic: key.topic, Partition: key.partition,
-			Owner: who.host, ClientID: who.client})
-		if fatal(err) {
-			return err
-		}
-		if err != nil && f.wantsTopic(key.topic, false) {
-			complete = false // the partition has no end offset yet
-		}
+		all = append(all, protocol.PartitionOwner{Topic: key.topic, Partition: key.partition, Owner: who.host, ClientID: who.client})
+	}
+	err := f.target.store.SetOwners(ctx, f.cluster, group, all)
+	if fatal(err) {
+		return err
+	}
+	complete := err == nil
+	var refused *storage.BatchError
+	if errors.As(err, &refused) {
+		// What the feed wants and the store refuses has no end offset yet.
+		complete = !slices.ContainsFunc(refused.Refused, func(r storage.Refusal) bool { return f.wantsTopic(all[r.Index].Topic, false) })
 	}
 	if complete {
 		f.members.set(group, o)

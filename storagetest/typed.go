@@ -138,6 +138,7 @@ func exerciseTyped(t *testing.T, factory Factory) {
 		require.Equal(t, []int64{7}, got)
 	})
 	typed("a batch stores what is sound", exerciseBatch)
+	typed("owners are replaced as a whole", exerciseSetOwners)
 }
 
 func modesWay(name string) way {
@@ -163,7 +164,10 @@ func calls(s storage.Backend) map[string]func(context.Context) error {
 		"CommitBatch": func(ctx context.Context) error {
 			return s.CommitBatch(ctx, "local", "group", []protocol.Commit{commit})
 		},
-		"SetOwner":    func(ctx context.Context) error { return s.SetOwner(ctx, "local", "group", owner) },
+		"SetOwner": func(ctx context.Context) error { return s.SetOwner(ctx, "local", "group", owner) },
+		"SetOwners": func(ctx context.Context) error {
+			return s.SetOwners(ctx, "local", "group", []protocol.PartitionOwner{owner})
+		},
 		"ClearOwners": func(ctx context.Context) error { return s.ClearOwners(ctx, "local", "group") },
 		"DeleteTopic": func(ctx context.Context) error { return s.DeleteTopic(ctx, "local", "topic") },
 		"DeleteGroup": func(ctx context.Context) error { return s.DeleteGroup(ctx, "local", "group") },

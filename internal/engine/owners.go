@@ -29,32 +29,139 @@ func (e *Engine) SetOwner(c *Cluster, groupName string, in *protocol.PartitionOw
 }
 
 func (e *Engine) setOwner(s *shard, at *place, in *protocol.PartitionOwner, now int64) Reason {
-	if max(len(at.name), len(in.Topic), len(in.Owner), len(in.ClientID)) > MaxName {
-		return Invalid
-	}
-	if why := e.locateGroup(s, at, now); why != 0 {
-		return why
-	}
-	if _, _, why := e.locate(s, at, in.Topic, in.Partition, now); why != 0 {
-		return why
-	}
-	g := at.group
-	slot, why := s.slot(g, at.topic, in.Partition, now)
+	slot, why := e.ownerSlot(s, at, in, now)
 	if why != 0 {
 		return why
 	}
-	gt := &g.topics[at.topic]
-	if g.windowOf(slot) == nil {
-		g.memory.add(slot, window.HeaderSize)
-	}
-	g.touchOwner(gt, now)
+	g := at.group
 	if g.setOwner(slot, in.Owner, in.ClientID) && s.hub.Watched() {
 		s.hub.Publish(protocol.Event{
 			Kind: protocol.EventOwnerChanged, Time: now, Cluster: g.cluster.Name, Group: g.name,
-			Topic: gt.topic.Name, Partition: in.Partition, Owner: strings.Clone(in.Owner), ClientID: strings.Clone(in.ClientID),
+			Topic: g.topics[at.topic].topic.Name, Partition: in.Partition,
+			Owner: strings.Clone(in.Owner), ClientID: strings.Clone(in.ClientID),
 		})
 	}
 	return 0
+}
+
+// ownerSlot returns the slot of a partition that is to get an owner, and makes what is missing: group, topic and a window
+// without commits.
+func (e *Engine) ownerSlot(s *shard, at *place, in *protocol.PartitionOwner, now int64) (slot uint32, why Reason) {
+	if max(len(at.name), len(in.Topic), len(in.Owner), len(in.ClientID)) > MaxName {
+		return 0, Invalid
+	}
+	if why = e.locateGroup(s, at, now); why != 0 {
+		return 0, why
+	}
+	if _, _, why = e.locate(s, at, in.Topic, in.Partition, now); why != 0 {
+		return 0, why
+	}
+	g := at.group
+	if slot, why = s.slot(g, at.topic, in.Partition, now); why != 0 {
+		// The group or its topic may be gone again.
+		at.group, at.topic = nil, -1
+		return 0, why
+	}
+	if g.windowOf(slot) == nil {
+		g.memory.add(slot, window.HeaderSize)
+	}
+	g.touchOwner(&g.topics[at.topic], now)
+	return slot, 0
+}
+
+// SetOwners makes the given owners all that a group has: a partition that is not among them, or only among those that are
+// refused, has none. Of two for one partition the later counts. It calls refused for each that is not stored. It holds the
+// shard throughout, so that nobody sees the old owners gone and the new ones missing.
+func (e *Engine) SetOwners(c *Cluster, groupName string, all []protocol.PartitionOwner, refused func(i int, why Reason)) Reason {
+	whys := make([]Reason, len(all))
+	why := e.setOwners(c, groupName, all, whys)
+	for i, why := range whys {
+		if why != 0 {
+			refused(i, why)
+		}
+	}
+	return why
+}
+
+func (e *Engine) setOwners(c *Cluster, groupName string, all []protocol.PartitionOwner, whys []Reason) Reason {
+	at := place{cluster: c, name: groupName, hash: c.hash(groupName), topic: -1}
+	s := e.shard(at.hash)
+	s.mu.Lock()
+	defer s.release()
+	if s.stopped {
+		s.counts.owners[Stopped] += uint64(len(all))
+		return Stopped
+	}
+	now := e.config.Clock.Coarse()
+	for i := range all {
+		_, whys[i] = e.ownerSlot(s, &at, &all[i], now)
+	}
+	if g := s.findLive(e, c, at.hash, groupName, now); g != nil {
+		if s.replaceOwners(g, all, whys, now) {
+			e.changes.Add(1)
+		}
+		s.account(g)
+	}
+	for _, why := range whys {
+		s.counts.owners[why]++
+	}
+	return 0
+}
+
+// replaceOwners makes those of all that are not refused the owners of a group, and reports whether that is a change. All of
+// them have slots; it refuses those whose topic has gone since they got them.
+func (s *shard) replaceOwners(g *group, all []protocol.PartitionOwner, whys []Reason, now int64) (changed bool) {
+	var m members
+	owners := make([]uint32, len(g.memory.slots), cap(g.memory.slots))
+	topic, left := -1, false
+	for i := range all {
+		if whys[i] != 0 {
+			continue
+		}
+		if topic < 0 || g.topics[topic].topic.Name != all[i].Topic {
+			topic = g.find(all[i].Topic)
+		}
+		if !g.has(topic, all[i].Partition) {
+			whys[i] = UnknownTopic
+			continue
+		}
+		owners[g.topics[topic].first+uint32(all[i].Partition)] = m.number(all[i].Owner, all[i].ClientID)
+	}
+	for slot := range owners {
+		left = left || owners[slot] != 0
+		changed = changed || ownerIn(owners, m.list, uint32(slot)) != g.owner(uint32(slot))
+	}
+	if !changed {
+		return false
+	}
+	if s.hub.Watched() {
+		if left {
+			s.tellOwners(g, owners, m.list, now)
+		} else {
+			s.tell(protocol.EventOwnersCleared, g, nil, now)
+		}
+	}
+	if g.members, g.owners = m, owners; !left {
+		g.members, g.owners = members{}, nil
+	}
+	return true
+}
+
+// tellOwners publishes how other owners differ from those that a group has.
+func (s *shard) tellOwners(g *group, owners []uint32, list []member, now int64) {
+	for i := range g.topics {
+		gt := &g.topics[i]
+		for partition := range gt.length {
+			next := ownerIn(owners, list, gt.first+partition)
+			if next == g.owner(gt.first+partition) {
+				continue
+			}
+			s.hub.Publish(protocol.Event{
+				Kind: protocol.EventOwnerChanged, Time: now, Cluster: g.cluster.Name, Group: g.name,
+				Topic: gt.topic.Name, Partition: int32(partition), Owner: next.owner, ClientID: next.clientID,
+			})
+		}
+	}
 }
 
 // ClearOwners makes nobody the owner of every partition of a group.
