@@ -168,20 +168,24 @@ func (t *Table) Build(r *snapshot.Topic) (*Topic, error) {
 }
 
 // Put puts what a topic of Build knows in the place of what the topic of its name knows, all at once: there is no moment without
-// end offsets. The partition count does not shrink. Groups that hold the topic go on to hold it. now is the time in Unix
-// milliseconds.
-func (t *Table) Put(built *Topic, now int64) {
+// end offsets. The partition count does not shrink. Groups that hold the topic go on to hold it, unless it is another by its id:
+// then Put returns the one that was deleted for it. now is the time in Unix milliseconds.
+func (t *Table) Put(built *Topic, now int64) (replaced *Topic) {
 	built.Restored(now)
 	t.mu.Lock()
 	defer t.release()
 	topic := t.topics[built.Name]
+	if topic != nil && topic.otherThan(built) {
+		t.deleteLocked(topic, t.options.Deleted)
+		topic, replaced = nil, topic
+	}
 	if topic == nil {
 		t.addLocked(built)
 		built.countLocked()
 		if t.options.Created != nil {
 			t.options.Created(built)
 		}
-		return
+		return replaced
 	}
 	topic.mu.Lock()
 	defer topic.release()
@@ -190,6 +194,14 @@ func (t *Table) Put(built *Topic, now int64) {
 	topic.dips, topic.identity = built.dips, built.identity
 	topic.recountLocked()
 	topic.Restored(now)
+	return nil
+}
+
+// otherThan reports whether a topic of the same name is another by its id.
+func (t *Topic) otherThan(built *Topic) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return !t.identity.id.IsZero() && !built.identity.id.IsZero() && t.identity.id != built.identity.id
 }
 
 func (t *Topic) loadLocked(from *snapshot.Partition) error {

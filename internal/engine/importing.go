@@ -170,7 +170,9 @@ func (im *Import) Apply(positions []snapshot.Position) error {
 	e.ImportPositions(positions, im.clusters)
 	now := e.config.Clock.Now()
 	for _, t := range im.topics {
-		t.cluster.topics.Put(t.topic, now)
+		if replaced := t.cluster.topics.Put(t.topic, now); replaced != nil {
+			e.forgetTopic(replaced)
+		}
 		e.loaded.Add(1)
 	}
 	for _, g := range im.groups {

@@ -50,7 +50,9 @@ func (l *Loader) WriteTopic(r *snapshot.Topic) error {
 		return nil
 	}
 	e.loaded.Add(1)
-	c.topics.Put(t, now)
+	if replaced := c.topics.Put(t, now); replaced != nil {
+		e.forgetTopic(replaced)
+	}
 	return nil
 }
 
