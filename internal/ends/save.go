@@ -176,6 +176,7 @@ func (t *Table) Put(built *Topic, now int64) (replaced *Topic) {
 	defer t.release()
 	topic := t.topics[built.Name]
 	if topic != nil && topic.otherThan(built) {
+		topic.replaced.Store(true)
 		t.deleteLocked(topic, t.options.Deleted)
 		topic, replaced = nil, topic
 	}

@@ -105,6 +105,7 @@ func (t *Table) Replace(old *Topic, end *EndOffset) bool {
 	if t.topics[old.Name] != old {
 		return false
 	}
+	old.replaced.Store(true)
 	identity := t.deleteLocked(old, t.options.Deleted)
 	topic := t.createLocked(old.Name)
 	topic.mu.Lock()

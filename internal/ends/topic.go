@@ -17,6 +17,8 @@ type Topic struct {
 
 	// deleted is set once, when the topic leaves its table; written under mu and that of the table.
 	deleted atomic.Bool
+	// replaced is set before deleted if another topic of the name takes its place.
+	replaced atomic.Bool
 	// count is how many partitions the topic is known to have; it never shrinks.
 	count atomic.Int32
 	// index is replaced under mu when a page is added or grows, and read without; nil before the first end offset.
@@ -94,6 +96,9 @@ const (
 
 // Deleted reports whether the topic has left its table.
 func (t *Topic) Deleted() bool { return t.deleted.Load() }
+
+// Replaced reports whether the topic left its table for another of its name.
+func (t *Topic) Replaced() bool { return t.replaced.Load() }
 
 // Polled notes that an end offset came at a time in Unix milliseconds.
 func (t *Topic) Polled(now int64) {

@@ -13,7 +13,7 @@ import (
 // What was deleted may be in the part of the log that a replay reads again. So that its commits do not bring it back after
 // a restart, a snapshot tells what was deleted and up to which order each partition was known. In the store that deletes,
 // the memory refuses nothing: whoever deletes wants to begin with whatever comes next. After a restart it refuses until the
-// replay is done.
+// replay is done; so it does for a topic that a replay finds to be another, as what it brings may be of the former.
 
 const (
 	// maxDeparted bounds the groups of which a store remembers that something was deleted: 100,000 with names of usual
@@ -285,7 +285,11 @@ func (s *shard) departPartition(g *group, gt *groupTopic, partition int32, now i
 	if x == nil || x.at != now {
 		x = d.of(g.cluster, g.name, now)
 	}
-	d.add(x, gt.topic.Name, departedPartition{partition: partition, order: newestOrder(w)})
+	p := departedPartition{partition: partition, order: newestOrder(w)}
+	if g.known != nil && gt.topic.Replaced() {
+		p.replay = g.replay
+	}
+	d.add(x, gt.topic.Name, p)
 	d.bound(s.shards)
 	s.accountIndexes()
 }
