@@ -16,7 +16,7 @@ import (
 func main() {
 	dir, err := os.MkdirTemp("", "embed")
 	check(err)
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	ctx := context.Background()
 	options := storage.Options{Clusters: []string{"local"}, SnapshotPath: filepath.Join(dir, "lag.snapshot")}
 	db, err := storage.Open(options)
