@@ -306,3 +306,33 @@ func TestClockThatWasAhead(t *testing.T) {
 	require.Zero(t, why)
 	require.Equal(t, []string{"topic"}, all.Strings())
 }
+
+// TestOutageOfBrokers sweeps when the brokers are back after a long time and only one topic has been polled since.
+func TestOutageOfBrokers(t *testing.T) {
+	t.Parallel()
+	e, c, clock := newJumpy(t, 0)
+	topics := func() []string {
+		all, why := e.Topics(c)
+		require.Zero(t, why)
+		return all.Strings()
+	}
+	for range 2 {
+		for range 6 * 24 {
+			clock.pass(time.Hour)
+			e.Sweep()
+		}
+		poll(t, e, c, 1_000_000, "topic")
+		clock.pass(pollRound*time.Millisecond - time.Millisecond)
+		e.Sweep()
+		require.ElementsMatch(t, []string{"topic", "other"}, topics())
+		poll(t, e, c, 1_000_000, "other")
+		clock.pass(time.Minute)
+		e.Sweep()
+		require.ElementsMatch(t, []string{"topic", "other"}, topics())
+	}
+	clock.pass(week)
+	poll(t, e, c, 1_000_000, "topic")
+	clock.pass(pollRound * time.Millisecond)
+	e.Sweep()
+	require.ElementsMatch(t, []string{"topic"}, topics(), "it had its turn")
+}

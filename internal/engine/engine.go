@@ -89,8 +89,10 @@ type Cluster struct {
 	seed   maphash.Seed
 	topics *ends.Table
 	// polledAt is when an end offset of any topic was last taken, in Unix milliseconds; 0 before the first.
-	polledAt  atomic.Int64
-	positions positions
+	polledAt atomic.Int64
+	// polledSince is when that began, or began again after an outage.
+	polledSince atomic.Int64
+	positions   positions
 }
 
 // New makes an empty engine.
@@ -201,7 +203,10 @@ func (e *Engine) ensureTopic(c *Cluster, name string) *ends.Topic {
 // time if the end offset has none of its own, or a later one: nothing was seen later than now, and whoever says so has a
 // clock that is ahead.
 func (e *Engine) setEndOffset(c *Cluster, t *ends.Topic, end *protocol.EndOffset, now int64) (*ends.Topic, Reason) {
-	if c.polledAt.Load() != now {
+	if before := c.polledAt.Load(); before != now {
+		if before == 0 || now-before > e.outage() || before-now > clockNoise {
+			c.polledSince.Store(now)
+		}
 		c.polledAt.Store(now)
 	}
 	seen := end.Timestamp

@@ -66,11 +66,32 @@ func (e *Engine) gone(c *Cluster, t *ends.Topic) bool {
 		return false // it is being created
 	}
 	others := c.polledAt.Load()
-	if unconfirmed && others != 0 && e.config.ReplayTimeout > 0 && e.expiry.now()-at > e.config.ReplayTimeout {
+	now := e.expiry.now()
+	if others == 0 || now-c.polledSince.Load() < min(pollRound, e.outage()/20) {
+		return false // this one may have its turn yet
+	}
+	if unconfirmed && e.config.ReplayTimeout > 0 && now-at > e.config.ReplayTimeout {
 		return true
 	}
 	// The clock may have leapt since this one was polled and before its next turn.
-	return others-at > e.config.ExpireTopic && e.expiry.now()-at > e.config.ExpireTopic
+	return others-at > e.config.ExpireTopic && now-at > e.config.ExpireTopic
+}
+
+// pollRound is for how many milliseconds, after nothing of a cluster was polled for long, the first round of polls may take to come
+// to each topic.
+const pollRound = 30_000
+
+// clockNoise is how many milliseconds a later reading may be below an earlier one though nobody has set the clock back: some are
+// coarse.
+const clockNoise = 1000
+
+// outage is for how many milliseconds nothing must have been polled for that to be an interruption that could make a topic look
+// gone.
+func (e *Engine) outage() int64 {
+	if e.config.ReplayTimeout > 0 {
+		return min(e.config.ReplayTimeout, e.config.ExpireTopic)
+	}
+	return e.config.ExpireTopic
 }
 
 // removeTopic takes a topic from every group if remove has taken it out of its table, and reports whether it has.
