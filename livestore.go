@@ -34,6 +34,7 @@ var (
 	_ Watcher     = liveStore{}
 	_ StatsSource = liveStore{}
 	_ Persistent  = liveStore{}
+	_ ClusterSet  = liveStore{}
 )
 
 func (l liveStore) SetEndOffset(ctx context.Context, cluster, topic string, end protocol.EndOffset) error {
@@ -176,4 +177,18 @@ func (l liveStore) Import(ctx context.Context, r io.Reader) error {
 		return p.Import(ctx, r)
 	}
 	return fmt.Errorf("import: %w", ErrUnsupported)
+}
+
+func (l liveStore) AddCluster(name string) error {
+	if s, ok := l.now().(ClusterSet); ok {
+		return s.AddCluster(name)
+	}
+	return fmt.Errorf("add cluster: %w", ErrUnsupported)
+}
+
+func (l liveStore) RemoveCluster(name string) error {
+	if s, ok := l.now().(ClusterSet); ok {
+		return s.RemoveCluster(name)
+	}
+	return fmt.Errorf("remove cluster: %w", ErrUnsupported)
 }

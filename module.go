@@ -18,7 +18,7 @@ import (
 
 // Module is one store with its configuration, as the Coordinator sees it. Requests go to the channel of the module, or,
 // if the module embeds a Relay and its channel is the Relay's, straight to the Relay. A module may also be a StoreSource and a
-// StatsSource, and its Store a Watcher and a Persistent: the Coordinator offers what it finds.
+// StatsSource, and its Store a Watcher, a Persistent and a ClusterSet: the Coordinator offers what it finds.
 type Module interface {
 	protocol.Module
 
@@ -28,7 +28,7 @@ type Module interface {
 }
 
 // Backend is what a module implements so that NewRelay can make its channel half: the typed API, and fetches in two steps.
-// It may also be a Watcher, a Persistent and, or its module in its place, a StatsSource; the Coordinator offers what it finds.
+// It may also be a Watcher, a Persistent, a ClusterSet and, or its module in its place, a StatsSource; the Coordinator offers what it finds.
 type Backend interface {
 	Store
 
@@ -54,6 +54,12 @@ type Watcher interface {
 type StatsSource interface {
 	// Stats returns what the store holds and has done. It returns ErrStopped while the store does not run.
 	Stats() (Stats, error)
+}
+
+// ClusterSet is a Store whose clusters can change while it runs. DB documents each method.
+type ClusterSet interface {
+	AddCluster(name string) error
+	RemoveCluster(name string) error
 }
 
 // Persistent is a Store whose state survives a restart. DB documents each method.

@@ -22,7 +22,8 @@ import (
 // Options say what a store keeps. The zero value of each field stands for its default; a negative duration or number, where
 // it is allowed, turns the thing off.
 type Options struct {
-	// Clusters are the names of the Kafka clusters. Two must not differ in case only.
+	// Clusters are the names of the Kafka clusters, at most 10,000. Two must not differ in case only. AddCluster and
+	// RemoveCluster change what there is while the store runs.
 	Clusters []string
 	// Intervals is the number of commits kept per partition of a group, and of end offsets per partition of a topic;
 	// default 10, from 1 to 1,000.
@@ -100,6 +101,9 @@ func validateClusters(names []string) error {
 			return fmt.Errorf("invalid Clusters: %q and %q differ only in case", other, name)
 		}
 		seen[lower] = name
+	}
+	if len(seen) > engine.MaxClusters {
+		return fmt.Errorf("invalid Clusters: %d names: must be at most %d", len(seen), engine.MaxClusters)
 	}
 	return nil
 }

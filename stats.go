@@ -15,6 +15,8 @@ type Stats struct {
 	// Requests says what became of requests, over the channel or as typed calls.
 	Requests RequestStats
 
+	// Clusters is the number of clusters.
+	Clusters int
 	// Groups, GroupTopics and GroupPartitions are what the groups hold; Topics and Partitions what is known of the
 	// brokers.
 	Groups, GroupTopics, GroupPartitions int
@@ -110,7 +112,8 @@ func (db *DB) Stats() (Stats, error) {
 	}
 	in := s.engine.Stats()
 	out := Stats{
-		Groups: in.Groups, GroupTopics: in.GroupTopics, GroupPartitions: in.GroupPartitions,
+		Clusters: in.Clusters,
+		Groups:   in.Groups, GroupTopics: in.GroupTopics, GroupPartitions: in.GroupPartitions,
 		Topics: in.Topics, Partitions: in.Partitions, Bytes: in.Bytes,
 		Sweeps: in.Sweeps, ExpiredGroups: in.ExpiredGroups, ExpiredTopics: in.ExpiredTopics,
 		SweptTopics: in.SweptTopics, RememberedDeletions: in.Remembered, StuckGroups: in.Stuck,

@@ -13,7 +13,7 @@ import (
 // begins after it returned, over the channel too.
 //
 // Every method returns ErrStopped before Start and after Stop, the context's error when the context is done before the
-// call begins, and ErrUnknownCluster for a cluster that is not configured (a name is looked up as given, then in lower
+// call begins, and ErrUnknownCluster for a cluster that the store does not have (a name is looked up as given, then in lower
 // case).
 type Store interface {
 	// SetEndOffset stores the end offset of one partition and creates the topic if it is new; a topic id other than the
@@ -72,7 +72,7 @@ type Store interface {
 	// snapshot contains, exactly: no slack is needed.
 	Positions(ctx context.Context, cluster string) ([]protocol.Position, error)
 
-	// Clusters returns the configured clusters, sorted.
+	// Clusters returns the clusters, sorted.
 	Clusters(ctx context.Context) ([]string, error)
 	// Groups returns the groups of a cluster that have not expired, as they are at the call, in no particular order.
 	Groups(ctx context.Context, cluster string) (iter.Seq[string], error)

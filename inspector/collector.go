@@ -233,7 +233,11 @@ func (c *collector) readClusters(ctx context.Context, r *reading, lags map[serie
 	}
 	var faults []error
 	for _, cluster := range clusters {
-		faults = append(faults, c.readTopics(ctx, r, cluster, before), c.readGroups(ctx, r, cluster, lags))
+		for _, err := range [...]error{c.readTopics(ctx, r, cluster, before), c.readGroups(ctx, r, cluster, lags)} {
+			if !errors.Is(err, storage.ErrUnknownCluster) { // it was removed since it was listed
+				faults = append(faults, err)
+			}
+		}
 	}
 	return errors.Join(faults...)
 }

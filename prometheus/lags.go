@@ -99,6 +99,9 @@ func list(ctx context.Context, store storage.Store, clusters []string) ([]nameKe
 	var keys []nameKey
 	for _, cluster := range clusters {
 		groups, err := store.Groups(ctx, cluster)
+		if errors.Is(err, storage.ErrUnknownCluster) {
+			continue // removed since the clusters were listed
+		}
 		if err != nil {
 			return nil, fmt.Errorf("list groups of cluster %s: %w", cluster, err)
 		}
@@ -129,7 +132,7 @@ func (m *lagMetrics) appendTo(
 			break
 		}
 		err := store.Group(ctx, key.cluster, key.name, &group)
-		if errors.Is(err, storage.ErrUnknownGroup) {
+		if errors.Is(err, storage.ErrUnknownGroup) || errors.Is(err, storage.ErrUnknownCluster) {
 			continue // deleted or expired since it was listed
 		}
 		if err != nil {

@@ -180,6 +180,9 @@ func (t *Table) Put(built *Topic, now int64) (replaced *Topic) {
 		t.deleteLocked(topic, t.options.Deleted)
 		topic, replaced = nil, topic
 	}
+	if topic == nil && t.closed {
+		return replaced
+	}
 	if topic == nil {
 		t.addLocked(built)
 		built.countLocked()

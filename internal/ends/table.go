@@ -37,6 +37,8 @@ type Table struct {
 	// topics by name, and how many there have been at most since the map was made; guarded by mu.
 	topics map[string]*Topic
 	most   int
+	// closed is set when no topic is to be added any more; guarded by mu.
+	closed bool
 }
 
 // NewTable makes an empty table.
@@ -57,7 +59,7 @@ func (t *Table) Topic(name string) *Topic {
 	return t.topics[name]
 }
 
-// Ensure returns the topic of a name, and makes it where there is none.
+// Ensure returns the topic of a name, and makes it if there is none; nil if the table is closed then.
 func (t *Table) Ensure(name string) *Topic {
 	if topic := t.Topic(name); topic != nil {
 		return topic
@@ -65,7 +67,7 @@ func (t *Table) Ensure(name string) *Topic {
 	t.mu.Lock()
 	defer t.release()
 	topic := t.topics[name]
-	if topic == nil {
+	if topic == nil && !t.closed {
 		topic = t.createLocked(name)
 	}
 	return topic
@@ -102,7 +104,7 @@ func (t *Table) deleteLocked(topic *Topic, tell func(*Topic)) identity {
 func (t *Table) Replace(old *Topic, end *EndOffset) bool {
 	t.mu.Lock()
 	defer t.release()
-	if t.topics[old.Name] != old {
+	if t.topics[old.Name] != old || t.closed {
 		return false
 	}
 	old.replaced.Store(true)
@@ -158,12 +160,21 @@ func (t *Table) Topics(dst []*Topic) []*Topic {
 	return dst
 }
 
+// Close lets no topic in from now on. Those that are there stay until they are deleted.
+func (t *Table) Close() {
+	t.mu.Lock()
+	defer t.release()
+	t.closed = true
+}
+
 // Shrink gives back what the table keeps after it has held many more topics.
 func (t *Table) Shrink() {
 	t.mu.Lock()
 	defer t.release()
 	before := t.bytesLocked()
-	t.topics, t.most = shrink.Map(t.topics, t.most)
+	if t.topics, t.most = shrink.Map(t.topics, t.most); t.closed && len(t.topics) == 0 {
+		t.topics, t.most = nil, 0
+	}
 	t.grewLocked(before)
 }
 

@@ -114,7 +114,7 @@ func BenchmarkTake(b *testing.B) {
 		e.SetEndOffset(c, fmt.Sprint("t", t), &protocol.EndOffset{Offset: 9})
 		e.Commit(c, "g", &protocol.Commit{Topic: fmt.Sprint("t", t), Offset: 1, Timestamp: startTime})
 	}
-	g := e.shards[0].lists[0][0]
+	g := e.shards[0].listed()[0]
 	k := new(Capture)
 	for tries := 0; !k.take(g, tries); tries++ {
 		k.grow()

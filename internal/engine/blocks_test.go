@@ -37,7 +37,7 @@ func TestTopicsThatComeAndGoLeaveNoBlocksBehind(t *testing.T) {
 	for round := range 50 {
 		topic := fmt.Sprintf("topic-%d", round)
 		commit(topic, partitions)
-		g := e.shards[0].lists[0][0]
+		g := e.shards[0].listed()[0]
 		if round == 2 {
 			most = len(g.memory.blocks)
 		}
@@ -45,7 +45,7 @@ func TestTopicsThatComeAndGoLeaveNoBlocksBehind(t *testing.T) {
 		require.Zero(t, e.DeleteGroupTopic(c, "mirror", topic))
 		g.memory.checkInvariants(t)
 	}
-	require.LessOrEqual(t, len(e.shards[0].lists[0][0].memory.blocks), most+1)
+	require.LessOrEqual(t, len(e.shards[0].listed()[0].memory.blocks), most+1)
 }
 
 // TestABlockIsTrimmedOnce trims a group whose blocks the allocator cannot make smaller: it does not try again.

@@ -101,7 +101,7 @@ func TestClockLeap(t *testing.T) {
 				clock.pass(time.Millisecond)
 				require.ElementsMatch(t, []string{"live"}, names(t, e, c))
 				e.Sweep()
-				require.Equal(t, 1, len(e.shards[0].lists[0])+len(e.shards[1].lists[0]), "quiet is gone for good")
+				require.Equal(t, 1, len(e.shards[0].listed())+len(e.shards[1].listed()), "quiet is gone for good")
 				require.Len(t, e.onlyGroup(t, "live").topics, 1)
 			}
 		})

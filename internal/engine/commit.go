@@ -206,6 +206,9 @@ func (e *Engine) locate(s *shard, at *place, topic string, partition int32, now 
 		return 0, 0, e.refuse(now)
 	}
 	if g == nil {
+		if at.cluster.removed.Load() {
+			return 0, 0, UnknownCluster
+		}
 		g = s.add(at.cluster, at.hash, at.name, now)
 		at.group = g
 	}

@@ -56,7 +56,7 @@ func TestInterruptedChangeEndsSnapshots(t *testing.T) {
 		"delete group": func(e *Engine, c *Cluster) { e.DeleteGroup(c, "billing") },
 		"delete topic": func(e *Engine, c *Cluster) { e.DeleteTopic(c, "orders") },
 		"sweep": func(e *Engine, c *Cluster) {
-			e.shard(c.hash("billing")).lists[0][0].seen.Store(startTime - 2_000_000_000)
+			e.shard(c.hash("billing")).lists[c][0].seen.Store(startTime - 2_000_000_000)
 			e.Sweep()
 		},
 		"load": func(e *Engine, _ *Cluster) {

@@ -135,7 +135,7 @@ func (e *Engine) SyncGroups(c *Cluster, names []string) Reason {
 	keep := setOf(names)
 	for i := range e.shards {
 		s := &e.shards[i]
-		groups, why := s.appendList(nil, func(s *shard) []*group { return s.lists[c.index] })
+		groups, why := s.appendList(nil, func(s *shard) []*group { return s.lists[c] })
 		if why != 0 {
 			return why
 		}
@@ -167,7 +167,7 @@ func (s *shard) deleteAll(groups []*group, now int64) Reason {
 
 // holds reports whether a group is still there.
 func (s *shard) holds(g *group) bool {
-	list := s.lists[g.cluster.index]
+	list := s.lists[g.cluster]
 	return int(g.position) < len(list) && list[g.position] == g
 }
 
@@ -198,7 +198,7 @@ func (e *Engine) ForgetOrders(c *Cluster, of []protocol.LogPartition) Reason {
 		for from := uint64(1); from != 0; {
 			from = s.forgetDepartedOf(from, func(d departedGroup) bool { return d.cluster == c && concerns(d.name) })
 		}
-		groups, why := s.appendList(nil, func(s *shard) []*group { return s.lists[c.index] })
+		groups, why := s.appendList(nil, func(s *shard) []*group { return s.lists[c] })
 		if why != 0 {
 			return why
 		}

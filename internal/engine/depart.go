@@ -18,10 +18,10 @@ func (s *shard) depart(g *group, gt *groupTopic, now int64) {
 }
 
 // departPartition remembers one window of a group that is about to lose it. A window without orders needs no memory: no
-// replay can bring it back as what it was.
+// replay can bring it back as what it was. Nor does one of a cluster that is being removed.
 func (s *shard) departPartition(g *group, gt *groupTopic, partition int32, now int64) {
 	w := g.windowOf(gt.first + uint32(partition))
-	if !s.remembers || w == nil || newestOrder(w) <= 0 {
+	if !s.remembers || w == nil || newestOrder(w) <= 0 || g.cluster.removed.Load() {
 		return
 	}
 	d := &s.departures

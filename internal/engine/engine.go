@@ -2,7 +2,7 @@ package engine
 
 import (
 	"hash/maphash"
-	"strings"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -23,7 +23,7 @@ type Clock interface {
 
 // Config is what an Engine is made with. It never changes afterwards.
 type Config struct {
-	// Clusters are the names of the clusters.
+	// Clusters are the names of the clusters to begin with.
 	Clusters []string
 	// Shards is how many shards the groups are spread over.
 	Shards int
@@ -56,9 +56,9 @@ type Config struct {
 // Engine is the state of a store. Make it with New.
 type Engine struct {
 	config   Config
-	clusters map[string]*Cluster
-	names    []string // of the clusters, as configured
-	only     *Cluster // where there is but one
+	clusters atomic.Pointer[clusterSet]
+	// clusterChange is held by those who add or remove a cluster.
+	clusterChange sync.Mutex
 
 	room    room
 	shards  []shard
@@ -79,50 +79,20 @@ type Engine struct {
 	requests [protocol.StorageRequestTypes][Reasons]atomic.Uint64
 }
 
-// Cluster is one configured cluster.
-type Cluster struct {
-	// Name is the name as configured.
-	Name  string
-	index int
-	// seed is drawn anew for each engine and cluster: nobody can choose names that share a shard or a chain, and the groups of
-	// two clusters have nothing in common. Nothing that is stored may depend on it.
-	seed   maphash.Seed
-	topics *ends.Table
-	// polledAt is when an end offset of any topic was last taken, in Unix milliseconds; 0 before the first.
-	polledAt atomic.Int64
-	// polledSince is when that began, or began again after an outage.
-	polledSince atomic.Int64
-	positions   positions
-}
-
 // New makes an empty engine.
 func New(config Config) *Engine {
-	e := &Engine{config: config, clusters: make(map[string]*Cluster), shards: make([]shard, config.Shards)}
+	e := &Engine{config: config, shards: make([]shard, config.Shards)}
 	e.room.limit = config.MaxMemory
-	for _, name := range config.Clusters {
-		if e.clusters[name] != nil {
-			continue
-		}
-		c := &Cluster{Name: name, index: len(e.names), seed: maphash.MakeSeed()}
-		c.topics = ends.NewTable(ends.Options{
-			History: config.Intervals, CurveSegments: config.CurveSegments, Grew: e.room.add,
-			Created: func(t *ends.Topic) { e.tell(protocol.EventTopicCreated, c, t, 0) },
-			Deleted: func(t *ends.Topic) { e.tell(protocol.EventTopicDeleted, c, t, 0) },
-			Expired: func(t *ends.Topic) { e.tell(protocol.EventTopicExpired, c, t, 0) },
-			Reset:   func(t *ends.Topic, p int32) { e.tell(protocol.EventIncarnationChanged, c, t, p) },
-			Damaged: e.damage,
-		})
-		e.clusters[name] = c
-		e.names = append(e.names, name)
+	var clusters []*Cluster
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(config.Clusters))) {
+		clusters = append(clusters, e.newCluster(name))
 	}
-	if len(e.names) == 1 {
-		e.only = e.clusters[e.names[0]]
-	}
+	e.clusters.Store(newClusterSet(clusters))
 	e.expiry.start(config.Clock, min(config.ExpireGroup, config.ExpireTopic))
 	e.replay.Store(1)
 	for i := range e.shards {
 		s := &e.shards[i]
-		s.init(len(e.names), config.Hub, &e.room)
+		s.init(config.Hub, &e.room)
 		s.remembers, s.shards, s.damage = config.Remember, config.Shards, e.damage
 	}
 	return e
@@ -135,20 +105,6 @@ func (e *Engine) tell(kind protocol.EventKind, c *Cluster, t *ends.Topic, partit
 			Kind: kind, Time: e.config.Clock.Coarse(), Cluster: c.Name, Topic: t.Name, Partition: partition,
 		})
 	}
-}
-
-// Clusters returns the names of the clusters. The caller must not change the slice.
-func (e *Engine) Clusters() []string { return e.names }
-
-// Cluster returns the cluster of a name, looked up as given and then in lower case; nil where there is none.
-func (e *Engine) Cluster(name string) *Cluster {
-	if e.only != nil && e.only.Name == name {
-		return e.only
-	}
-	if c := e.clusters[name]; c != nil {
-		return c
-	}
-	return e.clusters[strings.ToLower(name)]
 }
 
 // Stop makes every later call fail with Stopped. It returns when no call changes a group any more.
@@ -185,18 +141,27 @@ func (e *Engine) SetEndOffset(c *Cluster, topic string, end *protocol.EndOffset)
 	}
 	t := e.ensureTopic(c, topic)
 	if t == nil {
-		return e.refuse(now)
+		return e.noTopic(c, now)
 	}
 	_, why := e.setEndOffset(c, t, end, now)
 	return why
 }
 
-// ensureTopic returns the topic of a name, and makes it if there is none; nil if there is no room for it.
+// ensureTopic returns the topic of a name, and makes it if there is none; nil if there is no room for it
+// or the cluster has been removed.
 func (e *Engine) ensureTopic(c *Cluster, name string) *ends.Topic {
 	if t := c.topics.Topic(name); t != nil || e.room.full() {
 		return t
 	}
 	return c.topics.Ensure(name)
+}
+
+// noTopic says why ensureTopic returned nil.
+func (e *Engine) noTopic(c *Cluster, now int64) Reason {
+	if c.removed.Load() {
+		return UnknownCluster
+	}
+	return e.refuse(now)
 }
 
 // setEndOffset stores an end offset in a topic, or in the one that it puts in its place, and returns that. now is the exact
@@ -225,12 +190,19 @@ func (e *Engine) setEndOffset(c *Cluster, t *ends.Topic, end *protocol.EndOffset
 		case ends.NoRoom:
 			return t, e.refuse(now)
 		case ends.Replaced:
+			if c.removed.Load() {
+				return t, UnknownCluster
+			}
 			// The topic was known, under another id.
 			in.KnownOnly = false
 			if why := e.replaceTopic(c, t, &in); why != 0 {
 				return t, why
 			}
-			t = c.topics.Ensure(t.Name)
+			if next := c.topics.Ensure(t.Name); next != nil {
+				t = next
+			} else {
+				return t, UnknownCluster
+			}
 		default:
 			return t, 0
 		}
@@ -274,7 +246,7 @@ func (e *Engine) SetEndOffsets(c *Cluster, topic string, all []protocol.EndOffse
 				t = e.ensureTopic(c, topic)
 			}
 			if t == nil {
-				why = e.refuse(now)
+				why = e.noTopic(c, now)
 			} else {
 				t, why = e.setEndOffset(c, t, &all[i], now)
 			}

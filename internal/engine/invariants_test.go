@@ -46,6 +46,14 @@ func (e *Engine) onlyGroup(t testing.TB, name string) *group {
 	return g
 }
 
+// listed returns the groups of a shard.
+func (s *shard) listed() (all []*group) {
+	for _, list := range s.lists {
+		all = append(all, list...)
+	}
+	return all
+}
+
 // checkInvariants checks everything that must hold between two requests.
 func (e *Engine) checkInvariants(t testing.TB) {
 	t.Helper()
@@ -57,7 +65,7 @@ func (e *Engine) checkInvariants(t testing.TB) {
 			for ; g != nil; g = g.next {
 				groups++
 				require.Equal(t, hash, g.hash)
-				require.Same(t, g, s.lists[g.cluster.index][g.position])
+				require.Same(t, g, s.lists[g.cluster][g.position])
 				require.NotEmpty(t, g.topics, "a group without a topic")
 				g.checkInvariants(t)
 				for i := range g.topics {

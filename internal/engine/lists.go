@@ -32,7 +32,7 @@ func (n GroupNames) Strings() []string {
 
 // Groups returns the groups of a cluster that have not expired.
 func (e *Engine) Groups(c *Cluster) (GroupNames, Reason) {
-	return e.list(func(s *shard) []*group { return s.lists[c.index] })
+	return e.list(func(s *shard) []*group { return s.lists[c] })
 }
 
 // GroupsOfTopic returns the groups that hold a topic and have not expired, none for an unknown topic.

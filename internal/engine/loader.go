@@ -210,7 +210,7 @@ func (e *Engine) place(g *group, now int64) (bool, Reason) {
 			g.detach(i)
 		}
 	}
-	if len(g.topics) == 0 {
+	if len(g.topics) == 0 || g.cluster.removed.Load() {
 		return false, 0
 	}
 	if old := s.find(g.cluster, g.hash, g.name); old != nil {

@@ -79,9 +79,9 @@ func (p *positions) forget(of []protocol.LogPartition) {
 // it does not contain: they are taken before its first group is.
 func (e *Engine) SavedPositions() []snapshot.Position {
 	var all []snapshot.Position
-	for _, name := range slices.Sorted(slices.Values(e.names)) {
-		for _, p := range e.clusters[name].positions.list() {
-			all = append(all, snapshot.Position{Cluster: name, Position: p})
+	for _, c := range e.clusters.Load().all {
+		for _, p := range c.positions.list() {
+			all = append(all, snapshot.Position{Cluster: c.Name, Position: p})
 		}
 	}
 	return all
@@ -130,7 +130,7 @@ func (e *Engine) empty(c *Cluster) bool {
 func (s *shard) empty(c *Cluster) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.lists[c.index]) == 0
+	return len(s.lists[c]) == 0
 }
 
 func (p *positions) merge(offsets map[int32]int64, replace bool) {

@@ -48,8 +48,8 @@ func (e *Engine) Save(sink snapshot.Sink) error {
 
 func (e *Engine) save(sink snapshot.Sink) error {
 	w := saver{engine: e, sink: sink, written: make(map[*ends.Topic]bool)}
-	for _, name := range e.names {
-		c := e.clusters[name]
+	clusters := e.clusters.Load().all
+	for _, c := range clusters {
 		for _, t := range c.topics.Topics(nil) {
 			if err := w.topic(c, t); err != nil {
 				return err
@@ -64,8 +64,8 @@ func (e *Engine) save(sink snapshot.Sink) error {
 		if err != nil {
 			return err
 		}
-		for cluster := range e.names {
-			groups = s.appendGroups(groups[:0], cluster)
+		for _, c := range clusters {
+			groups = s.appendGroups(groups[:0], c)
 			for _, g := range groups {
 				if err := w.group(s, g); err != nil {
 					return err
@@ -174,9 +174,9 @@ func (w *saver) tryCopyGroup(s *shard, g *group, k *Capture, tries int) (deleted
 }
 
 // appendGroups appends the groups of a cluster to dst.
-func (s *shard) appendGroups(dst []*group, cluster int) []*group {
+func (s *shard) appendGroups(dst []*group, c *Cluster) []*group {
 	for {
-		groups, needed := s.tryAppendGroups(dst, cluster)
+		groups, needed := s.tryAppendGroups(dst, c)
 		if needed == 0 {
 			return groups
 		}
@@ -184,10 +184,10 @@ func (s *shard) appendGroups(dst []*group, cluster int) []*group {
 	}
 }
 
-func (s *shard) tryAppendGroups(dst []*group, cluster int) (_ []*group, needed int) {
+func (s *shard) tryAppendGroups(dst []*group, c *Cluster) (_ []*group, needed int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := s.lists[cluster]
+	list := s.lists[c]
 	if len(list) > manyGroups && cap(dst)-len(dst) < len(list) {
 		return nil, len(list)
 	}
@@ -224,7 +224,7 @@ func (s *shard) departedRecords(from uint64) (records []snapshot.Group, next uin
 	at := d.from(from)
 	for room := departedBatch; at < len(d.queue) && room > 0; at++ {
 		room--
-		if x := d.queue[at].departure; x != nil {
+		if x := d.queue[at].departure; x != nil && !x.group.cluster.removed.Load() {
 			records = append(records, x.record())
 			room -= x.size()
 		}

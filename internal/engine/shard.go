@@ -24,8 +24,8 @@ type shard struct {
 	// last is the group that was found last, nil where there was none.
 	last     *group
 	lastHash uint64
-	// lists holds the groups of each cluster, by the cluster's index.
-	lists [][]*group
+	// lists holds the groups of each cluster that has any.
+	lists map[*Cluster][]*group
 	// byTopic holds the groups that have a topic.
 	byTopic map[*ends.Topic][]*group
 	// departures tell what was deleted, unless remembers is false; shards is how many shards share the bound of that.
@@ -52,10 +52,10 @@ type shardCounts struct {
 	stuck   uint64 // groups whose fresh commits were refused in a row
 }
 
-func (s *shard) init(clusters int, hub *feed.Hub[protocol.Event], room *room) {
+func (s *shard) init(hub *feed.Hub[protocol.Event], room *room) {
 	s.hub, s.room = hub, room
 	s.groups = make(map[uint64]*group)
-	s.lists = make([][]*group, clusters)
+	s.lists = make(map[*Cluster][]*group)
 	s.byTopic = make(map[*ends.Topic][]*group)
 }
 
@@ -109,14 +109,14 @@ func (s *shard) add(c *Cluster, hash uint64, name string, now int64) *group {
 
 // insert adds a group, but for its topics.
 func (s *shard) insert(g *group, now int64) {
-	list := &s.lists[g.cluster.index]
-	g.next, g.position = s.groups[g.hash], int32(len(*list))
+	list := s.lists[g.cluster]
+	g.next, g.position = s.groups[g.hash], int32(len(list))
 	s.groups[g.hash] = g
 	if len(s.groups) > s.mostGroups {
 		s.mostGroups = len(s.groups)
 		s.accountIndexes()
 	}
-	*list = append(*list, g)
+	s.lists[g.cluster] = append(list, g)
 	if s.lastHash == g.hash {
 		s.last = nil // it may be a group that was replaced
 	}
@@ -141,7 +141,11 @@ func (s *shard) remove(g *group) {
 	for i := range g.topics {
 		s.unlist(&g.topics[i])
 	}
-	s.lists[g.cluster.index] = s.swapRemove(s.lists[g.cluster.index], g.position, func(moved *group) *int32 { return &moved.position })
+	if list := s.swapRemove(s.lists[g.cluster], g.position, func(moved *group) *int32 { return &moved.position }); len(list) > 0 {
+		s.lists[g.cluster] = list
+	} else {
+		delete(s.lists, g.cluster)
+	}
 	if first := s.groups[g.hash]; first == g {
 		if g.next != nil {
 			s.groups[g.hash] = g.next

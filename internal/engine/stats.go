@@ -20,6 +20,7 @@ type Stats struct {
 	// Requests counts requests by type and outcome.
 	Requests [protocol.StorageRequestTypes][Reasons]uint64
 
+	Clusters                             int
 	Groups, GroupTopics, GroupPartitions int
 	Topics, Partitions                   int
 	// Bytes is the memory of all that.
@@ -42,9 +43,11 @@ func (e *Engine) Stats() Stats {
 		}
 	}
 	st.Sweeps, st.SweptTopics = e.sweeps.Load(), e.sweptTopics.Load()
-	for _, name := range e.names {
-		st.Bytes += e.clusters[name].topics.Bytes()
-		for _, t := range e.clusters[name].topics.Topics(nil) {
+	clusters := e.clusters.Load().all
+	st.Clusters = len(clusters)
+	for _, c := range clusters {
+		st.Bytes += c.topics.Bytes()
+		for _, t := range c.topics.Topics(nil) {
 			st.Topics++
 			partitions, bytes := t.Size()
 			st.Partitions += partitions
@@ -54,9 +57,9 @@ func (e *Engine) Stats() Stats {
 	for i := range e.shards {
 		s := &e.shards[i]
 		s.addCounts(&st)
-		for cluster := range e.names {
+		for _, c := range clusters {
 			for at := 0; at >= 0; {
-				at = s.addGroups(&st, cluster, at)
+				at = s.addGroups(&st, c, at)
 			}
 		}
 	}
@@ -80,14 +83,14 @@ func (s *shard) addCounts(st *Stats) {
 // mapBytes is about what the maps of a shard take.
 func (s *shard) mapBytes() int {
 	const pointer = int(unsafe.Sizeof(s))
-	return shrink.Bytes(s.mostGroups, 8+pointer) + shrink.Bytes(s.mostTopics, pointer+int(unsafe.Sizeof(s.lists)))
+	return shrink.Bytes(s.mostGroups, 8+pointer) + shrink.Bytes(s.mostTopics, pointer+int(unsafe.Sizeof([]*group(nil))))
 }
 
 // addGroups adds some groups of a cluster, from an index on, and returns the next index, -1 where there is none.
-func (s *shard) addGroups(st *Stats, cluster, from int) (next int) {
+func (s *shard) addGroups(st *Stats, c *Cluster, from int) (next int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := s.lists[cluster]
+	list := s.lists[c]
 	until := min(from+sweepBatch, len(list))
 	for at := from; at < until; at++ {
 		list[at].addTo(st)

@@ -16,14 +16,15 @@ const sweepBatch = 256
 func (e *Engine) Sweep() {
 	defer e.sweeps.Add(1)
 	var wasteful []*group
+	clusters := e.clusters.Load().all
 	for i := range e.shards {
 		s := &e.shards[i]
 		for s.forgetDeparted(e.expiry.now() - e.config.ExpireGroup) {
 		}
-		for cluster := range e.names {
+		for _, c := range clusters {
 			// A removed group leaves its place to the last of the list, which from the end downwards has been seen.
 			for at := -1; at != 0; {
-				at, wasteful = e.sweepBatch(s, cluster, at, wasteful[:0])
+				at, wasteful = e.sweepBatch(s, c, at, wasteful[:0])
 				for _, g := range wasteful {
 					s.trim(g)
 				}
@@ -35,8 +36,8 @@ func (e *Engine) Sweep() {
 	for i := range e.shards {
 		e.shards[i].shrink()
 	}
-	for _, name := range e.names {
-		e.clusters[name].topics.Shrink()
+	for _, c := range clusters {
+		c.topics.Shrink()
 	}
 }
 
@@ -44,8 +45,7 @@ func (e *Engine) Sweep() {
 // That nobody polls a topic means something only while others of its cluster are polled: if the brokers cannot be reached, or
 // the application does not poll, nothing is known to be gone.
 func (e *Engine) sweepTopics() {
-	for _, name := range e.names {
-		c := e.clusters[name]
+	for _, c := range e.clusters.Load().all {
 		for _, t := range c.topics.Topics(nil) {
 			t.PolledBy(e.config.Clock.Now())
 			if !e.gone(c, t) {
@@ -141,21 +141,21 @@ func (s *shard) shrink() {
 
 // sweepBatch looks at the groups of a list below an index (from its end for -1), and returns the index at which it
 // stopped. It appends those that hold memory they do not use.
-func (e *Engine) sweepBatch(s *shard, cluster, below int, wasteful []*group) (int, []*group) {
+func (e *Engine) sweepBatch(s *shard, c *Cluster, below int, wasteful []*group) (int, []*group) {
 	s.mu.Lock()
 	defer s.release()
 	if s.stopped {
 		return 0, wasteful
 	}
 	now, expiry := e.config.Clock.Now(), e.expiry.now()
-	at := len(s.lists[cluster])
+	at := len(s.lists[c])
 	if below >= 0 {
 		at = min(at, below)
 	}
 	until := max(at-sweepBatch, 0)
 	for at > until {
 		at--
-		g := s.lists[cluster][at]
+		g := s.lists[c][at]
 		if !e.sweepGroup(s, g, now, expiry) {
 			continue
 		}
