@@ -78,6 +78,12 @@ func TestMemoryIsCountedAsItChanges(t *testing.T) {
 			})
 		case choice < 950:
 			e.SetOwner(c, group, &protocol.PartitionOwner{Topic: topic, Partition: partition, Owner: name("host", 200), ClientID: name("c", 9)})
+		case choice < 953:
+			owners := make([]protocol.PartitionOwner, random.IntN(20))
+			for i := range owners {
+				owners[i] = protocol.PartitionOwner{Topic: topic, Partition: random.Int32N(12), Owner: name("host", 200)}
+			}
+			e.SetOwners(c, group, owners, func(int, Reason) {})
 		case choice < 955:
 			e.ClearOwners(c, group)
 		case choice < 965:
@@ -92,6 +98,9 @@ func TestMemoryIsCountedAsItChanges(t *testing.T) {
 			e.Sweep()
 		case choice < 992:
 			e.ForgetOrders(c, nil)
+		case choice == 992 && step%10 == 0:
+			require.Zero(t, e.RemoveCluster("b"))
+			require.NoError(t, e.AddCluster("b"))
 		case choice < 993:
 			clock.now += 2_000_000
 		case choice < 995:
