@@ -53,6 +53,7 @@ const (
 )
 
 var plainMetrics = []plainMetric{
+	{"clusters", "Clusters of the store.", gauge, func(s *storage.Stats) float64 { return float64(s.Clusters) }},
 	{"groups", "Consumer groups in the store.", gauge, func(s *storage.Stats) float64 { return float64(s.Groups) }},
 	{"group_topics", "Topics that groups hold, counted once for each group.", gauge, func(s *storage.Stats) float64 { return float64(s.GroupTopics) }},
 	{"group_partitions", "Partitions that groups hold, counted once for each group.", gauge, func(s *storage.Stats) float64 { return float64(s.GroupPartitions) }},
@@ -62,10 +63,22 @@ var plainMetrics = []plainMetric{
 	{"queued_requests", "Requests that wait in the module's channel.", gauge, func(s *storage.Stats) float64 { return float64(s.Relay.QueuedRequests) }},
 	{"queued_answers", "Answers that wait to be built.", gauge, func(s *storage.Stats) float64 { return float64(s.Relay.QueuedAnswers) }},
 	{"waiting_replies", "Answers that wait for their requester to read them.", gauge, func(s *storage.Stats) float64 { return float64(s.Relay.WaitingReplies) }},
-	{"abandoned_replies_total", "Answers that nobody read in time.", counter, func(s *storage.Stats) float64 { return float64(s.Relay.AbandonedReplies) }},
+	{"waiting_replies_bytes", "Memory of the answers that wait for their requester, by estimate.", gauge, func(s *storage.Stats) float64 { return float64(s.Relay.WaitingBytes) }},
+	{"refused_answers_total", "Fetches whose reply was closed because too many answers were being built.", counter, func(s *storage.Stats) float64 { return float64(s.Relay.RefusedAnswers) }},
+	{"stuck_calls_total", "Requests and answers that did not return when the module stopped.", counter, func(s *storage.Stats) float64 { return float64(s.Relay.StuckCalls) }},
 	{"sweeps_total", "Sweeps for what has expired.", counter, func(s *storage.Stats) float64 { return float64(s.Sweeps) }},
 	{"expired_groups_total", "Groups removed because they gave no sign of life.", counter, func(s *storage.Stats) float64 { return float64(s.ExpiredGroups) }},
 	{"expired_group_topics_total", "Topics of living groups removed because the group did not commit them.", counter, func(s *storage.Stats) float64 { return float64(s.ExpiredTopics) }},
+	{"swept_topics_total", "Topics removed because nobody polled their end offsets.", counter, func(s *storage.Stats) float64 { return float64(s.SweptTopics) }},
+	{"stuck_groups_total", "How often ten fresh commits of a group were refused in a row because of their orders.", counter, func(s *storage.Stats) float64 { return float64(s.StuckGroups) }},
+	{"remembered_deletions", "Groups of which a deletion is remembered for a replay.", gauge, func(s *storage.Stats) float64 { return float64(s.RememberedDeletions) }},
+	{"watchers", "Watchers of the store.", gauge, func(s *storage.Stats) float64 { return float64(s.Watchers.Now) }},
+	{"watcher_unread_events", "Events that watchers have not read, counted once for each watcher.", gauge, func(s *storage.Stats) float64 { return float64(s.Watchers.UnreadEvents) }},
+	{"watcher_unread_bytes", "Memory of the events that watchers have not read.", gauge, func(s *storage.Stats) float64 { return float64(s.Watchers.UnreadBytes) }},
+	{"watcher_missed_events_total", "Events that watchers did not get because they read too slowly.", counter, func(s *storage.Stats) float64 { return float64(s.Watchers.Missed) }},
+	{"watchers_refused_total", "Watchers refused because there were too many.", counter, func(s *storage.Stats) float64 { return float64(s.Watchers.Refused) }},
+	{"damaged", "1 once a panic has interrupted a change, from when on no snapshot is saved.", gauge, func(s *storage.Stats) float64 { return zeroOrOne(s.Damaged) }},
+	{"lost_log_lines_total", "Log lines that were not written because the logger panicked or did not return.", counter, func(s *storage.Stats) float64 { return float64(s.LostLines) }},
 	{"panics_total", "Panics that were contained.", counter, func(s *storage.Stats) float64 { return float64(s.Panics + s.Relay.Panics) }},
 	{"snapshots_saved_total", "Snapshots that were saved.", counter, func(s *storage.Stats) float64 { return float64(s.Snapshots.Saved) }},
 	{"snapshots_failed_total", "Snapshots that could not be saved.", counter, func(s *storage.Stats) float64 { return float64(s.Snapshots.Failed) }},
@@ -75,7 +88,29 @@ var plainMetrics = []plainMetric{
 var snapshotMetrics = []plainMetric{
 	{"last_snapshot_timestamp_seconds", "When the newest snapshot was begun, in Unix seconds; absent before the first.", gauge, func(s *storage.Stats) float64 { return float64(s.Snapshots.Last.UnixMilli()) / 1000 }},
 	{"last_snapshot_duration_seconds", "How long the newest snapshot took; absent before the first.", gauge, func(s *storage.Stats) float64 { return s.Snapshots.Duration.Seconds() }},
+	{"last_snapshot_left_out", "Groups and topics that the newest snapshot lacks because the format has no room for them; absent before the first.", gauge, func(s *storage.Stats) float64 { return float64(s.Snapshots.LeftOut) }},
 	{"last_snapshot_size_bytes", "Size of the newest snapshot; absent before the first.", gauge, func(s *storage.Stats) float64 { return float64(s.Snapshots.Bytes) }},
+}
+
+// zeroOrOne is the value of a gauge for what is so or not.
+func zeroOrOne(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+// abandonedMetrics are the answers that nobody read, by their label.
+var abandonedMetrics = []struct {
+	cause string
+	value func(*storage.RelayStats) uint64
+}{
+	{"timed_out", func(s *storage.RelayStats) uint64 { return s.TimedOutReplies }},
+	{"evicted", func(s *storage.RelayStats) uint64 { return s.EvictedReplies }},
+	{"stopped", func(s *storage.RelayStats) uint64 {
+		// A module that does not tell the causes apart may count more of them than all.
+		return s.AbandonedReplies - min(s.AbandonedReplies, s.TimedOutReplies+s.EvictedReplies)
+	}},
 }
 
 // faultMetrics are the faults of senders, by their label.
@@ -91,11 +126,12 @@ var faultMetrics = []struct {
 
 // statsMetrics exports the statistics of a store.
 type statsMetrics struct {
-	running  *prom.Desc
-	requests *prom.Desc
-	faults   *prom.Desc
-	plain    []*prom.Desc // of plainMetrics
-	snapshot []*prom.Desc // of snapshotMetrics
+	running   *prom.Desc
+	requests  *prom.Desc
+	faults    *prom.Desc
+	abandoned *prom.Desc
+	plain     []*prom.Desc // of plainMetrics
+	snapshot  []*prom.Desc // of snapshotMetrics
 }
 
 func newStatsMetrics(o Options) *statsMetrics {
@@ -103,9 +139,10 @@ func newStatsMetrics(o Options) *statsMetrics {
 		return prom.NewDesc(o.Prefix+name, help, labels, o.ConstLabels)
 	}
 	m := &statsMetrics{
-		running:  desc("running", "1 while the store runs; 0 otherwise, and then all else is absent."),
-		requests: desc("requests_total", "Requests by type and by what became of them: done, or why they were dropped.", "type", "outcome"),
-		faults:   desc("faulty_requests_total", "Requests that could not be looked at, by fault of their sender.", "fault"),
+		running:   desc("running", "1 while the store runs; 0 otherwise, and then all else is absent."),
+		requests:  desc("requests_total", "Requests by type and by what became of them: done, or why they were dropped.", "type", "outcome"),
+		faults:    desc("faulty_requests_total", "Requests that could not be looked at, by fault of their sender.", "fault"),
+		abandoned: desc("abandoned_replies_total", "Answers that nobody read, by cause.", "cause"),
 	}
 	for _, p := range plainMetrics {
 		m.plain = append(m.plain, desc(p.name, p.help))
@@ -117,18 +154,14 @@ func newStatsMetrics(o Options) *statsMetrics {
 }
 
 func (m *statsMetrics) describe(out chan<- *prom.Desc) {
-	for _, desc := range slices.Concat([]*prom.Desc{m.running, m.requests, m.faults}, m.plain, m.snapshot) {
+	for _, desc := range slices.Concat([]*prom.Desc{m.running, m.requests, m.faults, m.abandoned}, m.plain, m.snapshot) {
 		out <- desc
 	}
 }
 
 // isRunning returns the metric that says whether the store runs.
 func (m *statsMetrics) isRunning(running bool) prom.Metric {
-	value := 0.0
-	if running {
-		value = 1
-	}
-	return prom.MustNewConstMetric(m.running, gauge, value)
+	return prom.MustNewConstMetric(m.running, gauge, zeroOrOne(running))
 }
 
 // appendTo appends the statistics.
@@ -145,6 +178,9 @@ func (m *statsMetrics) appendTo(metrics []prom.Metric, s storage.Stats) []prom.M
 	}
 	for _, f := range faultMetrics {
 		add(m.faults, counter, float64(f.value(&s)), f.fault)
+	}
+	for _, a := range abandonedMetrics {
+		add(m.abandoned, counter, float64(a.value(&s.Relay)), a.cause)
 	}
 	for i, p := range plainMetrics {
 		add(m.plain[i], p.kind, p.value(&s))

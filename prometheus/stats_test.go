@@ -33,15 +33,17 @@ func (c *clustersOnly) Clusters(context.Context) ([]string, error) { return nil,
 
 func TestStatistics(t *testing.T) {
 	source := &counted{store: &clustersOnly{}, stats: storage.Stats{
-		Groups: 3, GroupTopics: 4, GroupPartitions: 20, Topics: 5, Partitions: 30, Bytes: 123456,
-		Sweeps: 7, ExpiredGroups: 8, ExpiredTopics: 9,
+		Clusters: 2, Groups: 3, GroupTopics: 4, GroupPartitions: 20, Topics: 5, Partitions: 30, Bytes: 123456,
+		Sweeps: 7, ExpiredGroups: 8, ExpiredTopics: 9, SweptTopics: 21, RememberedDeletions: 22, StuckGroups: 23,
+		Watchers: storage.WatcherStats{Now: 24, UnreadEvents: 25, UnreadBytes: 26, Missed: 27, Refused: 28}, LostLines: 29, Damaged: true,
 		Relay: storage.RelayStats{
 			QueuedRequests: 10, QueuedAnswers: 11, WaitingReplies: 12, AbandonedReplies: 13, Panics: 10,
+			TimedOutReplies: 7, EvictedReplies: 4, WaitingBytes: 30, RefusedAnswers: 31, StuckCalls: 32,
 			NilRequests: 15, NilReplies: 16, UnknownTypes: 17, ClosedReplies: 20,
 		},
 		Panics: 4,
 		Snapshots: storage.SnapshotStats{
-			Saved: 18, Failed: 19, Last: time.UnixMilli(1_700_000_000_500), Duration: 1500 * time.Millisecond, Bytes: 20,
+			Saved: 18, Failed: 19, Last: time.UnixMilli(1_700_000_000_500), Duration: 1500 * time.Millisecond, Bytes: 20, LeftOut: 33,
 		},
 	}}
 	source.stats.Requests.Commit = storage.RequestCount{
