@@ -106,6 +106,7 @@ func (r *Relay) keepChannel(of *Relay) {
 // Start begins to receive. It must not be called again before Stop. If the channel is closed, only Submit has an effect, and
 // a warning is logged.
 func (r *Relay) Start() {
+	defer r.log.FlushOwn()
 	run := &relayRun{unread: channel.NewUnread(r.options.MaxUnread, r.options.MaxUnreadBytes)}
 	run.ctx, run.cancel = context.WithCancel(context.Background())
 	run.builders = channel.StartBuilders(r.options.Workers, r.options.QueueDepth, func(a *channel.Answer) { r.answer(run, a) })
@@ -123,6 +124,7 @@ func (r *Relay) Stop() {
 	if r.receiver == nil {
 		return
 	}
+	defer r.log.FlushOwn()
 	run := r.run.Load()
 	// 1. Receive what was sent before, then no more.
 	if !r.receiver.Stop(channel.StopPatience) {

@@ -14,13 +14,19 @@ import (
 type Requests struct {
 	log  *zap.Logger
 	core zapcore.Core
+	kept Kept
 }
 
 // NewRequests returns what writes to log by Log; nil writes nothing.
 func NewRequests(log *zap.Logger) *Requests {
-	log = Log(log)
-	return &Requests{log: log, core: log.Core()}
+	l := &Requests{}
+	l.log = l.kept.Of(log, nil)
+	l.core = l.log.Core()
+	return l
 }
+
+// FlushOwn is that of Kept, for who was given the logger.
+func (l *Requests) FlushOwn() { l.kept.FlushOwn() }
 
 // Warn writes a warning that is about no request.
 func (l *Requests) Warn(what string) { l.log.Warn(what) }
