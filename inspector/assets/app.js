@@ -53,14 +53,16 @@ function at(steps, root) {
   return steps.reduce((element, step) => element && element.children[step], root);
 }
 
+let stream; // of the page that is shown: one that a browser keeps for its back button holds no connection
+
 function listen() {
   if (!window.EventSource) return;
-  const stream = new EventSource("live");
+  stream = new EventSource("live");
   stream.addEventListener("tick", () => { heard = Date.now(); refresh(); });
   stream.addEventListener("open", () => { connection.textContent = "live"; });
   stream.addEventListener("error", () => {
     connection.textContent = "not connected";
-    if (stream.readyState === EventSource.CLOSED) { stream.close(); setTimeout(listen, interval); }
+    if (stream.readyState === EventSource.CLOSED) setTimeout(listen, interval);
   });
 }
 
@@ -108,6 +110,8 @@ function crosshair(figure) {
 }
 
 document.querySelectorAll("figure[data-points]").forEach(crosshair);
+addEventListener("pagehide", () => stream?.close());
+addEventListener("pageshow", (event) => { if (event.persisted) listen(); });
 document.addEventListener("visibilitychange", refresh);
 setInterval(() => { if (Date.now() - heard > 2 * interval) refresh(); }, interval);
 listen();
