@@ -166,7 +166,11 @@ func (f *Feed) commitLoop(ctx context.Context, first <-chan struct{}) error {
 	case <-first:
 	}
 	if f.config.mode == ModePoll {
-		return f.fallBack(ctx, "")
+		if err := f.fallBack(ctx, ""); err != nil {
+			return err
+		}
+		<-ctx.Done() // the other loop polls on
+		return ctx.Err()
 	}
 	for {
 		err := f.tail(ctx)
