@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/lagkeeper/storage/protocol"
 )
@@ -163,10 +164,10 @@ func TestLogModeCatchesUpWithEveryEnd(t *testing.T) {
 		"empty":  func(*fake) {},
 		"one":    func(f *fake) { f.log(logCommit(1, "g", 0, 1)) },
 		"two":    func(f *fake) { f.log(logCommit(1, "g", 0, 1), logCommit(1, "g", 0, 2)) },
-		"marker": func(f *fake) { f.inTransaction("x", logCommit(1, "g", 0, 2))(kgo.TryCommit) },
+		"marker": func(f *fake) { f.inTransaction(askMissing, logCommit(1, "g", 0, 2))(kgo.TryCommit) },
 		"aborted": func(f *fake) {
 			f.log(logCommit(1, "g", 0, 2))
-			f.inTransaction("x", logCommit(1, "g", 0, 3))(kgo.TryAbort)
+			f.inTransaction(askMissing, logCommit(1, "g", 0, 3))(kgo.TryAbort)
 		},
 		"truncated": func(f *fake) {
 			f.log(logCommit(1, "g", 0, 2), logCommit(0, "h", 0, 2))
@@ -211,6 +212,35 @@ func TestGroupTombstoneDeletesNothing(t *testing.T) {
 	<-feed.Ready()
 	require.Equal(t, "3 100 97", storedLags(t, store)["g orders 0"])
 	agree(t, store, lags{"g orders 0": "3 100 97"}) // Kafka lists no other
+}
+
+// A broker that has just started answers that it has no groups, without an error, until it leads parts of the log again.
+func TestGroupThatNoBrokerListsIsKeptWhileItHasCommits(t *testing.T) {
+	for _, mode := range []Mode{ModePoll, ModeLog} {
+		t.Run(string(mode), func(t *testing.T) {
+			f := withLog(t)
+			f.commit("g", 0, 3)
+			f.commit("deleted", 0, 3)
+			f.log(logCommit(0, "g", 0, 3))
+			var hidden atomic.Bool
+			var answers atomic.Int64
+			f.cluster.ControlKey(int16(kmsg.ListGroups), hideGroups(f.cluster, &hidden, &answers))
+			store := openStore(t, "")
+			feed := runFeed(t, store, f.opts(Interval(often), WithMode(mode))...)
+			<-feed.Ready()
+			both := lags{"g orders 0": "3 100 97", "deleted orders 0": "3 100 97"}
+			agree(t, store, both)
+
+			hidden.Store(true)
+			before := answers.Load()
+			eventually(t, "the groups were missing from many lists", func() bool { return answers.Load() > before+30 })
+			require.Equal(t, both, storedLags(t, store))
+			require.Zero(t, feed.Status().Errors[askMissing], feed.Status().LastError)
+			_, err := f.admin.DeleteGroup(t.Context(), "deleted")
+			require.NoError(t, err)
+			agree(t, store, lags{"g orders 0": "3 100 97"})
+		})
+	}
 }
 
 // polls counts polls and errors.

@@ -1,6 +1,8 @@
 package kafkafeed
 
 import (
+	"sync/atomic"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -40,4 +42,16 @@ func emptyFetch(request *kmsg.FetchRequest) *kmsg.FetchResponse {
 		response.Topics = append(response.Topics, answer)
 	}
 	return response
+}
+
+// hideGroups answers every list of groups as brokers do that do not lead any part of the log yet, and counts the answers.
+func hideGroups(cluster *kfake.Cluster, hidden *atomic.Bool, answers *atomic.Int64) func(kmsg.Request) (kmsg.Response, error, bool) {
+	return func(r kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if !hidden.Load() {
+			return nil, nil, false
+		}
+		answers.Add(1)
+		return r.ResponseKind(), nil, true
+	}
 }

@@ -147,24 +147,40 @@ func (f *Feed) storedGroups(ctx context.Context) ([]string, error) {
 	return slices.Collect(groups), nil
 }
 
-// deleteGroups deletes what the store had before the groups were listed, and Kafka has no more.
+// deleteGroups deletes what the store had before the groups were listed, and Kafka has no more. That no broker lists a group is
+// not enough: a broker lists only the groups whose part of the log it has begun to lead, so right after a start it lists
+// none. The group's coordinator has to say that it knows no commit of it.
 func (f *Feed) deleteGroups(ctx context.Context, stored []string, listed map[string]groupType) error {
 	if f.mode() != ModePoll && !f.caughtUp.Load() {
 		return nil // what the log still tells would bring them back
 	}
 	missing := make(map[string]int)
+	var deleted, doubtful []string
 	for _, group := range stored {
 		if listed[group] != "" {
 			continue
 		}
 		missing[group] = f.missingGroups[group] + 1
-		if missing[group] >= gone {
-			if err := known(f.target.store.DeleteGroup(ctx, f.cluster, group)); err != nil {
-				return err
-			}
-			delete(missing, group)
-			f.members.forget(group)
+		switch {
+		case missing[group] < gone:
+		case f.wantsGroup(group):
+			doubtful = append(doubtful, group)
+		default:
+			deleted = append(deleted, group)
 		}
+	}
+	err := f.fetchCommits(ctx, doubtful, func(group string, committed offsets) {
+		if len(committed) == 0 {
+			deleted = append(deleted, group)
+		}
+	})
+	f.asked(askMissing, err)
+	for _, group := range deleted {
+		if err := known(f.target.store.DeleteGroup(ctx, f.cluster, group)); err != nil {
+			return err
+		}
+		delete(missing, group)
+		f.members.forget(group)
 	}
 	f.missingGroups = missing
 	return nil

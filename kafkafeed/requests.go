@@ -26,6 +26,7 @@ const (
 	askStarts      = "log start offsets"
 	askGroups      = "list of groups"
 	askCommits     = "committed offsets"
+	askMissing     = "committed offsets of groups that are not listed"
 	askMembers     = "group members"
 	askLog         = "read of " + logTopic
 	askStoreWrites = "store"
@@ -182,7 +183,8 @@ func (f *Feed) listGroups(ctx context.Context) (map[string]groupType, error) {
 }
 
 // fetchCommits asks the coordinators for the committed offsets of groups, in one request for each coordinator and
-// groupsPerRequest groups, and calls each for every group that was answered.
+// groupsPerRequest groups, and calls each for every group that was answered. A group that its coordinator does not know has
+// committed nothing.
 func (f *Feed) fetchCommits(ctx context.Context, groups []string, each func(group string, committed offsets)) error {
 	var faults faultList
 	for len(groups) > 0 && ctx.Err() == nil {
@@ -202,7 +204,7 @@ func (f *Feed) fetchCommits(ctx context.Context, groups []string, each func(grou
 			response := shard.Resp.(*kmsg.OffsetFetchResponse)
 			for i := range response.Groups {
 				g := &response.Groups[i]
-				if err := kerr.ErrorForCode(g.ErrorCode); err != nil {
+				if err := kerr.ErrorForCode(g.ErrorCode); err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 					faults.add(fmt.Errorf("group %q: %w", g.Group, err))
 					continue
 				}
