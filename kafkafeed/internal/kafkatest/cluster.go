@@ -142,14 +142,16 @@ func (c *Cluster) Restart(node int) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	command := exec.Command("java", "-Xms128m", "-Xmx384m", "-XX:TieredStopAtLevel=1", "-cp", c.classes, "kafka.Kafka", b.properties)
+	command := tiedCommand(context.Background(), "java", "-Xms128m", "-Xmx384m", "-XX:TieredStopAtLevel=1", "-cp", c.classes, "kafka.Kafka", b.properties)
 	command.Stdout, command.Stderr = output, output
-	if err := command.Start(); err != nil {
+	release, err := startTied(command)
+	if err != nil {
 		c.t.Fatal(err)
 	}
 	ended := make(chan struct{})
 	go func() {
 		_ = command.Wait() // it is killed in the end
+		release()
 		_ = output.Close()
 		close(ended)
 	}()
@@ -213,13 +215,17 @@ func (c *Cluster) Describe() [][]string {
 // run runs a program of Kafka and returns what it printed.
 func (c *Cluster) run(class string, args ...string) string {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	args = append([]string{"-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", c.classes, class}, args...)
-	command := exec.CommandContext(ctx, "java", args...)
+	command := tiedCommand(ctx, "java", append([]string{"-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", c.classes, class}, args...)...)
 	var output, problems bytes.Buffer
 	command.Stdout, command.Stderr = &output, &problems
-	if err := command.Run(); err != nil {
+	release, err := startTied(command)
+	if err == nil {
+		defer release()
+		err = command.Wait()
+	}
+	if err != nil {
 		c.t.Fatalf("run %s: %v\n%s%s", class, err, output.String(), problems.String())
 	}
 	return output.String()
