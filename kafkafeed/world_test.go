@@ -50,7 +50,7 @@ func openStore(t *testing.T, path string) *storage.DB {
 // eventually waits until something holds. It gives up long after everything else would have, to say what does not.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(5 * time.Minute)
 	pause := time.NewTicker(20 * time.Millisecond)
 	defer pause.Stop()
 	for !holds() {

@@ -1,0 +1,5 @@
+//go:build race
+
+package kafkafeed
+
+func init() { racing = true }
