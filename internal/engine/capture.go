@@ -26,6 +26,7 @@ type Capture struct {
 	blocks  []byte
 	starts  []int // of each block in blocks
 	owners  []uint32
+	numbers []int32
 	members []member
 
 	// image holds the end offsets, and a lag for each window that is not empty.
@@ -38,13 +39,13 @@ type Capture struct {
 }
 
 // captureSize is how much room a group needs in a Capture.
-type captureSize struct{ topics, slots, blocks, bytes, owners int }
+type captureSize struct{ topics, slots, blocks, bytes, owners, numbers int }
 
 type capturedTopic struct {
-	topic         *ends.Topic
-	first, length uint32
-	count         int
-	image         ends.ImageTopic
+	topic *ends.Topic
+	layout
+	count int
+	image ends.ImageTopic
 }
 
 var captures = sync.Pool{New: func() any { return new(Capture) }}
@@ -82,9 +83,9 @@ func (k *Capture) read(t *capturedTopic) {
 	reading := t.topic.Read()
 	defer reading.Close()
 	t.image = k.image.Add(reading, int32(t.count))
-	for p := range int(t.length) {
-		if w := k.window(t, p); w != nil && w.Len() > 0 {
-			k.image.AddLag(reading, int32(p), w.NewestOffset())
+	for slot := t.first; slot < t.end(); slot++ {
+		if w := k.windowOf(slot); w != nil && w.Len() > 0 {
+			k.image.AddLag(reading, t.partition(k.numbers, slot), w.NewestOffset())
 		}
 	}
 }
@@ -100,7 +101,10 @@ const (
 // take copies what the shard guards. It returns false if there is no room for a large group: grow makes it, and tries is how
 // often it has.
 func (k *Capture) take(g *group, tries int) bool {
-	size := captureSize{topics: len(g.topics), slots: len(g.memory.slots), blocks: len(g.memory.blocks), bytes: window.Padding, owners: len(g.owners)}
+	size := captureSize{
+		topics: len(g.topics), slots: len(g.memory.slots), blocks: len(g.memory.blocks), bytes: window.Padding, owners: len(g.owners),
+		numbers: len(g.numbers),
+	}
 	for i := range g.memory.blocks {
 		size.bytes += int(g.memory.blocks[i].used)
 	}
@@ -118,15 +122,17 @@ func (k *Capture) take(g *group, tries int) bool {
 	}
 	k.blocks = k.blocks[:size.bytes]
 	k.owners, k.members = append(k.owners[:0], g.owners...), g.members.list
+	k.numbers = append(k.numbers[:0], g.numbers...)
 	return true
 }
 
 func (s captureSize) large() bool {
-	return s.topics*int(unsafe.Sizeof(groupTopic{}))+(s.slots+s.owners)*4+s.bytes >= largeCapture
+	return s.topics*int(unsafe.Sizeof(groupTopic{}))+(s.slots+s.owners+s.numbers)*4+s.bytes >= largeCapture
 }
 
 func (k *Capture) holds(s captureSize) bool {
-	return cap(k.held) >= s.topics && cap(k.slots) >= s.slots && cap(k.starts) >= s.blocks && cap(k.blocks) >= s.bytes && cap(k.owners) >= s.owners
+	return cap(k.held) >= s.topics && cap(k.slots) >= s.slots && cap(k.starts) >= s.blocks && cap(k.blocks) >= s.bytes &&
+		cap(k.owners) >= s.owners && cap(k.numbers) >= s.numbers
 }
 
 // grow makes the room that take found missing, with some to spare.
@@ -134,6 +140,7 @@ func (k *Capture) grow() {
 	s := k.needed
 	k.held, k.slots, k.starts = enlarged(k.held, s.topics), enlarged(k.slots, s.slots), enlarged(k.starts, s.blocks)
 	k.blocks, k.owners = enlarged(k.blocks, s.bytes), enlarged(k.owners, s.owners)
+	k.numbers = enlarged(k.numbers, s.numbers)
 	k.needed = captureSize{}
 }
 
@@ -152,16 +159,16 @@ func (k *Capture) unfold() {
 	k.topics = k.topics[:0]
 	for i := range k.held {
 		gt := &k.held[i]
-		k.topics = append(k.topics, capturedTopic{topic: gt.topic, first: gt.first, length: gt.length, count: int(gt.count)})
+		k.topics = append(k.topics, capturedTopic{topic: gt.topic, layout: gt.layout, count: int(gt.count)})
 	}
 }
 
-// owner returns who owns a partition of a topic that has a window.
-func (k *Capture) owner(t *capturedTopic, partition int) member {
+// owner returns who owns the partition of a slot.
+func (k *Capture) owner(slot uint32) member {
 	if len(k.owners) == 0 {
 		return member{}
 	}
-	return ownerIn(k.owners, k.members, t.first+uint32(partition))
+	return ownerIn(k.owners, k.members, slot)
 }
 
 // Release gives the memory of the capture back.
@@ -171,17 +178,23 @@ func (k *Capture) Release() {
 	k.image.Reset()
 	*k = Capture{
 		topics: k.topics[:0], held: k.held[:0], slots: k.slots[:0], blocks: k.blocks[:0], starts: k.starts[:0], owners: k.owners[:0],
-		image: k.image, scratch: k.scratch[:0],
+		numbers: k.numbers[:0], image: k.image, scratch: k.scratch[:0],
 	}
 	captures.Put(k)
 }
 
-// window returns the window of a partition of a topic, nil where there is none.
-func (k *Capture) window(t *capturedTopic, partition int) window.Window {
-	if partition >= int(t.length) {
-		return nil
+// window returns the window of a partition of a topic and its slot, nil where there is none.
+func (k *Capture) window(t *capturedTopic, partition int) (w window.Window, slot uint32) {
+	slot, ok := t.at(k.numbers, int32(partition))
+	if !ok {
+		return nil, 0
 	}
-	r := k.slots[t.first+uint32(partition)]
+	return k.windowOf(slot), slot
+}
+
+// windowOf returns the window of a slot, nil where there is none.
+func (k *Capture) windowOf(slot uint32) window.Window {
+	r := k.slots[slot]
 	if r == 0 {
 		return nil
 	}
@@ -202,8 +215,8 @@ func (k *Capture) totals() (all totals) {
 		known, endOffsets := k.image.Sizes(t.image)
 		all.known += known
 		all.endOffsets += endOffsets
-		for p := range t.length {
-			if w := k.window(t, int(p)); w != nil && w.Len() > 0 {
+		for slot := t.first; slot < t.end(); slot++ {
+			if w := k.windowOf(slot); w != nil && w.Len() > 0 {
 				all.windows++
 				all.commits += w.Len()
 			}
@@ -291,13 +304,13 @@ func (k *Capture) ConsumerTopics() protocol.ConsumerTopics {
 			end, endSlab = cursor.Next(int32(p), endSlab)
 			out.BrokerOffsets = endSlab[from:len(endSlab):len(endSlab)]
 			out.Offsets = none
-			w := k.window(t, p)
+			w, slot := k.window(t, p)
 			j := k.judge(&end, w, lag)
 			j.tell(out, &endFactsSlab, &lagFactsSlab)
 			if w == nil {
 				continue
 			}
-			who := k.owner(t, p)
+			who := k.owner(slot)
 			out.Owner, out.ClientID = who.owner, who.clientID
 			if w.Len() == 0 {
 				continue
@@ -345,7 +358,7 @@ func (k *Capture) Group(into *protocol.Group) {
 			from := len(slabs.EndOffsets)
 			var end ends.View
 			end, slabs.EndOffsets = cursor.Next(int32(p), slabs.EndOffsets)
-			w := k.window(t, p)
+			w, slot := k.window(t, p)
 			j := k.judge(&end, w, lag)
 			out := &list[p]
 			*out = protocol.GroupPartition{
@@ -356,7 +369,7 @@ func (k *Capture) Group(into *protocol.Group) {
 			if w == nil {
 				continue
 			}
-			who := k.owner(t, p)
+			who := k.owner(slot)
 			out.Owner, out.ClientID = who.owner, who.clientID
 			first := len(slabs.Commits)
 			slabs.Commits = w.AppendTo(slabs.Commits)

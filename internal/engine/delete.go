@@ -56,10 +56,7 @@ func (e *Engine) DeletePartition(c *Cluster, groupName, topic string, partition 
 			return UnknownTopic
 		}
 		gt := &g.topics[i]
-		if uint32(partition) >= gt.length {
-			return UnknownPartition
-		}
-		w := g.windowOf(gt.first + uint32(partition))
+		w, slot := g.windowAt(gt, partition)
 		if w == nil {
 			return UnknownPartition
 		}
@@ -70,8 +67,8 @@ func (e *Engine) DeletePartition(c *Cluster, groupName, topic string, partition 
 			s.detachDeleted(g, i, now)
 			return 0
 		}
-		s.departPartition(g, gt, partition, now)
-		g.removePartition(gt, partition)
+		s.departPartition(g, gt, slot, now)
+		g.removePartition(gt, slot)
 		s.account(g)
 		return 0
 	})
@@ -83,7 +80,7 @@ func (e *Engine) DeletePartition(c *Cluster, groupName, topic string, partition 
 
 // windows counts the partitions of a topic that have a window.
 func (g *group) windows(gt *groupTopic) (n int) {
-	for _, r := range g.memory.slots[gt.first : gt.first+gt.length] {
+	for _, r := range g.memory.slots[gt.first:gt.end()] {
 		if r != 0 {
 			n++
 		}
@@ -91,15 +88,12 @@ func (g *group) windows(gt *groupTopic) (n int) {
 	return n
 }
 
-// removePartition lets go of the window of a partition and of all that is known of it; its place stays.
-func (g *group) removePartition(gt *groupTopic, partition int32) {
-	slot := gt.first + uint32(partition)
+// removePartition lets go of the window of a slot and of all that is known of its partition.
+func (g *group) removePartition(gt *groupTopic, slot uint32) {
 	g.memory.remove(slot)
-	if g.owners != nil {
-		g.owners[slot] = 0
-	}
-	if g.known != nil {
-		g.known[slot] = 0
+	g.clearSlot(slot)
+	if gt.sparse {
+		g.closeSlot(gt, slot)
 	}
 }
 

@@ -12,15 +12,15 @@ func (s *shard) depart(g *group, gt *groupTopic, now int64) {
 	if !s.remembers {
 		return
 	}
-	for i := range gt.length {
-		s.departPartition(g, gt, int32(i), now)
+	for slot := gt.first; slot < gt.end(); slot++ {
+		s.departPartition(g, gt, slot, now)
 	}
 }
 
-// departPartition remembers one window of a group that is about to lose it. A window without orders needs no memory: no
+// departPartition remembers the window of a slot of a group that is about to lose it. A window without orders needs no memory: no
 // replay can bring it back as what it was. Nor does one of a cluster that is being removed.
-func (s *shard) departPartition(g *group, gt *groupTopic, partition int32, now int64) {
-	w := g.windowOf(gt.first + uint32(partition))
+func (s *shard) departPartition(g *group, gt *groupTopic, slot uint32, now int64) {
+	w := g.windowOf(slot)
 	if !s.remembers || w == nil || newestOrder(w) <= 0 || g.cluster.removed.Load() {
 		return
 	}
@@ -29,7 +29,7 @@ func (s *shard) departPartition(g *group, gt *groupTopic, partition int32, now i
 	if x == nil || x.at != now {
 		x = d.of(g.cluster, g.name, now)
 	}
-	p := departedPartition{partition: partition, order: newestOrder(w)}
+	p := departedPartition{partition: gt.partition(g.numbers, slot), order: newestOrder(w)}
 	if g.known != nil && gt.topic.Replaced() {
 		p.replay = g.replay
 	}
@@ -132,10 +132,10 @@ func (s *shard) loadDeparture(c *Cluster, g *group, r *snapshot.Group, replay ui
 // committedOn reports whether a partition has a commit with an order.
 func (g *group) committedOn(topic string, partition int32) bool {
 	i := g.find(topic)
-	if i < 0 || uint32(partition) >= g.topics[i].length {
+	if i < 0 {
 		return false
 	}
-	w := g.windowOf(g.topics[i].first + uint32(partition))
+	w, _ := g.windowAt(&g.topics[i], partition)
 	return w != nil && newestOrder(w) > 0
 }
 

@@ -40,11 +40,15 @@ type group struct {
 	hash     uint64
 	next     *group // with the same hash
 	position int32  // in the shard's list of the cluster
+	// layouts counts how often the arrays with an entry for each slot were made anew or enlarged.
+	layouts int32
 	// byName finds a topic in topics; nil while there are few.
 	byName  map[string]int
 	members members
 	// owners has for each slot the member that owns the partition; nil where nobody owns any.
 	owners []uint32
+	// numbers has for each slot of a sparse topic the number of its partition; nil in a group that has no such topic.
+	numbers []int32
 	// holes is how many entries of memory.slots belong to no topic.
 	holes int
 	// counted is the sum of the counts of topics.
@@ -66,8 +70,7 @@ type groupTopic struct {
 	position int32
 	// count is how many partitions the topic had when the group last grew it.
 	count int32
-	// The slots of the partitions are memory.slots[first : first+length]; a partition beyond has no window.
-	first, length uint32
+	layout
 }
 
 // newGroup makes a group without topics, which is in no shard yet.
@@ -102,8 +105,8 @@ func (g *group) has(topic int, partition int32) bool {
 	if g == nil || topic < 0 {
 		return false
 	}
-	gt := &g.topics[topic]
-	return uint32(partition) < gt.length && g.memory.slots[gt.first+uint32(partition)] != 0
+	slot, ok := g.topics[topic].at(g.numbers, partition)
+	return ok && g.memory.slots[slot] != 0
 }
 
 // touch moves the sign of life of a group and one of its topics to a commit at t, never back.
@@ -128,124 +131,13 @@ func (g *group) touchOwner(gt *groupTopic, now int64) {
 	}
 }
 
-// slot returns the index of the slot of a partition, and makes it where there is none. The topic must have the partition.
-// ok is false where the group has no room for it, or for a window that grows.
-func (g *group) slot(gt *groupTopic, partition int32) (slot uint32, ok bool) {
-	if g.memory.full() {
-		return 0, false
-	}
-	grown := gt.count
-	if partition >= grown {
-		grown = max(gt.topic.Count(), partition+1)
-		if g.withCount(gt, grown) > maxSlots {
-			return 0, false
-		}
-	}
-	if uint32(partition) >= gt.length {
-		// Most groups commit all partitions of a topic, but one with a million partitions gets its slots as it goes.
-		count := uint32(max(gt.count, gt.topic.Count()))
-		length := max(uint32(partition)+1, min(count, max(2*gt.length, 128)), gt.length+gt.length/4)
-		if len(g.memory.slots)+int(length) > maxSlots {
-			g.packSlots()
-			length = uint32(partition) + 1
-			if len(g.memory.slots)+int(length) > maxSlots {
-				return 0, false
-			}
-		}
-		g.extend(gt, length)
-	}
-	g.counted, gt.count = g.withCount(gt, grown), grown
-	return gt.first + uint32(partition), true
-}
-
-// withCount returns what counted would be if a topic had another count.
-func (g *group) withCount(gt *groupTopic, count int32) int64 {
-	return g.counted - int64(gt.count) + int64(count)
-}
-
-// extend gives a topic length slots.
-func (g *group) extend(gt *groupTopic, length uint32) {
-	m := &g.memory
-	if gt.first+gt.length == uint32(len(m.slots)) {
-		g.addSlots(length - gt.length)
-	} else {
-		first := uint32(len(m.slots))
-		g.addSlots(length)
-		g.moveSlots(gt, m.slots, g.owners, g.known, first)
-		// A hole holds no window and has no owner.
-		clear(m.slots[gt.first : gt.first+gt.length])
-		if g.owners != nil {
-			clear(g.owners[gt.first : gt.first+gt.length])
-		}
-		if g.known != nil {
-			clear(g.known[gt.first : gt.first+gt.length])
-		}
-		g.holes += int(gt.length)
-		gt.first = first
-	}
-	gt.length = length
-	if g.holes > len(m.slots)/2 {
-		g.packSlots()
-	}
-}
-
-func (g *group) addSlots(n uint32) {
-	g.memory.slots = append(g.memory.slots, make([]reference, n)...)
-	if g.owners != nil {
-		g.owners = append(g.owners, make([]uint32, n)...)
-	}
-	if g.known != nil {
-		g.known = append(g.known, make([]int64, n)...)
-	}
-}
-
-// moveSlots moves the slots of a topic to another place, in slots, owners and known, and tells the windows.
-func (g *group) moveSlots(gt *groupTopic, slots []reference, owners []uint32, known []int64, first uint32) {
-	for i := range gt.length {
-		r := g.memory.slots[gt.first+i]
-		slots[first+i] = r
-		if r != 0 {
-			setSlot(g.memory.window(r), first+i)
-		}
-		if g.owners != nil {
-			owners[first+i] = g.owners[gt.first+i]
-		}
-		if g.known != nil {
-			known[first+i] = g.known[gt.first+i]
-		}
-	}
-}
-
-// packSlots closes the holes.
-func (g *group) packSlots() {
-	slots := make([]reference, len(g.memory.slots)-g.holes)
-	var owners []uint32
-	if g.owners != nil {
-		owners = make([]uint32, len(slots))
-	}
-	var known []int64
-	if g.known != nil {
-		known = make([]int64, len(slots))
-	}
-	first := uint32(0)
-	for i := range g.topics {
-		gt := &g.topics[i]
-		g.moveSlots(gt, slots, owners, known, first)
-		gt.first = first
-		first += gt.length
-	}
-	g.memory.slots, g.owners, g.known = slots, owners, known
-	g.packs++
-	g.holes = 0
-}
-
 // attach adds a topic and returns its index.
 func (g *group) attach(t *ends.Topic) int {
 	i := len(g.topics)
 	if g.topics == nil {
 		g.topics = g.firstTopic[:0]
 	}
-	g.topics = append(g.topics, groupTopic{topic: t, seen: never, first: uint32(len(g.memory.slots))})
+	g.topics = append(g.topics, groupTopic{topic: t, seen: never, layout: layout{first: uint32(len(g.memory.slots))}})
 	if i == 1 {
 		g.firstTopic[0] = groupTopic{}
 	}
@@ -268,14 +160,9 @@ func (g *group) nameTopics() {
 // detach removes the topic at an index.
 func (g *group) detach(i int) {
 	gt := &g.topics[i]
-	for i := range gt.length {
-		g.memory.remove(gt.first + i)
-		if g.owners != nil {
-			g.owners[gt.first+i] = 0
-		}
-		if g.known != nil {
-			g.known[gt.first+i] = 0
-		}
+	for slot := gt.first; slot < gt.end(); slot++ {
+		g.memory.remove(slot)
+		g.clearSlot(slot)
 	}
 	g.holes += int(gt.length)
 	g.counted -= int64(gt.count)
@@ -295,6 +182,15 @@ func (g *group) detach(i int) {
 	if g.holes > len(g.memory.slots)/2 {
 		g.packSlots()
 	}
+}
+
+// windowAt returns the window of a partition and its slot, nil if there is none.
+func (g *group) windowAt(gt *groupTopic, partition int32) (w window.Window, slot uint32) {
+	slot, ok := gt.at(g.numbers, partition)
+	if !ok {
+		return nil, 0
+	}
+	return g.windowOf(slot), slot
 }
 
 // windowOf returns the window of a slot, nil where there is none.

@@ -97,14 +97,24 @@ func (g *group) checkInvariants(t testing.TB) {
 		gt := &g.topics[i]
 		require.Equal(t, i, g.find(gt.topic.Name))
 		held += int(gt.length)
-		for slot := gt.first; slot < gt.first+gt.length; slot++ {
+		for slot := gt.first; slot < gt.end(); slot++ {
 			if taken[slot] {
 				require.FailNow(t, "a slot belongs to two topics", "slot %d", slot)
 			}
 			taken[slot] = true
 		}
+		g.checkLayout(t, gt)
 	}
 	require.Equal(t, len(m.slots)-held, g.holes)
+	if g.numbers != nil {
+		require.Len(t, g.numbers, len(m.slots))
+	}
+	if g.owners != nil {
+		require.Len(t, g.owners, len(m.slots))
+	}
+	if g.known != nil {
+		require.Len(t, g.known, len(m.slots))
+	}
 	require.LessOrEqual(t, g.holes, len(m.slots)/2)
 	for slot := range taken {
 		if !taken[slot] && m.slots[slot] != 0 {
@@ -122,6 +132,31 @@ func (g *group) checkInvariants(t testing.TB) {
 	}
 	if g.members.numbers != nil {
 		require.Len(t, g.members.numbers, len(g.members.list))
+	}
+}
+
+// checkLayout checks that each window of a topic is found by its number, and that a sparse topic is in order.
+func (g *group) checkLayout(t testing.TB, gt *groupTopic) {
+	t.Helper()
+	previous := int32(-1)
+	for slot := gt.first; slot < gt.end(); slot++ {
+		there := g.memory.slots[slot] != 0
+		if gt.sparse {
+			if number := g.numbers[slot]; there != (number != vacant) || number <= previous && previous != vacant || previous == vacant && there {
+				require.FailNow(t, "a sparse topic out of order", "slot %d: window %v, partition %d after %d", slot, there, number, previous)
+			}
+			previous = g.numbers[slot]
+		}
+		if !there {
+			continue
+		}
+		partition := gt.partition(g.numbers, slot)
+		if at, ok := gt.at(g.numbers, partition); !ok || at != slot || partition >= gt.count {
+			require.FailNow(t, "a window that is not found", "partition %d: slot %d, found %d (%v)", partition, slot, at, ok)
+		}
+	}
+	if gt.sparse && gt.length > mostSparse+mostSparse/4 {
+		require.FailNow(t, "too many slots of a sparse topic", "%d", gt.length)
 	}
 }
 

@@ -236,9 +236,9 @@ func (s *shard) forgetReturned(g *group) {
 	}
 	for i := range g.topics {
 		gt := &g.topics[i]
-		for p := range gt.length {
-			if w := g.windowOf(gt.first + p); w != nil && newestOrder(w) > 0 {
-				s.departures.forget(g.cluster, g.name, gt.topic.Name, int32(p))
+		for slot := gt.first; slot < gt.end(); slot++ {
+			if w := g.windowOf(slot); w != nil && newestOrder(w) > 0 {
+				s.departures.forget(g.cluster, g.name, gt.topic.Name, gt.partition(g.numbers, slot))
 			}
 		}
 	}

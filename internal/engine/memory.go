@@ -44,10 +44,10 @@ type memory struct {
 	blocks []block
 	// held is how many bytes all blocks have.
 	held int
-	// counted is held, and how many slots and topics there were, when the group was last accounted for.
+	// counted is held, the layouts of the group, and how many topics it had, when the group was last accounted for.
 	counted struct {
-		held          int
-		slots, topics int32
+		held            int
+		layouts, topics int32
 	}
 	// first is where the first block is kept until there is a second: few groups need one, and it saves a way.
 	first [1]block

@@ -125,7 +125,8 @@ func (s *shard) replaceOwners(g *group, all []protocol.PartitionOwner, whys []Re
 			whys[i] = UnknownTopic
 			continue
 		}
-		owners[g.topics[topic].first+uint32(all[i].Partition)] = m.number(all[i].Owner, all[i].ClientID)
+		slot, _ := g.topics[topic].at(g.numbers, all[i].Partition)
+		owners[slot] = m.number(all[i].Owner, all[i].ClientID)
 	}
 	for slot := range owners {
 		left = left || owners[slot] != 0
@@ -151,14 +152,14 @@ func (s *shard) replaceOwners(g *group, all []protocol.PartitionOwner, whys []Re
 func (s *shard) tellOwners(g *group, owners []uint32, list []member, now int64) {
 	for i := range g.topics {
 		gt := &g.topics[i]
-		for partition := range gt.length {
-			next := ownerIn(owners, list, gt.first+partition)
-			if next == g.owner(gt.first+partition) {
+		for slot := gt.first; slot < gt.end(); slot++ {
+			next := ownerIn(owners, list, slot)
+			if next == g.owner(slot) {
 				continue
 			}
 			s.hub.Publish(protocol.Event{
 				Kind: protocol.EventOwnerChanged, Time: now, Cluster: g.cluster.Name, Group: g.name,
-				Topic: gt.topic.Name, Partition: int32(partition), Owner: next.owner, ClientID: next.clientID,
+				Topic: gt.topic.Name, Partition: gt.partition(g.numbers, slot), Owner: next.owner, ClientID: next.clientID,
 			})
 		}
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lagkeeper/storage/internal/snapshot"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -17,6 +19,8 @@ type naive map[string]map[int32]*naivePartition
 type naivePartition struct {
 	commits []protocol.StoredCommit
 	owner   member
+	// known is up to which order a snapshot had the commits, 0 for none.
+	known int64
 }
 
 func (n naive) at(topic string, partition int32) *naivePartition {
@@ -34,6 +38,22 @@ type shape struct {
 	topics, partitions, intervals, requests int
 	// wide makes commits that take much room.
 	wide bool
+	// spread is how far apart the numbers of the partitions are, at most; 0 stands for 1.
+	spread int32
+}
+
+// numbers returns the partitions that are used, in ascending order.
+func (s shape) numbers(chance *rand.Rand) []int32 {
+	numbers := make([]int32, s.partitions)
+	next := int32(0)
+	for i := range numbers {
+		numbers[i] = next
+		next++
+		if s.spread > 1 {
+			next += chance.Int32N(s.spread)
+		}
+	}
+	return numbers
 }
 
 // TestGroupAtRandom does random things to one group and compares what it holds with plain maps, and everything that must
@@ -46,6 +66,9 @@ func TestGroupAtRandom(t *testing.T) {
 		{topics: 12, partitions: 300, intervals: 30, requests: 8000, wide: true},
 		{topics: 2, partitions: 3, intervals: 1000, requests: 5000, wide: true},
 		{topics: 1, partitions: 700, intervals: 2, requests: 4000},
+		{topics: 3, partitions: 12, intervals: 3, requests: 4000, spread: 500},
+		{topics: 4, partitions: 300, intervals: 3, requests: 8000, spread: 8},
+		{topics: 2, partitions: 900, intervals: 5, requests: 8000, spread: 4, wide: true},
 	} {
 		t.Run(fmt.Sprintf("%+v", shape), func(t *testing.T) {
 			t.Parallel()
@@ -60,11 +83,12 @@ func runGroup(t *testing.T, shape shape, chance *rand.Rand) {
 	e, c, clock := newTestEngine(1, shape.intervals)
 	model := naive{}
 	const end = 1 << 40
+	numbers := shape.numbers(chance)
 	topicOf := func(i int) string { return fmt.Sprint("topic", i) }
 	poll := func(topic string) {
-		for p := range shape.partitions {
+		for _, p := range numbers {
 			if why := e.SetEndOffset(c, topic, &protocol.EndOffset{
-				Partition: int32(p), TopicPartitionCount: int32(shape.partitions), Offset: end,
+				Partition: p, TopicPartitionCount: numbers[len(numbers)-1] + 1, Offset: end,
 			}); why != 0 {
 				t.Fatal(why)
 			}
@@ -74,9 +98,12 @@ func runGroup(t *testing.T, shape shape, chance *rand.Rand) {
 		poll(topicOf(i))
 	}
 	most, blocks := 0, 0
+	var sparse, dense bool
 	for request := range shape.requests {
-		topic, partition := topicOf(chance.IntN(shape.topics)), int32(chance.IntN(shape.partitions))
+		topic, partition := topicOf(chance.IntN(shape.topics)), numbers[chance.IntN(len(numbers))]
 		switch dice := chance.IntN(1000); {
+		case dice < 100 && shape.spread > 0:
+			deletePartition(t, e, c, model, topic, partition)
 		case dice < 900:
 			clock.now += chance.Int64N(20_000)
 			commitAtRandom(t, e, c, model.at(topic, partition), topic, partition, shape, chance, clock.now)
@@ -98,6 +125,8 @@ func runGroup(t *testing.T, shape shape, chance *rand.Rand) {
 			why := e.DeleteGroupTopic(c, "group", topic)
 			require.Equal(t, model[topic] != nil, why == 0)
 			delete(model, topic)
+		case dice < 992 && shape.spread > 0:
+			saveAndLoad(t, e, model)
 		case dice < 993 && shape.topics > 2:
 			require.Zero(t, e.DeleteTopic(c, topic))
 			delete(model, topic)
@@ -113,7 +142,12 @@ func runGroup(t *testing.T, shape shape, chance *rand.Rand) {
 			compare(t, e, c, model)
 		}
 		if len(model) > 0 {
-			m := &e.onlyGroup(t, "group").memory
+			g := e.onlyGroup(t, "group")
+			m := &g.memory
+			for i := range g.topics {
+				sparse = sparse || g.topics[i].sparse
+				dense = dense || !g.topics[i].sparse && g.topics[i].length > alwaysDense
+			}
 			most, blocks = max(most, m.windows), max(blocks, len(m.blocks))
 		}
 	}
@@ -121,8 +155,49 @@ func runGroup(t *testing.T, shape shape, chance *rand.Rand) {
 	if shape.wide && shape.partitions > 100 {
 		require.Greater(t, blocks, 2, "no more than 64 KiB were reached")
 	}
+	if shape.spread > 0 {
+		require.True(t, sparse, "no topic was sparse")
+	}
+	if shape.partitions > 500 {
+		require.True(t, dense, "no topic became dense")
+	}
 	if st := e.Stats(); len(model) > 0 {
 		require.Equal(t, len(model), st.GroupTopics)
+	}
+}
+
+// deletePartition deletes a partition of the group from both.
+func deletePartition(t *testing.T, e *Engine, c *Cluster, model naive, topic string, partition int32) {
+	t.Helper()
+	there := model[topic][partition] != nil
+	require.Equal(t, there, e.DeletePartition(c, "group", topic, partition, 0) == 0)
+	if !there {
+		return
+	}
+	delete(model[topic], partition)
+	if len(model[topic]) == 0 {
+		delete(model, topic)
+	}
+}
+
+// saveAndLoad replaces everything by what a snapshot of it holds.
+func saveAndLoad(t *testing.T, e *Engine, model naive) {
+	t.Helper()
+	var file bytes.Buffer
+	w := snapshot.NewWriter(&file, snapshot.Header{TakenAt: startTime, Intervals: e.config.Intervals})
+	require.NoError(t, e.Save(w))
+	_, err := w.Close()
+	require.NoError(t, err)
+	r, err := snapshot.NewReader(bytes.NewReader(file.Bytes()), int64(file.Len()))
+	require.NoError(t, err)
+	require.NoError(t, r.CopyTo(e.Loader()))
+	for _, partitions := range model {
+		for _, p := range partitions {
+			p.known = 0
+			if n := len(p.commits); n > 0 {
+				p.known = p.commits[n-1].Order
+			}
+		}
 	}
 }
 
@@ -149,6 +224,8 @@ func commitAtRandom(
 		at, _ = slices.BinarySearchFunc(p.commits, in.Order, func(c protocol.StoredCommit, order int64) int { return int(c.Order - order) })
 		full := len(p.commits) == shape.intervals
 		switch {
+		case in.Order <= p.known:
+			want = Duplicate
 		case full && at == 0 && in.Order == p.commits[0].Order:
 			want = Backfill
 		case p.commits[at].Order == in.Order:

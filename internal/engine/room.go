@@ -41,7 +41,7 @@ func (s *shard) account(g *group) {
 	if g.gone {
 		return
 	}
-	g.memory.counted.held, g.memory.counted.slots, g.memory.counted.topics = g.memory.held, int32(len(g.memory.slots)), int32(len(g.topics))
+	g.memory.counted.held, g.memory.counted.layouts, g.memory.counted.topics = g.memory.held, g.layouts, int32(len(g.topics))
 	if bytes := g.bytes(); bytes != g.accounted {
 		s.room.add(bytes - g.accounted)
 		g.accounted = bytes
@@ -55,7 +55,7 @@ func (s *shard) accountCommit(g *group) {
 		return
 	}
 	m := &g.memory
-	if m.held != m.counted.held || len(m.slots) != int(m.counted.slots) || len(g.topics) != int(m.counted.topics) {
+	if m.held != m.counted.held || g.layouts != m.counted.layouts || len(g.topics) != int(m.counted.topics) {
 		s.account(g)
 	}
 }

@@ -16,7 +16,7 @@ import (
 func walk(g *group) int {
 	bytes := int(unsafe.Sizeof(*g)) + len(g.name) + int(unsafe.Sizeof(g)) +
 		cap(g.topics)*int(unsafe.Sizeof(groupTopic{})) + len(g.topics)*int(unsafe.Sizeof(g)) +
-		cap(g.memory.slots)*int(unsafe.Sizeof(reference(0))) + cap(g.owners)*4 + cap(g.known)*8 +
+		cap(g.memory.slots)*int(unsafe.Sizeof(reference(0))) + (cap(g.owners)+cap(g.numbers))*4 + cap(g.known)*8 +
 		cap(g.members.list)*int(unsafe.Sizeof(member{})) +
 		mapBytes(len(g.members.numbers), int(unsafe.Sizeof(member{})+unsafe.Sizeof(uint64(0)))) +
 		mapBytes(len(g.byName), int(unsafe.Sizeof("")+unsafe.Sizeof(int(0))))

@@ -252,13 +252,13 @@ func (w *saver) fill(k *Capture, r *snapshot.Group) {
 	for i := range k.topics {
 		t := &k.topics[i]
 		starts = append(starts, len(w.partitions))
-		for p := range int(t.length) {
-			win := k.window(t, p)
+		for slot := t.first; slot < t.end(); slot++ {
+			win := k.windowOf(slot)
 			if win == nil {
 				continue
 			}
-			out := snapshot.GroupPartition{Number: int32(p), Incarnation: uint32(incarnationOf(win))}
-			who := k.owner(t, p)
+			out := snapshot.GroupPartition{Number: t.partition(k.numbers, slot), Incarnation: uint32(incarnationOf(win))}
+			who := k.owner(slot)
 			out.Owner, out.ClientID = who.owner, who.clientID
 			from := len(w.commits)
 			w.commits = win.AppendTo(w.commits)

@@ -112,7 +112,7 @@ func (g *group) addTo(st *Stats) {
 func (g *group) bytes() int {
 	return int(unsafe.Sizeof(*g)) + len(g.name) + int(unsafe.Sizeof(g)) +
 		cap(g.topics)*int(unsafe.Sizeof(groupTopic{})) + len(g.topics)*int(unsafe.Sizeof(g)) +
-		cap(g.memory.slots)*int(unsafe.Sizeof(reference(0))) + cap(g.owners)*4 + cap(g.known)*8 + g.memory.held +
+		cap(g.memory.slots)*int(unsafe.Sizeof(reference(0))) + (cap(g.owners)+cap(g.numbers))*4 + cap(g.known)*8 + g.memory.held +
 		cap(g.members.list)*int(unsafe.Sizeof(member{})) + g.members.text +
 		mapBytes(len(g.members.numbers), int(unsafe.Sizeof(member{})+unsafe.Sizeof(uint64(0)))) +
 		mapBytes(len(g.byName), int(unsafe.Sizeof("")+unsafe.Sizeof(int(0))))
