@@ -51,9 +51,13 @@ func browser(t *testing.T) context.Context {
 		}
 		t.Skip("no Chromium on this machine: install the package chromium")
 	}
+	// Processes of the browser may write for a moment after it has ended, so what is left of its profile is no fault.
+	profile, err := os.MkdirTemp("", "browsertest")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(profile) })
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("disable-quic", true),
-		chromedp.Flag("disable-component-update", true), chromedp.UserDataDir(t.TempDir()),
+		chromedp.Flag("disable-component-update", true), chromedp.UserDataDir(profile),
 	)
 	allocator, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
@@ -61,6 +65,7 @@ func browser(t *testing.T) context.Context {
 	t.Cleanup(cancelBrowser)
 	ctx, cancelTime := context.WithTimeout(ctx, 3*patience)
 	t.Cleanup(cancelTime)
+	t.Cleanup(func() { _ = chromedp.Cancel(ctx) }) // waits until the browser has ended
 	require.NoError(t, chromedp.Run(ctx))
 	return ctx
 }
