@@ -266,13 +266,13 @@ func (c *collector) readGroups(ctx context.Context, r *reading, cluster string, 
 			key := groupKey{cluster, t.Name}
 			r.readers[key] = append(r.readers[key], reader{at, verdict.Status, verdict.Why, lag})
 		}
-		r.groups = append(r.groups, rowOf(cluster, name, &group, r.at, c.options.Status))
+		r.groups = append(r.groups, RowOf(cluster, name, &group, r.at, c.options.Status))
 	}
 	return nil
 }
 
-// rowOf sums a group up.
-func rowOf(cluster, name string, group *protocol.Group, now time.Time, options status.Options) GroupRow {
+// RowOf sums a group up as of now, the moment at which it was fetched, as a row of api/v1/groups has it, less the history.
+func RowOf(cluster, name string, group *protocol.Group, now time.Time, options status.Options) GroupRow {
 	verdict := status.OfGroup(group, now, options)
 	row := GroupRow{
 		Cluster: cluster, Group: name, Status: verdict.Status, Why: verdict.Why, Topics: len(group.Topics),
@@ -300,6 +300,10 @@ func rowOf(cluster, name string, group *protocol.Group, now time.Time, options s
 	slices.Sort(row.topics)
 	row.Members = len(members)
 	row.Flow = flow.flow()
+	// One that keeps up is now a little faster than its producers, now a little slower: nothing follows from that.
+	if row.Status != status.CatchingUp && row.Status != status.Rewound {
+		row.Flow.CatchUpMs = nil
+	}
 	if last >= 0 {
 		row.LastCommit = &last
 	}

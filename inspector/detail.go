@@ -25,14 +25,20 @@ func (h *Handler) group(ctx context.Context, cluster, name string) (*GroupDetail
 	if err != nil {
 		return nil, err
 	}
-	now := h.options.Now()
-	out := &GroupDetail{At: millis(now), GroupRow: rowOf(cluster, name, &group, now, h.options.Status)}
-	slices.SortFunc(group.Topics, func(a, b protocol.GroupTopic) int { return cmp.Compare(a.Name, b.Name) })
-	for i := range group.Topics {
-		out.TopicDetails = append(out.TopicDetails, topicOf(&group.Topics[i], now, h.options.Status))
-	}
+	out := DetailOf(cluster, name, &group, h.options.Now(), h.options.Status)
 	out.Spark = h.historyOf(out.seriesKeys(), sparkLength).Messages
 	return out, nil
+}
+
+// DetailOf returns everything about a group as of now, the moment at which it was fetched, as api/v1/group has it, less the
+// history. It sorts the topics of the group.
+func DetailOf(cluster, name string, group *protocol.Group, now time.Time, options status.Options) *GroupDetail {
+	out := &GroupDetail{At: millis(now), GroupRow: RowOf(cluster, name, group, now, options)}
+	slices.SortFunc(group.Topics, func(a, b protocol.GroupTopic) int { return cmp.Compare(a.Name, b.Name) })
+	for i := range group.Topics {
+		out.TopicDetails = append(out.TopicDetails, topicOf(&group.Topics[i], now, options))
+	}
+	return out
 }
 
 func topicOf(t *protocol.GroupTopic, now time.Time, options status.Options) GroupTopic {

@@ -55,7 +55,8 @@ type Flow struct {
 	// InPerSecond and OutPerSecond are the messages that are written and that are read.
 	InPerSecond  *float64 `json:"in_per_second"`
 	OutPerSecond *float64 `json:"out_per_second"`
-	// CatchUpMs is when everything will have been read at these rates; null if that cannot be said, or never.
+	// CatchUpMs is when everything will have been read at these rates; null if the lag does not shrink, or if too few commits
+	// are known to tell.
 	CatchUpMs *int64 `json:"catch_up_ms"`
 }
 

@@ -18,7 +18,7 @@ type Status string
 
 // The statuses, from the most to the least alarming. That of a topic or group is the most alarming of its partitions.
 const (
-	// Stopped means that the group has messages to read, and has committed nothing for several times its longest pause.
+	// Stopped means that the group has had messages to read, and has committed nothing, for several times its longest pause.
 	Stopped Status = "STOPPED"
 	// Stalled means that the group has messages to read, and commits the same offset again and again.
 	Stalled Status = "STALLED"
@@ -33,6 +33,8 @@ const (
 	Lagging Status = "LAGGING"
 	// CatchingUp means that the group is behind, and the lag shrinks.
 	CatchingUp Status = "CATCHING UP"
+	// Behind means that the group is behind, and that too little is known to tell where the lag goes.
+	Behind Status = "BEHIND"
 	// Restored means that what is known is from before a restart and has not been confirmed.
 	Restored Status = "RESTORED"
 	// NoCommit means that the group has committed nothing, though there is something to read.
@@ -44,7 +46,7 @@ const (
 )
 
 // severity orders the statuses, the most alarming first.
-var severity = []Status{Stopped, Stalled, BeyondEnd, Reset, Rewound, Lagging, CatchingUp, Restored, NoCommit, OK, Unknown}
+var severity = []Status{Stopped, Stalled, BeyondEnd, Reset, Rewound, Lagging, CatchingUp, Behind, Restored, NoCommit, OK, Unknown}
 
 // Worse reports whether a status is more alarming than another.
 func (s Status) Worse(than Status) bool { return rank(s) < rank(than) }
@@ -77,6 +79,8 @@ type Options struct {
 	// Silence is for how long it may be silent whatever its pauses were; 0 stands for 15 s, three commits of a consumer
 	// that commits every five seconds, as is the default of most.
 	Silence time.Duration
+	// Single is for how long it may be silent if no pause is known, as only one of its commits is; 0 stands for 5 min.
+	Single time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -85,6 +89,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Silence <= 0 {
 		o.Silence = 15 * time.Second
+	}
+	if o.Single <= 0 {
+		o.Single = 5 * time.Minute
 	}
 	return o
 }
@@ -147,7 +154,7 @@ func OfPartition(p *protocol.GroupPartition, now time.Time, options Options) Ver
 	options = options.withDefaults()
 	nowMillis, pause := now.UnixMilli(), longestPause(p.Commits)
 	silence := time.Duration(trend.Freshness(p.Commits, nowMillis).Millis) * time.Millisecond
-	if limit := max(options.Silence, time.Duration(options.Pauses)*pause); silence > limit {
+	if unread(p.TimeLag, silence) > options.patience(p.Commits, pause) {
 		return verdict(Stopped, "behind by %d, silent for %v", p.CurrentLag, silence.Round(time.Second))
 	}
 	if n := stalledFor(p.Commits); n >= stalledCommits {
@@ -164,9 +171,29 @@ func OfPartition(p *protocol.GroupPartition, now time.Time, options Options) Ver
 		return verdict(Lagging, "behind by %d and falling further behind", p.CurrentLag)
 	case trend.Shrinking:
 		return verdict(CatchingUp, "behind by %d and catching up", p.CurrentLag)
-	default:
+	case trend.Steady:
 		return verdict(OK, "behind by %d and keeping up", p.CurrentLag)
+	default:
+		return verdict(Behind, "behind by %d, too few lags known to tell where it goes", p.CurrentLag)
 	}
+}
+
+// patience returns for how long a group may be silent.
+func (o Options) patience(commits []protocol.StoredCommit, pause time.Duration) time.Duration {
+	if len(commits) < 2 {
+		return max(o.Silence, o.Single)
+	}
+	return max(o.Silence, time.Duration(o.Pauses)*pause)
+}
+
+// unread returns for how much of its silence a group has had something to read: a group that reads a topic to its end and
+// waits for an hour is not to blame for the message that then comes.
+func unread(lag protocol.TimeLag, silence time.Duration) time.Duration {
+	switch lag.Kind {
+	case protocol.TimeLagExact, protocol.TimeLagInterpolated:
+		return min(silence, time.Duration(lag.Milliseconds+lag.Error)*time.Millisecond)
+	}
+	return silence
 }
 
 // stalledCommits is how many commits of one offset make a group stalled. A consumer that is given nothing new between two

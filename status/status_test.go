@@ -32,6 +32,12 @@ func partition(state protocol.PartitionState, end int64, points ...point) protoc
 	return p
 }
 
+// within sets a lag in time.
+func within(p protocol.GroupPartition, millis, margin int64) protocol.GroupPartition {
+	p.TimeLag = protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Milliseconds: millis, Error: margin}
+	return p
+}
+
 func TestOfPartition(t *testing.T) {
 	t.Parallel()
 	const behind = protocol.PartitionBehind
@@ -40,36 +46,33 @@ func TestOfPartition(t *testing.T) {
 		want Status
 		why  string
 	}{
-		"nothing is known":    {protocol.GroupPartition{}, Unknown, ""},
-		"no end offset":       {protocol.GroupPartition{State: protocol.PartitionNoEndOffset}, Unknown, ""},
-		"nothing committed":   {partition(protocol.PartitionNoCommit, 5), NoCommit, "nothing committed"},
-		"nothing to commit":   {partition(protocol.PartitionNoCommit, 0), OK, "nothing to read"},
-		"caught up long ago":  {partition(protocol.PartitionCaughtUp, 10, point{86400, 10, 10}), OK, "nothing left to read"},
-		"between two polls":   {partition(protocol.PartitionAhead, 10, point{1, 12, 10}), OK, "nothing left to read"},
-		"reset":               {partition(protocol.PartitionReset, 10, point{1, 5, 10}), Reset, "the end offset went back below the commit"},
-		"restored":            {partition(protocol.PartitionRestored, 10, point{1, 5, 10}), Restored, "not confirmed since the restart"},
-		"beyond the end":      {partition(protocol.PartitionBeyondEnd, 10, point{1, 15, 10}), BeyondEnd, "committed 5 messages beyond the end"},
-		"one commit, fresh":   {partition(behind, 10, point{5, 5, 10}), OK, "behind by 5 and keeping up"},
-		"one commit, stale":   {partition(behind, 10, point{16, 5, 10}), Stopped, "behind by 5, silent for 16s"},
-		"a minute each":       {partition(behind, 100, point{150, 20, 25}, point{90, 40, 45}, point{30, 60, 65}), OK, "behind by 40 and keeping up"},
-		"a minute each, late": {partition(behind, 100, point{301, 20, 25}, point{241, 40, 45}, point{181, 60, 65}), Stopped, "behind by 40, silent for 3m1s"},
-		"three in a place":    {partition(behind, 50, point{15, 20, 30}, point{10, 20, 40}, point{5, 20, 50}), Stalled, "behind by 30, committed offset 20 3 times"},
-		"twice in a place":    {partition(behind, 50, point{15, 10, 30}, point{10, 20, 41}, point{5, 20, 50}), Lagging, "behind by 30 and falling further behind"},
-		"idle, then behind":   {partition(behind, 50, point{15, 20, 20}, point{10, 20, 20}, point{5, 20, 20}), OK, "behind by 30 and keeping up"},
-		"went back":           {partition(behind, 50, point{15, 40, 41}, point{10, 20, 45}, point{5, 30, 50}), Rewound, "went back by 20, behind by 20"},
-		"went back, is there": {partition(protocol.PartitionCaughtUp, 50, point{15, 40, 41}, point{10, 20, 45}, point{5, 50, 50}), OK, "nothing left to read"},
-		"grows":               {partition(behind, 90, point{20, 0, 10}, point{15, 10, 30}, point{10, 20, 50}, point{5, 30, 70}), Lagging, "behind by 60 and falling further behind"},
-		"shrinks":             {partition(behind, 100, point{20, 10, 90}, point{15, 40, 95}, point{10, 70, 98}, point{5, 95, 100}), CatchingUp, "behind by 5 and catching up"},
-		"grows within a pause": {func() protocol.GroupPartition {
-			p := partition(behind, 90, point{20, 0, 10}, point{15, 10, 30}, point{10, 20, 50}, point{5, 30, 70})
-			p.TimeLag = protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Milliseconds: 5500, Error: 600}
-			return p
-		}(), OK, "behind by 60, less than it reads between two commits"},
-		"grows beyond a pause": {func() protocol.GroupPartition {
-			p := partition(behind, 90, point{20, 0, 10}, point{15, 10, 30}, point{10, 20, 50}, point{5, 30, 70})
-			p.TimeLag = protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Milliseconds: 5700, Error: 600}
-			return p
-		}(), Lagging, "behind by 60 and falling further behind"},
+		"nothing is known":            {protocol.GroupPartition{}, Unknown, ""},
+		"no end offset":               {protocol.GroupPartition{State: protocol.PartitionNoEndOffset}, Unknown, ""},
+		"nothing committed":           {partition(protocol.PartitionNoCommit, 5), NoCommit, "nothing committed"},
+		"nothing to commit":           {partition(protocol.PartitionNoCommit, 0), OK, "nothing to read"},
+		"caught up long ago":          {partition(protocol.PartitionCaughtUp, 10, point{86400, 10, 10}), OK, "nothing left to read"},
+		"between two polls":           {partition(protocol.PartitionAhead, 10, point{1, 12, 10}), OK, "nothing left to read"},
+		"reset":                       {partition(protocol.PartitionReset, 10, point{1, 5, 10}), Reset, "the end offset went back below the commit"},
+		"restored":                    {partition(protocol.PartitionRestored, 10, point{1, 5, 10}), Restored, "not confirmed since the restart"},
+		"beyond the end":              {partition(protocol.PartitionBeyondEnd, 10, point{1, 15, 10}), BeyondEnd, "committed 5 messages beyond the end"},
+		"one commit, fresh":           {partition(behind, 10, point{5, 5, 10}), Behind, "behind by 5, too few lags known to tell where it goes"},
+		"one commit, no rhythm":       {partition(behind, 10, point{300, 5, 10}), Behind, "behind by 5, too few lags known to tell where it goes"},
+		"one commit, stale":           {partition(behind, 10, point{301, 5, 10}), Stopped, "behind by 5, silent for 5m1s"},
+		"two commits":                 {partition(behind, 10, point{16, 4, 8}, point{15, 5, 10}), OK, "behind by 5 and keeping up"},
+		"two commits, stale":          {partition(behind, 10, point{17, 4, 8}, point{16, 5, 10}), Stopped, "behind by 5, silent for 16s"},
+		"nothing to read for an hour": {within(partition(behind, 10, point{3610, 5, 5}, point{3600, 9, 9}), 14_000, 999), OK, "behind by 1 and keeping up"},
+		"does not read what comes":    {within(partition(behind, 10, point{3610, 5, 5}, point{3600, 9, 9}), 31_000, 0), Stopped, "behind by 1, silent for 1h0m0s"},
+		"a minute each":               {partition(behind, 100, point{150, 20, 25}, point{90, 40, 45}, point{30, 60, 65}), OK, "behind by 40 and keeping up"},
+		"a minute each, late":         {partition(behind, 100, point{301, 20, 25}, point{241, 40, 45}, point{181, 60, 65}), Stopped, "behind by 40, silent for 3m1s"},
+		"three in a place":            {partition(behind, 50, point{15, 20, 30}, point{10, 20, 40}, point{5, 20, 50}), Stalled, "behind by 30, committed offset 20 3 times"},
+		"twice in a place":            {partition(behind, 50, point{15, 10, 30}, point{10, 20, 41}, point{5, 20, 50}), Lagging, "behind by 30 and falling further behind"},
+		"idle, then behind":           {partition(behind, 50, point{15, 20, 20}, point{10, 20, 20}, point{5, 20, 20}), OK, "behind by 30 and keeping up"},
+		"went back":                   {partition(behind, 50, point{15, 40, 41}, point{10, 20, 45}, point{5, 30, 50}), Rewound, "went back by 20, behind by 20"},
+		"went back, is there":         {partition(protocol.PartitionCaughtUp, 50, point{15, 40, 41}, point{10, 20, 45}, point{5, 50, 50}), OK, "nothing left to read"},
+		"grows":                       {partition(behind, 90, point{20, 0, 10}, point{15, 10, 30}, point{10, 20, 50}, point{5, 30, 70}), Lagging, "behind by 60 and falling further behind"},
+		"shrinks":                     {partition(behind, 100, point{20, 10, 90}, point{15, 40, 95}, point{10, 70, 98}, point{5, 95, 100}), CatchingUp, "behind by 5 and catching up"},
+		"grows within a pause":        {within(partition(behind, 90, point{20, 0, 10}, point{15, 10, 30}, point{10, 20, 50}, point{5, 30, 70}), 5500, 600), OK, "behind by 60, less than it reads between two commits"},
+		"grows beyond a pause":        {within(partition(behind, 90, point{20, 0, 10}, point{15, 10, 30}, point{10, 20, 50}, point{5, 30, 70}), 5700, 600), Lagging, "behind by 60 and falling further behind"},
 		"emptied": {func() protocol.GroupPartition {
 			p := partition(protocol.PartitionNoCommit, 5)
 			p.LogStartOffset = 5
@@ -90,12 +93,16 @@ func TestPatience(t *testing.T) {
 	assert.Equal(t, OK, OfPartition(&p, now, Options{}).Status)
 	assert.Equal(t, Stopped, OfPartition(&p, now, Options{Pauses: 2}).Status)
 	assert.Equal(t, OK, OfPartition(&p, now, Options{Pauses: 2, Silence: time.Minute}).Status)
+	single := partition(protocol.PartitionBehind, 100, point{61, 40, 45})
+	assert.Equal(t, Behind, OfPartition(&single, now, Options{}).Status)
+	assert.Equal(t, Stopped, OfPartition(&single, now, Options{Single: time.Minute}).Status)
+	assert.Equal(t, Behind, OfPartition(&single, now, Options{Single: time.Minute, Silence: 2 * time.Minute}).Status)
 }
 
 func TestWorstIsTold(t *testing.T) {
 	t.Parallel()
 	caughtUp := partition(protocol.PartitionCaughtUp, 10, point{1, 10, 10})
-	stopped := partition(protocol.PartitionBehind, 10, point{100, 5, 10})
+	stopped := partition(protocol.PartitionBehind, 10, point{105, 4, 10}, point{100, 5, 10})
 	reset := partition(protocol.PartitionReset, 10, point{1, 5, 10})
 	group := protocol.Group{Topics: []protocol.GroupTopic{
 		{Name: "a", Partitions: []protocol.GroupPartition{caughtUp, reset, {}}},

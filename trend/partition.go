@@ -14,15 +14,24 @@ import (
 // polls: with three polls or fewer in the time that the commits span, take the rate of production for a hint.
 //
 // Where the partition was recreated or truncated since the newest commit (protocol.PartitionReset), what the group did
-// before says nothing: only Freshness is told.
+// before says nothing: only Freshness is told. Nor is there a CatchUp for a group that is behind, unless both rates come from
+// three commits and end offsets or more.
 func OfPartition(p *protocol.GroupPartition, now int64) Trend {
 	if p.State == protocol.PartitionReset {
 		return Trend{Freshness: Freshness(p.Commits, now)}
 	}
 	var few [64]EndOffset
 	commits, ends := observed(p, now, few[:0])
-	return Of(commits, ends, now)
+	t := Of(commits, ends, now)
+	if t.CatchUp.Millis > 0 && min(len(commits), len(ends)) < meaningful {
+		t.CatchUp = Duration{}
+	}
+	return t
 }
+
+// meaningful is from how many commits and end offsets on a rate is good enough to tell the future by: two make a rate, but
+// nothing says that it was not chance.
+const meaningful = 3
 
 // observed returns the commits and the end offsets of a partition that belong to one incarnation, as far as can be told;
 // the end offsets are appended to dst.

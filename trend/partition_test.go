@@ -51,6 +51,10 @@ func TestOfPartition(t *testing.T) {
 		"faster than the producer": {partition(behind, 700, 0, 40, 0, 400, 60, 200, 300, 80, 400, 200), 100, Trend{
 			Consumed: known(10), Produced: known(5), Lag: Shrinking, CatchUp: secs(60), Freshness: secs(20),
 		}},
+		"two of each": {partition(behind, 700, 0, 60, 200, 300, 80, 400, 200), 100, Trend{
+			// Both rates are known, and 300 messages would take 60 s.
+			Consumed: known(10), Produced: known(5), Freshness: secs(20),
+		}},
 		"ahead of the polls": {partition(ahead, 200, 10, 60, 160, 0, 80, 180, 0, 98, 205, 0), 100, Trend{
 			// What the group read shows what was produced: 160 at 60 s, 180 at 80 s, and the poll of 90 s.
 			Consumed: known(45.0 / 38), Produced: known(40.0 / 30), Lag: Steady, CatchUp: secs(0), Freshness: secs(2),
