@@ -1,13 +1,9 @@
 package inspector
 
 import (
-	"compress/gzip"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/lagkeeper/storage"
 )
@@ -45,50 +41,21 @@ func (h *Handler) fail(w http.ResponseWriter, err error) {
 
 // answer writes JSON.
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, value any) {
-	body, err := json.Marshal(value)
+	body, err := marshal(value)
 	if err != nil {
 		h.fail(w, err)
 		return
 	}
-	respond(w, r, "application/json", append(body, '\n'))
+	body.serve(w, r)
 }
 
-// gzipFrom is the size from which a body is compressed: below, it fits into one packet anyway.
-const gzipFrom = 1400
-
-// respond writes a body with an ETag, compressed if the client takes that, or 304 if the client has it.
-func respond(w http.ResponseWriter, r *http.Request, contentType string, body []byte) {
-	sum := sha256.Sum256(body)
-	tag := `W/"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
-	header := w.Header()
-	header.Set("ETag", tag)
-	header.Set("Cache-Control", "private, no-cache")
-	header.Add("Vary", "Accept-Encoding")
-	for _, has := range strings.Split(r.Header.Get("If-None-Match"), ",") {
-		if strings.TrimSpace(has) == tag {
-			w.WriteHeader(http.StatusNotModified)
-			return
-		}
+// marshal makes a body of JSON.
+func marshal(value any) (*body, error) {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return nil, err
 	}
-	header.Set("Content-Type", contentType)
-	if len(body) < gzipFrom || !takesGzip(r) {
-		_, _ = w.Write(body)
-		return
-	}
-	header.Set("Content-Encoding", "gzip")
-	z, _ := gzip.NewWriterLevel(w, gzip.BestSpeed)
-	_, _ = z.Write(body)
-	_ = z.Close()
-}
-
-func takesGzip(r *http.Request) bool {
-	for _, coding := range strings.Split(r.Header.Get("Accept-Encoding"), ",") {
-		name, weight, _ := strings.Cut(strings.TrimSpace(coding), ";")
-		if name == "gzip" && strings.ReplaceAll(weight, " ", "") != "q=0" {
-			return true
-		}
-	}
-	return false
+	return newBody("application/json", append(text, '\n')), nil
 }
 
 func (h *Handler) apiGroups(w http.ResponseWriter, r *http.Request) {
@@ -102,7 +69,9 @@ func (h *Handler) apiGroups(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, err)
 		return
 	}
-	h.answer(w, r, current.list(query, h.allow(r)))
+	h.sharedAnswer(w, r, current, "groups"+query.values().Encode(), func() (*body, error) {
+		return marshal(h.list(current, query, h.allow(r)))
+	})
 }
 
 // named returns the cluster and the name that an address asks for. A group that the request may not see is not found.

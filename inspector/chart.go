@@ -299,5 +299,5 @@ func (h *Handler) chartFile(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, err)
 		return
 	}
-	respond(w, r, "image/svg+xml", []byte(drawChart(kind, &history)))
+	newBody("image/svg+xml", []byte(drawChart(kind, &history))).serve(w, r)
 }

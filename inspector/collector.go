@@ -14,7 +14,7 @@ import (
 	"github.com/lagkeeper/storage/trend"
 )
 
-// reading is the store as it was read once. It never changes.
+// reading is the store as it was read once. But for its orders it never changes.
 type reading struct {
 	at       time.Time
 	took     time.Duration
@@ -25,6 +25,9 @@ type reading struct {
 	byTopic  map[groupKey]int
 	readers  map[groupKey][]reader // of a topic
 	err      error                 // why it is not complete
+
+	mu     sync.Mutex
+	orders map[order][]int32 // guarded by mu: the groups as lists were asked for
 }
 
 // reader is a group on a topic.
@@ -199,7 +202,7 @@ func (c *collector) read(ctx context.Context) {
 	c.ended = make(chan struct{})
 }
 
-// keep adds a reading to the history, and the history's sparklines to the reading.
+// keep adds a reading to the history.
 func (c *collector) keep(r *reading, lags map[seriesKey]Lag) {
 	h := c.history
 	h.begin(r.at)
@@ -212,9 +215,14 @@ func (c *collector) keep(r *reading, lags map[seriesKey]Lag) {
 		}
 	}
 	h.end()
-	for i := range r.groups {
-		g := &r.groups[i]
-		g.Spark = h.sum(g.seriesKeys(), sparkLength).Messages
+}
+
+// sparklines draws the rows of a page: those of all groups would cost more than reading them does.
+func (c *collector) sparklines(rows []GroupRow) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range rows {
+		rows[i].Spark = c.history.sum(rows[i].seriesKeys(), sparkLength).Messages
 	}
 }
 

@@ -106,6 +106,8 @@ type Handler struct {
 	mux     *http.ServeMux
 
 	collector *collector
+	bodies    shared[*body]
+	lists     shared[*liveList]
 	events    *eventLog
 	listeners chan struct{} // holds one token for each live connection
 

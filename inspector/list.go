@@ -115,11 +115,52 @@ func (q listQuery) matches(g *GroupRow) bool {
 		(q.Topic == "" || slices.Contains(g.topics, q.Topic))
 }
 
-// list makes the answer to a query. allow hides groups; nil hides none.
+// order is how a list is sorted.
+type order struct {
+	sort    string
+	reverse bool
+}
+
+// sorted returns the indexes of all groups in an order. It must not be changed: it is the same for everybody.
+func (r *reading) sorted(by order) []int32 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if known := r.orders[by]; known != nil {
+		return known
+	}
+	compare := sorts[by.sort]
+	all := make([]int32, len(r.groups))
+	for i := range all {
+		all[i] = int32(i)
+	}
+	slices.SortStableFunc(all, func(i, j int32) int {
+		a, b := &r.groups[i], &r.groups[j]
+		c := compare(a, b)
+		if by.reverse {
+			c = -c
+		}
+		// The worst first among equals, then the largest lag, then by name as the reading is.
+		return cmp.Or(c, compareStatus(a.Status, b.Status), compareKnown(b.Lag.Messages, a.Lag.Messages))
+	})
+	if r.orders == nil {
+		r.orders = make(map[order][]int32)
+	}
+	r.orders[by] = all
+	return all
+}
+
+// list answers a query from a reading. allow hides groups; nil hides none.
+func (h *Handler) list(r *reading, q listQuery, allow func(cluster, group string) bool) GroupList {
+	out := r.list(q, allow)
+	h.collector.sparklines(out.Groups)
+	return out
+}
+
+// list answers a query, but for the sparklines.
 func (r *reading) list(q listQuery, allow func(cluster, group string) bool) GroupList {
 	out := GroupList{At: millis(r.at), Totals: Totals{ByStatus: make(map[status.Status]int)}, Groups: []GroupRow{}}
-	var matching []int
-	for i := range r.groups {
+	matching := make([]int32, 0, len(r.groups))
+	for _, i := range r.sorted(order{q.Sort, q.Reverse}) {
 		g := &r.groups[i]
 		if allow != nil && !allow(g.Cluster, g.Group) {
 			continue
@@ -140,16 +181,6 @@ func (r *reading) list(q listQuery, allow func(cluster, group string) bool) Grou
 	if r.err != nil {
 		out.Totals.Unreadable = "the store could not be read in full"
 	}
-	compare := sorts[q.Sort]
-	slices.SortStableFunc(matching, func(i, j int) int {
-		a, b := &r.groups[i], &r.groups[j]
-		by := compare(a, b)
-		if q.Reverse {
-			by = -by
-		}
-		// The worst first among equals, then the largest lag, then by name as the reading is.
-		return cmp.Or(by, compareStatus(a.Status, b.Status), compareKnown(b.Lag.Messages, a.Lag.Messages))
-	})
 	out.Totals.Matching = len(matching)
 	out.Pages = max(1, (len(matching)+q.PerPage-1)/q.PerPage)
 	out.Page = min(q.Page, out.Pages)

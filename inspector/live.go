@@ -113,8 +113,8 @@ type difference struct {
 	Pages  int    `json:"pages"`
 	// Order are the keys of all rows, as they stand now: cluster and group, as JSON text of an array.
 	Order []string `json:"order"`
-	// Changed are the rows that are new or have changed.
-	Changed []GroupRow `json:"changed"`
+	// Changed are the rows that are new or have changed, each a GroupRow.
+	Changed []json.RawMessage `json:"changed"`
 }
 
 // streamGroups sends a list as the event "list", and then what changes in it as the event "difference".
@@ -126,46 +126,63 @@ func (h *Handler) streamGroups(w http.ResponseWriter, r *http.Request, query lis
 	defer end()
 	allow := h.allow(r)
 	var sequence uint64
-	sent := make(map[string]string) // the rows as JSON, by key
+	var sent map[string]string // the rows as JSON, by key
 	h.follow(s, r, func() (<-chan struct{}, error) {
 		current, next := h.collector.want()
 		if current == nil || current.sequence == sequence {
 			return next, nil
 		}
-		list := current.list(query, allow)
-		first := sequence == 0
-		sequence = current.sequence
-		changed, order := changedRows(list.Groups, sent)
+		list, err := h.liveList(current, query, allow)
+		if err != nil {
+			return next, err
+		}
+		first, before := sequence == 0, sent
+		sequence, sent = current.sequence, list.rows
 		id := strconv.FormatUint(sequence, 10)
 		if first {
-			return next, s.send("list", id, list)
+			return next, s.send("list", id, list.GroupList)
 		}
-		return next, s.send("difference", id, difference{list.At, list.Totals, list.Page, list.Pages, order, changed})
+		return next, s.send("difference", id, list.since(before))
 	})
 }
 
-// changedRows returns the rows that differ from those sent, and the keys of all. It notes the rows as sent.
-func changedRows(rows []GroupRow, sent map[string]string) (changed []GroupRow, order []string) {
-	changed, order = []GroupRow{}, []string{}
-	before := len(sent)
-	shown := make(map[string]bool, before)
-	for i := range rows {
-		key := rows[i].key()
-		order = append(order, key)
-		shown[key] = true
-		text, err := json.Marshal(&rows[i])
-		if err != nil || sent[key] == string(text) {
-			continue
-		}
-		sent[key] = string(text)
-		changed = append(changed, rows[i])
+// liveList is a list with its rows as JSON.
+type liveList struct {
+	GroupList
+	order []string          // the keys of the rows
+	rows  map[string]string // by key
+}
+
+// liveList answers the query of a live list, once for all who see the same.
+func (h *Handler) liveList(r *reading, q listQuery, allow func(cluster, group string) bool) (*liveList, error) {
+	if allow != nil {
+		return newLiveList(h.list(r, q, allow))
 	}
-	for key := range sent {
-		if !shown[key] {
-			delete(sent, key)
+	return h.lists.of(r.sequence, q.values().Encode(), func() (*liveList, error) { return newLiveList(h.list(r, q, nil)) })
+}
+
+func newLiveList(list GroupList) (*liveList, error) {
+	out := &liveList{GroupList: list, order: make([]string, len(list.Groups)), rows: make(map[string]string, len(list.Groups))}
+	for i := range list.Groups {
+		text, err := json.Marshal(&list.Groups[i])
+		if err != nil {
+			return nil, err
+		}
+		out.order[i] = list.Groups[i].key()
+		out.rows[out.order[i]] = string(text)
+	}
+	return out, nil
+}
+
+// since returns what differs from the rows that were sent before.
+func (l *liveList) since(sent map[string]string) difference {
+	d := difference{At: l.At, Totals: l.Totals, Page: l.Page, Pages: l.Pages, Order: l.order, Changed: []json.RawMessage{}}
+	for _, key := range l.order {
+		if text := l.rows[key]; sent[key] != text {
+			d.Changed = append(d.Changed, json.RawMessage(text))
 		}
 	}
-	return changed, order
+	return d
 }
 
 // key names a group in a stream.

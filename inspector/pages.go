@@ -127,15 +127,24 @@ type chart struct {
 	Why     string
 }
 
-// render writes a page.
-func (h *Handler) render(w http.ResponseWriter, r *http.Request, page string, v view) {
+// render makes a page.
+func (h *Handler) render(page string, v view) (*body, error) {
 	v.Title, v.Page, v.Interval = h.options.Title, page, h.options.Interval.Milliseconds()
 	var b bytes.Buffer
 	if err := pages.ExecuteTemplate(&b, page+".html", &v); err != nil {
+		return nil, err
+	}
+	return newBody("text/html; charset=utf-8", b.Bytes()), nil
+}
+
+// show writes a page.
+func (h *Handler) show(w http.ResponseWriter, r *http.Request, page string, v view) {
+	b, err := h.render(page, v)
+	if err != nil {
 		h.fail(w, err)
 		return
 	}
-	respond(w, r, "text/html; charset=utf-8", b.Bytes())
+	b.serve(w, r)
 }
 
 // contentTypes are those of the assets. Those of the system may be anything.
@@ -144,12 +153,12 @@ var contentTypes = map[string]string{".css": "text/css; charset=utf-8", ".js": "
 func (h *Handler) asset(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
 	contentType, ok := contentTypes[path.Ext(name)]
-	body, err := assets.ReadFile("assets/" + name)
+	text, err := assets.ReadFile("assets/" + name)
 	if err != nil || !ok {
 		h.fail(w, errNotFound)
 		return
 	}
-	respond(w, r, contentType, body)
+	newBody(contentType, text).serve(w, r)
 }
 
 func (h *Handler) groupsPage(w http.ResponseWriter, r *http.Request) {
@@ -159,9 +168,15 @@ func (h *Handler) groupsPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	query := readQuery(r.URL.Query())
-	list := current.list(query, h.allow(r))
+	h.sharedAnswer(w, r, current, "page"+query.values().Encode(), func() (*body, error) {
+		list := h.list(current, query, h.allow(r))
+		return h.render("groups", groupsView(query, &list))
+	})
+}
+
+func groupsView(query listQuery, list *GroupList) view {
 	query.Page = list.Page
-	v := view{At: list.At, List: &list, Query: query, Error: list.Totals.Unreadable}
+	v := view{At: list.At, List: list, Query: query, Error: list.Totals.Unreadable}
 	for _, c := range []struct {
 		title, sort string
 		number      bool
@@ -180,8 +195,8 @@ func (h *Handler) groupsPage(w http.ResponseWriter, r *http.Request) {
 		}
 		v.Columns = append(v.Columns, column{c.title, address(next), order, c.number})
 	}
-	v.Filters = filters(query, &list)
-	h.render(w, r, "groups", v)
+	v.Filters = filters(query, list)
+	return v
 }
 
 // filters are the links to the groups of each status that there is.
@@ -229,7 +244,7 @@ func (h *Handler) groupPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	history := h.historyOf(detail.seriesKeys(), h.collector.history.length)
-	h.render(w, r, "group", view{At: detail.At, Group: detail, Charts: charts(&history)})
+	h.show(w, r, "group", view{At: detail.At, Group: detail, Charts: charts(&history)})
 }
 
 func charts(history *History) []chart {
@@ -288,7 +303,7 @@ func (h *Handler) topicsPage(w http.ResponseWriter, r *http.Request) {
 	page := min(query.Page, pages)
 	rows = rows[(page-1)*maxPerPage : min(page*maxPerPage, total)]
 	query.Page = page
-	h.render(w, r, "topics", view{At: millis(current.at), Topics: rows, Query: query, List: &GroupList{Page: page, Pages: pages, Totals: Totals{Matching: total}}})
+	h.show(w, r, "topics", view{At: millis(current.at), Topics: rows, Query: query, List: &GroupList{Page: page, Pages: pages, Totals: Totals{Matching: total}}})
 }
 
 func (h *Handler) topicPage(w http.ResponseWriter, r *http.Request) {
@@ -297,13 +312,13 @@ func (h *Handler) topicPage(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, err)
 		return
 	}
-	h.render(w, r, "topic", view{At: detail.At, Topic: detail})
+	h.show(w, r, "topic", view{At: detail.At, Topic: detail})
 }
 
 func (h *Handler) changesPage(w http.ResponseWriter, r *http.Request) {
 	changes, _, _ := h.changesFor(r, 0)
 	slices.Reverse(changes)
-	h.render(w, r, "changes", view{At: millis(h.options.Now()), Changes: changes[:min(len(changes), maxPerPage)]})
+	h.show(w, r, "changes", view{At: millis(h.options.Now()), Changes: changes[:min(len(changes), maxPerPage)]})
 }
 
 func (h *Handler) storePage(w http.ResponseWriter, r *http.Request) {
@@ -313,7 +328,7 @@ func (h *Handler) storePage(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, err)
 		return
 	}
-	h.render(w, r, "store", view{At: millis(h.options.Now()), Store: string(text), Self: &state.Inspector})
+	h.show(w, r, "store", view{At: millis(h.options.Now()), Store: string(text), Self: &state.Inspector})
 }
 
 // live sends the event "tick" whenever the pages have something new.
