@@ -109,7 +109,7 @@ func drawChart(name string, h *History) string {
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 0 %d %d" role="img" aria-label="%s">`,
 		chartWidth, chartHeight, template.HTMLEscapeString(k.describe(values, h)))
 	for _, line := range lines {
-		fmt.Fprintf(&b, `<line class="grid" x1="%d" x2="%d" y1="%.1f" y2="%.1f"/><text class="axis" text-anchor="end" x="%d" y="%.1f">%s</text>`,
+		fmt.Fprintf(&b, `<line class="grid" x1="%d" x2="%d" y1="%.1f" y2="%.1f"/><text class="axis" text-anchor="end" x="%d" y="%.1f">%s</text> `,
 			marginLeft, chartWidth-marginRight, y(line), y(line), marginLeft-6, y(line)+4, k.format(line))
 	}
 	drawTimes(&b, first, last)
@@ -140,7 +140,7 @@ func drawTimes(b *strings.Builder, first, last int64) {
 		case labels - 1:
 			anchor = "end"
 		}
-		fmt.Fprintf(b, `<text class="axis" text-anchor="%s" x="%.1f" y="%d">%s</text>`,
+		fmt.Fprintf(b, `<text class="axis" text-anchor="%s" x="%.1f" y="%d">%s</text> `,
 			anchor, x, chartHeight-8, time.UnixMilli(at).UTC().Format("15:04:05"))
 	}
 }
@@ -196,7 +196,7 @@ func drawRun(b *strings.Builder, k chartKind, h *History, values []*float64, r r
 		}
 		b.WriteString(`"/>`)
 		if k.bound(h, from) {
-			fmt.Fprintf(b, `<text class="axis" x="%.1f" y="%.1f">≥</text>`, x(from)+2, y(*values[from])-5)
+			fmt.Fprintf(b, `<text class="axis" x="%.1f" y="%.1f">≥</text> `, x(from)+2, y(*values[from])-5)
 		}
 		from = to
 	}

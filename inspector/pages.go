@@ -125,6 +125,7 @@ type chart struct {
 	Picture template.HTML
 	Points  string
 	Why     string
+	Link    string // to the picture alone
 }
 
 // render makes a page.
@@ -244,14 +245,14 @@ func (h *Handler) groupPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	history := h.historyOf(detail.seriesKeys(), h.collector.history.length)
-	h.show(w, r, "group", view{At: detail.At, Group: detail, Charts: charts(&history)})
+	h.show(w, r, "group", view{At: detail.At, Group: detail, Charts: charts(detail, &history)})
 }
 
-func charts(history *History) []chart {
+func charts(g *GroupDetail, history *History) []chart {
 	var all []chart
 	for _, kind := range []string{"lag", "time"} {
 		k := chartKinds[kind]
-		c := chart{Title: k.title, Why: history.Why}
+		c := chart{Title: k.title, Why: history.Why, Link: link("chart.svg", "cluster", g.Cluster, "name", g.Group, "kind", kind)}
 		if history.Kept {
 			c.Picture = template.HTML(drawChart(kind, history)) // of numbers alone
 			c.Points = points(k, history)
