@@ -23,7 +23,7 @@ var linkToSource = regexp.MustCompile(`\]\(([^)]+\.go)\)`)
 // Every Go block of these documents stands word for word in the source file that is linked to last before it, and that file
 // is compiled and run by a test: the documents cannot show code that does not work.
 func TestDocumentedCodeIsCompiledCode(t *testing.T) {
-	for _, document := range []string{"README.md", filepath.Join("docs", "migrating.md"), filepath.Join("docs", "recovery.md")} {
+	for _, document := range []string{"README.md", filepath.Join("docs", "migrating.md"), filepath.Join("docs", "recovery.md"), filepath.Join("docs", "inspector.md")} {
 		t.Run(filepath.Base(document), func(t *testing.T) {
 			text, err := os.ReadFile(document)
 			require.NoError(t, err)

@@ -3,7 +3,6 @@ package inspector_test
 import (
 	"compress/gzip"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -328,29 +327,4 @@ func TestAssets(t *testing.T) {
 		require.Empty(t, forbidden.FindString(strings.ReplaceAll(string(text), "http://www.w3.org/2000/svg", "")), file)
 	}
 	require.Less(t, total, 60_000)
-}
-
-func ExampleNew() {
-	db, err := storage.Open(storage.Options{Clusters: []string{"local"}})
-	if err != nil {
-		panic(err)
-	}
-	defer db.Close()
-	h, err := inspector.New(db, inspector.Options{})
-	if err != nil {
-		panic(err)
-	}
-	defer h.Close()
-	mux := http.NewServeMux()
-	mux.Handle("/lag/", http.StripPrefix("/lag", h))
-
-	server := httptest.NewServer(mux)
-	defer server.Close()
-	answer, err := http.Get(server.URL + "/lag/")
-	if err != nil {
-		panic(err)
-	}
-	defer answer.Body.Close()
-	fmt.Println(answer.Status)
-	// Output: 200 OK
 }
