@@ -5,6 +5,8 @@ go 1.26.0
 require (
 	github.com/lagkeeper/storage v0.1.0
 	github.com/redis/rueidis v1.0.79
+	github.com/stretchr/testify v1.12.1
+	go.uber.org/goleak v1.3.0
 )
 
 require (

@@ -17,6 +17,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/lagkeeper/storage/internal/tied"
 )
 
 // LogPartitions is the number of partitions that __consumer_offsets has in a Cluster.
@@ -142,9 +144,9 @@ func (c *Cluster) Restart(node int) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	command := tiedCommand(context.Background(), "java", "-Xms128m", "-Xmx384m", "-XX:TieredStopAtLevel=1", "-cp", c.classes, "kafka.Kafka", b.properties)
+	command := tied.Command(context.Background(), "java", "-Xms128m", "-Xmx384m", "-XX:TieredStopAtLevel=1", "-cp", c.classes, "kafka.Kafka", b.properties)
 	command.Stdout, command.Stderr = output, output
-	release, err := startTied(command)
+	release, err := tied.Start(command)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -217,10 +219,10 @@ func (c *Cluster) run(class string, args ...string) string {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	command := tiedCommand(ctx, "java", append([]string{"-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", c.classes, class}, args...)...)
+	command := tied.Command(ctx, "java", append([]string{"-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", c.classes, class}, args...)...)
 	var output, problems bytes.Buffer
 	command.Stdout, command.Stderr = &output, &problems
-	release, err := startTied(command)
+	release, err := tied.Start(command)
 	if err == nil {
 		defer release()
 		err = command.Wait()

@@ -1,4 +1,4 @@
-package kafkatest
+package tied
 
 import (
 	"bufio"
@@ -12,7 +12,7 @@ import (
 )
 
 // The name of a variable that makes the test binary a process that is killed while a program runs that is tied to it.
-const victim = "KAFKATEST_VICTIM"
+const victim = "TIED_VICTIM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(victim) != "" {
@@ -22,9 +22,9 @@ func TestMain(m *testing.M) {
 }
 
 func beVictim() {
-	command := tiedCommand(context.Background(), "sh", "-c", "echo started; exec sleep 1000")
+	command := Command(context.Background(), "sh", "-c", "echo started; exec sleep 1000")
 	command.Stdout = os.Stdout
-	if _, err := startTied(command); err != nil {
+	if _, err := Start(command); err != nil {
 		panic(err)
 	}
 	_ = command.Wait()
@@ -51,8 +51,8 @@ func TestTiedProgramDiesWithAKilledProcess(t *testing.T) {
 }
 
 func TestTiedProgramEndsByItself(t *testing.T) {
-	command := tiedCommand(t.Context(), "sh", "-c", "exit 3")
-	release, err := startTied(command)
+	command := Command(t.Context(), "sh", "-c", "exit 3")
+	release, err := Start(command)
 	require.NoError(t, err)
 	require.ErrorContains(t, command.Wait(), "exit status 3")
 	release()

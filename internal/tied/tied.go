@@ -1,4 +1,5 @@
-package kafkatest
+// Package tied runs programs that do not outlive the test process that started them.
+package tied
 
 import (
 	"context"
@@ -12,13 +13,13 @@ import (
 // would depend on the thread that started the program.
 const tied = `(read -r line <&3 || kill -9 $$) >/dev/null 2>&1 & exec 3<&-; exec "$@"`
 
-// tiedCommand returns a command for startTied.
-func tiedCommand(ctx context.Context, program string, args ...string) *exec.Cmd {
+// Command returns a command for Start. Its process is the program's, so signals reach that.
+func Command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, "sh", append([]string{"-c", tied, "sh", program}, args...)...)
 }
 
-// startTied starts a command that tiedCommand returned. After its Wait, release has to be called.
-func startTied(command *exec.Cmd) (release func(), err error) {
+// Start starts a command that Command returned. After its Wait, release has to be called.
+func Start(command *exec.Cmd) (release func(), err error) {
 	read, write, err := os.Pipe()
 	if err != nil {
 		return nil, err

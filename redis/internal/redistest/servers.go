@@ -1,0 +1,320 @@
+// Package redistest runs real Redis servers on loopback for tests: one node, or a cluster whose nodes can be killed, paused,
+// emptied and failed over.
+package redistest
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/lagkeeper/storage/internal/tied"
+)
+
+// NodeTimeout is after how long the nodes of a cluster take one of them for failed.
+const NodeTimeout = 2 * time.Second
+
+// Servers are the nodes of one Redis. Nodes are counted from 0. The methods fail the test.
+type Servers struct {
+	t        testing.TB
+	nodes    []*node
+	cluster  bool
+	replicas int // of each master
+}
+
+type node struct {
+	address   string
+	port, bus int
+	dir       string
+	arguments []string
+
+	mu      sync.Mutex
+	command *exec.Cmd     // guarded by mu; nil while it does not run
+	ended   chan struct{} // guarded by mu; closed when command has ended
+}
+
+// Single starts one server without cluster mode. It ends with the test. settings are pairs of a key of redis.conf and its
+// value.
+func Single(t testing.TB, settings ...string) *Servers {
+	t.Helper()
+	s := &Servers{t: t}
+	s.start(1, settings)
+	s.Await()
+	return s
+}
+
+// Cluster starts a cluster of masters that share all slots, each with a number of replicas. It ends with the test. The masters
+// are the first nodes until the first failover. settings are as in Single.
+func Cluster(t testing.TB, masters, replicas int, settings ...string) *Servers {
+	t.Helper()
+	s := &Servers{t: t, cluster: true, replicas: replicas}
+	s.start(masters*(1+replicas), settings)
+	s.join(masters)
+	s.Await()
+	return s
+}
+
+// start starts n nodes that do not know each other.
+func (s *Servers) start(n int, settings []string) {
+	s.t.Helper()
+	program, err := exec.LookPath("redis-server")
+	if err != nil {
+		missing(s.t, "redis-server is not installed, so no real Redis can be run: "+err.Error())
+	}
+	ports := freePorts(s.t, 2*n)
+	s.t.Cleanup(func() {
+		for i := range s.nodes {
+			s.Kill(i)
+		}
+	})
+	for i := range n {
+		node := &node{port: ports[2*i], bus: ports[2*i+1], dir: s.t.TempDir()}
+		node.address = fmt.Sprintf("127.0.0.1:%d", node.port)
+		node.arguments = []string{
+			program, "--port", fmt.Sprint(node.port), "--bind", "127.0.0.1", "--dir", node.dir, "--logfile", "log", "--daemonize", "no",
+			// The file of appends alone, written before a reply goes out: so a killed node comes back with all that it acknowledged.
+			"--save", "", "--appendonly", "yes", "--appendfsync", "no", "--maxmemory-policy", "noeviction",
+			"--repl-diskless-sync-delay", "0", "--repl-backlog-size", "16mb",
+		}
+		if s.cluster {
+			node.arguments = append(node.arguments, "--cluster-enabled", "yes", "--cluster-config-file", nodesFile,
+				"--cluster-port", fmt.Sprint(node.bus), "--cluster-node-timeout", fmt.Sprint(NodeTimeout.Milliseconds()),
+				"--cluster-replica-validity-factor", "0", "--cluster-allow-replica-migration", "no")
+		}
+		for j := 0; j < len(settings); j += 2 {
+			node.arguments = append(node.arguments, "--"+settings[j], settings[j+1])
+		}
+		s.nodes = append(s.nodes, node)
+		s.Restart(i)
+	}
+	for i := range s.nodes {
+		s.until("answers", func() bool {
+			s.mustRun(i)
+			_, err := s.try(i, "PING")
+			return err == nil
+		})
+	}
+}
+
+// nodesFile is what a node knows of its cluster, itself included.
+const nodesFile = "nodes.conf"
+
+func missing(t testing.TB, what string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatal(what)
+	}
+	t.Skip(what)
+}
+
+// freePorts returns ports that nobody listens on now. They are below those that the system gives to outgoing connections, so
+// that a node that is restarted finds its own free.
+func freePorts(t testing.TB, n int) []int {
+	t.Helper()
+	var ports []int
+	for range 10_000 {
+		port := 10_000 + rand.IntN(20_000)
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue
+		}
+		defer listener.Close() //nolint:errcheck // nothing was written
+		if ports = append(ports, port); len(ports) == n {
+			return ports
+		}
+	}
+	t.Fatalf("found %d free ports of %d", len(ports), n)
+	return nil
+}
+
+// Addresses returns the addresses of all nodes.
+func (s *Servers) Addresses() []string {
+	var addresses []string
+	for _, node := range s.nodes {
+		addresses = append(addresses, node.address)
+	}
+	return addresses
+}
+
+// Kill kills a node and returns when it has ended. It does nothing if the node does not run.
+func (s *Servers) Kill(i int) {
+	node := s.nodes[i]
+	node.mu.Lock()
+	defer node.mu.Unlock()
+	if node.command == nil {
+		return
+	}
+	_ = node.command.Process.Kill() // it may have ended by itself
+	<-node.ended
+	node.command = nil
+}
+
+// Pause stops a node as the system does that gives it no time; Continue lets it run on.
+func (s *Servers) Pause(i int) {
+	s.t.Helper()
+	s.signal(i, syscall.SIGSTOP)
+}
+
+// Continue lets a paused node run on.
+func (s *Servers) Continue(i int) {
+	s.t.Helper()
+	s.signal(i, syscall.SIGCONT)
+}
+
+func (s *Servers) signal(i int, signal syscall.Signal) {
+	s.t.Helper()
+	node := s.nodes[i]
+	node.mu.Lock()
+	defer node.mu.Unlock()
+	if node.command == nil {
+		s.t.Fatalf("node %d does not run", i)
+	}
+	if err := node.command.Process.Signal(signal); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// Restart starts a node that does not run, with the data that it had written.
+func (s *Servers) Restart(i int) {
+	s.t.Helper()
+	node := s.nodes[i]
+	command := tied.Command(context.Background(), node.arguments[0], node.arguments[1:]...)
+	release, err := tied.Start(command)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = command.Wait() // it is killed in the end
+		release()
+		close(ended)
+	}()
+	node.mu.Lock()
+	defer node.mu.Unlock()
+	node.command, node.ended = command, ended
+}
+
+// RestartEmpty starts a node that does not run, without its data. In a cluster it still is who it was.
+func (s *Servers) RestartEmpty(i int) {
+	s.t.Helper()
+	entries, err := os.ReadDir(s.nodes[i].dir)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if entry.Name() == nodesFile || entry.Name() == "log" {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(s.nodes[i].dir, entry.Name())); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	s.Restart(i)
+}
+
+// FlushScripts makes every node that runs forget all scripts.
+func (s *Servers) FlushScripts() {
+	s.t.Helper()
+	for i := range s.nodes {
+		if s.running(i) {
+			s.Do(i, "SCRIPT", "FLUSH")
+		}
+	}
+}
+
+// Do sends a command to a node and returns its answer; an array comes as its members, one a line.
+func (s *Servers) Do(i int, command ...string) string {
+	s.t.Helper()
+	got, err := s.try(i, command...)
+	if err != nil {
+		s.t.Fatalf("node %d: %s: %v", i, command[0], err)
+	}
+	return got
+}
+
+// try is Do for what may fail. Each command has a connection of its own: nodes come and go.
+func (s *Servers) try(i int, command ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	client, err := rueidis.NewClient(rueidis.ClientOption{
+		InitAddress: []string{s.nodes[i].address}, ForceSingleClient: true, DisableCache: true, DisableRetry: true, AlwaysRESP2: true,
+		ClientSetInfo: rueidis.DisableClientSetInfo, Dialer: net.Dialer{Timeout: time.Second}, ConnWriteTimeout: 5 * time.Second,
+	})
+	if err != nil {
+		return "", err
+	}
+	defer client.Close()
+	return asText(client.Do(ctx, client.B().Arbitrary(command...).Build()).ToMessage())
+}
+
+func asText(message rueidis.RedisMessage, err error) (string, error) {
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case message.IsInt64():
+		number, err := message.AsInt64()
+		return strconv.FormatInt(number, 10), err
+	case !message.IsArray():
+		return message.ToString()
+	}
+	members, err := message.ToArray()
+	if err != nil {
+		return "", err
+	}
+	var lines string
+	for _, member := range members {
+		line, err := asText(member, nil)
+		if err != nil {
+			return "", err
+		}
+		lines += line + "\n"
+	}
+	return lines, nil
+}
+
+func (s *Servers) running(i int) bool {
+	node := s.nodes[i]
+	node.mu.Lock()
+	defer node.mu.Unlock()
+	return node.command != nil
+}
+
+// mustRun fails the test if a node has ended by itself.
+func (s *Servers) mustRun(i int) {
+	s.t.Helper()
+	node := s.nodes[i]
+	node.mu.Lock()
+	ended := node.ended
+	node.mu.Unlock()
+	select {
+	case <-ended:
+		log, _ := os.ReadFile(filepath.Join(node.dir, "log"))
+		s.t.Fatalf("node %d has ended: %s", i, log[max(0, len(log)-4000):])
+	default:
+	}
+}
+
+// until returns when a condition holds.
+func (s *Servers) until(what string, holds func() bool) {
+	s.t.Helper()
+	pause := time.NewTicker(20 * time.Millisecond)
+	defer pause.Stop()
+	for !holds() {
+		select {
+		case <-s.t.Context().Done():
+			s.t.Fatalf("the test is over before this holds: %s", what)
+		case <-pause.C:
+		}
+	}
+}
