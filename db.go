@@ -167,6 +167,18 @@ func (db *DB) DeletePartition(ctx context.Context, cluster, group, topic string,
 	})
 }
 
+func (db *DB) SeedEndOffsets(ctx context.Context, cluster, topic string, partition int32, points []protocol.EndOffsetAt) error {
+	s, err := db.running(ctx)
+	if err != nil {
+		return err
+	}
+	c := s.engine.Cluster(cluster)
+	if c == nil {
+		return ErrUnknownCluster
+	}
+	return fromEngine(s.engine.SeedEndOffsets(c, topic, partition, points))
+}
+
 func (db *DB) SyncTopics(ctx context.Context, cluster string, topics []string) error {
 	return db.with(ctx, cluster, func(e *engine.Engine, c *engine.Cluster) engine.Reason { return e.SyncTopics(c, topics) })
 }

@@ -45,6 +45,10 @@ func (l liveStore) SetEndOffsetBatch(ctx context.Context, cluster, topic string,
 	return l.now().SetEndOffsetBatch(ctx, cluster, topic, ends)
 }
 
+func (l liveStore) SeedEndOffsets(ctx context.Context, cluster, topic string, partition int32, points []protocol.EndOffsetAt) error {
+	return l.now().SeedEndOffsets(ctx, cluster, topic, partition, points)
+}
+
 func (l liveStore) Commit(ctx context.Context, cluster, group string, commit protocol.Commit) error {
 	return l.now().Commit(ctx, cluster, group, commit)
 }

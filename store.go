@@ -22,6 +22,14 @@ type Store interface {
 	// SetEndOffsetBatch stores the end offsets of many partitions of one topic. What is sound is stored; the error, if any,
 	// is a *BatchError.
 	SetEndOffsetBatch(ctx context.Context, cluster, topic string, ends []protocol.EndOffset) error
+	// SeedEndOffsets tells what the end offset of a partition was before the store began to watch it, so that a lag in time can
+	// be older than the store. What the store has measured stays as it is: points that are not older than the first end offset
+	// that it remembers, or contradict what is known, are left out. A lag that rests on points says so with its Source, and its
+	// margin includes theirs. It does nothing if Options.CurveSegments turns the lag in time off. There may be 128 points; their
+	// times ascend, their offsets do not descend. It returns ErrUnknownTopic, ErrUnknownPartition for a partition without an
+	// end offset, and ErrInvalid for a negative offset, one above the newest end offset, a time in the future, a margin below 0
+	// or above protocol.MaxTimeMargin, or an unknown source: no point is taken then.
+	SeedEndOffsets(ctx context.Context, cluster, topic string, partition int32, points []protocol.EndOffsetAt) error
 	// Commit stores one commit. It returns ErrTooOld, ErrFiltered, ErrUnknownTopic, ErrUnknownPartition, ErrInvalid,
 	// ErrBackfill or ErrDuplicate where the commit is dropped.
 	Commit(ctx context.Context, cluster, group string, commit protocol.Commit) error

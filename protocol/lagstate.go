@@ -77,6 +77,9 @@ type TimeLag struct {
 	Milliseconds int64 `json:"milliseconds"`
 	// Error is by how many milliseconds the truth may differ, either way; 0 for a lower bound.
 	Error int64 `json:"error"`
+	// Source says where the times come from that were given with SeedEndOffsets, if the lag rests on such; it is empty if the
+	// store has measured all of it.
+	Source TimeSource `json:"source,omitempty"`
 }
 
 // TimeLagKind says how a TimeLag is known.

@@ -1,5 +1,7 @@
 package protocol
 
+import "time"
+
 // EndOffset is the end offset of one partition of a topic: what the typed API takes in place of a StorageSetBrokerOffset
 // request.
 type EndOffset struct {
@@ -18,6 +20,35 @@ type EndOffset struct {
 	// from one whose log was cut, or read from a replica that is behind.
 	TopicID TopicID
 }
+
+// EndOffsetAt is what the end offset of a partition was at a moment, as the time of a record tells it: the end offset was not
+// above Offset at Time − Margin, and not below it at Time + Margin.
+type EndOffsetAt struct {
+	// Offset is that of the first record that was written at Time or later, at least 0.
+	Offset int64
+	// Time is known to the millisecond.
+	Time time.Time
+	// Margin is by how much Time may be wrong, either way: from 0 to MaxTimeMargin.
+	Margin time.Duration
+	// Source says whose clock Time was read from.
+	Source TimeSource
+}
+
+// MaxTimeMargin is the most that the Margin of an EndOffsetAt can be.
+const MaxTimeMargin = 30 * 24 * time.Hour
+
+// TimeSource says where the times come from that a lag in time rests on.
+type TimeSource string
+
+// The sources, from the most reliable to the least.
+const (
+	// TimeSourceStore stands for end offsets that a store has seen.
+	TimeSourceStore TimeSource = "store"
+	// TimeSourceBroker stands for records that the broker dated when it appended them.
+	TimeSourceBroker TimeSource = "broker"
+	// TimeSourceProducer stands for records that their producer dated, which may be wrong, late or out of order.
+	TimeSourceProducer TimeSource = "producer"
+)
 
 // Commit is one commit of a group: what the typed API takes in place of a StorageSetConsumerOffset request.
 type Commit struct {

@@ -12,7 +12,7 @@ type Lag struct {
 	// yet to read is not known.
 	AtLeast bool
 	// Time is the greatest lag in time. Its kind is protocol.TimeLagAtLeast if some partition may be later still, and its
-	// error is the margin that the greatest of the true lags can have.
+	// error is the margin that the greatest of the true lags can have. Its source is the least reliable of all.
 	Time protocol.TimeLag
 	// Lost is the number of messages that were deleted before the group read them, as far as that is known.
 	Lost uint64
@@ -52,6 +52,7 @@ type sum struct {
 	timeKnown         bool
 	timeAtLeast       bool
 	timeInterpolated  bool
+	source            protocol.TimeSource
 }
 
 func (s *sum) addTopic(topic *protocol.GroupTopic) {
@@ -84,6 +85,7 @@ func mayHoldUnread(p *protocol.GroupPartition) bool {
 
 func (s *sum) addTime(l protocol.TimeLag) {
 	margin := int64(0)
+	s.source = lessReliable(s.source, l.Source)
 	switch l.Kind {
 	case protocol.TimeLagUnknown:
 		s.timeAtLeast = true
@@ -101,6 +103,16 @@ func (s *sum) addTime(l protocol.TimeLag) {
 	s.time, s.least, s.most = max(s.time, l.Milliseconds), max(s.least, l.Milliseconds-margin), max(s.most, l.Milliseconds+margin)
 }
 
+// lessReliable returns the worse of two sources.
+func lessReliable(a, b protocol.TimeSource) protocol.TimeSource {
+	for _, source := range []protocol.TimeSource{protocol.TimeSourceProducer, protocol.TimeSourceBroker, protocol.TimeSourceStore} {
+		if a == source || b == source {
+			return source
+		}
+	}
+	return a
+}
+
 func (s *sum) lag() Lag {
 	l := s.total
 	l.AtLeast = l.AtLeast && l.Known
@@ -116,5 +128,6 @@ func (s *sum) lag() Lag {
 			l.Time.Kind = protocol.TimeLagInterpolated
 		}
 	}
+	l.Time.Source = s.source
 	return l
 }

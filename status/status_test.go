@@ -135,6 +135,8 @@ func TestLag(t *testing.T) {
 	exact := partition(protocol.PartitionCaughtUp, 10, point{1, 10, 10})
 	exact.TimeLag = protocol.TimeLag{Kind: protocol.TimeLagExact, Error: 3}
 	behind := interpolated(partition(protocol.PartitionBehind, 10, point{1, 4, 10}), 1000, 200)
+	recorded := behind
+	recorded.TimeLag.Source = protocol.TimeSourceProducer
 	further := interpolated(partition(protocol.PartitionBehind, 10, point{1, 3, 10}), 900, 500)
 	lost := partition(protocol.PartitionCaughtUp, 10, point{1, 4, 10})
 	lost.CurrentLag, lost.Lost, lost.TimeLag = 0, 6, protocol.TimeLag{Kind: protocol.TimeLagExact}
@@ -154,6 +156,7 @@ func TestLag(t *testing.T) {
 			Time: protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Milliseconds: 1000, Error: 400}}},
 		"at least": {[]protocol.GroupPartition{behind, old}, Lag{Known: true, Messages: 8,
 			Time: protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Milliseconds: 1500}}},
+		"by records":   {[]protocol.GroupPartition{behind, recorded, exact}, Lag{Known: true, Messages: 12, Time: recorded.TimeLag}},
 		"lost":         {[]protocol.GroupPartition{lost}, Lag{Known: true, Lost: 6, Time: lost.TimeLag}},
 		"not believed": {[]protocol.GroupPartition{reset}, Lag{}},
 		"in part": {[]protocol.GroupPartition{behind, reset}, Lag{Known: true, AtLeast: true, Messages: 6,

@@ -139,6 +139,7 @@ func exerciseTyped(t *testing.T, factory Factory) {
 	})
 	typed("a batch stores what is sound", exerciseBatch)
 	typed("owners are replaced as a whole", exerciseSetOwners)
+	typed("a lag in time can be older than the store", exerciseSeed)
 }
 
 func modesWay(name string) way {
@@ -160,7 +161,8 @@ func calls(s storage.Backend) map[string]func(context.Context) error {
 		"SetEndOffsetBatch": func(ctx context.Context) error {
 			return s.SetEndOffsetBatch(ctx, "local", "topic", []protocol.EndOffset{end})
 		},
-		"Commit": func(ctx context.Context) error { return s.Commit(ctx, "local", "group", commit) },
+		"SeedEndOffsets": func(ctx context.Context) error { return s.SeedEndOffsets(ctx, "local", "topic", 0, nil) },
+		"Commit":         func(ctx context.Context) error { return s.Commit(ctx, "local", "group", commit) },
 		"CommitBatch": func(ctx context.Context) error {
 			return s.CommitBatch(ctx, "local", "group", []protocol.Commit{commit})
 		},

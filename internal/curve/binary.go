@@ -9,14 +9,20 @@ import (
 // ErrMalformed is returned when bytes are not a curve that AppendBinary wrote.
 var ErrMalformed = errors.New("malformed curve")
 
-// formatVersion is the first byte of the binary form.
-const formatVersion = 1
+// formatVersion is the first byte of the binary form, seededVersion that of a curve with times from Seed.
+const (
+	formatVersion = 1
+	seededVersion = 2
+)
 
 // AppendBinary appends the binary form of the curve to dst:
 //
-//	version   1 byte, 1
+//	version   1 byte: 2 if some times are from Seed, 1 otherwise
 //	segments  uvarint, 0 to MaxSegments; 0 ends the form
 //	doubtful  uvarint, less than segments: how many of the oldest were seen before the clock went back
+//	seeded    uvarint, less than segments: how many of the oldest have their times from points; in version 2 only,
+//	origin    1 byte, where the points came from, 1 to 3, and 128 if the first time of the next segment is from one too; and
+//	margin    uvarint, by how many ms the points may be wrong, less than 2³²
 //	offset    uvarint, the end offset of the oldest segment
 //	first     varint, when the oldest segment was first seen, Unix ms
 //	span      uvarint, how long the newest segment has been seen, ms
@@ -25,12 +31,21 @@ const formatVersion = 1
 //
 // There is exactly one form for a curve. It carries no checksum: that is the business of the record that it is part of.
 func (c *Curve) AppendBinary(dst []byte) []byte {
-	dst = append(dst, formatVersion)
+	version := byte(formatVersion)
+	if c.origin != 0 {
+		version = seededVersion
+	}
+	dst = append(dst, version)
 	dst = binary.AppendUvarint(dst, uint64(c.n))
 	if c.n == 0 {
 		return dst
 	}
 	dst = binary.AppendUvarint(dst, uint64(c.doubtful))
+	if version == seededVersion {
+		dst = binary.AppendUvarint(dst, uint64(c.seeded))
+		dst = append(dst, byte(c.origin))
+		dst = binary.AppendUvarint(dst, uint64(c.margin))
+	}
 	dst = binary.AppendUvarint(dst, uint64(c.oldest.offset))
 	dst = binary.AppendVarint(dst, c.oldest.first)
 	dst = binary.AppendUvarint(dst, since(c.newest.First, c.newest.Last))
@@ -42,19 +57,25 @@ func (c *Curve) AppendBinary(dst []byte) []byte {
 // allocates no more than data is long, and every curve it returns holds what Observe guarantees; anything else is an
 // ErrMalformed.
 func Decode(data []byte) (c Curve, rest []byte, err error) {
-	if len(data) == 0 || data[0] != formatVersion {
-		return Curve{}, nil, fmt.Errorf("%w: no version %d", ErrMalformed, formatVersion)
+	if len(data) == 0 || data[0] != formatVersion && data[0] != seededVersion {
+		return Curve{}, nil, fmt.Errorf("%w: no version %d or %d", ErrMalformed, formatVersion, seededVersion)
 	}
 	d := decoder{rest: data[1:]}
 	n := d.uvarint(MaxSegments)
 	if n == 0 {
-		if d.failed {
+		if d.failed || data[0] != formatVersion {
 			return Curve{}, nil, fmt.Errorf("%w: segments", ErrMalformed)
 		}
 		return Curve{}, d.rest, nil
 	}
-	c.n = uint16(n)
-	c.doubtful = uint16(d.uvarint(n - 1))
+	c.n = uint8(n)
+	c.doubtful = uint8(d.uvarint(n - 1))
+	if data[0] == seededVersion {
+		c.seeded = uint8(d.uvarint(n - 1))
+		c.origin = origin(d.byte())
+		c.margin = uint32(d.uvarint(1<<32 - 1))
+		d.failed = d.failed || !c.origin.valid() || c.seeded == 0 && !c.origin.joined()
+	}
 	c.oldest.offset = int64(d.uvarint(maxOffset))
 	c.oldest.first = d.varint()
 	span := d.uvarint(maxUint64)
@@ -138,6 +159,17 @@ func (d *decoder) uvarint(limit uint64) uint64 {
 	}
 	d.rest = d.rest[n:]
 	return v
+}
+
+// byte is the next byte, or 0 where there is none.
+func (d *decoder) byte() byte {
+	if len(d.rest) == 0 {
+		d.failed = true
+		return 0
+	}
+	b := d.rest[0]
+	d.rest = d.rest[1:]
+	return b
 }
 
 // varint is the next signed number, as binary.AppendVarint writes it.

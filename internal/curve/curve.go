@@ -59,12 +59,18 @@ type Curve struct {
 	newest Segment
 	// oldest is where steps starts: its offset and when it was first seen. Meaningless in an empty curve.
 	oldest struct{ offset, first int64 }
-	// n is the number of segments; 0 is the empty curve.
-	n uint16
+	// margin is by how many milliseconds the times of seeded segments may be wrong, the greatest of their points.
+	margin uint32
+	// n is the number of segments, at most MaxSegments and one that is yet to be thinned; 0 is the empty curve.
+	n uint8
 	// doubtful is how many segments, from the oldest, were seen before the clock last went back: their times are upper
 	// bounds by the present clock, so a commit between segments i and i+1 has no more than a lower bound where
 	// i < doubtful. Always less than n, or 0.
-	doubtful uint16
+	doubtful uint8
+	// seeded is how many segments, from the oldest, have both their times from points that Seed was given.
+	seeded uint8
+	// origin is where the points came from, the least reliable of them; and joined.
+	origin origin
 }
 
 // Observe records that the end offset was offset at the time at (Unix milliseconds). Where the curve holds more than limit
@@ -106,6 +112,7 @@ func (c *Curve) Observe(offset, at int64, limit int) (reset bool) {
 	}
 	if offset == c.newest.Offset {
 		c.newest.Last = at
+		c.sawNewest()
 	} else {
 		c.push(offset, at)
 	}
@@ -151,7 +158,7 @@ func (c *Curve) DropBelow(offset int64) {
 	if c.n == 0 || offset <= c.oldest.offset {
 		return
 	}
-	s, kept := c.newest, uint16(1)
+	s, kept := c.newest, uint8(1)
 	end := len(c.steps)
 	for ; end > 0 && s.Offset > offset; kept++ {
 		st, start := lastStep(c.steps, end)
@@ -160,6 +167,7 @@ func (c *Curve) DropBelow(offset int64) {
 	c.oldest.offset, c.oldest.first = s.Offset, s.First
 	c.steps = c.steps[:copy(c.steps, c.steps[end:])]
 	c.doubtful -= min(c.doubtful, c.n-kept)
+	c.dropSeeded(c.n - kept)
 	c.n = kept
 }
 
@@ -177,13 +185,11 @@ func (c *Curve) CutAbove(offset int64) {
 		return
 	}
 	if c.oldest.offset > offset {
-		c.start(offset, c.oldest.first, c.oldest.first)
+		c.collapse(offset, c.oldest.first, c.oldest.first, c.firstSeeded(0))
 		return
 	}
 	for c.newest.Offset > offset {
-		st, start := lastStep(c.steps, len(c.steps))
-		c.newest, c.steps = st.before(c.newest), c.steps[:start]
-		c.n--
+		c.pop()
 	}
 	c.doubtful = min(c.doubtful, c.n-1)
 }
@@ -214,12 +220,21 @@ func (c *Curve) dropFrom(at int64) bool {
 		return false
 	}
 	for c.newest.First >= at {
-		st, start := lastStep(c.steps, len(c.steps))
-		c.newest, c.steps = st.before(c.newest), c.steps[:start]
-		c.n--
+		c.pop()
 	}
 	c.newest.Last = min(c.newest.Last, at)
 	return true
+}
+
+// pop drops the newest segment of several.
+func (c *Curve) pop() {
+	st, start := lastStep(c.steps, len(c.steps))
+	c.newest, c.steps = st.before(c.newest), c.steps[:start]
+	c.n--
+	if c.n <= c.seeded {
+		c.seeded, c.origin = c.n, c.origin&^joinedBit
+		c.unseedIfNone()
+	}
 }
 
 // since is how far the second of two int64 is after the first, exact for any two that do not come the other way round.

@@ -6,7 +6,10 @@ type Frozen struct {
 	newest        Segment
 	oldestOffset  int64
 	oldestFirst   int64
-	n, doubtful   uint16
+	margin        uint32
+	n, doubtful   uint8
+	seeded        uint8
+	origin        origin
 	offset        int64
 	from, through int
 }
@@ -15,7 +18,7 @@ type Frozen struct {
 func (c *Curve) Freeze(offset int64, steps []byte) (Frozen, []byte) {
 	f := Frozen{
 		newest: c.newest, oldestOffset: c.oldest.offset, oldestFirst: c.oldest.first, n: c.n, doubtful: c.doubtful,
-		offset: offset, from: len(steps),
+		margin: c.margin, seeded: c.seeded, origin: c.origin, offset: offset, from: len(steps),
 	}
 	if c.n > 0 && offset < c.newest.Offset && offset >= c.oldest.offset {
 		steps = append(steps, c.steps...)
@@ -26,7 +29,10 @@ func (c *Curve) Freeze(offset int64, steps []byte) (Frozen, []byte) {
 
 // Lag is what Curve.Lag would have answered at the moment of Freeze, with the steps that Freeze has appended to.
 func (f *Frozen) Lag(steps []byte, now int64) Estimate {
-	c := Curve{steps: steps[f.from:f.through:f.through], newest: f.newest, n: f.n, doubtful: f.doubtful}
+	c := Curve{
+		steps: steps[f.from:f.through:f.through], newest: f.newest, n: f.n, doubtful: f.doubtful,
+		margin: f.margin, seeded: f.seeded, origin: f.origin,
+	}
 	c.oldest.offset, c.oldest.first = f.oldestOffset, f.oldestFirst
 	return c.Lag(f.offset, now)
 }

@@ -40,6 +40,8 @@ type Estimate struct {
 	// For Exact it is the age of the newest poll: the group had read all there was then, and whatever was written since is
 	// younger than that. It is 0 for AtLeast, which has no upper bound, and for Unknown.
 	ErrorMillis int64
+	// Source says where the times come from that the lag rests on.
+	Source Source
 }
 
 // Lag is how long ago the message at offset commit, which a group that committed it will read next, was the newest, seen
@@ -63,7 +65,7 @@ func (c *Curve) Lag(commit, now int64) Estimate {
 	}
 	now = max(now, c.newest.Last)
 	if commit < c.oldest.offset {
-		return Estimate{Kind: AtLeast, Millis: elapsed(c.oldest.first, now)}
+		return c.atLeast(0, c.oldest.first, now)
 	}
 
 	next := c.newest
@@ -75,15 +77,28 @@ func (c *Curve) Lag(commit, now int64) Estimate {
 			continue
 		}
 		if gap <= c.doubtful {
-			return Estimate{Kind: AtLeast, Millis: elapsed(next.First, now)}
+			return c.atLeast(gap, next.First, now)
 		}
 		into, _ := mulDiv(since(s.Offset, commit), st.gap, st.offsets)
+		source, margin := Measured, uint64(0)
+		if gap <= c.seeded {
+			source, margin = c.origin.source(), uint64(c.margin)
+		}
 		return Estimate{
 			Kind:        Interpolated,
 			Millis:      elapsed(later(s.Last, into), now),
-			ErrorMillis: clampInt64(saturatingAdd(st.bound(), uint64(late))),
+			ErrorMillis: clampInt64(saturatingAdd(st.bound(), uint64(late)+margin)),
+			Source:      source,
 		}
 	}
+}
+
+// atLeast is the lag of a message that was there when segment i was first seen.
+func (c *Curve) atLeast(i uint8, first, now int64) Estimate {
+	if !c.firstSeeded(i) {
+		return Estimate{Kind: AtLeast, Millis: elapsed(first, now)}
+	}
+	return Estimate{Kind: AtLeast, Millis: max(0, elapsed(first, now)-int64(c.margin)), Source: c.origin.source()}
 }
 
 // elapsed is the time from one moment to another in ms, 0 where that is negative, and the greatest int64 where it is more.

@@ -54,21 +54,21 @@ func (m *model) lag(c, now int64) Estimate {
 	}
 	if c >= newest.Offset {
 		age := sub(newest.Last, now)
-		return Estimate{Exact, 0, saturated(age.Abs(age))}
+		return Estimate{Exact, 0, saturated(age.Abs(age)), Measured}
 	}
 	now = max(now, newest.Last)
 	if c < m.segments[0].Offset {
-		return Estimate{AtLeast, saturated(sub(now, m.segments[0].First)), 0}
+		return Estimate{AtLeast, saturated(sub(now, m.segments[0].First)), 0, Measured}
 	}
 	i, _ := slices.BinarySearchFunc(m.segments, c+1, func(s Segment, c int64) int { return b2(s.Offset < c) })
 	a, b := m.segments[i-1], m.segments[i]
 	if i-1 < m.doubtful {
-		return Estimate{AtLeast, saturated(sub(now, b.First)), 0}
+		return Estimate{AtLeast, saturated(sub(now, b.First)), 0, Measured}
 	}
 	into := sub(c, a.Offset)
 	into.Mul(into, sub(b.First, a.Last)).Quo(into, sub(b.Offset, a.Offset))
 	lag := sub(now, a.Last)
-	return Estimate{Interpolated, saturated(lag.Sub(lag, into)), saturated(late.Add(late, sub(b.First, a.Last)))}
+	return Estimate{Interpolated, saturated(lag.Sub(lag, into)), saturated(late.Add(late, sub(b.First, a.Last))), Measured}
 }
 
 func b2(less bool) int {
@@ -159,5 +159,11 @@ func checkInvariants(t *testing.T, c *Curve, max int) {
 	}
 	if c.doubtful > 0 && c.doubtful >= c.n {
 		t.Fatalf("%d doubtful of %d segments", c.doubtful, c.n)
+	}
+	if c.seeded > 0 && c.seeded >= c.n {
+		t.Fatalf("%d seeded of %d segments", c.seeded, c.n)
+	}
+	if points := c.seeded > 0 || c.origin.joined(); points != c.origin.valid() || !points && (c.origin != 0 || c.margin != 0) {
+		t.Fatalf("%d seeded, origin %x, margin %d", c.seeded, c.origin, c.margin)
 	}
 }

@@ -30,7 +30,7 @@ import (
 // Both rest on polls that happened, whatever was thinned away in between.
 func (c *Curve) thin(want int) {
 	if want <= 1 {
-		c.start(c.newest.Offset, c.newest.First, c.newest.Last)
+		c.collapse(c.newest.Offset, c.newest.First, c.newest.Last, c.firstSeeded(c.n-1))
 		return
 	}
 	var t thinning
@@ -43,8 +43,9 @@ func (c *Curve) thin(want int) {
 		if j < int(c.doubtful) {
 			c.doubtful--
 		}
+		c.thinnedSeeded(j)
 	}
-	c.n = uint16(t.n + 1)
+	c.n = uint8(t.n + 1)
 	c.steps = c.steps[:t.at[dirty]]
 	for _, s := range t.steps[dirty:t.n] {
 		c.appendStep(s)

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/lagkeeper/storage/internal/curve"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -199,6 +200,25 @@ func (t *Topic) Set(end EndOffset) Outcome {
 	t.pushLocked(p, at, r, end.Offset)
 	t.growLocked(t.variableLocked(p, at) - before)
 	return Stored
+}
+
+// Seed puts points before what the curve of a partition remembers; see curve.Curve.Seed. It returns the newest end offset of the
+// partition, and does nothing if that is below a point. known is false if there is none.
+func (t *Topic) Seed(number int32, points []curve.Point) (newest int64, known bool) {
+	t.mu.Lock()
+	defer t.release()
+	p, at := t.index.Load().find(number)
+	if t.Deleted() || p == nil || p.partitions[at].load().count == 0 {
+		return 0, false
+	}
+	newest = p.partitions[at].newest.Load()
+	if len(p.curves) == 0 || len(points) > 0 && points[len(points)-1].Offset > newest {
+		return newest, true
+	}
+	before := t.variableLocked(p, at)
+	p.curves[at].Seed(points, t.table.options.CurveSegments)
+	t.growLocked(t.variableLocked(p, at) - before)
+	return newest, true
 }
 
 // pushLocked adds an end offset to a history.

@@ -67,6 +67,7 @@ func (k *Capture) judge(end *ends.View, w window.Window, lag int) judgement {
 		estimate := k.image.TimeLag(lag, k.now)
 		j.timeLag = protocol.TimeLag{
 			Kind: timeLagKinds[estimate.Kind], Milliseconds: estimate.Millis, Error: estimate.ErrorMillis,
+			Source: timeSources[estimate.Source],
 		}
 	}
 	return j
@@ -100,6 +101,14 @@ var timeLagKinds = [...]protocol.TimeLagKind{
 	curve.Exact:        protocol.TimeLagExact,
 	curve.Interpolated: protocol.TimeLagInterpolated,
 	curve.AtLeast:      protocol.TimeLagAtLeast,
+}
+
+// timeSources are those of points by what a curve says; what the store has measured itself has none.
+var timeSources = [...]protocol.TimeSource{
+	curve.Measured:     "",
+	curve.FromStore:    protocol.TimeSourceStore,
+	curve.FromBroker:   protocol.TimeSourceBroker,
+	curve.FromProducer: protocol.TimeSourceProducer,
 }
 
 // distance is to less from, 0 where to is not greater; it cannot overflow.
