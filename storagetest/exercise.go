@@ -4,6 +4,10 @@
 //
 // The suite talks to a module over its communication channel alone. If the module is also a storage.StoreSource, and
 // its Store a storage.Backend, the same cases run over the typed API.
+//
+// What depends on time runs in bubbles of testing/synctest. If a module keeps its state in a server, it passes there as any other
+// does, provided that its connections read from their sockets only while a reply is owed: then no time passes in the bubble
+// while the server works, and none is lost by waiting for what comes next. The module must take the time from time.Now, not from the server.
 package storagetest
 
 import (
