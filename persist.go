@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/lagkeeper/storage/internal/snapshot"
+	"github.com/lagkeeper/storage/internal/snapshot/jsonl"
 )
 
 // Restored is what a store began with.
@@ -106,7 +107,7 @@ func (db *DB) Export(ctx context.Context, w io.Writer) error {
 		TakenAt: time.Now().UnixMilli(), Intervals: s.options.Intervals, Positions: s.engine.SavedPositions(),
 	}
 	var lenient leavingOut
-	_, err = snapshot.WriteJSONLines(w, header, func(sink snapshot.Sink) error {
+	_, err = jsonl.Write(w, header, func(sink snapshot.Sink) error {
 		lenient.Sink = withContext{ctx, sink}
 		return s.engine.Save(&lenient)
 	})
@@ -130,7 +131,7 @@ func (db *DB) Import(ctx context.Context, r io.Reader) error {
 	}
 	imported := s.engine.Import()
 	begin := func(snapshot.Header) error { return nil }
-	report, err := snapshot.ReadJSONLines(r, 0, begin, withContext{ctx, imported})
+	report, err := jsonl.Read(r, 0, begin, withContext{ctx, imported})
 	if err != nil {
 		return fmt.Errorf("import: %w", fromEngine(err))
 	}

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/lagkeeper/storage/internal/engine"
+	"github.com/lagkeeper/storage/internal/snapfile"
 	"github.com/lagkeeper/storage/internal/snapshot"
 )
 
@@ -18,7 +19,7 @@ type persistence struct {
 	path      string
 	intervals int
 	log       *zap.Logger
-	lock      *snapshot.FileLock
+	lock      *snapfile.FileLock
 
 	restored Restored
 
@@ -48,11 +49,11 @@ type persistence struct {
 // openPersistence locks the path of the snapshot and loads what is there into an engine.
 func openPersistence(options *Options, e *engine.Engine) (_ *persistence, err error) {
 	log := options.Logger
-	path, err := snapshot.Resolve(options.SnapshotPath)
+	path, err := snapfile.Resolve(options.SnapshotPath)
 	if err != nil {
 		return nil, fmt.Errorf("restore snapshot: %w", err)
 	}
-	lock, err := snapshot.Lock(path)
+	lock, err := snapfile.Lock(path)
 	if err != nil {
 		return nil, fmt.Errorf("restore snapshot: %w", err)
 	}
@@ -62,7 +63,7 @@ func openPersistence(options *Options, e *engine.Engine) (_ *persistence, err er
 		}
 	}()
 	loader := e.Loader()
-	report, err := snapshot.Load(path, snapshot.Options{}, func(r *snapshot.Reader) error { return r.CopyTo(loader) })
+	report, err := snapfile.Load(path, snapfile.Options{}, func(r *snapshot.Reader) error { return r.CopyTo(loader) })
 	for _, damage := range report.Damaged {
 		log.Error("snapshot is damaged", zap.String("file", damage.File), zap.String("set_aside", damage.SetAside),
 			zap.Error(damage.Err), zap.NamedError("set_aside_error", damage.SetAsideErr))
@@ -158,10 +159,10 @@ func (p *persistence) saveQuietly() (did saving, err error) {
 		return did, err
 	}
 	header := snapshot.Header{TakenAt: takenAt, Intervals: p.intervals, Sequence: p.sequence + 1, Positions: p.engine.SavedPositions()}
-	summary, err := snapshot.Save(p.path, header, func(w *snapshot.Writer) error {
+	summary, err := snapfile.Save(p.path, header, func(w *snapshot.Writer) error {
 		did.leftOut.Sink = w
 		return p.engine.Save(&did.leftOut)
-	}, snapshot.Options{})
+	}, snapfile.Options{})
 	if err != nil {
 		return did, fromEngine(err)
 	}
@@ -181,10 +182,10 @@ func (p *persistence) saveQuietly() (did saving, err error) {
 // since, it is locked again. Otherwise two stores would save to one path.
 func (p *persistence) keepLocked() (relocked bool, err error) {
 	err = p.lock.Check()
-	if !errors.Is(err, snapshot.ErrLockLost) {
+	if !errors.Is(err, snapfile.ErrLockLost) {
 		return false, err
 	}
-	lock, err := snapshot.Lock(p.path)
+	lock, err := snapfile.Lock(p.path)
 	if err != nil {
 		return false, err
 	}

@@ -15,7 +15,7 @@ import (
 func (t *Topic) Save(r *snapshot.Topic) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	r.Name, r.PartitionCount, r.Incarnation, r.ID = t.Name, t.Count(), 0, t.identity.id
+	r.Name, r.PartitionCount, r.ID = t.Name, t.Count(), t.identity.id
 	r.Partitions = r.Partitions[:0]
 	x := t.index.Load()
 	if x == nil {

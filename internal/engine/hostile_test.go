@@ -13,6 +13,7 @@ import (
 
 	"github.com/lagkeeper/storage/internal/ends"
 	"github.com/lagkeeper/storage/internal/snapshot"
+	"github.com/lagkeeper/storage/internal/snapshot/jsonl"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -83,7 +84,7 @@ func (h *hostile) partitions(greatest int32, add func(number int32)) (count int3
 }
 
 func (h *hostile) topic() *snapshot.Topic {
-	t := &snapshot.Topic{Cluster: h.cluster(), Name: h.name(), Incarnation: uint64(h.number())}
+	t := &snapshot.Topic{Cluster: h.cluster(), Name: h.name()}
 	t.ID[0] = byte(h.below(3))
 	t.PartitionCount = h.partitions(snapshot.MaxPartitions, func(number int32) {
 		p := snapshot.Partition{Number: number, Incarnation: uint32(h.number()), LogStart: h.number()}
@@ -269,7 +270,7 @@ func runHostile(t *testing.T, data, requests []byte) {
 	}
 	_, err := w.Close()
 	require.NoError(t, err)
-	_, err = snapshot.WriteJSONLines(&lines, header, func(s snapshot.Sink) error { return (&hostile{data}).records(s) })
+	_, err = jsonl.Write(&lines, header, func(s snapshot.Sink) error { return (&hostile{data}).records(s) })
 	require.NoError(t, err)
 
 	e, c, clock := newTestEngine(2, 5)
@@ -297,7 +298,7 @@ func runHostile(t *testing.T, data, requests []byte) {
 	whole := e.Import()
 	for _, sink := range []snapshot.Sink{whole, oneByOne{e}} {
 		load(lines.Len(), sink, func(sink snapshot.Sink) error {
-			_, err := snapshot.ReadJSONLines(bytes.NewReader(lines.Bytes()), 0, func(snapshot.Header) error { return nil }, sink)
+			_, err := jsonl.Read(bytes.NewReader(lines.Bytes()), 0, func(snapshot.Header) error { return nil }, sink)
 			return err
 		})
 	}

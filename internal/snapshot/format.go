@@ -2,18 +2,17 @@ package snapshot
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 )
 
 // The format is drawn byte by byte in docs/format/snapshot.md.
 
 const (
-	versionMajor = 1
-	versionMinor = 1
-
-	// minorTopicID is the first minor version in which a topic has an id.
-	minorTopicID = 1
+	versionMajor = 2
+	versionMinor = 0
 
 	magic    = "\x89LKSNAP\n"
 	endMagic = "LKSNEND\n"
@@ -99,6 +98,18 @@ func appendPreamble(b []byte, major, minor uint16) []byte {
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
 }
 
+// CheckVersion reads the version of a file and nothing else. It returns a *VersionError for a sound preamble of another version, a
+// *CorruptError for what is no sound preamble, or what r returned.
+func CheckVersion(r io.ReaderAt) error {
+	preamble := make([]byte, preambleSize)
+	n, err := r.ReadAt(preamble, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read snapshot: %w", err)
+	}
+	_, err = parsePreamble(preamble[:n])
+	return err
+}
+
 // parsePreamble returns the minor version, a *VersionError for a sound preamble of another major version, or a
 // *CorruptError.
 func parsePreamble(b []byte) (minor uint16, err error) {
@@ -119,7 +130,7 @@ func parsePreamble(b []byte) (minor uint16, err error) {
 	}
 	major, minor := binary.LittleEndian.Uint16(b[8:]), binary.LittleEndian.Uint16(b[10:])
 	if major != versionMajor {
-		return 0, &VersionError{Major: int(major), Minor: int(minor)}
+		return 0, &VersionError{Version: int(major), Known: versionMajor}
 	}
 	return minor, nil
 }

@@ -1,4 +1,4 @@
-package snapshot
+package snapshot_test
 
 import (
 	"bytes"
@@ -9,18 +9,19 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lagkeeper/storage/internal/snapshot"
 	"github.com/lagkeeper/storage/protocol"
 )
 
 // counter is a sink that counts.
 type counter struct{ partitions, commits, owners int }
 
-func (c *counter) WriteTopic(t *Topic) error {
+func (c *counter) WriteTopic(t *snapshot.Topic) error {
 	c.partitions += len(t.Partitions)
 	return nil
 }
 
-func (c *counter) WriteGroup(g *Group) error {
+func (c *counter) WriteGroup(g *snapshot.Group) error {
 	for i := range g.Topics {
 		for _, p := range g.Topics[i].Partitions {
 			c.commits += len(p.Commits)
@@ -46,40 +47,40 @@ func TestGreatestRecordsFit(t *testing.T) {
 			Offset: at, Order: -at, Timestamp: at, ObservedTimestamp: -at, Lag: uint64(at), LagKnown: true,
 		}
 	}
-	g := &Group{Cluster: name(0), Name: name(1), LastCommit: 1, LastOwner: 1}
+	g := &snapshot.Group{Cluster: name(0), Name: name(1), LastCommit: 1, LastOwner: 1}
 	for i := range 5 {
-		topic := GroupTopic{Name: name(10 + i), PartitionCount: MaxPartitions, LastCommit: 1}
+		topic := snapshot.GroupTopic{Name: name(10 + i), PartitionCount: snapshot.MaxPartitions, LastCommit: 1}
 		for p := range int32(20) {
-			topic.Partitions = append(topic.Partitions, GroupPartition{
-				Number: MaxPartitions - 20 + p, Owner: name(1000*i + int(p)), ClientID: name(-1000*i - int(p)), Commits: commits,
+			topic.Partitions = append(topic.Partitions, snapshot.GroupPartition{
+				Number: snapshot.MaxPartitions - 20 + p, Owner: name(1000*i + int(p)), ClientID: name(-1000*i - int(p)), Commits: commits,
 			})
 		}
 		g.Topics = append(g.Topics, topic)
 	}
-	whole := &Topic{Cluster: name(0), Name: name(10), PartitionCount: MaxPartitions, Partitions: make([]Partition, MaxPartitions)}
+	whole := &snapshot.Topic{Cluster: name(0), Name: name(10), PartitionCount: snapshot.MaxPartitions, Partitions: make([]snapshot.Partition, snapshot.MaxPartitions)}
 	for i := range whole.Partitions {
-		whole.Partitions[i] = Partition{Number: int32(i), EndOffsets: []EndOffset{{Offset: int64(i), Timestamp: 1}}}
+		whole.Partitions[i] = snapshot.Partition{Number: int32(i), EndOffsets: []snapshot.EndOffset{{Offset: int64(i), Timestamp: 1}}}
 	}
-	ends := make([]EndOffset, 1000)
+	ends := make([]snapshot.EndOffset, 1000)
 	for i := range ends {
-		ends[i] = EndOffset{Offset: commits[i].Offset, Timestamp: commits[i].Timestamp}
+		ends[i] = snapshot.EndOffset{Offset: commits[i].Offset, Timestamp: commits[i].Timestamp}
 	}
-	long := &Topic{Cluster: name(0), Name: name(11), PartitionCount: 3}
+	long := &snapshot.Topic{Cluster: name(0), Name: name(11), PartitionCount: 3}
 	for p := range int32(3) {
-		long.Partitions = append(long.Partitions, Partition{Number: p, EndOffsets: ends, Curve: bytes.Repeat([]byte{1}, 128*40)})
+		long.Partitions = append(long.Partitions, snapshot.Partition{Number: p, EndOffsets: ends, Curve: bytes.Repeat([]byte{1}, 128*40)})
 	}
 
 	var file bytes.Buffer
-	w := NewWriter(&file, Header{TakenAt: 1})
+	w := snapshot.NewWriter(&file, snapshot.Header{TakenAt: 1})
 	require.NoError(t, w.WriteTopic(whole))
 	require.NoError(t, w.WriteTopic(long))
 	require.NoError(t, w.WriteGroup(g))
 	sum, err := w.Close()
 	require.NoError(t, err)
 	require.EqualValues(t, 100_000, sum.Commits)
-	r, err := NewReader(bytes.NewReader(file.Bytes()), int64(file.Len()))
+	r, err := snapshot.NewReader(bytes.NewReader(file.Bytes()), int64(file.Len()))
 	require.NoError(t, err)
 	var seen counter
 	require.NoError(t, r.CopyTo(&seen))
-	require.Equal(t, counter{MaxPartitions + 3, 100_000, 100 * longest}, seen)
+	require.Equal(t, counter{snapshot.MaxPartitions + 3, 100_000, 100 * longest}, seen)
 }

@@ -23,8 +23,6 @@ type Header struct {
 	// Sequence counts the snapshots of one store, 0 where the writer does not count. It is for people: which file is the
 	// newest is decided by its name, never by Sequence or TakenAt.
 	Sequence uint64
-	// Creator names the program that wrote the snapshot; "" when unknown.
-	Creator string
 	// Positions say how far the commit log of each cluster had been applied before the first group was written. They ascend
 	// by cluster and partition, which the format does not check.
 	Positions []Position
@@ -41,8 +39,6 @@ type Topic struct {
 	Cluster, Name string
 	// PartitionCount is 0 to MaxPartitions.
 	PartitionCount int32
-	// Incarnation tells a topic from an earlier one of the same name. The format gives it no meaning.
-	Incarnation uint64
 	// ID is the id of the topic, zero if it is not known.
 	ID protocol.TopicID
 	// Partitions holds the known partitions in ascending order of Number; a partition nothing is known of may be left
@@ -123,14 +119,14 @@ type GroupPartition struct {
 type Summary struct {
 	// Topics and Groups count the records, GroupPartitions and Commits what all groups hold together.
 	Topics, Groups, GroupPartitions, Commits uint64
-	// Blocks counts the blocks of the file, its header and footer among them; 0 for JSON lines.
+	// Blocks counts the blocks of the file, its header and footer among them; JSON lines have none.
 	Blocks uint64
 	// Bytes is the length of the whole file, or of the JSON lines.
 	Bytes uint64
 }
 
-// addGroup counts a group and what it holds.
-func (s *Summary) addGroup(g *Group) {
+// AddGroup counts a group and what it holds.
+func (s *Summary) AddGroup(g *Group) {
 	s.Groups++
 	for i := range g.Topics {
 		s.GroupPartitions += uint64(len(g.Topics[i].Partitions))
@@ -140,14 +136,15 @@ func (s *Summary) addGroup(g *Group) {
 	}
 }
 
-// Sink takes the records of a snapshot: a Writer, a JSONWriter, or an engine that loads. The record and all it points to
+// Sink takes the records of a snapshot: a Writer, or an engine that loads. The record and all it points to
 // are the caller's again when the call returns; names are strings and may be kept.
 type Sink interface {
 	WriteTopic(*Topic) error
 	WriteGroup(*Group) error
 }
 
-func (h *Header) validate() error {
+// Validate returns an error unless a Writer takes the header.
+func (h *Header) Validate() error {
 	if h.Intervals < 0 || h.Intervals > math.MaxInt32 {
 		return fmt.Errorf("header: intervals is %d, must be 0 to %d", h.Intervals, math.MaxInt32)
 	}
@@ -160,7 +157,8 @@ func (h *Header) validate() error {
 	return nil
 }
 
-func (t *Topic) validate() error {
+// Validate returns an error unless the topic obeys the bounds that its type states.
+func (t *Topic) Validate() error {
 	if err := validCount(t.PartitionCount); err != nil {
 		return fmt.Errorf("topic %q of cluster %q: %w", t.Name, t.Cluster, err)
 	}
@@ -174,7 +172,8 @@ func (t *Topic) validate() error {
 	return nil
 }
 
-func (g *Group) validate() error {
+// Validate returns an error unless the group obeys the bounds that its type states.
+func (g *Group) Validate() error {
 	for i := range g.Topics {
 		t := &g.Topics[i]
 		if err := validCount(t.PartitionCount); err != nil {

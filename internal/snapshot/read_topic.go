@@ -3,7 +3,6 @@ package snapshot
 // topicDecoder turns topic blocks into topics. It keeps the topic that a block breaks off until the next block.
 type topicDecoder struct {
 	takenAt int64
-	minor   uint16
 	names   *names
 
 	topic Topic
@@ -58,10 +57,6 @@ func (d *topicDecoder) begin(c *cursor) {
 	d.ends, d.curves, d.previous = d.ends[:0], d.curves[:0], -1
 	d.topic = Topic{Cluster: d.names.next(c), Name: d.names.next(c), Partitions: d.topic.Partitions[:0]}
 	d.topic.PartitionCount = c.partitionCount()
-	d.topic.Incarnation = c.uvarint()
-	if d.minor < minorTopicID {
-		return
-	}
 	switch n := c.uvarint(); {
 	case c.err != nil || n == 0:
 	case n != uint64(len(d.topic.ID)):

@@ -94,7 +94,7 @@ func (r *Reader) cursor(fr *frame) *cursor {
 
 func (r *Reader) topicBlock(fr *frame, f func(*Topic) error) error {
 	r.names.begin()
-	r.topics.takenAt, r.topics.minor, r.topics.names = r.header.TakenAt, r.minor, &r.names
+	r.topics.takenAt, r.topics.names = r.header.TakenAt, &r.names
 	c := r.cursor(fr)
 	if err := r.topics.block(c, f); err != nil {
 		return err
@@ -150,7 +150,7 @@ func (r *Reader) validate() error {
 			})
 		case blockGroups:
 			err = r.groupBlock(&fr, func(g *Group) error {
-				seen.addGroup(g)
+				seen.AddGroup(g)
 				return nil
 			})
 		case blockFooter:
@@ -187,7 +187,6 @@ func (r *Reader) inPlace(fr *frame) error {
 func (r *Reader) readHeader(fr *frame) error {
 	c := r.cursor(fr)
 	fixed := c.bytes(20, "the header")
-	creator := string(c.bytes(c.uvarint(), "the creator's name"))
 	positions := r.readPositions(c)
 	// What a later minor version has added stands behind.
 	if c.err != nil {
@@ -197,10 +196,9 @@ func (r *Reader) readHeader(fr *frame) error {
 		TakenAt:   int64(binary.LittleEndian.Uint64(fixed[0:])),
 		Intervals: int(binary.LittleEndian.Uint32(fixed[8:])),
 		Sequence:  binary.LittleEndian.Uint64(fixed[12:]),
-		Creator:   creator,
 		Positions: positions,
 	}
-	if err := r.header.validate(); err != nil {
+	if err := r.header.Validate(); err != nil {
 		return r.frames.corrupt(fr, c.start+8, "%v", err)
 	}
 	return nil

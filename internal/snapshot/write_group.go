@@ -24,7 +24,7 @@ func (w *Writer) WriteGroup(g *Group) error {
 	if err := w.ready(); err != nil {
 		return err
 	}
-	if err := g.validate(); err != nil {
+	if err := g.Validate(); err != nil {
 		return w.fail(err)
 	}
 	if err := g.checkNames(); err != nil {

@@ -19,7 +19,7 @@ func (w *Writer) WriteTopic(t *Topic) error {
 	if err := w.ready(); err != nil {
 		return err
 	}
-	if err := t.validate(); err != nil {
+	if err := t.Validate(); err != nil {
 		return w.fail(err)
 	}
 	if err := errors.Join(checkName("cluster", t.Cluster), checkName("topic", t.Name)); err != nil {
@@ -30,7 +30,6 @@ func (w *Writer) WriteTopic(t *Topic) error {
 	w.name(t.Cluster)
 	w.name(t.Name)
 	w.uvarint(uint64(t.PartitionCount))
-	w.uvarint(t.Incarnation)
 	if t.ID.IsZero() {
 		w.uvarint(0)
 	} else {

@@ -39,7 +39,7 @@ func NewWriter(w io.Writer, header Header) *Writer {
 		block:   make([]byte, 0, blockTarget+blockTarget/4),
 		strings: make(map[string]uint64),
 	}
-	if err := header.validate(); err != nil {
+	if err := header.Validate(); err != nil {
 		sw.err = fmt.Errorf("write snapshot: %w", err)
 		return sw
 	}
@@ -48,8 +48,6 @@ func NewWriter(w io.Writer, header Header) *Writer {
 	sw.block = binary.LittleEndian.AppendUint64(sw.block, uint64(header.TakenAt))
 	sw.block = binary.LittleEndian.AppendUint32(sw.block, uint32(header.Intervals))
 	sw.block = binary.LittleEndian.AppendUint64(sw.block, header.Sequence)
-	sw.block = binary.AppendUvarint(sw.block, uint64(len(header.Creator)))
-	sw.block = append(sw.block, header.Creator...)
 	sw.positions(header.Positions)
 	sw.flush()
 	return sw

@@ -15,7 +15,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/lagkeeper/storage"
-	"github.com/lagkeeper/storage/internal/snapshot"
+	"github.com/lagkeeper/storage/internal/snapshot/jsonl"
 	"github.com/lagkeeper/storage/internal/tests/testkit"
 	"github.com/lagkeeper/storage/protocol"
 )
@@ -100,7 +100,7 @@ func TestImportOfABadLine(t *testing.T) {
 			lines = append(append(lines, "\n"), sound[i+1:]...)
 			err := to.Import(ctx, strings.NewReader(strings.Join(lines, "")))
 			require.Error(t, err, "line %d %s", i+1, name)
-			var of *snapshot.LineError
+			var of *jsonl.LineError
 			if name != "missing" {
 				require.True(t, errors.As(err, &of), "line %d %s: %v", i+1, name, err)
 				require.Equal(t, i+1, of.Line, name)
@@ -177,7 +177,7 @@ func TestExportWriterFails(t *testing.T) {
 func TestImportIsCheckedBeforeItChangesAnything(t *testing.T) {
 	t.Parallel()
 	for name, line := range map[string]string{
-		"curve":       `{"kind":"topic","cluster":"local","name":"topic","partition_count":1,"incarnation":0,"partitions":[{"partition":0,"incarnation":0,"log_start":0,"end_offsets":[{"offset":9,"timestamp":1}],"curve":"AAAA"}]}`,
+		"curve":       `{"kind":"topic","cluster":"local","name":"topic","partition_count":1,"partitions":[{"partition":0,"incarnation":0,"log_start":0,"end_offsets":[{"offset":9,"timestamp":1}],"curve":"AAAA"}]}`,
 		"topic twice": `{"kind":"group","cluster":"local","name":"group","last_commit":1,"last_owner":null,"topics":[{"name":"topic","partition_count":1,"last_commit":1,"partitions":[]},{"name":"topic","partition_count":1,"last_commit":1,"partitions":[]}]}`,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/internal/snapfile"
 	"github.com/lagkeeper/storage/internal/snapshot"
 	"github.com/lagkeeper/storage/internal/tests/testkit"
 	"github.com/lagkeeper/storage/protocol"
@@ -79,7 +80,7 @@ func TestSecondStore(t *testing.T) {
 	first := startKeeper(t, path)
 	second := newKeeper(t, path)
 	err := second.Start()
-	require.ErrorIs(t, err, snapshot.ErrLocked)
+	require.ErrorIs(t, err, snapfile.ErrLocked)
 	require.ErrorContains(t, err, path)
 	require.NoError(t, first.Stop())
 	require.NoError(t, second.Start(), "what failed to start may start later")
@@ -91,7 +92,7 @@ func TestSecondStore(t *testing.T) {
 	require.Equal(t, "started\n", line)
 	third := newKeeper(t, path)
 	err = third.Start()
-	var locked *snapshot.LockedError
+	var locked *snapfile.LockedError
 	require.ErrorAs(t, err, &locked)
 	if locked.PID != 0 {
 		require.Equal(t, cmd.Process.Pid, locked.PID, "the error tells who has it")
@@ -111,7 +112,7 @@ func TestSnapshotOfTheFuture(t *testing.T) {
 		smallSnapshot(t, path)
 		held, err := os.ReadFile(path + suffix)
 		require.NoError(t, err)
-		binary.LittleEndian.PutUint16(held[8:], 2)
+		binary.LittleEndian.PutUint16(held[8:], 3)
 		binary.LittleEndian.PutUint32(held[12:], crc32.Checksum(held[:12], crc32.MakeTable(crc32.Castagnoli)))
 		require.NoError(t, os.WriteFile(path+suffix, held, 0o600))
 
@@ -119,7 +120,7 @@ func TestSnapshotOfTheFuture(t *testing.T) {
 		err = k.Start()
 		var version *snapshot.VersionError
 		require.ErrorAs(t, err, &version)
-		require.Equal(t, 2, version.Major)
+		require.Equal(t, snapshot.VersionError{Version: 3, Known: 2}, *version)
 		after, err := os.ReadFile(path + suffix)
 		require.NoError(t, err)
 		require.Equal(t, held, after)

@@ -1,0 +1,19 @@
+package snapfile
+
+import (
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// TestMain also plays the child that a test starts from this binary.
+func TestMain(m *testing.M) {
+	switch os.Getenv("SNAPSHOT_CHILD") {
+	case "save":
+		os.Exit(childSaves(os.Getenv("SNAPSHOT_PATH")))
+	case "lock":
+		os.Exit(childLocks(os.Getenv("SNAPSHOT_PATH")))
+	}
+	goleak.VerifyTestMain(m)
+}

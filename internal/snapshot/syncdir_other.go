@@ -1,6 +1,0 @@
-//go:build !unix
-
-package snapshot
-
-// syncDir does nothing: Windows does not sync directories, NTFS journals a rename by itself.
-func syncDir(string) error { return nil }

@@ -1,0 +1,247 @@
+// Package snapshottest makes states for the tests of what reads and writes snapshots.
+package snapshottest
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lagkeeper/storage/internal/snapshot"
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// State is a whole snapshot in memory, a Sink that keeps copies of what it is given.
+type State struct {
+	Header snapshot.Header
+	Topics []snapshot.Topic
+	Groups []snapshot.Group
+}
+
+// WriteTopic keeps a copy of the topic.
+func (s *State) WriteTopic(t *snapshot.Topic) error {
+	c := *t
+	c.Partitions = nil
+	for _, p := range t.Partitions {
+		p.EndOffsets = append([]snapshot.EndOffset(nil), p.EndOffsets...)
+		p.Curve = append([]byte(nil), p.Curve...)
+		c.Partitions = append(c.Partitions, p)
+	}
+	s.Topics = append(s.Topics, c)
+	return nil
+}
+
+// WriteGroup keeps a copy of the group.
+func (s *State) WriteGroup(g *snapshot.Group) error {
+	c := *g
+	c.Topics = nil
+	for _, t := range g.Topics {
+		partitions := t.Partitions
+		t.Partitions = nil
+		for _, p := range partitions {
+			p.Commits = append([]protocol.StoredCommit(nil), p.Commits...)
+			t.Partitions = append(t.Partitions, p)
+		}
+		c.Topics = append(c.Topics, t)
+	}
+	s.Groups = append(s.Groups, c)
+	return nil
+}
+
+// CopyTo writes all topics and then all groups to the sink.
+func (s *State) CopyTo(sink snapshot.Sink) error {
+	for i := range s.Topics {
+		if err := sink.WriteTopic(&s.Topics[i]); err != nil {
+			return err
+		}
+	}
+	for i := range s.Groups {
+		if err := sink.WriteGroup(&s.Groups[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Fill is CopyTo for what wants a Writer.
+func (s *State) Fill(w *snapshot.Writer) error { return s.CopyTo(w) }
+
+// Encode makes a file of the state.
+func (s *State) Encode(t testing.TB) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := snapshot.NewWriter(&b, s.Header)
+	require.NoError(t, s.CopyTo(w))
+	sum, err := w.Close()
+	require.NoError(t, err)
+	require.EqualValues(t, b.Len(), sum.Bytes)
+	return b.Bytes()
+}
+
+// Decode makes a state of a file.
+func Decode(b []byte) (*State, error) {
+	r, err := snapshot.NewReader(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		return nil, err
+	}
+	s := &State{Header: r.Header()}
+	return s, r.CopyTo(s)
+}
+
+// Generator makes random states. A wild one uses the whole range of every field, one that is not makes what a store has.
+type Generator struct {
+	*rand.Rand
+	wild bool
+}
+
+// NewGenerator prints its seed; SNAPSHOT_SEED repeats a run.
+func NewGenerator(t testing.TB, wild bool) *Generator {
+	seed := uint64(time.Now().UnixNano())
+	if s := os.Getenv("SNAPSHOT_SEED"); s != "" {
+		var err error
+		seed, err = strconv.ParseUint(s, 10, 64)
+		require.NoError(t, err)
+	}
+	t.Logf("SNAPSHOT_SEED=%d", seed)
+	return &Generator{rand.New(rand.NewPCG(seed, 1)), wild}
+}
+
+// SeededGenerator makes what follows from the seed, nothing wild.
+func SeededGenerator(seed uint64) *Generator {
+	return &Generator{rand.New(rand.NewPCG(seed, 3)), false}
+}
+
+// FixedGenerator makes the same states every time: the seeds of a fuzz target may not change from run to run.
+func FixedGenerator(wild bool) *Generator { return &Generator{rand.New(rand.NewPCG(1, 1)), wild} }
+
+func (g *Generator) int64(usual int64) int64 {
+	if !g.wild {
+		return usual
+	}
+	switch g.IntN(6) {
+	case 0:
+		return []int64{0, -1, 1, math.MinInt64, math.MinInt64 + 1, math.MaxInt64, 1 << 53, 1<<53 + 1}[g.IntN(8)]
+	case 1:
+		return int64(g.Uint64())
+	}
+	return usual
+}
+
+// Name makes a name of a prefix and a number.
+func (g *Generator) Name(prefix string, n int) string {
+	if g.wild {
+		switch g.IntN(8) {
+		case 0:
+			return ""
+		case 1:
+			return "\xff\x00<&>\"\n\u2028 é 日本 " + strconv.Itoa(n)
+		case 2:
+			b := make([]byte, g.IntN(300))
+			for i := range b {
+				b[i] = byte(g.Uint32())
+			}
+			return string(b)
+		}
+	}
+	return fmt.Sprintf("%s-%04d", prefix, n)
+}
+
+// Now is the time of the states, in Unix milliseconds.
+const Now = 1_760_000_000_123
+
+// State makes a state with as many topics and groups.
+func (g *Generator) State(topics, groups int) *State {
+	s := &State{Header: snapshot.Header{
+		TakenAt: g.int64(Now), Intervals: g.IntN(1000), Sequence: g.Uint64()}}
+	for n := range topics {
+		s.Topics = append(s.Topics, g.Topic(n))
+	}
+	for n := range groups {
+		s.Groups = append(s.Groups, g.Group(n, topics))
+	}
+	return s
+}
+
+// Topic makes a topic; n is in its name.
+func (g *Generator) Topic(n int) snapshot.Topic {
+	t := snapshot.Topic{
+		Cluster: g.Name("cluster", g.IntN(3)), Name: g.Name("topic", n),
+		PartitionCount: g.Int32N(12),
+	}
+	if g.IntN(2) == 0 {
+		for i := range t.ID {
+			t.ID[i] = byte(g.Uint32())
+		}
+	}
+	if g.wild && g.IntN(4) == 0 {
+		t.PartitionCount = snapshot.MaxPartitions - 11 + g.Int32N(12)
+	}
+	for number := int32(0); number < t.PartitionCount; number += 1 + g.Int32N(1+t.PartitionCount/8) {
+		p := snapshot.Partition{Number: number, Incarnation: g.Uint32() >> g.IntN(32), LogStart: g.int64(int64(g.IntN(1000)))}
+		offset, at := int64(g.IntN(1e9)), int64(Now-100_000)
+		for range g.IntN(11) {
+			offset += int64(g.IntN(5000))
+			at += 10_000 + int64(g.IntN(50))
+			p.EndOffsets = append(p.EndOffsets, snapshot.EndOffset{Offset: g.int64(offset), Timestamp: g.int64(at)})
+		}
+		for range g.IntN(3) * g.IntN(20) {
+			p.Curve = append(p.Curve, byte(g.Uint32()))
+		}
+		t.Partitions = append(t.Partitions, p)
+	}
+	return t
+}
+
+// Group makes a group that knows some of as many topics; n is in its name.
+func (g *Generator) Group(n, topics int) snapshot.Group {
+	group := snapshot.Group{
+		Cluster: g.Name("cluster", g.IntN(3)), Name: g.Name("group", n), LastCommit: g.int64(Now - 500),
+		LastOwner: snapshot.Never,
+	}
+	if g.IntN(2) == 0 {
+		group.LastOwner = g.int64(Now - 5000)
+	}
+	for i := range g.IntN(4) {
+		t := snapshot.GroupTopic{
+			Name: g.Name("topic", (n+i)%max(topics, 1)), PartitionCount: g.Int32N(12), LastCommit: g.int64(Now - 700),
+		}
+		for number := int32(0); number < t.PartitionCount; number += 1 + g.Int32N(2) {
+			p := snapshot.GroupPartition{Number: number, Commits: g.Window(g.IntN(11))}
+			if g.IntN(2) == 0 {
+				p.Owner, p.ClientID = g.Name("10.0.0", g.IntN(5)), g.Name("client", g.IntN(5))
+			}
+			if g.IntN(4) == 0 {
+				p.DeletedOrder, p.Incarnation = g.int64(1_000_000), g.Uint32()>>g.IntN(32)
+			}
+			t.Partitions = append(t.Partitions, p)
+		}
+		group.Topics = append(group.Topics, t)
+	}
+	return group
+}
+
+// Window makes n commits of a partition.
+func (g *Generator) Window(n int) (commits []protocol.StoredCommit) {
+	offset, order := int64(g.IntN(1e9)), int64(900_000+g.IntN(1000))
+	at := int64(Now - 10_000*n)
+	for range n {
+		offset += int64(g.IntN(5000))
+		order += int64(100 + g.IntN(50))
+		at += 10_000 + int64(g.IntN(50))
+		c := protocol.StoredCommit{
+			Offset: g.int64(offset), Order: g.int64(order), Timestamp: g.int64(at),
+		}
+		c.ObservedTimestamp = g.int64((at + int64(g.IntN(1500))) / 1000 * 1000)
+		if g.IntN(10) > 0 {
+			c.LagKnown, c.Lag = true, uint64(g.int64(int64(g.IntN(300)/100*g.IntN(100))))
+		}
+		commits = append(commits, c)
+	}
+	return commits
+}
