@@ -3,6 +3,7 @@ package kafkafeed
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 
 	"github.com/lagkeeper/storage"
@@ -24,7 +25,7 @@ type applier struct {
 	// groups are the commits that are not stored yet.
 	groups map[string]*groupCommits
 	// seeds are the partitions whose commit was asked for before the log was read: what the log says of them is kept apart,
-	// so that their lag is never that of an older commit. nil once the log was read to where it ended at the start.
+	// so that their lag is never that of an older commit. Empty once the log was read to where it ended at the start.
 	seeds map[commitKey]*seed
 	// targets are where the partitions of the log ended at the start. The topics of what stands before were polled already.
 	targets map[int32]int64
@@ -42,8 +43,8 @@ type seed struct {
 	seen      bool
 }
 
-func newApplier(feed *Feed, seeds map[commitKey]*seed, targets map[int32]int64) *applier {
-	return &applier{feed: feed, groups: make(map[string]*groupCommits), seeds: seeds, targets: targets}
+func newApplier(feed *Feed) *applier {
+	return &applier{feed: feed, groups: make(map[string]*groupCommits), seeds: make(map[commitKey]*seed), targets: make(map[int32]int64)}
 }
 
 func (a *applier) apply(ctx context.Context, effects []Effect) error {
@@ -173,7 +174,7 @@ func refusals(err error) ([]storage.Refusal, error) {
 // finish replaces what was asked for by what the log says.
 func (a *applier) finish(ctx context.Context) error {
 	seeds := a.seeds
-	a.seeds = nil
+	a.seeds = make(map[commitKey]*seed)
 	for key, s := range seeds {
 		if !s.seen {
 			continue
@@ -227,6 +228,13 @@ func (e *early) drop(key commitKey, order int64) {
 	if before, ok := e.commits[key]; ok && before.entry.Order < order {
 		delete(e.commits, key)
 	}
+}
+
+// release drops what waits of a log partition.
+func (e *early) release(logPartition int32) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	maps.DeleteFunc(e.commits, func(_ commitKey, c earlyCommit) bool { return c.entry.LogPartition == logPartition })
 }
 
 // position returns the lowest order of a log partition that waits, and the offset if none is lower.

@@ -27,8 +27,13 @@ type Feed struct {
 	once    sync.Once     // closes ready
 	running atomic.Bool
 
-	// caughtUp is true once the log was read to where it ended at the start.
+	// caughtUp is true while everything that the log held when it was begun with has been read.
 	caughtUp atomic.Bool
+	// share are the partitions of the log that the feed reads, if the log is shared; nil before it has any. It changes
+	// while commits is held.
+	share atomic.Pointer[share]
+	// logCount is the number of partitions that the log had when it was last looked at.
+	logCount atomic.Int32
 	// reconcile is true if commits of the log were missed and have to be asked for.
 	reconcile atomic.Bool
 
@@ -176,6 +181,9 @@ func (f *Feed) commitLoop(ctx context.Context, first <-chan struct{}) error {
 		err := f.tail(ctx)
 		if fatal(err) || ctx.Err() != nil {
 			return err
+		}
+		if errors.Is(err, errGrown) {
+			continue // at once: nothing failed
 		}
 		f.failed(askLog, err)
 		if f.config.mode == ModeLog {

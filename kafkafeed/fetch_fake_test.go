@@ -55,3 +55,13 @@ func hideGroups(cluster *kfake.Cluster, hidden *atomic.Bool, answers *atomic.Int
 		return r.ResponseKind(), nil, true
 	}
 }
+
+// refuseJoin answers every member as a broker does that does not grant the group.
+func refuseJoin(cluster *kfake.Cluster) func(kmsg.Request) (kmsg.Response, error, bool) {
+	return func(r kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		response := r.ResponseKind().(*kmsg.JoinGroupResponse)
+		response.ErrorCode = kerr.GroupAuthorizationFailed.Code
+		return response, nil, true
+	}
+}

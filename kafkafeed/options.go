@@ -41,6 +41,8 @@ type config struct {
 	lastStable bool
 	window     int
 	maxPending int
+	shard      string
+	shared     bool
 }
 
 // ClientOpts adds options of the client that talks to Kafka: seed brokers, TLS, SASL and whatever else kgo knows. What
@@ -80,6 +82,16 @@ func Window(commits int) Opt { return func(c *config) { c.window = commits } }
 // DefaultMaxPending.
 func MaxPending(commits int) Opt { return func(c *config) { c.maxPending = commits } }
 
+// Shard makes the feed one of several, in as many processes as wanted, that share the partitions of __consumer_offsets: the
+// members of the Kafka consumer group of this name. Each feeds the groups whose commits are in its share, and the end offsets
+// of all topics. A group that another feed has taken over is deleted from the store. The mode is ModeLog then, and the feed needs
+// the right to read the consumer group.
+func Shard(group string) Opt { return func(c *config) { c.shard = group } }
+
+// SharedStore says that all feeds of a Shard fill the same store, so that nothing is deleted from it that another feed has taken
+// over. The position of a partition is handed over through it.
+func SharedStore() Opt { return func(c *config) { c.shared = true } }
+
 func newConfig(opts []Opt) (config, error) {
 	c := config{interval: DefaultInterval, mode: ModeAuto, window: DefaultWindow, maxPending: DefaultMaxPending}
 	for _, opt := range opts {
@@ -98,11 +110,21 @@ func newConfig(opts []Opt) (config, error) {
 	if c.maxPending < 1 {
 		faults = append(faults, fmt.Errorf("invalid limit of pending commits %d: must be above 0", c.maxPending))
 	}
+	if c.shard != "" && c.mode == ModePoll {
+		faults = append(faults, errors.New("invalid mode \"poll\" of a shard: must be auto or log"))
+	} else if c.shard != "" {
+		c.mode = ModeLog
+	}
+	if c.shared && c.shard == "" {
+		faults = append(faults, errors.New("invalid shared store: there is no shard"))
+	}
 	return c, errors.Join(faults...)
 }
 
 // wantsGroup reports whether the feed is to know a group.
-func (c *config) wantsGroup(group string) bool { return c.groups == nil || c.groups(group) }
+func (c *config) wantsGroup(group string) bool {
+	return (c.shard == "" || group != c.shard) && (c.groups == nil || c.groups(group))
+}
 
 // wantsTopic reports whether the feed is to know a topic that Kafka calls internal or not.
 func (c *config) wantsTopic(topic string, internal bool) bool {

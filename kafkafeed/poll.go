@@ -33,6 +33,7 @@ func (f *Feed) pollEnds(ctx context.Context) error {
 		return err
 	}
 	f.state.allowed(askMetadata)
+	f.logCount.Store(topics[logTopic].count)
 	of := make(partitions, len(topics))
 	for name, t := range topics {
 		if f.wantsTopic(name, t.internal) {
@@ -155,14 +156,19 @@ func (f *Feed) deleteGroups(ctx context.Context, stored []string, listed map[str
 		return nil // what the log still tells would bring them back
 	}
 	missing := make(map[string]int)
-	var deleted, doubtful []string
+	var deleted, doubtful, passed []string
 	for _, group := range stored {
 		if listed[group] != "" {
 			continue
 		}
+		if f.foreign(group) && (f.shared || !f.member()) {
+			continue // who has it may not be known yet
+		}
 		missing[group] = f.missingGroups[group] + 1
 		switch {
 		case missing[group] < gone:
+		case f.foreign(group):
+			passed = append(passed, group)
 		case f.wantsGroup(group):
 			doubtful = append(doubtful, group)
 		default:
@@ -175,6 +181,9 @@ func (f *Feed) deleteGroups(ctx context.Context, stored []string, listed map[str
 		}
 	})
 	f.asked(askMissing, err)
+	if err := f.pass(ctx, passed); err != nil {
+		return err
+	}
 	for _, group := range deleted {
 		if err := known(f.target.store.DeleteGroup(ctx, f.cluster, group)); err != nil {
 			return err

@@ -29,6 +29,7 @@ const (
 	askMissing     = "committed offsets of groups that are not listed"
 	askMembers     = "group members"
 	askLog         = "read of " + logTopic
+	askShard       = "membership in the group that shares the log"
 	askStoreWrites = "store"
 )
 
@@ -174,7 +175,7 @@ func (f *Feed) listGroups(ctx context.Context) (map[string]groupType, error) {
 				kind = classicGroup // an older broker knows no other
 			}
 			// Share groups commit nothing.
-			if kind != shareGroup && f.wantsGroup(g.Group) {
+			if kind != shareGroup && f.Feeds(g.Group) {
 				groups[g.Group] = kind
 			}
 		}

@@ -102,6 +102,12 @@ func (s *state) setEnd(partition int32, end int64) {
 	}
 }
 
+func (s *state) dropLog(partition int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.logs, partition)
+}
+
 func (s *state) clearLogs() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,7 +11,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/lagkeeper/storage"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -25,8 +24,13 @@ type tailer struct {
 	count   int32
 	applier *applier
 	logs    map[int32]*logTail
-	behind  int // logs that have not reached their target
+	member  *member // of the group that shares the log; nil if it is not shared
+	behind  int     // logs that have not reached their target
 	effects []Effect
+	// unsettled is true from when logs came until all have reached their target.
+	unsettled bool
+	// idle is true if nothing came for an interval: the first share of a new member is empty until others have given up theirs.
+	idle bool
 }
 
 // logTail is one partition of the log.
@@ -42,33 +46,30 @@ type logTail struct {
 // tail reads the log until the context is done, or until it cannot be read, and says why. Nothing has changed if it could not
 // begin.
 func (f *Feed) tail(ctx context.Context) error {
-	t, from, err := f.openLog(ctx)
+	topic, err := f.logTopic(ctx)
 	if err != nil {
 		return err
 	}
-	seeds, err := f.seed(ctx)
-	if err != nil {
-		return err
-	}
-	// The ends are asked for again: what was answered with a commit stands before them.
-	ends, err := f.listOffsets(ctx, partitions{logTopic: slices.Collect(maps.Keys(t.logs))}, timeEnd, false)
-	if err != nil {
-		return err
-	}
-	targets := make(map[int32]int64, len(t.logs))
-	for partition, log := range t.logs {
-		log.target = max(log.target, ends[logTopic][partition])
-		targets[partition] = log.target
-	}
-	t.applier = newApplier(f, seeds, targets)
-	t.behind = len(t.logs)
-	for partition := range t.logs {
-		t.report(partition)
-	}
-	f.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{logTopic: from})
+	t := &tailer{feed: f, id: topic.id, count: topic.count, logs: make(map[int32]*logTail)}
+	t.applier = newApplier(f)
 	defer f.client.PurgeTopicsFromConsuming(logTopic)
+	if f.shard == "" {
+		err = t.adopt(ctx, slices.Collect(countTo(topic.count)))
+	} else {
+		t.member, err = f.join()
+	}
+	if err != nil {
+		return err
+	}
+	if t.member != nil {
+		defer f.loseShare()
+		defer t.member.leave()
+	}
 	f.state.allowed(askLog)
 	for {
+		if err := t.follow(ctx); err != nil {
+			return err
+		}
 		if err := t.settle(ctx); err != nil {
 			return err
 		}
@@ -78,93 +79,9 @@ func (f *Feed) tail(ctx context.Context) error {
 	}
 }
 
-// openLog finds out where to read each partition of the log from, and whether it may be read.
-func (f *Feed) openLog(ctx context.Context) (*tailer, map[int32]kgo.Offset, error) {
-	topics, _, err := f.metadata(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	topic, ok := topics[logTopic]
-	if !ok {
-		return nil, nil, fmt.Errorf("%s is not there, or may not be seen", logTopic)
-	}
-	t := &tailer{feed: f, id: topic.id, count: topic.count, logs: make(map[int32]*logTail)}
-	of := partitions{}
-	for partition := range topic.count {
-		of[logTopic] = append(of[logTopic], partition)
-	}
-	starts, err := f.listOffsets(ctx, of, timeStart, false)
-	if err != nil {
-		return nil, nil, err
-	}
-	ends, err := f.listOffsets(ctx, of, timeEnd, false)
-	if err != nil {
-		return nil, nil, err
-	}
-	positions, err := f.target.positions(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	from := make(map[int32]kgo.Offset, topic.count)
-	for partition := range topic.count {
-		start, end := starts[logTopic][partition], ends[logTopic][partition]
-		position, known := positions[partition]
-		if known && position > end {
-			f.log.Log(kgo.LogLevelWarn, "log begins anew: its end is before what was read", "cluster", f.cluster, "partition",
-				partition, "end", end, "position", position)
-			if err := f.target.forgetOrders(ctx, partition, topic.count); err != nil {
-				return nil, nil, err
-			}
-			position = start
-		}
-		position = max(position, start)
-		t.logs[partition] = &logTail{resolver: NewResolver(position, f.maxPending), target: end, told: -1, counts: make(map[Kind]int)}
-		from[partition] = kgo.NewOffset().At(position)
-	}
-	// One read tells whether more is allowed than to look.
-	for partition := range topic.count {
-		if _, _, err = f.fetchOnce(ctx, t.id, partition, t.logs[partition].resolver.Next()); err == nil {
-			return t, from, nil
-		}
-		if isRefused(err) {
-			break
-		}
-	}
-	return nil, nil, fmt.Errorf("read %s: %w", logTopic, err)
-}
-
-// seed asks for the commits of all groups that the store does not know, so that their lag is right at once. The log replaces
-// these, and what poll mode has told, when it was read to where it ended.
-func (f *Feed) seed(ctx context.Context) (map[commitKey]*seed, error) {
-	f.commits.Lock()
-	defer f.commits.Unlock()
-	f.state.change(func(s *Status) { s.Mode, s.Reason = ModeLog, "" })
-	if !f.caughtUp.Load() {
-		listed, err := f.listGroups(ctx)
-		f.asked(askGroups, err)
-		var unknown []string
-		for group := range listed {
-			var stored protocol.Group
-			if errors.Is(f.target.store.Group(ctx, f.cluster, group, &stored), storage.ErrUnknownGroup) {
-				unknown = append(unknown, group)
-			}
-		}
-		_, err = f.tellCommits(ctx, unknown)
-		if fatal(err) {
-			return nil, err
-		}
-		f.asked(askCommits, err)
-	}
-	seeds := make(map[commitKey]*seed, len(f.polled))
-	for key := range f.polled {
-		seeds[key] = &seed{}
-	}
-	return seeds, nil
-}
-
 // settle notes which partitions have reached their target, and what follows if all have.
 func (t *tailer) settle(ctx context.Context) error {
-	if t.behind == 0 {
+	if !t.unsettled || len(t.logs) == 0 && !t.idle {
 		return nil
 	}
 	for _, log := range t.logs {
@@ -182,6 +99,7 @@ func (t *tailer) settle(ctx context.Context) error {
 	if err := t.tellPositions(ctx); err != nil {
 		return err
 	}
+	t.unsettled = false
 	t.feed.commits.Lock()
 	clear(t.feed.polled)
 	t.feed.commits.Unlock()
@@ -198,7 +116,9 @@ func (t *tailer) read(ctx context.Context) error {
 		wait = quiet
 	}
 	within, cancel := context.WithTimeout(ctx, wait)
+	t.member.interruptWith(cancel)
 	fetches := t.feed.client.PollFetches(within)
+	t.idle = errors.Is(within.Err(), context.DeadlineExceeded)
 	cancel()
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -210,7 +130,7 @@ func (t *tailer) read(ctx context.Context) error {
 		if log == nil || failure != nil {
 			return
 		}
-		if p.Err != nil && !errors.Is(p.Err, context.DeadlineExceeded) {
+		if p.Err != nil && !errors.Is(p.Err, context.DeadlineExceeded) && !errors.Is(p.Err, context.Canceled) {
 			failure = t.failed(ctx, p.Partition, p.Err)
 		}
 		if failure == nil && len(p.Records) > 0 {
@@ -225,7 +145,7 @@ func (t *tailer) read(ctx context.Context) error {
 	if failure != nil {
 		return failure
 	}
-	if !read {
+	if !read && t.behind > 0 {
 		return t.skip(ctx)
 	}
 	return t.tellPositions(ctx)

@@ -57,3 +57,7 @@ func known(err error) error {
 func fatal(err error) bool {
 	return errors.Is(err, storage.ErrStopped) || errors.Is(err, storage.ErrUnknownCluster)
 }
+
+func (t target) forgetAllOrders(ctx context.Context) error {
+	return t.store.ForgetOrders(ctx, t.cluster)
+}

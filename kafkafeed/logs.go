@@ -1,0 +1,199 @@
+package kafkafeed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// countTo returns the numbers from 0 on that are below a count.
+func countTo(count int32) iter.Seq[int32] {
+	return func(yield func(int32) bool) {
+		for i := range count {
+			if !yield(i) {
+				return
+			}
+		}
+	}
+}
+
+// logTopic returns what the brokers say of the log. Groups move to another partition if it grows, so that their orders say
+// nothing any more.
+func (f *Feed) logTopic(ctx context.Context) (topic, error) {
+	topics, _, err := f.metadata(ctx)
+	if err != nil {
+		return topic{}, err
+	}
+	log, ok := topics[logTopic]
+	if !ok {
+		return topic{}, fmt.Errorf("%s is not there, or may not be seen", logTopic)
+	}
+	f.logCount.Store(log.count)
+	positions, err := f.target.positions(ctx)
+	// Which partitions have a position says nothing if each feed has some.
+	if err == nil && f.shard == "" && len(positions) > 0 && int32(len(positions)) < log.count {
+		err = f.forgetOrders(ctx)
+	}
+	return log, err
+}
+
+// forgetOrders says that the orders of all groups begin anew, and reading does not.
+func (f *Feed) forgetOrders(ctx context.Context) error {
+	positions, err := f.target.positions(ctx)
+	if err != nil {
+		return err
+	}
+	if err := f.target.forgetAllOrders(ctx); err != nil {
+		return err
+	}
+	for partition, offset := range positions {
+		if err := f.target.setPosition(ctx, partition, offset); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// adopt begins to read partitions of the log: from where the store has applied them, after it was asked what the groups of
+// these partitions have committed.
+func (t *tailer) adopt(ctx context.Context, numbers []int32) error {
+	t.unsettled, t.idle = true, false
+	numbers = slices.DeleteFunc(numbers, func(partition int32) bool { return t.logs[partition] != nil })
+	if err := t.feed.seed(ctx, t.applier.seeds, numbers, t.count, func() error { return t.open(ctx, numbers) }); err != nil {
+		return err
+	}
+	// The ends are asked for again: what was answered with a commit stands before them.
+	ends, err := t.feed.listOffsets(ctx, partitions{logTopic: numbers}, timeEnd, false)
+	if err != nil {
+		return err
+	}
+	from := make(map[int32]kgo.Offset, len(numbers))
+	for _, partition := range numbers {
+		log := t.logs[partition]
+		log.target = max(log.target, ends[logTopic][partition])
+		t.applier.targets[partition] = log.target
+		from[partition] = kgo.NewOffset().At(log.resolver.Next())
+		t.report(partition)
+	}
+	if len(numbers) > 0 {
+		t.feed.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{logTopic: from})
+	}
+	return nil
+}
+
+// open finds out where to read partitions of the log from, and whether they may be read.
+func (t *tailer) open(ctx context.Context, numbers []int32) error {
+	f := t.feed
+	of := partitions{logTopic: numbers}
+	starts, err := f.listOffsets(ctx, of, timeStart, false)
+	if err != nil {
+		return err
+	}
+	ends, err := f.listOffsets(ctx, of, timeEnd, false)
+	if err != nil {
+		return err
+	}
+	positions, err := f.target.positions(ctx)
+	if err != nil {
+		return err
+	}
+	opened := make(map[int32]*logTail, len(numbers))
+	for _, partition := range numbers {
+		start, end := starts[logTopic][partition], ends[logTopic][partition]
+		position, known := positions[partition]
+		if known && position > end {
+			f.log.Log(kgo.LogLevelWarn, "log begins anew: its end is before what was read", "cluster", f.cluster, "partition",
+				partition, "end", end, "position", position)
+			if err := f.target.forgetOrders(ctx, partition, t.count); err != nil {
+				return err
+			}
+			position = start
+		}
+		position = max(position, start)
+		opened[partition] = &logTail{resolver: NewResolver(position, f.maxPending), target: end, told: -1, counts: make(map[Kind]int)}
+	}
+	// One read tells whether more is allowed than to look.
+	for _, partition := range numbers {
+		if _, _, err = f.fetchOnce(ctx, t.id, partition, opened[partition].resolver.Next()); err == nil || isRefused(err) {
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", logTopic, err)
+	}
+	maps.Copy(t.logs, opened)
+	t.behind += len(opened)
+	return nil
+}
+
+// seed asks for the commits of all groups of some partitions of the log that the store does not know, so that their lag is right
+// at once. The log replaces these, and what poll mode has told, when it was read to where it ended. open begins with the log,
+// before the mode changes.
+func (f *Feed) seed(ctx context.Context, seeds map[commitKey]*seed, numbers []int32, count int32, open func() error) error {
+	f.commits.Lock()
+	defer f.commits.Unlock()
+	if err := open(); err != nil {
+		return err
+	}
+	f.caughtUp.Store(false)
+	f.state.change(func(s *Status) { s.Mode, s.Reason = ModeLog, "" })
+	f.share.Store(f.share.Load().with(numbers, count))
+	listed, err := f.listGroups(ctx)
+	f.asked(askGroups, err)
+	var unknown []string
+	for group := range listed {
+		var stored protocol.Group
+		if slices.Contains(numbers, protocol.LogPartitionOf(group, count)) &&
+			errors.Is(f.target.store.Group(ctx, f.cluster, group, &stored), storage.ErrUnknownGroup) {
+			unknown = append(unknown, group)
+		}
+	}
+	_, err = f.tellCommits(ctx, unknown)
+	if fatal(err) {
+		return err
+	}
+	f.asked(askCommits, err)
+	for key := range f.polled {
+		if seeds[key] == nil {
+			seeds[key] = &seed{}
+		}
+	}
+	return nil
+}
+
+// release ends the reading of partitions of the log, and notes where to go on.
+func (t *tailer) release(ctx context.Context, numbers []int32) error {
+	numbers = slices.DeleteFunc(numbers, func(partition int32) bool { return t.logs[partition] == nil })
+	if len(numbers) == 0 {
+		return nil
+	}
+	err := t.tellPositions(ctx)
+	t.feed.client.RemoveConsumePartitions(map[string][]int32{logTopic: numbers})
+	t.feed.commits.Lock()
+	defer t.feed.commits.Unlock()
+	t.feed.share.Store(t.feed.share.Load().without(numbers))
+	for _, partition := range numbers {
+		if !t.logs[partition].caughtUp {
+			t.behind--
+		}
+		delete(t.logs, partition)
+		delete(t.applier.targets, partition)
+		t.feed.early.release(partition)
+		t.feed.state.dropLog(partition)
+	}
+	maps.DeleteFunc(t.applier.seeds, func(key commitKey, _ *seed) bool {
+		return slices.Contains(numbers, protocol.LogPartitionOf(key.group, t.count))
+	})
+	maps.DeleteFunc(t.feed.polled, func(key commitKey, _ polled) bool {
+		return slices.Contains(numbers, protocol.LogPartitionOf(key.group, t.count))
+	})
+	return err
+}

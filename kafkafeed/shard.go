@@ -1,0 +1,213 @@
+package kafkafeed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// leaveTime bounds how long a feed that ends waits for the brokers to take its leave. Who cannot say so is missed when the session
+// ends.
+const leaveTime = 500 * time.Millisecond
+
+// share are the partitions of the log that a feed reads. It does not change; nil has none.
+type share struct {
+	count  int32 // of all partitions of the log
+	owned  map[int32]bool
+	member bool // reports whether the group has told what is the feed's
+}
+
+func (s *share) with(numbers []int32, count int32) *share {
+	next := &share{count: count, owned: make(map[int32]bool), member: true}
+	if s != nil {
+		maps.Copy(next.owned, s.owned)
+	}
+	for _, partition := range numbers {
+		next.owned[partition] = true
+	}
+	return next
+}
+
+func (s *share) without(numbers []int32) *share {
+	next := &share{count: s.count, owned: maps.Clone(s.owned), member: s.member}
+	for _, partition := range numbers {
+		delete(next.owned, partition)
+	}
+	return next
+}
+
+// Feeds reports whether the feed is to know a group, and reads the partition of the log that its commits are in. It is
+// false for all groups of a Shard that has no share yet.
+func (f *Feed) Feeds(group string) bool { return f.wantsGroup(group) && !f.foreign(group) }
+
+// foreign reports whether the commits of a group are in a partition of the log that this feed does not read.
+func (f *Feed) foreign(group string) bool {
+	if f.shard == "" {
+		return false
+	}
+	s := f.share.Load()
+	return s == nil || !s.owned[protocol.LogPartitionOf(group, s.count)]
+}
+
+// member reports whether the feed knows what its share is.
+func (f *Feed) member() bool {
+	s := f.share.Load()
+	return s != nil && s.member
+}
+
+// pass deletes groups that other feeds have. If their partition of the log comes back, it is read from its start.
+func (f *Feed) pass(ctx context.Context, groups []string) error {
+	f.commits.Lock()
+	defer f.commits.Unlock()
+	forgotten := make(map[int32]bool)
+	for _, group := range groups {
+		s := f.share.Load()
+		if !f.foreign(group) || !s.member {
+			continue
+		}
+		// Orders go first, so that the deletion is not remembered against what a replay brings.
+		if partition := protocol.LogPartitionOf(group, s.count); !forgotten[partition] {
+			forgotten[partition] = true
+			if err := f.target.forgetOrders(ctx, partition, s.count); err != nil {
+				return err
+			}
+		}
+		if err := known(f.target.store.DeleteGroup(ctx, f.cluster, group)); err != nil {
+			return err
+		}
+		f.members.forget(group)
+	}
+	return nil
+}
+
+// member is the membership in the consumer group that shares the log. Its client reads nothing.
+type member struct {
+	client *kgo.Client
+	left   chan struct{} // closed when the feed leaves
+
+	mu        sync.Mutex
+	changes   []change // guarded by mu
+	interrupt func()   // guarded by mu; ends the poll that is under way
+}
+
+// change is what the consumer group gives, or takes.
+type change struct {
+	given, taken []int32
+	lost         bool
+	done         chan struct{} // closed when what is taken is not read any more
+}
+
+// join makes the feed a member of the group. It returns before the brokers have answered.
+func (f *Feed) join() (*member, error) {
+	m := &member{left: make(chan struct{}), interrupt: func() {}}
+	taken := func(lost bool) func(context.Context, *kgo.Client, map[string][]int32) {
+		return func(_ context.Context, _ *kgo.Client, of map[string][]int32) {
+			m.add(change{taken: of[logTopic], lost: lost})
+		}
+	}
+	opts := append([]kgo.Opt{kgo.ClientID("kafkafeed")}, f.config.client...)
+	client, err := kgo.NewClient(append(opts, kgo.ConsumerGroup(f.shard), kgo.ConsumeTopics(logTopic), kgo.DisableAutoCommit(),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()), kgo.WithHooks(memberHook{f}),
+		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, of map[string][]int32) {
+			f.state.allowed(askShard)
+			m.add(change{given: of[logTopic]})
+		}), kgo.OnPartitionsRevoked(taken(false)), kgo.OnPartitionsLost(taken(true)))...)
+	if err != nil {
+		return nil, fmt.Errorf("join group %q: %w", f.shard, err)
+	}
+	client.PauseFetchTopics(logTopic)
+	m.client = client
+	return m, nil
+}
+
+// memberHook notes why the feed cannot be a member.
+type memberHook struct{ feed *Feed }
+
+func (h memberHook) OnGroupManageError(err error) { h.feed.failed(askShard, err) }
+
+// leave gives everything back.
+func (m *member) leave() {
+	close(m.left)
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
+	defer cancel()
+	_ = m.client.LeaveGroupContext(ctx) // the brokers find out
+	m.client.Close()
+}
+
+// add brings a change to the goroutine that reads, and returns when what was taken is not read any more.
+func (m *member) add(c change) {
+	c.done = make(chan struct{})
+	m.mu.Lock()
+	m.changes = append(m.changes, c)
+	m.interrupt()
+	m.mu.Unlock()
+	if len(c.taken) == 0 {
+		return
+	}
+	select {
+	case <-c.done:
+	case <-m.left:
+	}
+}
+
+// interruptWith sets what ends the poll that is about to begin.
+func (m *member) interruptWith(cancel func()) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.interrupt = cancel
+	if len(m.changes) > 0 {
+		cancel()
+	}
+}
+
+// errGrown ends the reading of a log that has more partitions than at its start.
+var errGrown = errors.New(logTopic + " has grown")
+
+// follow does what the consumer group says, and begins anew if the log has grown.
+func (t *tailer) follow(ctx context.Context) error {
+	if count := t.feed.logCount.Load(); count > t.count {
+		f := t.feed
+		f.log.Log(kgo.LogLevelWarn, "log has grown", "cluster", f.cluster, "before", t.count, "now", count)
+		return errors.Join(errGrown, f.forgetOrders(ctx))
+	}
+	if t.member == nil {
+		return nil
+	}
+	t.member.mu.Lock()
+	changes := t.member.changes
+	t.member.changes = nil
+	t.member.mu.Unlock()
+	for _, c := range changes {
+		err := t.release(ctx, c.taken)
+		close(c.done)
+		if c.lost {
+			t.feed.loseShare()
+		}
+		if err == nil && !c.lost && len(c.taken) == 0 {
+			err = t.adopt(ctx, c.given)
+		}
+		if err != nil {
+			return errors.Join(fmt.Errorf("follow group %q", t.feed.shard), err)
+		}
+	}
+	return nil
+}
+
+// loseShare notes that nobody tells what the feed's share is.
+func (f *Feed) loseShare() {
+	f.commits.Lock()
+	defer f.commits.Unlock()
+	if s := f.share.Load(); s != nil {
+		f.share.Store(&share{count: s.count, owned: s.owned})
+	}
+}
