@@ -95,6 +95,16 @@ func (db *DB) CommitBatch(ctx context.Context, cluster, group string, commits []
 	return db.outcomes(batch)
 }
 
+func (db *DB) ReplaceCommits(ctx context.Context, cluster, group string, commits []protocol.Commit) error {
+	e, c, err := db.enterBatch(ctx, cluster, protocol.StorageSetConsumerOffset, len(commits))
+	if err != nil {
+		return err
+	}
+	var batch batchErrors
+	e.ReplaceCommits(c, group, commits, batch.add)
+	return db.outcomes(batch)
+}
+
 func (db *DB) SetOwner(ctx context.Context, cluster, group string, owner protocol.PartitionOwner) error {
 	e, c, err := db.enter(ctx, cluster, protocol.StorageSetConsumerOwner)
 	if err != nil {

@@ -57,6 +57,10 @@ func (l liveStore) CommitBatch(ctx context.Context, cluster, group string, commi
 	return l.now().CommitBatch(ctx, cluster, group, commits)
 }
 
+func (l liveStore) ReplaceCommits(ctx context.Context, cluster, group string, commits []protocol.Commit) error {
+	return l.now().ReplaceCommits(ctx, cluster, group, commits)
+}
+
 func (l liveStore) SetOwner(ctx context.Context, cluster, group string, owner protocol.PartitionOwner) error {
 	return l.now().SetOwner(ctx, cluster, group, owner)
 }

@@ -36,6 +36,13 @@ type Store interface {
 	// CommitBatch stores many commits of one group, in the order given, and costs far less than that many calls of Commit.
 	// What is sound is stored; the error, if any, is a *BatchError.
 	CommitBatch(ctx context.Context, cluster, group string, commits []protocol.Commit) error
+	// ReplaceCommits makes commits all that a group has committed on the partitions that they are of, as DeletePartition and
+	// CommitBatch would one after the other, but nobody sees the moment in between: each partition is replaced at once, and if it
+	// has commits then, neither group nor topic is deleted and its owner stays. The commits of a partition stand together. Group and
+	// topic are as old as the commits that they have then. It is for a feed that began with commits without an order and has read
+	// the log by now. A partition of which no commit is taken has none afterwards. The error, if any, is a *BatchError with the
+	// reasons of Commit.
+	ReplaceCommits(ctx context.Context, cluster, group string, commits []protocol.Commit) error
 	// SetOwner stores who consumes a partition. It returns ErrFiltered, ErrUnknownTopic, ErrUnknownPartition or
 	// ErrInvalid where that is dropped.
 	SetOwner(ctx context.Context, cluster, group string, owner protocol.PartitionOwner) error

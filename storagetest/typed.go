@@ -139,6 +139,7 @@ func exerciseTyped(t *testing.T, factory Factory) {
 	})
 	typed("a batch stores what is sound", exerciseBatch)
 	typed("owners are replaced as a whole", exerciseSetOwners)
+	typed("commits are replaced at once", exerciseReplace)
 	typed("a lag in time can be older than the store", exerciseSeed)
 }
 
@@ -165,6 +166,9 @@ func calls(s storage.Backend) map[string]func(context.Context) error {
 		"Commit":         func(ctx context.Context) error { return s.Commit(ctx, "local", "group", commit) },
 		"CommitBatch": func(ctx context.Context) error {
 			return s.CommitBatch(ctx, "local", "group", []protocol.Commit{commit})
+		},
+		"ReplaceCommits": func(ctx context.Context) error {
+			return s.ReplaceCommits(ctx, "local", "group", []protocol.Commit{commit})
 		},
 		"SetOwner": func(ctx context.Context) error { return s.SetOwner(ctx, "local", "group", owner) },
 		"SetOwners": func(ctx context.Context) error {
