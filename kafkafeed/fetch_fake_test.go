@@ -3,6 +3,7 @@ package kafkafeed
 import (
 	"sync/atomic"
 
+	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -62,6 +63,47 @@ func refuseJoin(cluster *kfake.Cluster) func(kmsg.Request) (kmsg.Response, error
 		cluster.KeepControl()
 		response := r.ResponseKind().(*kmsg.JoinGroupResponse)
 		response.ErrorCode = kerr.GroupAuthorizationFailed.Code
+		return response, nil, true
+	}
+}
+
+// brokers are the brokers as metadata tells them.
+func (f *fake) brokers() (brokers []kmsg.MetadataResponseBroker) {
+	response, err := kmsg.NewPtrMetadataRequest().RequestWith(f.t.Context(), f.client)
+	require.NoError(f.t, err)
+	return response.Brokers
+}
+
+// hideTopics answers what asks for all topics as a broker does that knows of none yet, and counts the answers.
+func hideTopics(cluster *kfake.Cluster, brokers []kmsg.MetadataResponseBroker, hidden *atomic.Bool, answers *atomic.Int64) func(kmsg.Request) (kmsg.Response, error, bool) {
+	return func(r kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if !hidden.Load() || r.(*kmsg.MetadataRequest).Topics != nil {
+			return nil, nil, false
+		}
+		answers.Add(1)
+		response := r.ResponseKind().(*kmsg.MetadataResponse)
+		response.Brokers = brokers
+		return response, nil, true
+	}
+}
+
+// refuseTopics answers as brokers do that do not grant Describe: they list no topic, and refuse to tell of one by its name. It
+// counts the refusals.
+func refuseTopics(cluster *kfake.Cluster, brokers []kmsg.MetadataResponseBroker, hidden *atomic.Bool, answers *atomic.Int64) func(kmsg.Request) (kmsg.Response, error, bool) {
+	return func(r kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if !hidden.Load() {
+			return nil, nil, false
+		}
+		response := r.ResponseKind().(*kmsg.MetadataResponse)
+		response.Brokers = brokers
+		for _, t := range r.(*kmsg.MetadataRequest).Topics {
+			answers.Add(1)
+			refused := kmsg.NewMetadataResponseTopic()
+			refused.Topic, refused.ErrorCode = t.Topic, kerr.TopicAuthorizationFailed.Code
+			response.Topics = append(response.Topics, refused)
+		}
 		return response, nil, true
 	}
 }

@@ -28,11 +28,11 @@ func countTo(count int32) iter.Seq[int32] {
 // logTopic returns what the brokers say of the log. Groups move to another partition if it grows, so that their orders say
 // nothing any more.
 func (f *Feed) logTopic(ctx context.Context) (topic, error) {
-	topics, _, err := f.metadata(ctx)
+	m, err := f.metadata(ctx)
 	if err != nil {
 		return topic{}, err
 	}
-	log, ok := topics[logTopic]
+	log, ok := m.topics[logTopic]
 	if !ok {
 		return topic{}, fmt.Errorf("%s is not there, or may not be seen", logTopic)
 	}

@@ -27,12 +27,13 @@ type polled struct {
 // pollEnds stores the topics and the end offset of every partition. It returns an error if nothing could be asked.
 func (f *Feed) pollEnds(ctx context.Context) error {
 	at := time.Now()
-	topics, unsure, err := f.metadata(ctx)
+	m, err := f.metadata(ctx)
 	if err != nil {
 		f.failed(askMetadata, err)
 		return err
 	}
 	f.state.allowed(askMetadata)
+	topics := m.topics
 	f.logCount.Store(topics[logTopic].count)
 	of := make(partitions, len(topics))
 	for name, t := range topics {
@@ -69,7 +70,7 @@ func (f *Feed) pollEnds(ctx context.Context) error {
 			f.failed(askStoreWrites, refused[0].Err)
 		}
 	}
-	if err := f.deleteTopics(ctx, of, unsure); err != nil {
+	if err := f.deleteTopics(ctx, m, of); err != nil {
 		return err
 	}
 	if err := f.early.retry(ctx, f.target, f.state); err != nil {
@@ -91,23 +92,36 @@ func (f *Feed) asked(request string, err error) {
 	}
 }
 
-func (f *Feed) deleteTopics(ctx context.Context, listed partitions, unsure map[string]bool) error {
+// deleteTopics deletes what Kafka has no more: what was not listed twice in a row, and then is not known to any broker that is
+// asked for it by name.
+func (f *Feed) deleteTopics(ctx context.Context, m *metadata, wanted partitions) error {
 	stored, err := f.target.store.Topics(ctx, f.cluster)
 	if err != nil {
 		return err
 	}
 	missing := make(map[string]int)
+	var deleted, doubtful []string
 	for name := range stored {
-		if _, ok := listed[name]; ok || unsure[name] {
+		if _, ok := wanted[name]; ok || m.unsure[name] {
 			continue
 		}
 		missing[name] = f.missingTopics[name] + 1
-		if missing[name] >= gone {
-			if err := known(f.target.store.DeleteTopic(ctx, f.cluster, name)); err != nil {
-				return err
-			}
-			delete(missing, name)
+		_, listed := m.topics[name]
+		switch {
+		case missing[name] < gone:
+		case listed:
+			deleted = append(deleted, name) // it is not wanted any more
+		default:
+			doubtful = append(doubtful, name)
 		}
+	}
+	absent, err := f.absent(ctx, m.brokers, doubtful)
+	f.asked(askTopics, err)
+	for _, name := range append(deleted, absent...) {
+		if err := known(f.target.store.DeleteTopic(ctx, f.cluster, name)); err != nil {
+			return err
+		}
+		delete(missing, name)
 	}
 	f.missingTopics = missing
 	return nil
@@ -175,7 +189,7 @@ func (f *Feed) deleteGroups(ctx context.Context, stored []string, listed map[str
 			deleted = append(deleted, group)
 		}
 	}
-	err := f.fetchCommits(ctx, doubtful, func(group string, committed offsets) {
+	err := f.fetchCommits(ctx, doubtful, nil, func(group string, committed offsets) {
 		if len(committed) == 0 {
 			deleted = append(deleted, group)
 		}
@@ -225,7 +239,11 @@ func (f *Feed) pollCommits(ctx context.Context, groups map[string]groupType, com
 // were answered. The caller holds commits.
 func (f *Feed) tellCommits(ctx context.Context, groups []string) (answered int, err error) {
 	var storeErr error
-	err = f.fetchCommits(ctx, groups, func(group string, committed offsets) {
+	sizes := make(map[string]int, len(groups))
+	for key := range f.polled {
+		sizes[key.group]++
+	}
+	err = f.fetchCommits(ctx, groups, sizes, func(group string, committed offsets) {
 		answered++
 		if storeErr == nil {
 			storeErr = f.tellGroup(ctx, group, committed)
@@ -294,7 +312,7 @@ func (f *Feed) takeOut(ctx context.Context, group string, committed offsets) err
 // reconcileCommits stores what groups have committed where the store says something else.
 func (f *Feed) reconcileCommits(ctx context.Context, groups []string) error {
 	var storeErr error
-	err := f.fetchCommits(ctx, groups, func(group string, committed offsets) {
+	err := f.fetchCommits(ctx, groups, nil, func(group string, committed offsets) {
 		var stored protocol.Group
 		if err := known(f.target.store.Group(ctx, f.cluster, group, &stored)); err != nil {
 			storeErr = err

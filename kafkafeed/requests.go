@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -16,12 +17,10 @@ import (
 // logTopic is where groups commit.
 const logTopic = "__consumer_offsets"
 
-// groupsPerRequest bounds the size of a request, and of its answer, that asks for many groups.
-const groupsPerRequest = 500
-
 // What is asked, as Status.Errors and Status.Refused name it.
 const (
 	askMetadata    = "metadata"
+	askTopics      = "metadata of topics that are not listed"
 	askEnds        = "end offsets"
 	askStarts      = "log start offsets"
 	askGroups      = "list of groups"
@@ -68,28 +67,67 @@ type topic struct {
 	internal bool
 }
 
-// metadata asks for every topic. Topics that cannot be read now are in unsure.
-func (f *Feed) metadata(ctx context.Context) (topics map[string]topic, unsure map[string]bool, err error) {
+// metadata is what one broker says of the cluster.
+type metadata struct {
+	topics  map[string]topic
+	unsure  map[string]bool // topics that cannot be read now
+	brokers []int32
+}
+
+// metadata asks for every topic.
+func (f *Feed) metadata(ctx context.Context) (*metadata, error) {
 	request := kmsg.NewPtrMetadataRequest()
 	request.Topics = nil // all
 	response, err := request.RequestWith(ctx, f.client)
 	if err != nil {
-		return nil, nil, fmt.Errorf("ask for metadata: %w", err)
+		return nil, fmt.Errorf("ask for metadata: %w", err)
 	}
-	topics, unsure = make(map[string]topic, len(response.Topics)), make(map[string]bool)
+	m := &metadata{topics: make(map[string]topic, len(response.Topics)), unsure: make(map[string]bool)}
+	for i := range response.Brokers {
+		m.brokers = append(m.brokers, response.Brokers[i].NodeID)
+	}
 	for i := range response.Topics {
 		t := &response.Topics[i]
 		if t.Topic == nil {
 			continue
 		}
 		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
-			unsure[*t.Topic] = true
+			m.unsure[*t.Topic] = true
 			f.failed(askMetadata, fmt.Errorf("topic %q: %w", *t.Topic, err))
 			continue
 		}
-		topics[*t.Topic] = topic{protocol.TopicID(t.TopicID), int32(len(t.Partitions)), t.IsInternal}
+		m.topics[*t.Topic] = topic{protocol.TopicID(t.TopicID), int32(len(t.Partitions)), t.IsInternal}
 	}
-	return topics, unsure, nil
+	return m, nil
+}
+
+// absent returns those of some topics that every broker says not to know, asked for them by name. What all brokers list may be
+// behind, and leaves out what may not be described; to a name a broker answers which of the two it is.
+func (f *Feed) absent(ctx context.Context, brokers []int32, names []string) ([]string, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	request := kmsg.NewPtrMetadataRequest()
+	for _, name := range names {
+		t := kmsg.NewMetadataRequestTopic()
+		t.Topic = kmsg.StringPtr(name)
+		request.Topics = append(request.Topics, t)
+	}
+	answers := make(map[string]int, len(names))
+	for _, broker := range brokers {
+		answer, err := f.client.Broker(int(broker)).RetriableRequest(ctx, request)
+		if err != nil {
+			return nil, fmt.Errorf("ask broker %d for metadata: %w", broker, err)
+		}
+		response := answer.(*kmsg.MetadataResponse)
+		for i := range response.Topics {
+			t := &response.Topics[i]
+			if t.Topic != nil && t.ErrorCode == kerr.UnknownTopicOrPartition.Code {
+				answers[*t.Topic]++
+			}
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return answers[name] < len(brokers) }), nil
 }
 
 // The times that ListOffsets knows for the ends of a log.
@@ -181,64 +219,6 @@ func (f *Feed) listGroups(ctx context.Context) (map[string]groupType, error) {
 		}
 	}
 	return groups, faults.err()
-}
-
-// fetchCommits asks the coordinators for the committed offsets of groups, in one request for each coordinator and
-// groupsPerRequest groups, and calls each for every group that was answered. A group that its coordinator does not know has
-// committed nothing.
-func (f *Feed) fetchCommits(ctx context.Context, groups []string, each func(group string, committed offsets)) error {
-	var faults faultList
-	for len(groups) > 0 && ctx.Err() == nil {
-		request := kmsg.NewPtrOffsetFetchRequest()
-		n := min(len(groups), groupsPerRequest)
-		for _, group := range groups[:n] {
-			g := kmsg.NewOffsetFetchRequestGroup()
-			g.Group, g.Topics = group, nil // all
-			request.Groups = append(request.Groups, g)
-		}
-		groups = groups[n:]
-		for _, shard := range f.client.RequestSharded(ctx, request) {
-			if shard.Err != nil {
-				faults.add(shard.Err)
-				continue
-			}
-			response := shard.Resp.(*kmsg.OffsetFetchResponse)
-			for i := range response.Groups {
-				g := &response.Groups[i]
-				if err := kerr.ErrorForCode(g.ErrorCode); err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-					faults.add(fmt.Errorf("group %q: %w", g.Group, err))
-					continue
-				}
-				if committed, err := committedOffsets(g); err != nil {
-					faults.add(err)
-				} else {
-					each(g.Group, committed)
-				}
-			}
-		}
-	}
-	return errors.Join(faults.err(), ctx.Err())
-}
-
-func committedOffsets(group *kmsg.OffsetFetchResponseGroup) (offsets, error) {
-	committed := make(offsets, len(group.Topics))
-	for i := range group.Topics {
-		t := &group.Topics[i]
-		for j := range t.Partitions {
-			p := &t.Partitions[j]
-			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				return nil, fmt.Errorf("group %q, topic %q, partition %d: %w", group.Group, t.Topic, p.Partition, err)
-			}
-			if p.Offset < 0 {
-				continue // no commit
-			}
-			if committed[t.Topic] == nil {
-				committed[t.Topic] = make(map[int32]int64, len(t.Partitions))
-			}
-			committed[t.Topic][p.Partition] = p.Offset
-		}
-	}
-	return committed, nil
 }
 
 // logLeader returns the broker that leads a partition of the log.

@@ -1,0 +1,140 @@
+package kafkafeed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// The bounds of what is asked for at once. A partition takes about 30 bytes of an answer, so that one is at most a few MB,
+// and what is decoded of all at once some ten times that.
+const (
+	groupsPerRequest     = 2000
+	partitionsPerRequest = 100_000
+	requestsAtOnce       = 4
+	// assumedPartitions is what a group is taken for that was not asked for before.
+	assumedPartitions = 50
+)
+
+// fetchCommits asks the coordinators for the committed offsets of groups, in one request for each coordinator unless there are so
+// many that the answers would grow too large, and calls each for every group that was answered, one after the other. A
+// group that its coordinator does not know has committed nothing. sizes are the numbers of partitions that groups had before.
+func (f *Feed) fetchCommits(ctx context.Context, groups []string, sizes map[string]int, each func(group string, committed offsets)) error {
+	var mu sync.Mutex // held for each and faults
+	var faults faultList
+	var wg sync.WaitGroup
+	room := make(chan struct{}, requestsAtOnce)
+	for _, some := range chunks(groups, sizes) {
+		select {
+		case <-ctx.Done():
+		case room <- struct{}{}:
+			wg.Go(func() {
+				defer func() { <-room }()
+				f.fetchChunk(ctx, some, &mu, &faults, each)
+			})
+		}
+	}
+	wg.Wait()
+	return errors.Join(faults.err(), ctx.Err())
+}
+
+// chunks splits groups up into what is asked for at once.
+func chunks(groups []string, sizes map[string]int) (split [][]string) {
+	begin, partitions := 0, 0
+	for i, group := range groups {
+		size, known := sizes[group]
+		if !known {
+			size = assumedPartitions
+		}
+		if i > begin && (i-begin == groupsPerRequest || partitions+size > partitionsPerRequest) {
+			split = append(split, groups[begin:i])
+			begin, partitions = i, 0
+		}
+		partitions += size
+	}
+	if begin < len(groups) {
+		split = append(split, groups[begin:])
+	}
+	return split
+}
+
+func (f *Feed) fetchChunk(ctx context.Context, groups []string, mu *sync.Mutex, faults *faultList, each func(string, offsets)) {
+	request := kmsg.NewPtrOffsetFetchRequest()
+	for _, group := range groups {
+		g := kmsg.NewOffsetFetchRequestGroup()
+		g.Group, g.Topics = group, nil // all
+		request.Groups = append(request.Groups, g)
+	}
+	for _, shard := range f.client.RequestSharded(ctx, request) {
+		if half := halves(&shard); half != nil {
+			f.fetchChunk(ctx, half[0], mu, faults, each)
+			f.fetchChunk(ctx, half[1], mu, faults, each)
+			continue
+		}
+		mu.Lock()
+		if shard.Err != nil {
+			faults.add(shard.Err)
+		} else {
+			takeCommits(shard.Resp.(*kmsg.OffsetFetchResponse), faults, each)
+		}
+		mu.Unlock()
+	}
+}
+
+// halves splits up the groups of a request whose answer is too large for the client. It returns nil if that is not the matter, or one
+// group alone is too large.
+func halves(shard *kgo.ResponseShard) [][]string {
+	request, ok := shard.Req.(*kmsg.OffsetFetchRequest)
+	// The client has no error to compare with.
+	if shard.Err == nil || !strings.Contains(shard.Err.Error(), "exceeds BrokerMaxReadBytes") || !ok || len(request.Groups) < 2 {
+		return nil
+	}
+	var groups []string
+	for i := range request.Groups {
+		groups = append(groups, request.Groups[i].Group)
+	}
+	return slices.Collect(slices.Chunk(groups, (len(groups)+1)/2))
+}
+
+func takeCommits(response *kmsg.OffsetFetchResponse, faults *faultList, each func(string, offsets)) {
+	for i := range response.Groups {
+		g := &response.Groups[i]
+		if err := kerr.ErrorForCode(g.ErrorCode); err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+			faults.add(fmt.Errorf("group %q: %w", g.Group, err))
+			continue
+		}
+		if committed, err := committedOffsets(g); err != nil {
+			faults.add(err)
+		} else {
+			each(g.Group, committed)
+		}
+	}
+}
+
+func committedOffsets(group *kmsg.OffsetFetchResponseGroup) (offsets, error) {
+	committed := make(offsets, len(group.Topics))
+	for i := range group.Topics {
+		t := &group.Topics[i]
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return nil, fmt.Errorf("group %q, topic %q, partition %d: %w", group.Group, t.Topic, p.Partition, err)
+			}
+			if p.Offset < 0 {
+				continue // no commit
+			}
+			if committed[t.Topic] == nil {
+				committed[t.Topic] = make(map[int32]int64, len(t.Partitions))
+			}
+			committed[t.Topic][p.Partition] = p.Offset
+		}
+	}
+	return committed, nil
+}
