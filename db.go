@@ -272,7 +272,7 @@ func (db *DB) Group(ctx context.Context, cluster, group string, into *protocol.G
 	if err != nil {
 		return err
 	}
-	capture, why := e.Capture(c, group)
+	capture, why := e.CaptureTimed(c, group)
 	if err := count(ctx, e, protocol.StorageFetchConsumer, why); err != nil {
 		return err
 	}

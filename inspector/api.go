@@ -113,7 +113,7 @@ func (h *Handler) apiTopics(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.answer(w, r, struct {
-		At     int64      `json:"at"`
+		At     int64      `json:"at_ms"`
 		Topics []TopicRow `json:"topics"`
 	}{millis(current.at), current.topicRows(h.allow(r))})
 }

@@ -269,19 +269,19 @@ func (c *collector) readGroups(ctx context.Context, r *reading, cluster string, 
 		r.byGroup[groupKey{cluster, name}] = at
 		for i := range group.Topics {
 			t := &group.Topics[i]
-			verdict, lag := status.OfTopic(t, r.at, c.options.Status), lagOf(status.LagOfTopic(t))
+			verdict, lag := status.OfTopic(t, group.TakenAt, c.options.Status), lagOf(status.LagOfTopic(t))
 			lags[seriesKey{cluster, name, t.Name}] = lag
 			key := groupKey{cluster, t.Name}
 			r.readers[key] = append(r.readers[key], reader{at, verdict.Status, verdict.Why, lag})
 		}
-		r.groups = append(r.groups, RowOf(cluster, name, &group, r.at, c.options.Status))
+		r.groups = append(r.groups, RowOf(cluster, name, &group, c.options.Status))
 	}
 	return nil
 }
 
-// RowOf sums a group up as of now, the moment at which it was fetched, as a row of api/v1/groups has it, less the history.
-func RowOf(cluster, name string, group *protocol.Group, now time.Time, options status.Options) GroupRow {
-	verdict := status.OfGroup(group, now, options)
+// RowOf sums a group up as of the moment at which it was taken, as a row of api/v1/groups has it, less the history.
+func RowOf(cluster, name string, group *protocol.Group, options status.Options) GroupRow {
+	verdict := status.OfGroup(group, options)
 	row := GroupRow{
 		Cluster: cluster, Group: name, Status: verdict.Status, Why: verdict.Why, Topics: len(group.Topics),
 		Lag: lagOf(status.LagOfGroup(group)), topics: make([]string, 0, len(group.Topics)),
@@ -301,7 +301,7 @@ func RowOf(cluster, name string, group *protocol.Group, now time.Time, options s
 			}
 			if n := len(partition.Commits); n > 0 {
 				last = max(last, partition.Commits[n-1].Timestamp)
-				flow.add(partition, millis(now))
+				flow.add(partition, group.TakenAt)
 			}
 		}
 	}
@@ -326,7 +326,7 @@ type flowSum struct {
 	never, behind     bool
 }
 
-func (f *flowSum) add(p *protocol.GroupPartition, now int64) {
+func (f *flowSum) add(p *protocol.GroupPartition, now time.Time) {
 	if !status.Believable(p) {
 		f.never = true
 		return
@@ -339,7 +339,7 @@ func (f *flowSum) add(p *protocol.GroupPartition, now int64) {
 	}
 	f.behind = true
 	if t.CatchUp.Known {
-		f.catchUp = max(f.catchUp, t.CatchUp.Millis)
+		f.catchUp = max(f.catchUp, t.CatchUp.Length.Milliseconds())
 	} else {
 		f.never = true
 	}

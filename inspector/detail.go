@@ -25,18 +25,18 @@ func (h *Handler) group(ctx context.Context, cluster, name string) (*GroupDetail
 	if err != nil {
 		return nil, err
 	}
-	out := DetailOf(cluster, name, &group, h.options.Now(), h.options.Status)
+	out := DetailOf(cluster, name, &group, h.options.Status)
 	out.Spark = h.historyOf(out.seriesKeys(), sparkLength).Messages
 	return out, nil
 }
 
-// DetailOf returns everything about a group as of now, the moment at which it was fetched, as api/v1/group has it, less the
-// history. It sorts the topics of the group.
-func DetailOf(cluster, name string, group *protocol.Group, now time.Time, options status.Options) *GroupDetail {
-	out := &GroupDetail{At: millis(now), GroupRow: RowOf(cluster, name, group, now, options)}
+// DetailOf returns everything about a group as of the moment at which it was taken, as api/v1/group has it, less the history. It
+// sorts the topics of the group.
+func DetailOf(cluster, name string, group *protocol.Group, options status.Options) *GroupDetail {
+	out := &GroupDetail{At: millis(group.TakenAt), GroupRow: RowOf(cluster, name, group, options)}
 	slices.SortFunc(group.Topics, func(a, b protocol.GroupTopic) int { return cmp.Compare(a.Name, b.Name) })
 	for i := range group.Topics {
-		out.TopicDetails = append(out.TopicDetails, topicOf(&group.Topics[i], now, options))
+		out.TopicDetails = append(out.TopicDetails, topicOf(&group.Topics[i], group.TakenAt, options))
 	}
 	return out
 }
@@ -56,7 +56,7 @@ func topicOf(t *protocol.GroupTopic, now time.Time, options status.Options) Grou
 func partitionOf(p *protocol.GroupPartition, number int, now time.Time, options status.Options) GroupPartition {
 	verdict := status.OfPartition(p, now, options)
 	out := GroupPartition{
-		Partition: number, State: p.State.String(), Status: verdict.Status, Why: verdict.Why, Owner: p.Owner, ClientID: p.ClientID,
+		Partition: number, State: p.State, Status: verdict.Status, Why: verdict.Why, Owner: p.Owner, ClientID: p.ClientID,
 		Lag: Lag{Lost: p.Lost}, Commits: make([]Commit, len(p.Commits)),
 	}
 	if status.Believable(p) {
@@ -79,7 +79,8 @@ func partitionOf(p *protocol.GroupPartition, number int, now time.Time, options 
 		end := p.EndOffsets[n-1]
 		out.EndOffset = &end
 		if age := p.EndOffsetAge; age >= 0 {
-			out.EndOffsetAgeMs = &age
+			ms := age.Milliseconds()
+			out.EndOffsetAgeMs = &ms
 		}
 	}
 	return out

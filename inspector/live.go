@@ -107,7 +107,7 @@ func (h *Handler) follow(s *stream, r *http.Request, tell func() (next <-chan st
 
 // difference is what has changed in a list since the message before.
 type difference struct {
-	At     int64  `json:"at"`
+	At     int64  `json:"at_ms"`
 	Totals Totals `json:"totals"`
 	Page   int    `json:"page"`
 	Pages  int    `json:"pages"`

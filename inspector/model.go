@@ -1,6 +1,8 @@
 package inspector
 
 import (
+	"encoding/json"
+	"strconv"
 	"time"
 
 	"github.com/lagkeeper/storage/protocol"
@@ -43,10 +45,10 @@ func (l *Lag) setTime(t protocol.TimeLag) {
 	case protocol.TimeLagAtLeast:
 		l.TimeAtLeast = true
 	default:
-		margin := t.Error
+		margin := t.Margin.Milliseconds()
 		l.MarginMs = &margin
 	}
-	ms := t.Milliseconds
+	ms := t.Lag.Milliseconds()
 	l.TimeMs = &ms
 }
 
@@ -72,7 +74,7 @@ type GroupRow struct {
 	Lag        Lag           `json:"lag"`
 	Flow       Flow          `json:"flow"`
 	// LastCommit is when the group last committed, null if it never did.
-	LastCommit *int64 `json:"last_commit"`
+	LastCommit *int64 `json:"last_commit_ms"`
 	// Spark are the last lags, oldest first; null is a gap.
 	Spark []*float64 `json:"spark"`
 
@@ -100,7 +102,7 @@ type Totals struct {
 
 // GroupList is the answer of api/v1/groups.
 type GroupList struct {
-	At     int64      `json:"at"`
+	At     int64      `json:"at_ms"`
 	Totals Totals     `json:"totals"`
 	Page   int        `json:"page"`
 	Pages  int        `json:"pages"`
@@ -109,7 +111,7 @@ type GroupList struct {
 
 // GroupDetail is the answer of api/v1/group.
 type GroupDetail struct {
-	At int64 `json:"at"`
+	At int64 `json:"at_ms"`
 	GroupRow
 	TopicDetails []GroupTopic `json:"topic_details"`
 }
@@ -125,12 +127,12 @@ type GroupTopic struct {
 
 // GroupPartition is one partition of a group.
 type GroupPartition struct {
-	Partition int           `json:"partition"`
-	State     string        `json:"state"`
-	Status    status.Status `json:"status"`
-	Why       string        `json:"why"`
-	Owner     string        `json:"owner"`
-	ClientID  string        `json:"client_id"`
+	Partition int                     `json:"partition"`
+	State     protocol.PartitionState `json:"state"`
+	Status    status.Status           `json:"status"`
+	Why       string                  `json:"why"`
+	Owner     string                  `json:"owner"`
+	ClientID  string                  `json:"client_id"`
 	// Committed and EndOffset are null if not known.
 	Committed      *int64   `json:"committed_offset"`
 	EndOffset      *int64   `json:"end_offset"`
@@ -142,13 +144,13 @@ type GroupPartition struct {
 // Commit is one commit of a window.
 type Commit struct {
 	Offset    int64   `json:"offset"`
-	Timestamp int64   `json:"timestamp"`
+	Timestamp int64   `json:"timestamp_ms"`
 	Lag       *uint64 `json:"lag_messages"`
 }
 
 // TopicDetail is the answer of api/v1/topic.
 type TopicDetail struct {
-	At int64 `json:"at"`
+	At int64 `json:"at_ms"`
 	TopicRow
 	// EndOffsets are the newest by partition, null if not known.
 	EndOffsets []*int64     `json:"end_offsets"`
@@ -166,7 +168,7 @@ type TopicGroup struct {
 // History is the answer of api/v1/history: one value for each reading of the store, oldest first; null is a gap.
 type History struct {
 	// At is when the readings were, in Unix milliseconds.
-	At       []int64    `json:"at"`
+	At       []int64    `json:"at_ms"`
 	Messages []*float64 `json:"lag_messages"`
 	TimeMs   []*float64 `json:"time_ms"`
 	// MarginMs is null if the lag in time is a lower bound, or not known.
@@ -180,8 +182,30 @@ type History struct {
 
 // Change is one event of the change feed.
 type Change struct {
-	Sequence uint64 `json:"sequence"`
+	Sequence uint64
 	protocol.Event
+}
+
+// MarshalJSON returns the event as a JSON object that holds the sequence too.
+func (c Change) MarshalJSON() ([]byte, error) {
+	event, err := json.Marshal(c.Event)
+	if err != nil {
+		return nil, err
+	}
+	out := strconv.AppendUint([]byte(`{"sequence":`), c.Sequence, 10)
+	return append(append(out, ','), event[1:]...), nil
+}
+
+// UnmarshalJSON takes what MarshalJSON returns.
+func (c *Change) UnmarshalJSON(data []byte) error {
+	sequence := struct {
+		Sequence uint64 `json:"sequence"`
+	}{c.Sequence}
+	if err := json.Unmarshal(data, &sequence); err != nil {
+		return err
+	}
+	c.Sequence = sequence.Sequence
+	return json.Unmarshal(data, &c.Event)
 }
 
 // Self is what the inspector says of itself, on the store page.

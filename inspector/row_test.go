@@ -20,6 +20,7 @@ func TestRowOf(t *testing.T) {
 		end := int64(20 * 10 * 5)
 		p := protocol.GroupPartition{
 			State: protocol.PartitionBehind, Owner: "host", ClientID: "client", EndOffsets: []int64{end}, DifferenceKnown: true,
+			TimedEndOffsets: []protocol.TimedEndOffset{{Offset: end, Time: now}},
 		}
 		for i := range int64(10) {
 			at, offset := now.UnixMilli()-5000*(9-i), read(i)
@@ -28,9 +29,9 @@ func TestRowOf(t *testing.T) {
 			})
 			p.Difference, p.CurrentLag = end-offset, uint64(end-offset)
 		}
-		return &protocol.Group{Topics: []protocol.GroupTopic{{Name: "b", Partitions: []protocol.GroupPartition{p, p}}, {Name: "a"}}}
+		return &protocol.Group{TakenAt: now, Topics: []protocol.GroupTopic{{Name: "b", Partitions: []protocol.GroupPartition{p, p}}, {Name: "a"}}}
 	}
-	row := inspector.RowOf("c", "g", group(func(i int64) int64 { return 100*(i+1) - 10*(10-i) }), now, status.Options{})
+	row := inspector.RowOf("c", "g", group(func(i int64) int64 { return 100*(i+1) - 10*(10-i) }), status.Options{})
 	assert.Equal(t, status.CatchingUp, row.Status)
 	assert.Equal(t, [4]int{2, 2, 1, 20}, [4]int{row.Topics, row.Partitions, row.Members, int(*row.Lag.Messages)})
 	assert.InDelta(t, 40, *row.Flow.InPerSecond, 1e-9)
@@ -39,11 +40,11 @@ func TestRowOf(t *testing.T) {
 	assert.EqualValues(t, 5000, *row.Flow.CatchUpMs)
 	assert.Equal(t, now.UnixMilli(), *row.LastCommit)
 
-	row = inspector.RowOf("c", "g", group(func(i int64) int64 { return 100*(i+1) - 10 - i%2 }), now, status.Options{})
+	row = inspector.RowOf("c", "g", group(func(i int64) int64 { return 100*(i+1) - 10 - i%2 }), status.Options{})
 	assert.Equal(t, status.OK, row.Status)
 	assert.Nil(t, row.Flow.CatchUpMs, "one that keeps up does not catch up")
 
-	detail := inspector.DetailOf("c", "g", group(func(i int64) int64 { return 100 * i }), now, status.Options{})
+	detail := inspector.DetailOf("c", "g", group(func(i int64) int64 { return 100 * i }), status.Options{})
 	require.Len(t, detail.TopicDetails, 2)
 	assert.Equal(t, "a", detail.TopicDetails[0].Topic)
 	p := detail.TopicDetails[1].Partitions[1]

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
@@ -35,6 +36,7 @@ func (g givenStore) EndOffsets(_ context.Context, _, _ string, dst []int64) ([]i
 	return dst, storage.ErrUnknownTopic
 }
 func (g givenStore) Group(_ context.Context, _, _ string, into *protocol.Group) error {
+	into.TakenAt = time.Now()
 	into.Topics = append(into.Topics[:0], protocol.GroupTopic{Name: "t", Partitions: g.partitions})
 	return nil
 }
@@ -66,7 +68,7 @@ func lagSeries(t *testing.T, registry prometheus.Gatherer) map[string]float64 {
 func partitionIn(state protocol.PartitionState, commit, end int64) protocol.GroupPartition {
 	return protocol.GroupPartition{
 		Commits: []protocol.StoredCommit{{Offset: commit}}, EndOffsets: []int64{end}, State: state,
-		Difference: end - commit, DifferenceKnown: true, EndOffsetAge: 1000,
+		Difference: end - commit, DifferenceKnown: true, EndOffsetAge: time.Second,
 		TimeLag: protocol.TimeLag{Kind: protocol.TimeLagExact},
 	}
 }
@@ -120,7 +122,11 @@ func TestRoomIsEnoughForEveryState(t *testing.T) {
 	kinds := []protocol.TimeLagKind{
 		protocol.TimeLagUnknown, protocol.TimeLagExact, protocol.TimeLagInterpolated, protocol.TimeLagAtLeast,
 	}
-	for state := protocol.PartitionUnknown; state <= protocol.PartitionBehind+1; state++ {
+	for _, state := range []protocol.PartitionState{
+		protocol.PartitionUnknown, protocol.PartitionNoCommit, protocol.PartitionNoEndOffset, protocol.PartitionReset,
+		protocol.PartitionRestored, protocol.PartitionBeyondEnd, protocol.PartitionAhead, protocol.PartitionCaughtUp,
+		protocol.PartitionBehind, "FROM A LATER RELEASE",
+	} {
 		for _, kind := range kinds {
 			for _, known := range []bool{false, true} {
 				p := partitionIn(state, 150, 100)

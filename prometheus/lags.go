@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"time"
 
 	prom "github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -37,8 +36,8 @@ func newLagMetrics(o Options) *lagMetrics {
 	for name, value := range o.ConstLabels {
 		m.constants = append(m.constants, labelPair(name, value))
 	}
-	for _, state := range stateLabels {
-		m.states = append(m.states, labelPair("state", state))
+	for _, state := range states {
+		m.states = append(m.states, labelPair("state", state.label))
 	}
 	for series, d := range lagDescriptions {
 		labels := []string{"cluster", "group", "topic"}
@@ -162,7 +161,7 @@ func (m *lagMetrics) appendTo(
 			used.series += need.series
 			used.bytes += need.bytes
 			before := len(metrics)
-			metrics = w.appendGroup(ctx, metrics, key.cluster, &group, time.Now().UnixMilli())
+			metrics = w.appendGroup(ctx, metrics, key.cluster, &group)
 			exported += len(metrics) - before
 			continue
 		}
@@ -195,9 +194,9 @@ func (w *writer) begin(key nameKey) {
 		labelPair("cluster", labelOf(key.cluster)), labelPair("group", labelOf(key.name)))
 }
 
-// appendGroup appends the series of a group, as of now in Unix milliseconds.
+// appendGroup appends the series of a group, as of the moment at which it was taken.
 func (w *writer) appendGroup(
-	ctx context.Context, metrics []prom.Metric, cluster string, group *protocol.Group, now int64,
+	ctx context.Context, metrics []prom.Metric, cluster string, group *protocol.Group,
 ) []prom.Metric {
 	for i := range group.Topics {
 		topic := &group.Topics[i]
@@ -206,12 +205,12 @@ func (w *writer) appendGroup(
 		}
 		labels := append(slices.Clip(w.groupLabels), labelPair("topic", labelOf(topic.Name)))
 		if w.by == PerTopic {
-			w.points = appendTopic(w.points[:0], topic, w.ends.holdMore(ctx, cluster, topic), now)
+			w.points = appendTopic(w.points[:0], topic, w.ends.holdMore(ctx, cluster, topic), group.TakenAt)
 			metrics = w.appendPoints(metrics, sortedPairs(labels))
 			continue
 		}
 		for number := range topic.Partitions {
-			w.points = appendPartition(w.points[:0], &topic.Partitions[number], now)
+			w.points = appendPartition(w.points[:0], &topic.Partitions[number], group.TakenAt)
 			metrics = w.appendPoints(metrics, sortedPairs(labels, w.partition(number)))
 		}
 	}

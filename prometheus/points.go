@@ -3,6 +3,7 @@ package prometheus
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/lagkeeper/storage/protocol"
@@ -77,24 +78,30 @@ var lagDescriptions = [lagSeries]struct {
 	}},
 }
 
-// stateLabels are the states as label values.
-var stateLabels = [...]string{
-	protocol.PartitionUnknown:     "unknown",
-	protocol.PartitionNoCommit:    "no_commit",
-	protocol.PartitionNoEndOffset: "no_end_offset",
-	protocol.PartitionReset:       "reset",
-	protocol.PartitionRestored:    "restored",
-	protocol.PartitionBeyondEnd:   "beyond_end",
-	protocol.PartitionAhead:       "ahead",
-	protocol.PartitionCaughtUp:    "caught_up",
-	protocol.PartitionBehind:      "behind",
+// states are the states of a partition, and their labels.
+var states = [...]struct {
+	state protocol.PartitionState
+	label string
+}{
+	{protocol.PartitionUnknown, "unknown"},
+	{protocol.PartitionNoCommit, "no_commit"},
+	{protocol.PartitionNoEndOffset, "no_end_offset"},
+	{protocol.PartitionReset, "reset"},
+	{protocol.PartitionRestored, "restored"},
+	{protocol.PartitionBeyondEnd, "beyond_end"},
+	{protocol.PartitionAhead, "ahead"},
+	{protocol.PartitionCaughtUp, "caught_up"},
+	{protocol.PartitionBehind, "behind"},
 }
 
-func stateIndex(s protocol.PartitionState) protocol.PartitionState {
-	if s < 0 || int(s) >= len(stateLabels) {
-		return protocol.PartitionUnknown
+// stateIndex returns the place of a state in states, that of the unknown state for one that is not there.
+func stateIndex(state protocol.PartitionState) int {
+	for i := range states {
+		if states[i].state == state {
+			return i
+		}
 	}
-	return s
+	return 0
 }
 
 // labelOf is a name as a label, which has to be UTF-8: bytes that are not are written as \xff, and a backslash is doubled
@@ -122,7 +129,7 @@ func labelOf(name string) string {
 // point is one value of one series of a group.
 type point struct {
 	series lagSeriesKind
-	state  protocol.PartitionState // of a stateSeries
+	state  int // the place in states, of a stateSeries
 	value  float64
 }
 
@@ -133,7 +140,7 @@ func (p *pointer) add(series lagSeriesKind, value float64) {
 	p.points = append(p.points, point{series: series, value: value})
 }
 
-func (p *pointer) addState(state protocol.PartitionState, partitions int) {
+func (p *pointer) addState(state, partitions int) {
 	p.points = append(p.points, point{series: stateSeries, state: state, value: float64(partitions)})
 }
 
@@ -144,8 +151,6 @@ func (p *pointer) addFlag(series lagSeriesKind, set bool) {
 	}
 	p.add(series, value)
 }
-
-func seconds(milliseconds int64) float64 { return float64(milliseconds) / 1000 }
 
 // beyondEnd is by how many messages a group stands above the end of a partition for good, 0 if it does not.
 func beyondEnd(g *protocol.GroupPartition) int64 {
@@ -158,7 +163,7 @@ func beyondEnd(g *protocol.GroupPartition) int64 {
 // appendPartition appends the points of one partition. One without a commit has none but its state, and so has a restored
 // one: what is known of that is what was true before the restart. One that was reset keeps what is still true: its offsets
 // and their ages.
-func appendPartition(points []point, g *protocol.GroupPartition, now int64) []point {
+func appendPartition(points []point, g *protocol.GroupPartition, now time.Time) []point {
 	p := pointer{points}
 	p.addState(stateIndex(g.State), 1)
 	if g.State == protocol.PartitionRestored || len(g.Commits) == 0 {
@@ -168,18 +173,18 @@ func appendPartition(points []point, g *protocol.GroupPartition, now int64) []po
 		p.add(lagValue, float64(max(g.Difference, 0)))
 		if g.TimeLag.Kind != protocol.TimeLagUnknown {
 			atLeast := g.TimeLag.Kind == protocol.TimeLagAtLeast
-			p.add(timeLag, seconds(g.TimeLag.Milliseconds))
+			p.add(timeLag, g.TimeLag.Lag.Seconds())
 			p.addFlag(timeLagIsLowerBound, atLeast)
 			if !atLeast {
-				p.add(timeLagError, seconds(g.TimeLag.Error))
+				p.add(timeLagError, g.TimeLag.Margin.Seconds())
 			}
 		}
 	}
-	p.add(commitAge, seconds(trend.Freshness(g.Commits, now).Millis))
+	p.add(commitAge, trend.Freshness(g.Commits, now).Length.Seconds())
 	p.add(committedOffset, float64(g.Commits[len(g.Commits)-1].Offset))
 	if n := len(g.EndOffsets); n > 0 && g.EndOffsetAge >= 0 {
 		p.add(endOffset, float64(g.EndOffsets[n-1]))
-		p.add(endOffsetAge, seconds(g.EndOffsetAge))
+		p.add(endOffsetAge, g.EndOffsetAge.Seconds())
 	}
 	if g.Lost > 0 {
 		p.add(lostMessages, float64(g.Lost))
@@ -192,7 +197,7 @@ func appendPartition(points []point, g *protocol.GroupPartition, now int64) []po
 
 // appendTopic appends the points of all partitions of a topic together. more reports whether the topic has partitions that
 // are not in it and hold messages.
-func appendTopic(points []point, topic *protocol.GroupTopic, more bool, now int64) []point {
+func appendTopic(points []point, topic *protocol.GroupTopic, more bool, now time.Time) []point {
 	var t topicSum
 	for i := range topic.Partitions {
 		t.add(&topic.Partitions[i], now)
@@ -200,7 +205,7 @@ func appendTopic(points []point, topic *protocol.GroupTopic, more bool, now int6
 	p := pointer{points}
 	for state, n := range t.states {
 		if n > 0 {
-			p.addState(protocol.PartitionState(state), n)
+			p.addState(state, n)
 		}
 	}
 	lag := status.LagOfTopic(topic)
@@ -210,17 +215,17 @@ func appendTopic(points []point, topic *protocol.GroupTopic, more bool, now int6
 	}
 	if kind := lag.Time.Kind; kind != protocol.TimeLagUnknown {
 		atLeast := kind == protocol.TimeLagAtLeast || more
-		p.add(timeLag, seconds(lag.Time.Milliseconds))
+		p.add(timeLag, lag.Time.Lag.Seconds())
 		p.addFlag(timeLagIsLowerBound, atLeast)
 		if !atLeast {
-			p.add(timeLagError, seconds(lag.Time.Error))
+			p.add(timeLagError, lag.Time.Margin.Seconds())
 		}
 	}
 	if t.commitKnown {
-		p.add(commitAge, seconds(t.commitAge))
+		p.add(commitAge, t.commitAge.Seconds())
 	}
 	if t.endKnown {
-		p.add(endOffsetAge, seconds(t.endAge))
+		p.add(endOffsetAge, t.endAge.Seconds())
 	}
 	if t.lost > 0 {
 		p.add(lostMessages, t.lost)

@@ -55,7 +55,7 @@ func (r *rooms) of(group *protocol.Group, labels []*dto.LabelPair) (need room) {
 		topicLabel := labelOf(topic.Name)
 		bytes := groupBytes + pairBytes(labelPair("topic", topicLabel))
 		if r.by == PerTopic {
-			need.add(r.state, min(len(topic.Partitions), len(stateLabels)), bytes)
+			need.add(r.state, min(len(topic.Partitions), len(states)), bytes)
 			need.add(r.each, 1, bytes)
 			continue
 		}

@@ -1,28 +1,30 @@
 package prometheus
 
 import (
+	"time"
+
 	"github.com/lagkeeper/storage/protocol"
 	"github.com/lagkeeper/storage/trend"
 )
 
-// topicSum is what the partitions of a topic amount to, beside the lags, which package status sums up. Times are milliseconds.
+// topicSum is what the partitions of a topic amount to, beside the lags, which package status sums up.
 type topicSum struct {
-	states [len(stateLabels)]int
+	states [len(states)]int
 
-	commitAge, endAge     int64
+	commitAge, endAge     time.Duration
 	commitKnown, endKnown bool
 
 	lost, beyondEnd float64
 }
 
-func (t *topicSum) add(g *protocol.GroupPartition, now int64) {
+func (t *topicSum) add(g *protocol.GroupPartition, now time.Time) {
 	t.states[stateIndex(g.State)]++
 	if g.State == protocol.PartitionRestored {
 		return
 	}
 	if age := trend.Freshness(g.Commits, now); age.Known {
-		if !t.commitKnown || age.Millis < t.commitAge {
-			t.commitAge = age.Millis
+		if !t.commitKnown || age.Length < t.commitAge {
+			t.commitAge = age.Length
 		}
 		t.commitKnown = true
 	}

@@ -3,13 +3,16 @@ package protocol
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 )
 
-// Event is something that changed in a store, as a watcher is told. Which fields are set is said at the kinds.
+// Event is something that changed in a store, as a watcher is told. Which fields are set is said at the kinds. In JSON its
+// time is time_ms, a number of Unix milliseconds that is absent if the time is not known.
 type Event struct {
 	Kind EventKind `json:"kind"`
-	// Time is when it happened, in Unix milliseconds by the store's clock.
-	Time int64 `json:"time"`
+	// Time is when it happened, by the store's clock and to the millisecond; the zero time if that is not known, as for
+	// EventMissed.
+	Time time.Time `json:"-"`
 
 	Cluster   string `json:"cluster,omitempty"`
 	Group     string `json:"group,omitempty"`
@@ -20,83 +23,89 @@ type Event struct {
 	Owner    string `json:"owner,omitempty"`
 	ClientID string `json:"client_id,omitempty"`
 
-	// Missed is how many events the watcher was too slow for.
+	// Missed is the number of events that the watcher was too slow for.
 	Missed uint64 `json:"missed,omitempty"`
 }
 
-// EventKind is the kind of an Event.
-type EventKind int
+// eventFields is an Event without its methods.
+type eventFields Event
+
+// eventJSON is an Event in JSON.
+type eventJSON struct {
+	TimeMs *int64 `json:"time_ms,omitempty"`
+	eventFields
+}
+
+// MarshalJSON returns the event as a JSON object.
+func (e Event) MarshalJSON() ([]byte, error) {
+	out := eventJSON{eventFields: eventFields(e)}
+	if !e.Time.IsZero() {
+		ms := e.Time.UnixMilli()
+		out.TimeMs = &ms
+	}
+	return json.Marshal(out)
+}
+
+// UnmarshalJSON takes what MarshalJSON returns. It returns an error for a kind that does not exist.
+func (e *Event) UnmarshalJSON(data []byte) error {
+	in := eventJSON{eventFields: eventFields(*e)}
+	if err := json.Unmarshal(data, &in); err != nil {
+		return err
+	}
+	*e = Event(in.eventFields)
+	if in.TimeMs != nil {
+		e.Time = time.UnixMilli(*in.TimeMs)
+	}
+	return nil
+}
+
+// EventKind is the kind of an Event. The zero value, "", is no kind.
+type EventKind string
 
 // The kinds of events. The events of one group come in the order in which they happened, and so do those of one topic.
 const (
 	// EventMissed tells that Missed events were dropped here, because the watcher did not read. What it knew may be out
 	// of date: it lists again.
-	EventMissed EventKind = iota
+	EventMissed EventKind = "missed"
 	// EventGroupCreated tells of the first sign of a Group.
-	EventGroupCreated
+	EventGroupCreated EventKind = "group-created"
 	// EventGroupExpired tells that a Group is gone because it gave no sign of life.
-	EventGroupExpired
+	EventGroupExpired EventKind = "group-expired"
 	// EventGroupDeleted tells that a Group is gone because it, or its last topic, was deleted.
-	EventGroupDeleted
+	EventGroupDeleted EventKind = "group-deleted"
 	// EventGroupTopicCreated tells that a Group holds another Topic.
-	EventGroupTopicCreated
+	EventGroupTopicCreated EventKind = "group-topic-created"
 	// EventGroupTopicExpired tells that a living Group holds a Topic no longer, since it did not commit it.
-	EventGroupTopicExpired
+	EventGroupTopicExpired EventKind = "group-topic-expired"
 	// EventGroupTopicDeleted tells that a living Group holds a Topic no longer, since that was deleted.
-	EventGroupTopicDeleted
+	EventGroupTopicDeleted EventKind = "group-topic-deleted"
 	// EventTopicCreated tells that a Topic has its first end offset.
-	EventTopicCreated
+	EventTopicCreated EventKind = "topic-created"
 	// EventTopicDeleted tells that a Topic was deleted from the brokers.
-	EventTopicDeleted
+	EventTopicDeleted EventKind = "topic-deleted"
 	// EventIncarnationChanged tells that the end offset of a Partition of a Topic went back: it was recreated or
 	// truncated.
-	EventIncarnationChanged
+	EventIncarnationChanged EventKind = "incarnation-changed"
 	// EventOwnerChanged tells that a Partition of a Topic has another Owner in a Group.
-	EventOwnerChanged
+	EventOwnerChanged EventKind = "owner-changed"
 	// EventOwnersCleared tells that no partition of a Group has an owner any more.
-	EventOwnersCleared
+	EventOwnersCleared EventKind = "owners-cleared"
 	// EventTopicExpired tells that a Topic is gone because its end offsets were not polled for too long.
-	EventTopicExpired
+	EventTopicExpired EventKind = "topic-expired"
 	// EventStoreFull tells that the store takes as much memory as it may, and that something new was refused for the first
 	// time since there was room. It is about no cluster, group or topic, and comes whatever of those a watcher asked for.
-	EventStoreFull
+	EventStoreFull EventKind = "store-full"
 )
-
-var eventNames = [...]string{
-	EventMissed:             "missed",
-	EventGroupCreated:       "group-created",
-	EventGroupExpired:       "group-expired",
-	EventGroupDeleted:       "group-deleted",
-	EventGroupTopicCreated:  "group-topic-created",
-	EventGroupTopicExpired:  "group-topic-expired",
-	EventGroupTopicDeleted:  "group-topic-deleted",
-	EventTopicCreated:       "topic-created",
-	EventTopicDeleted:       "topic-deleted",
-	EventIncarnationChanged: "incarnation-changed",
-	EventOwnerChanged:       "owner-changed",
-	EventOwnersCleared:      "owners-cleared",
-	EventTopicExpired:       "topic-expired",
-	EventStoreFull:          "store-full",
-}
-
-// String returns the name of the kind, or "unknown" for a number that is none.
-func (k EventKind) String() string {
-	if k < 0 || int(k) >= len(eventNames) {
-		return "unknown"
-	}
-	return eventNames[k]
-}
-
-// MarshalJSON returns String as a JSON string. The error is always nil.
-func (k EventKind) MarshalJSON() ([]byte, error) { return json.Marshal(k.String()) }
 
 // UnmarshalText takes the name of a kind. It returns an error for any other text.
 func (k *EventKind) UnmarshalText(text []byte) error {
-	for kind, name := range eventNames {
-		if name == string(text) {
-			*k = EventKind(kind)
-			return nil
-		}
+	switch kind := EventKind(text); kind {
+	case EventMissed, EventGroupCreated, EventGroupExpired, EventGroupDeleted,
+		EventGroupTopicCreated, EventGroupTopicExpired, EventGroupTopicDeleted, EventTopicCreated,
+		EventTopicDeleted, EventIncarnationChanged, EventOwnerChanged, EventOwnersCleared,
+		EventTopicExpired, EventStoreFull:
+		*k = kind
+		return nil
 	}
-	return fmt.Errorf("read event kind: %q is none", text)
+	return fmt.Errorf("unknown event kind %.40q", text)
 }

@@ -3,125 +3,145 @@ package protocol
 import (
 	"encoding/json"
 	"fmt"
+	"math"
+	"strconv"
+	"time"
 )
 
 // PartitionState says what the lag of a group on a partition is worth.
-type PartitionState int
+type PartitionState string
 
-// The states. Where several hold, the first in this order is told.
+// The states. If several hold, the first in this order is told.
 const (
-	// PartitionUnknown is the state of what no store has judged.
-	PartitionUnknown PartitionState = iota
+	// PartitionUnknown, the zero value, is the state of what no store has judged.
+	PartitionUnknown PartitionState = ""
 	// PartitionNoCommit means that the group has not committed the partition.
-	PartitionNoCommit
+	PartitionNoCommit PartitionState = "NOCOMMIT"
 	// PartitionNoEndOffset means that the brokers' end offset is not known.
-	PartitionNoEndOffset
+	PartitionNoEndOffset PartitionState = "NOENDOFFSET"
 	// PartitionReset means that the partition was recreated or truncated after the group's newest commit (the end offset
 	// went back, or was seen below the commit long after it): the lag means nothing until the group commits again.
-	PartitionReset
+	PartitionReset PartitionState = "RESET"
 	// PartitionRestored means that the end offset or the group's newest commit comes from a snapshot and has not been
 	// seen since.
-	PartitionRestored
+	PartitionRestored PartitionState = "RESTORED"
 	// PartitionBeyondEnd means that the commit was above the end offset at two polls in a row since it was made: the group
 	// stands where the log has nothing, as one that was mirrored from another cluster may. It will read nothing until the
 	// log grows up to its commit, and then not what was written meanwhile.
-	PartitionBeyondEnd
+	PartitionBeyondEnd PartitionState = "BEYONDEND"
 	// PartitionAhead means that the commit is above the end offset, as it is when the group commits between two polls.
-	PartitionAhead
+	PartitionAhead PartitionState = "AHEAD"
 	// PartitionCaughtUp means that the commit is at the end offset.
-	PartitionCaughtUp
+	PartitionCaughtUp PartitionState = "CAUGHTUP"
 	// PartitionBehind means that the commit is below the end offset.
-	PartitionBehind
+	PartitionBehind PartitionState = "BEHIND"
 )
 
-var partitionStateNames = [...]string{
-	PartitionUnknown:     "UNKNOWN",
-	PartitionNoCommit:    "NOCOMMIT",
-	PartitionNoEndOffset: "NOENDOFFSET",
-	PartitionReset:       "RESET",
-	PartitionRestored:    "RESTORED",
-	PartitionBeyondEnd:   "BEYONDEND",
-	PartitionAhead:       "AHEAD",
-	PartitionCaughtUp:    "CAUGHTUP",
-	PartitionBehind:      "BEHIND",
-}
-
-// String returns the name of the state, or "UNKNOWN" for a number that is none.
-func (s PartitionState) String() string {
-	if s < 0 || int(s) >= len(partitionStateNames) {
-		s = PartitionUnknown
-	}
-	return partitionStateNames[s]
-}
-
-// MarshalJSON returns String as a JSON string. The error is always nil.
-func (s PartitionState) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
-
-// UnmarshalText takes the name of a state. It returns an error for any other text.
+// UnmarshalText takes the text of a state. It returns an error for any other text.
 func (s *PartitionState) UnmarshalText(text []byte) error {
-	for state, name := range partitionStateNames {
-		if name == string(text) {
-			*s = PartitionState(state)
-			return nil
-		}
+	switch state := PartitionState(text); state {
+	case PartitionUnknown, PartitionNoCommit, PartitionNoEndOffset, PartitionReset,
+		PartitionRestored, PartitionBeyondEnd, PartitionAhead, PartitionCaughtUp,
+		PartitionBehind:
+		*s = state
+		return nil
 	}
-	return fmt.Errorf("read partition state: %q is none", text)
+	return fmt.Errorf("unknown partition state %.40q", text)
 }
 
 // TimeLag is how long ago the message that a group is at was the newest of its partition, estimated from the end offsets
-// that were seen.
+// that were seen. In JSON it is an object of kind, lag_ms, margin_ms, which are numbers of
+// milliseconds, and source.
 type TimeLag struct {
-	Kind TimeLagKind `json:"kind"`
-	// Milliseconds is the lag, or its lower bound where Kind is TimeLagAtLeast; it means nothing where Kind is
-	// TimeLagUnknown.
-	Milliseconds int64 `json:"milliseconds"`
-	// Error is by how many milliseconds the truth may differ, either way; 0 for a lower bound.
-	Error int64 `json:"error"`
+	Kind TimeLagKind
+	// Lag is how long ago, or at least how long ago if Kind is TimeLagAtLeast; it means nothing if Kind is TimeLagUnknown.
+	Lag time.Duration
+	// Margin is by how much the truth may differ, either way; 0 for a lower bound.
+	Margin time.Duration
 	// Source says where the times come from that were given with SeedEndOffsets, if the lag rests on such; it is empty if the
 	// store has measured all of it.
-	Source TimeSource `json:"source,omitempty"`
+	Source TimeSource
+}
+
+// timeLagJSON is a TimeLag in JSON.
+type timeLagJSON struct {
+	Kind     TimeLagKind `json:"kind"`
+	LagMs    int64       `json:"lag_ms"`
+	MarginMs int64       `json:"margin_ms"`
+	Source   TimeSource  `json:"source,omitempty"`
+}
+
+// MarshalJSON returns the lag as a JSON object.
+func (l TimeLag) MarshalJSON() ([]byte, error) {
+	return json.Marshal(timeLagJSON{l.Kind, l.Lag.Milliseconds(), l.Margin.Milliseconds(), l.Source})
+}
+
+// UnmarshalJSON takes what MarshalJSON returns. It returns an error for a kind that does not exist.
+func (l *TimeLag) UnmarshalJSON(data []byte) error {
+	in := timeLagJSON{l.Kind, l.Lag.Milliseconds(), l.Margin.Milliseconds(), l.Source}
+	if err := json.Unmarshal(data, &in); err != nil {
+		return err
+	}
+	*l = TimeLag{in.Kind, milliseconds(in.LagMs), milliseconds(in.MarginMs), in.Source}
+	return nil
+}
+
+// Age is how old something is. A nil *Age is an age that is not known. In JSON it is a number of milliseconds.
+type Age struct {
+	time.Duration
+}
+
+// MarshalJSON returns the age as a JSON number. The error is always nil.
+func (a Age) MarshalJSON() ([]byte, error) {
+	return strconv.AppendInt(nil, a.Milliseconds(), 10), nil
+}
+
+// UnmarshalJSON takes a JSON number. It returns an error for anything else but null, which changes nothing.
+func (a *Age) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		return nil
+	}
+	ms, err := strconv.ParseInt(string(data), 10, 64)
+	if err != nil {
+		return fmt.Errorf("read age: %w", err)
+	}
+	a.Duration = milliseconds(ms)
+	return nil
+}
+
+// milliseconds returns the duration of a number of milliseconds, the longest there is if it is longer.
+func milliseconds(ms int64) time.Duration {
+	const longest = int64(math.MaxInt64 / time.Millisecond)
+	switch {
+	case ms > longest:
+		return math.MaxInt64
+	case ms < -longest:
+		return math.MinInt64
+	}
+	return time.Duration(ms) * time.Millisecond
 }
 
 // TimeLagKind says how a TimeLag is known.
-type TimeLagKind int
+type TimeLagKind string
 
 // The kinds of time lag.
 const (
-	// TimeLagUnknown means that the end offsets seen say nothing about it.
-	TimeLagUnknown TimeLagKind = iota
+	// TimeLagUnknown, the zero value, means that the end offsets seen say nothing about it.
+	TimeLagUnknown TimeLagKind = ""
 	// TimeLagExact means that the group is at the end offset: there is no lag but for what came since the last poll.
-	TimeLagExact
+	TimeLagExact TimeLagKind = "exact"
 	// TimeLagInterpolated means that the message came between two end offsets that were seen.
-	TimeLagInterpolated
+	TimeLagInterpolated TimeLagKind = "interpolated"
 	// TimeLagAtLeast means that the message is older than what is remembered: the lag is a lower bound.
-	TimeLagAtLeast
+	TimeLagAtLeast TimeLagKind = "at-least"
 )
 
-var timeLagKindNames = [...]string{
-	TimeLagUnknown:      "unknown",
-	TimeLagExact:        "exact",
-	TimeLagInterpolated: "interpolated",
-	TimeLagAtLeast:      "at-least",
-}
-
-// String returns the name of the kind, or "unknown" for a number that is none.
-func (k TimeLagKind) String() string {
-	if k < 0 || int(k) >= len(timeLagKindNames) {
-		return timeLagKindNames[TimeLagUnknown]
-	}
-	return timeLagKindNames[k]
-}
-
-// MarshalJSON returns String as a JSON string. The error is always nil.
-func (k TimeLagKind) MarshalJSON() ([]byte, error) { return json.Marshal(k.String()) }
-
-// UnmarshalText takes the name of a kind. It returns an error for any other text.
+// UnmarshalText takes the text of a kind. It returns an error for any other text.
 func (k *TimeLagKind) UnmarshalText(text []byte) error {
-	for kind, name := range timeLagKindNames {
-		if name == string(text) {
-			*k = TimeLagKind(kind)
-			return nil
-		}
+	switch kind := TimeLagKind(text); kind {
+	case TimeLagUnknown, TimeLagExact, TimeLagInterpolated, TimeLagAtLeast:
+		*k = kind
+		return nil
 	}
-	return fmt.Errorf("read time lag kind: %q is none", text)
+	return fmt.Errorf("unknown time lag kind %.40q", text)
 }

@@ -142,8 +142,8 @@ type ConsumerPartition struct {
 	// Difference is the newest end offset less the newest commit, below 0 where the commit is ahead; nil where either is
 	// missing or they belong to different incarnations of the partition.
 	Difference *int64 `json:"lag-difference,omitempty"`
-	// EndOffsetAge is how long ago the newest end offset was seen, in milliseconds; nil where none is known.
-	EndOffsetAge *int64 `json:"end-offset-age,omitempty"`
+	// EndOffsetAge is how long ago the newest end offset was seen; nil if none is known.
+	EndOffsetAge *Age `json:"end-offset-age-ms,omitempty"`
 	// LogStartOffset is the first offset that the partition still holds, also for a partition without a commit: if it is
 	// the newest end offset, there is nothing to read. nil means that it is not known.
 	LogStartOffset *int64 `json:"-"`

@@ -79,6 +79,8 @@ type PartitionOwner struct {
 // again: its slices share a few large arrays, which the next fetch into the same Group reuses. Keep what you need longer
 // by copying it.
 type Group struct {
+	// TakenAt is the moment, by the store's clock and to the millisecond, as of which everything here holds.
+	TakenAt time.Time
 	// Topics are the topics of the group, in no particular order.
 	Topics []GroupTopic
 
@@ -90,6 +92,7 @@ type GroupSlabs struct {
 	Partitions []GroupPartition
 	Commits    []StoredCommit
 	EndOffsets []int64
+	Timed      []TimedEndOffset
 }
 
 // Slabs returns the arrays of a Group, for an engine that fills it.
@@ -110,6 +113,10 @@ type GroupPartition struct {
 	Commits []StoredCommit
 	// EndOffsets are the last end offsets of the partition, oldest first; empty where none is known.
 	EndOffsets []int64
+	// TimedEndOffsets are end offsets of the partition with the times at which they were measured, oldest first, for
+	// whoever works out a rate: the newest, and some of those before it that belong to the same incarnation. It is empty if
+	// no end offset is known.
+	TimedEndOffsets []TimedEndOffset
 	// Owner and ClientID are "" when unknown.
 	Owner    string
 	ClientID string
@@ -125,8 +132,8 @@ type GroupPartition struct {
 	// DifferenceKnown is false where end offset or commit is missing, or they belong to different incarnations of the
 	// partition.
 	DifferenceKnown bool
-	// EndOffsetAge is how long ago the newest end offset was seen, in milliseconds; -1 where none is known.
-	EndOffsetAge int64
+	// EndOffsetAge is how long ago the newest end offset was seen; below 0 if none is known.
+	EndOffsetAge time.Duration
 	// LogStartOffset is the first offset that the partition still holds, also for a partition without a commit: if it is
 	// the newest end offset, there is nothing to read. -1 means that it is not known.
 	LogStartOffset int64
@@ -135,6 +142,12 @@ type GroupPartition struct {
 	// Lost is how many messages the group can no longer read because its commit lies below the first offset that the
 	// partition still holds; 0 where there are none or that offset is not known.
 	Lost uint64
+}
+
+// TimedEndOffset is an end offset and when it was measured.
+type TimedEndOffset struct {
+	Offset int64
+	Time   time.Time
 }
 
 // StoredCommit is a commit as it is kept.

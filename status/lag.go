@@ -1,6 +1,11 @@
 package status
 
-import "github.com/lagkeeper/storage/protocol"
+import (
+	"math"
+	"time"
+
+	"github.com/lagkeeper/storage/protocol"
+)
 
 // Lag is what several partitions of a group are behind together.
 type Lag struct {
@@ -12,7 +17,7 @@ type Lag struct {
 	// yet to read is not known.
 	AtLeast bool
 	// Time is the greatest lag in time. Its kind is protocol.TimeLagAtLeast if some partition may be later still, and its
-	// error is the margin that the greatest of the true lags can have. Its source is the least reliable of all.
+	// margin covers the greatest of the true lags. Its source is the least reliable of all.
 	Time protocol.TimeLag
 	// Lost is the number of messages that were deleted before the group read them, as far as that is known.
 	Lost uint64
@@ -44,11 +49,11 @@ func LagOfGroup(group *protocol.Group) Lag {
 	return s.lag()
 }
 
-// sum gathers partitions. Times are milliseconds.
+// sum gathers partitions.
 type sum struct {
 	total Lag
 	// least and most bound the greatest of the true time lags; timeAtLeast reports whether it may lie above.
-	time, least, most int64
+	time, least, most time.Duration
 	timeKnown         bool
 	timeAtLeast       bool
 	timeInterpolated  bool
@@ -84,7 +89,7 @@ func mayHoldUnread(p *protocol.GroupPartition) bool {
 }
 
 func (s *sum) addTime(l protocol.TimeLag) {
-	margin := int64(0)
+	margin := time.Duration(0)
 	s.source = lessReliable(s.source, l.Source)
 	switch l.Kind {
 	case protocol.TimeLagUnknown:
@@ -93,14 +98,18 @@ func (s *sum) addTime(l protocol.TimeLag) {
 	case protocol.TimeLagAtLeast:
 		s.timeAtLeast = true
 	default:
-		margin = l.Error
+		margin = l.Margin
 		s.timeInterpolated = s.timeInterpolated || l.Kind == protocol.TimeLagInterpolated
 	}
+	most := l.Lag + margin
+	if most < l.Lag {
+		most = math.MaxInt64
+	}
 	if !s.timeKnown {
-		s.timeKnown, s.time, s.least, s.most = true, l.Milliseconds, l.Milliseconds-margin, l.Milliseconds+margin
+		s.timeKnown, s.time, s.least, s.most = true, l.Lag, l.Lag-margin, most
 		return
 	}
-	s.time, s.least, s.most = max(s.time, l.Milliseconds), max(s.least, l.Milliseconds-margin), max(s.most, l.Milliseconds+margin)
+	s.time, s.least, s.most = max(s.time, l.Lag), max(s.least, l.Lag-margin), max(s.most, most)
 }
 
 // lessReliable returns the worse of two sources.
@@ -121,9 +130,9 @@ func (s *sum) lag() Lag {
 	}
 	switch {
 	case s.timeAtLeast:
-		l.Time = protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Milliseconds: s.time}
+		l.Time = protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Lag: s.time}
 	default:
-		l.Time = protocol.TimeLag{Kind: protocol.TimeLagExact, Milliseconds: s.time, Error: max(s.most-s.time, s.time-s.least)}
+		l.Time = protocol.TimeLag{Kind: protocol.TimeLagExact, Lag: s.time, Margin: max(s.most-s.time, s.time-s.least)}
 		if s.timeInterpolated {
 			l.Time.Kind = protocol.TimeLagInterpolated
 		}

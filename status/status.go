@@ -96,16 +96,16 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// OfGroup judges a group as of now, the moment of the fetch: the most alarming verdict on its partitions.
-func OfGroup(group *protocol.Group, now time.Time, options Options) Verdict {
+// OfGroup judges a group as of the moment at which the answer was taken: the most alarming verdict on its partitions.
+func OfGroup(group *protocol.Group, options Options) Verdict {
 	var worst Verdict
 	for i := range group.Topics {
-		worst = worst.with(OfTopic(&group.Topics[i], now, options))
+		worst = worst.with(OfTopic(&group.Topics[i], group.TakenAt, options))
 	}
 	return worst
 }
 
-// OfTopic judges one topic of a group as of now: the most alarming verdict on its partitions.
+// OfTopic judges one topic of a group as of now, the TakenAt of the answer: the most alarming verdict on its partitions.
 func OfTopic(topic *protocol.GroupTopic, now time.Time, options Options) Verdict {
 	var worst Verdict
 	for i := range topic.Partitions {
@@ -127,7 +127,7 @@ func (v Verdict) with(other Verdict) Verdict {
 	return v
 }
 
-// OfPartition judges one partition of a group as of now.
+// OfPartition judges one partition of a group as of now, the TakenAt of the answer.
 func OfPartition(p *protocol.GroupPartition, now time.Time, options Options) Verdict {
 	verdict := func(s Status, format string, arguments ...any) Verdict {
 		return Verdict{Status: s, Why: fmt.Sprintf(format, arguments...), Partitions: 1}
@@ -152,8 +152,7 @@ func OfPartition(p *protocol.GroupPartition, now time.Time, options Options) Ver
 		return verdict(OK, "nothing left to read")
 	}
 	options = options.withDefaults()
-	nowMillis, pause := now.UnixMilli(), longestPause(p.Commits)
-	silence := time.Duration(trend.Freshness(p.Commits, nowMillis).Millis) * time.Millisecond
+	pause, silence := longestPause(p.Commits), trend.Freshness(p.Commits, now).Length
 	if unread(p.TimeLag, silence) > options.patience(p.Commits, pause) {
 		return verdict(Stopped, "behind by %d, silent for %v", p.CurrentLag, silence.Round(time.Second))
 	}
@@ -166,7 +165,7 @@ func OfPartition(p *protocol.GroupPartition, now time.Time, options Options) Ver
 	if withinOnePause(p.TimeLag, pause) {
 		return verdict(OK, "behind by %d, less than it reads between two commits", p.CurrentLag)
 	}
-	switch trend.OfPartition(p, nowMillis).Lag {
+	switch trend.OfPartition(p, now).Lag {
 	case trend.Growing:
 		return verdict(Lagging, "behind by %d and falling further behind", p.CurrentLag)
 	case trend.Shrinking:
@@ -191,7 +190,7 @@ func (o Options) patience(commits []protocol.StoredCommit, pause time.Duration) 
 func unread(lag protocol.TimeLag, silence time.Duration) time.Duration {
 	switch lag.Kind {
 	case protocol.TimeLagExact, protocol.TimeLagInterpolated:
-		return min(silence, time.Duration(lag.Milliseconds+lag.Error)*time.Millisecond)
+		return min(silence, lag.Lag+lag.Margin)
 	}
 	return silence
 }
@@ -217,7 +216,7 @@ func stalledFor(commits []protocol.StoredCommit) (n int) {
 func withinOnePause(lag protocol.TimeLag, pause time.Duration) bool {
 	switch lag.Kind {
 	case protocol.TimeLagExact, protocol.TimeLagInterpolated:
-		return time.Duration(lag.Milliseconds-lag.Error)*time.Millisecond <= pause
+		return lag.Lag-lag.Margin <= pause
 	}
 	return false
 }

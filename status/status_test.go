@@ -20,7 +20,9 @@ type point struct {
 
 // partition makes the answer for commits against an end offset that was seen just now.
 func partition(state protocol.PartitionState, end int64, points ...point) protocol.GroupPartition {
-	p := protocol.GroupPartition{State: state, EndOffsets: []int64{end}}
+	p := protocol.GroupPartition{
+		State: state, EndOffsets: []int64{end}, TimedEndOffsets: []protocol.TimedEndOffset{{Offset: end, Time: now}},
+	}
 	for _, c := range points {
 		at := now.UnixMilli() - 1000*c.ago
 		p.Commits = append(p.Commits, protocol.StoredCommit{
@@ -33,8 +35,8 @@ func partition(state protocol.PartitionState, end int64, points ...point) protoc
 }
 
 // within sets a lag in time.
-func within(p protocol.GroupPartition, millis, margin int64) protocol.GroupPartition {
-	p.TimeLag = protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Milliseconds: millis, Error: margin}
+func within(p protocol.GroupPartition, millis, margin time.Duration) protocol.GroupPartition {
+	p.TimeLag = protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Lag: millis * time.Millisecond, Margin: margin * time.Millisecond}
 	return p
 }
 
@@ -104,7 +106,7 @@ func TestWorstIsTold(t *testing.T) {
 	caughtUp := partition(protocol.PartitionCaughtUp, 10, point{1, 10, 10})
 	stopped := partition(protocol.PartitionBehind, 10, point{105, 4, 10}, point{100, 5, 10})
 	reset := partition(protocol.PartitionReset, 10, point{1, 5, 10})
-	group := protocol.Group{Topics: []protocol.GroupTopic{
+	group := protocol.Group{TakenAt: now, Topics: []protocol.GroupTopic{
 		{Name: "a", Partitions: []protocol.GroupPartition{caughtUp, reset, {}}},
 		{Name: "b", Partitions: []protocol.GroupPartition{caughtUp, stopped, stopped}},
 		{Name: "c", Partitions: []protocol.GroupPartition{stopped}},
@@ -112,8 +114,8 @@ func TestWorstIsTold(t *testing.T) {
 	assert.Equal(t, Verdict{Status: Reset, Why: "the end offset went back below the commit", Topic: "a", Partition: 1, Partitions: 1},
 		OfTopic(&group.Topics[0], now, Options{}))
 	assert.Equal(t, Verdict{Status: Stopped, Why: "behind by 5, silent for 1m40s", Topic: "b", Partition: 1, Partitions: 3},
-		OfGroup(&group, now, Options{}))
-	assert.Equal(t, Verdict{}, OfGroup(&protocol.Group{}, now, Options{}))
+		OfGroup(&group, Options{}))
+	assert.Equal(t, Verdict{}, OfGroup(&protocol.Group{TakenAt: now}, Options{}))
 }
 
 func TestSeverityIsAnOrder(t *testing.T) {
@@ -128,12 +130,12 @@ func TestSeverityIsAnOrder(t *testing.T) {
 
 func TestLag(t *testing.T) {
 	t.Parallel()
-	interpolated := func(p protocol.GroupPartition, millis, margin int64) protocol.GroupPartition {
-		p.TimeLag = protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Milliseconds: millis, Error: margin}
+	interpolated := func(p protocol.GroupPartition, millis, margin time.Duration) protocol.GroupPartition {
+		p.TimeLag = protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Lag: millis * time.Millisecond, Margin: margin * time.Millisecond}
 		return p
 	}
 	exact := partition(protocol.PartitionCaughtUp, 10, point{1, 10, 10})
-	exact.TimeLag = protocol.TimeLag{Kind: protocol.TimeLagExact, Error: 3}
+	exact.TimeLag = protocol.TimeLag{Kind: protocol.TimeLagExact, Margin: 3 * time.Millisecond}
 	behind := interpolated(partition(protocol.PartitionBehind, 10, point{1, 4, 10}), 1000, 200)
 	recorded := behind
 	recorded.TimeLag.Source = protocol.TimeSourceProducer
@@ -141,7 +143,7 @@ func TestLag(t *testing.T) {
 	lost := partition(protocol.PartitionCaughtUp, 10, point{1, 4, 10})
 	lost.CurrentLag, lost.Lost, lost.TimeLag = 0, 6, protocol.TimeLag{Kind: protocol.TimeLagExact}
 	old := partition(protocol.PartitionBehind, 10, point{1, 8, 10})
-	old.TimeLag = protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Milliseconds: 1500}
+	old.TimeLag = protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Lag: 1500 * time.Millisecond}
 	reset := partition(protocol.PartitionReset, 10, point{1, 4, 10})
 
 	for name, c := range map[string]struct {
@@ -153,16 +155,16 @@ func TestLag(t *testing.T) {
 		"sum":       {[]protocol.GroupPartition{exact, behind}, Lag{Known: true, Messages: 6, Time: behind.TimeLag}},
 		// The later may be the one that seems earlier: the greatest of the truths lies from 800 to 1400.
 		"margins": {[]protocol.GroupPartition{behind, further}, Lag{Known: true, Messages: 13,
-			Time: protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Milliseconds: 1000, Error: 400}}},
+			Time: protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Lag: time.Second, Margin: 400 * time.Millisecond}}},
 		"at least": {[]protocol.GroupPartition{behind, old}, Lag{Known: true, Messages: 8,
-			Time: protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Milliseconds: 1500}}},
+			Time: protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Lag: 1500 * time.Millisecond}}},
 		"by records":   {[]protocol.GroupPartition{behind, recorded, exact}, Lag{Known: true, Messages: 12, Time: recorded.TimeLag}},
 		"lost":         {[]protocol.GroupPartition{lost}, Lag{Known: true, Lost: 6, Time: lost.TimeLag}},
 		"not believed": {[]protocol.GroupPartition{reset}, Lag{}},
 		"in part": {[]protocol.GroupPartition{behind, reset}, Lag{Known: true, AtLeast: true, Messages: 6,
-			Time: protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Milliseconds: 1000}}},
+			Time: protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Lag: time.Second}}},
 		"never committed": {[]protocol.GroupPartition{behind, partition(protocol.PartitionNoCommit, 7)}, Lag{Known: true, AtLeast: true, Messages: 6,
-			Time: protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Milliseconds: 1000}}},
+			Time: protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Lag: time.Second}}},
 		"never written": {[]protocol.GroupPartition{behind, partition(protocol.PartitionNoCommit, 0), {}}, Lag{Known: true, Messages: 6, Time: behind.TimeLag}},
 	} {
 		t.Run(name, func(t *testing.T) {

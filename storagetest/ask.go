@@ -170,11 +170,13 @@ func callStore(t testing.TB, s *subject, r *protocol.StorageRequest) (any, error
 		return append([]int64{}, got[min(1, len(got)):]...), err
 	case protocol.StorageFetchConsumer:
 		group := protocol.Group{Topics: []protocol.GroupTopic{{Name: "left over"}}}
+		asked := time.Now()
 		err := s.store.Group(ctx, r.Cluster, r.Group, &group)
 		if err != nil {
 			require.Empty(t, group.Topics, "Group erred and left something in its answer")
 			return nil, err
 		}
+		checkMoments(t, &group, asked)
 		return consumerTopics(&group, s.config.int("intervals", 10)), nil
 	}
 	return nil, errors.New("the typed API has no such request")
@@ -228,7 +230,7 @@ func consumerTopics(group *protocol.Group, intervals int) protocol.ConsumerTopic
 				partition.Difference = &p.Difference
 			}
 			if p.EndOffsetAge >= 0 {
-				partition.EndOffsetAge = &p.EndOffsetAge
+				partition.EndOffsetAge = &protocol.Age{Duration: p.EndOffsetAge}
 			}
 			if p.LogStartOffset >= 0 {
 				partition.LogStartOffset = &p.LogStartOffset

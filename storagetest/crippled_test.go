@@ -26,9 +26,9 @@ var crippled = map[string]func(*protocol.ConsumerPartition){
 	"EndOffsetAge":   func(p *protocol.ConsumerPartition) { p.EndOffsetAge = nil },
 	"LogStartOffset": func(p *protocol.ConsumerPartition) { p.LogStartOffset = nil },
 	"TimeLag":        func(p *protocol.ConsumerPartition) { p.TimeLag = nil },
-	"TimeLag.Error": func(p *protocol.ConsumerPartition) {
+	"TimeLag.Margin": func(p *protocol.ConsumerPartition) {
 		if p.TimeLag != nil {
-			p.TimeLag.Error = 0
+			p.TimeLag.Margin = 0
 		}
 	},
 	"Lost": func(p *protocol.ConsumerPartition) { p.Lost = nil },

@@ -26,7 +26,7 @@ func (w *world) judges(partition int, want judged) *protocol.ConsumerPartition {
 	w.t.Helper()
 	p := w.partition("group", "topic", partition)
 	got := judged{state: p.State, difference: p.Difference, lost: p.Lost}
-	require.Equal(w.t, want.state.String(), got.state.String(), "State")
+	require.Equal(w.t, want.state, got.state, "State")
 	require.Equal(w.t, want, got, "Difference and Lost")
 	if want.difference == nil {
 		require.Nil(w.t, p.TimeLag, "a time lag without a difference")
@@ -87,7 +87,7 @@ func exerciseJudgement(t *testing.T, factory Factory) {
 			p := w.judges(0, judged{state: protocol.PartitionCaughtUp, difference: behind(0)})
 			require.NotNil(w.t, p.TimeLag)
 			require.Equal(w.t, protocol.TimeLagExact, p.TimeLag.Kind)
-			require.Zero(w.t, p.TimeLag.Milliseconds)
+			require.Zero(w.t, p.TimeLag.Lag)
 			w.recent(107, 3)
 			p = w.judges(0, judged{state: protocol.PartitionAhead, difference: behind(-7)})
 			require.Zero(w.t, p.CurrentLag)
@@ -109,8 +109,8 @@ func exerciseJudgement(t *testing.T, factory Factory) {
 			p := w.judges(0, judged{state: protocol.PartitionCaughtUp, difference: behind(0)})
 			require.NotNil(w.t, p.EndOffsetAge)
 			// A module's clock may be coarse, by less than a second.
-			require.GreaterOrEqual(w.t, *p.EndOffsetAge, int64(41_000))
-			require.LessOrEqual(w.t, *p.EndOffsetAge, 43_000+time.Since(before).Milliseconds())
+			require.GreaterOrEqual(w.t, p.EndOffsetAge.Duration, 41*time.Second)
+			require.LessOrEqual(w.t, p.EndOffsetAge.Duration, 43*time.Second+time.Since(before))
 		}},
 		{name: "the log start", run: func(w *world) {
 			w.endAgo(100, 30, 0)
@@ -179,27 +179,27 @@ func exerciseTimeLag(w *world) {
 		return *p.TimeLag
 	}
 	// slack is what the test itself took, and what a coarse clock may hide.
-	slack := func() int64 { return time.Since(before).Milliseconds() + 1000 }
-	minutes := func(n int64) int64 { return n * time.Minute.Milliseconds() }
+	slack := func() time.Duration { return time.Since(before) + time.Second }
+	minutes := func(n int64) time.Duration { return time.Duration(n) * time.Minute }
 
 	lag := at(50)
 	require.Equal(w.t, protocol.TimeLagAtLeast, lag.Kind, "the message was there when the first end offset was seen")
-	require.GreaterOrEqual(w.t, lag.Milliseconds, minutes(10)-slack())
-	require.LessOrEqual(w.t, lag.Milliseconds, minutes(10)+slack(), "no more is known")
+	require.GreaterOrEqual(w.t, lag.Lag, minutes(10)-slack())
+	require.LessOrEqual(w.t, lag.Lag, minutes(10)+slack(), "no more is known")
 	for _, c := range []struct{ commit, most, least int64 }{{110, 10, 5}, {190, 10, 5}, {250, 5, 1}} {
 		lag = at(c.commit)
 		require.Equal(w.t, protocol.TimeLagInterpolated, lag.Kind, "commit %d", c.commit)
-		require.LessOrEqual(w.t, lag.Milliseconds-lag.Error, minutes(c.least)+slack(), "commit %d: it may be as young", c.commit)
-		require.GreaterOrEqual(w.t, lag.Milliseconds+lag.Error, minutes(c.most)-slack(), "commit %d: it may be as old", c.commit)
-		require.LessOrEqual(w.t, lag.Milliseconds, minutes(c.most)+slack(), "commit %d: it is no older", c.commit)
-		require.GreaterOrEqual(w.t, lag.Milliseconds, minutes(c.least)-slack(), "commit %d: it is no younger", c.commit)
-		require.LessOrEqual(w.t, lag.Error, minutes(c.most-c.least)+slack(), "commit %d: more is known", c.commit)
+		require.LessOrEqual(w.t, lag.Lag-lag.Margin, minutes(c.least)+slack(), "commit %d: it may be as young", c.commit)
+		require.GreaterOrEqual(w.t, lag.Lag+lag.Margin, minutes(c.most)-slack(), "commit %d: it may be as old", c.commit)
+		require.LessOrEqual(w.t, lag.Lag, minutes(c.most)+slack(), "commit %d: it is no older", c.commit)
+		require.GreaterOrEqual(w.t, lag.Lag, minutes(c.least)-slack(), "commit %d: it is no younger", c.commit)
+		require.LessOrEqual(w.t, lag.Margin, minutes(c.most-c.least)+slack(), "commit %d: more is known", c.commit)
 	}
 	lag = at(300)
 	require.Equal(w.t, protocol.TimeLagExact, lag.Kind)
-	require.Zero(w.t, lag.Milliseconds)
-	require.GreaterOrEqual(w.t, lag.Error, minutes(1)-slack(), "what was written since is younger than the last poll")
-	require.LessOrEqual(w.t, lag.Error, minutes(1)+slack())
+	require.Zero(w.t, lag.Lag)
+	require.GreaterOrEqual(w.t, lag.Margin, minutes(1)-slack(), "what was written since is younger than the last poll")
+	require.LessOrEqual(w.t, lag.Margin, minutes(1)+slack())
 }
 
 // exerciseJudgementInTime covers what becomes of a judgement as time passes, in bubbles with a clock of their own.

@@ -2,6 +2,7 @@ package storagetest
 
 import (
 	"slices"
+	"time"
 
 	"github.com/lagkeeper/storage"
 	"github.com/lagkeeper/storage/protocol"
@@ -70,8 +71,7 @@ func (e *modelEnds) set(r *protocol.StorageRequest, intervals int, now int64) er
 // judge says what the lag of a group on the partition is worth.
 func (e *modelEnds) judge(answer *protocol.ConsumerPartition, p *modelPartition, now int64) {
 	if len(e.history) > 0 {
-		age := max(0, now-e.polls[len(e.polls)-1].at)
-		answer.EndOffsetAge = &age
+		answer.EndOffsetAge = &protocol.Age{Duration: millis(max(0, now-e.polls[len(e.polls)-1].at))}
 		if logStart := e.logStart; logStart > 0 {
 			answer.LogStartOffset = &logStart
 		}
@@ -135,10 +135,12 @@ func (e *modelEnds) timeLag(commit, now int64) *protocol.TimeLag {
 	}
 	switch {
 	case after < 0: // nothing was left to read at the newest poll
-		return &protocol.TimeLag{Kind: protocol.TimeLagExact, Error: max(0, now-before)}
+		return &protocol.TimeLag{Kind: protocol.TimeLagExact, Margin: millis(max(0, now-before))}
 	case before < 0:
-		return &protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Milliseconds: max(0, now-after)}
+		return &protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Lag: millis(max(0, now-after))}
 	}
 	margin := (after - before + 1) / 2
-	return &protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Milliseconds: max(0, now-before-margin), Error: margin}
+	return &protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Lag: millis(max(0, now-before-margin)), Margin: millis(margin)}
 }
+
+func millis(n int64) time.Duration { return time.Duration(n) * time.Millisecond }

@@ -41,8 +41,7 @@ func exerciseSeed(t *testing.T, w *world) {
 		return *p.TimeLag
 	}
 	// slack is what the test itself took, and what a coarse clock may hide.
-	slack := func() int64 { return time.Since(before).Milliseconds() + 1000 }
-	ms := time.Duration.Milliseconds
+	slack := func() time.Duration { return time.Since(before) + time.Second }
 
 	require.ErrorIs(t, w.store.SeedEndOffsets(ctx, "nowhere", "seeded", 0, nil), storage.ErrUnknownCluster)
 	require.ErrorIs(t, w.store.SeedEndOffsets(ctx, "local", "unknown", 0, nil), storage.ErrUnknownTopic)
@@ -73,7 +72,7 @@ func exerciseSeed(t *testing.T, w *world) {
 	}
 	unseeded := lag(250)
 	require.Equal(t, protocol.TimeLagAtLeast, unseeded.Kind)
-	require.LessOrEqual(t, unseeded.Milliseconds, ms(2*time.Minute)+slack(), "what was invalid changed nothing")
+	require.LessOrEqual(t, unseeded.Lag, 2*time.Minute+slack(), "what was invalid changed nothing")
 	require.Empty(t, unseeded.Source)
 
 	// The last is not older than what the store has seen.
@@ -81,18 +80,18 @@ func exerciseSeed(t *testing.T, w *world) {
 	seeded := lag(250)
 	require.Equal(t, protocol.TimeLagInterpolated, seeded.Kind)
 	require.Equal(t, protocol.TimeSourceProducer, seeded.Source)
-	require.LessOrEqual(t, seeded.Milliseconds-seeded.Error, ms(59*time.Minute)+slack(), "it may be as young")
-	require.GreaterOrEqual(t, seeded.Milliseconds+seeded.Error, ms(4*time.Hour+time.Minute)-slack(), "it may be as old")
-	require.LessOrEqual(t, seeded.Error, ms(3*time.Hour+2*time.Minute)+slack(), "more is known")
+	require.LessOrEqual(t, seeded.Lag-seeded.Margin, 59*time.Minute+slack(), "it may be as young")
+	require.GreaterOrEqual(t, seeded.Lag+seeded.Margin, 4*time.Hour+time.Minute-slack(), "it may be as old")
+	require.LessOrEqual(t, seeded.Margin, 3*time.Hour+2*time.Minute+slack(), "more is known")
 	oldest := lag(100)
 	require.Equal(t, protocol.TimeLagAtLeast, oldest.Kind)
 	require.Equal(t, protocol.TimeSourceProducer, oldest.Source)
-	require.GreaterOrEqual(t, oldest.Milliseconds, ms(4*time.Hour-time.Minute)-slack())
-	require.LessOrEqual(t, oldest.Milliseconds, ms(4*time.Hour-time.Minute)+slack(), "its margin may have made it older than it is")
+	require.GreaterOrEqual(t, oldest.Lag, 4*time.Hour-time.Minute-slack())
+	require.LessOrEqual(t, oldest.Lag, 4*time.Hour-time.Minute+slack(), "its margin may have made it older than it is")
 	measured := lag(550)
 	require.Equal(t, protocol.TimeLagInterpolated, measured.Kind)
 	require.Empty(t, measured.Source, "the store has seen both ends")
-	require.LessOrEqual(t, measured.Milliseconds+measured.Error, ms(3*time.Minute)+slack())
+	require.LessOrEqual(t, measured.Lag+measured.Margin, 3*time.Minute+slack())
 
 	w.ends("seeded", 600, -1)
 	require.Equal(t, []int64{500, 600}, w.partition("behind", "seeded", 0).BrokerOffsets, "points are no end offsets")

@@ -48,7 +48,7 @@ const threshold = 0.01
 // tests against trend", Econometrica 13(3), 1945) and Kendall: of all pairs of lags, count how many went up less how many
 // went down, and compare with what a shuffled series would give. It needs no scale and one wild value cannot tip it. Besides, the
 // lag must change by 1 % between the older and the newer half; three lags, too few for the test, must all go the same way.
-func DirectionOf(commits []protocol.StoredCommit, ends []EndOffset) Direction {
+func DirectionOf(commits []protocol.StoredCommit, ends []protocol.TimedEndOffset) Direction {
 	if len(commits) == 0 {
 		return Unknown
 	}
@@ -58,7 +58,7 @@ func DirectionOf(commits []protocol.StoredCommit, ends []EndOffset) Direction {
 	}
 	newest := s.commits[len(s.commits)-1]
 	quiet := longestPause(s.commits)
-	for len(s.ends) > 0 && since(newest.Timestamp, s.ends[0].Timestamp) <= quiet {
+	for len(s.ends) > 0 && since(newest.Timestamp, s.ends[0].Time.UnixMilli()) <= quiet {
 		s.ends = s.ends[1:]
 	}
 	return s.direction()
@@ -67,7 +67,7 @@ func DirectionOf(commits []protocol.StoredCommit, ends []EndOffset) Direction {
 // series is the lags of some commits, and those of the newest of them against the end offsets seen since.
 type series struct {
 	commits []protocol.StoredCommit
-	ends    []EndOffset
+	ends    []protocol.TimedEndOffset
 }
 
 // at is lag i, and false where it is not known.

@@ -10,9 +10,31 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// partition is a typed answer: commits of triples of a time in s, an offset and a lag (-1 for one that is not known), and
-// the newest end offset with its age in s (-1 where there is none).
-func partition(state protocol.PartitionState, end, age int64, triples ...int64) *protocol.GroupPartition {
+// given is what a typed answer is made of: commits of triples of a time in s, an offset and a lag (-1 for one that is not
+// known), and the newest end offset with its age in s (-1 if there is none).
+type given struct {
+	state    protocol.PartitionState
+	end, age int64
+	triples  []int64
+	// polls are the end offsets before the newest that have a time, as pairs of a time in s and an offset.
+	polls []int64
+}
+
+func partition(state protocol.PartitionState, end, age int64, triples ...int64) given {
+	return given{state: state, end: end, age: age, triples: triples}
+}
+
+func (g given) after(polls ...int64) given {
+	g.polls = polls
+	return g
+}
+
+// at makes the answer that was taken at a time in s.
+func (g given) at(now int64) *protocol.GroupPartition {
+	return answer(g.state, g.end, g.age, now, g.polls, g.triples...)
+}
+
+func answer(state protocol.PartitionState, end, age, now int64, polls []int64, triples ...int64) *protocol.GroupPartition {
 	p := &protocol.GroupPartition{State: state, EndOffsetAge: -1}
 	for i := 0; i < len(triples); i += 3 {
 		p.Commits = append(p.Commits, protocol.StoredCommit{
@@ -21,16 +43,17 @@ func partition(state protocol.PartitionState, end, age int64, triples ...int64) 
 		})
 	}
 	if age >= 0 {
-		p.EndOffsets, p.EndOffsetAge = []int64{1, end}, age*1000
+		p.EndOffsets, p.EndOffsetAge = []int64{1, end}, time.Duration(age)*time.Second
+		p.TimedEndOffsets = ends(append(slices.Clone(polls), now-age, end)...)
 	}
 	return p
 }
 
 func TestOfPartition(t *testing.T) {
 	const behind, ahead, none, reset = protocol.PartitionBehind, protocol.PartitionAhead, protocol.PartitionNoEndOffset, protocol.PartitionReset
-	secs := func(s int64) Duration { return Duration{s * 1000, true} }
+	secs := func(s int64) Duration { return Duration{time.Duration(s) * time.Second, true} }
 	for name, test := range map[string]struct {
-		p    *protocol.GroupPartition
+		p    given
 		now  int64 // s
 		want Trend
 	}{
@@ -63,6 +86,18 @@ func TestOfPartition(t *testing.T) {
 			// The poll behind the second commit is older than the first commit: that is no other incarnation.
 			Consumed: known(7.5), Produced: known(6), Lag: Steady, Freshness: secs(20), CatchUp: secs(100),
 		}},
+		// The polls say what was produced while the commits were made: 1100 to 1400 from 40 s to 100 s.
+		"polls beside the commits": {partition(behind, 1400, 0, 40, 0, 1000, 70, 200, 1050, 90, 400, 850).after(40, 1100, 70, 1250), 100, Trend{
+			Consumed: known(8), Produced: known(5), Lag: Steady, CatchUp: Duration{333_334 * time.Millisecond, true}, Freshness: secs(10),
+		}},
+		// The commits told of 500 at 10 s, before the polls that the answer has.
+		"commits before the polls": {partition(behind, 1400, 0, 10, 0, 500, 60, 500, 600).after(50, 1000, 75, 1200), 100, Trend{
+			Consumed: known(10), Produced: known(10), Freshness: secs(40),
+		}},
+		// The commit told of no more than was known at the poll before it.
+		"a poll that a commit repeats": {partition(behind, 900, 0, 55, 100, 500, 70, 150, 450, 85, 200, 400).after(40, 600), 100, Trend{
+			Consumed: known(100.0 / 30), Produced: known(5), Lag: Shrinking, Freshness: secs(15),
+		}},
 		"recreated": {partition(behind, 60, 0, 40, 5000, 100, 60, 5100, 100, 80, 5, 15, 90, 25, 15), 100, Trend{
 			Consumed: known(2), Produced: known(2), Freshness: secs(10),
 		}},
@@ -71,7 +106,7 @@ func TestOfPartition(t *testing.T) {
 		}},
 		"reset": {partition(reset, 60, 0, 40, 5000, 100, 60, 5100, 100, 80, 5200, 300), 100, Trend{Freshness: secs(20)}},
 	} {
-		if got := OfPartition(test.p, test.now*1000); got != test.want {
+		if got := OfPartition(test.p.at(test.now), time.Unix(test.now, 0)); got != test.want {
 			t.Errorf("%s: %+v, want %+v", name, got, test.want)
 		}
 	}
@@ -80,13 +115,13 @@ func TestOfPartition(t *testing.T) {
 // TestOfPartitionReadAgain is a group whose commits of an hour are read again within a second: all have the lag of now, and
 // that the end offset stood still for an hour must not come of it.
 func TestOfPartitionReadAgain(t *testing.T) {
-	p := partition(protocol.PartitionBehind, 7200, 0)
+	p := partition(protocol.PartitionBehind, 7200, 0).at(3600)
 	for i := range int64(10) {
 		p.Commits = append(p.Commits, protocol.StoredCommit{
 			Timestamp: 360_000 * i, ObservedTimestamp: 3_600_000, Offset: 700 * i, Lag: uint64(7200 - 700*i), LagKnown: true,
 		})
 	}
-	if got := OfPartition(p, 3_600_000); got.Produced.Known || got.CatchUp.Known {
+	if got := OfPartition(p, time.Unix(3600, 0)); got.Produced.Known || got.CatchUp.Known {
 		t.Errorf("produced %+v, caught up in %+v", got.Produced, got.CatchUp)
 	}
 }
@@ -97,29 +132,26 @@ func TestOfPartitionProperties(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	for range 20_000 {
 		p := &protocol.GroupPartition{
-			State: protocol.PartitionState(r.IntN(9)), Commits: randomWindow(r), EndOffsetAge: r.Int64N(100_000) - 1,
-		}
-		for range r.IntN(3) {
-			p.EndOffsets = append(p.EndOffsets, anyInt64(r))
+			State: states[r.IntN(len(states))], Commits: randomWindow(r), TimedEndOffsets: timedEnds(r),
 		}
 		for i := range p.Commits {
 			p.Commits[i].ObservedTimestamp = anyInt64(r)
 		}
-		now := anyInt64(r) / 2
+		now := time.UnixMilli(anyInt64(r) / 2)
 		before := slices.Clone(p.Commits)
 		got := OfPartition(p, now)
 		if !slices.Equal(before, p.Commits) {
 			t.Fatal("the answer was changed")
 		}
 		if !(got.Consumed.PerSecond >= 0 && got.Produced.PerSecond >= 0) || math.IsInf(got.Consumed.PerSecond+got.Produced.PerSecond, 0) ||
-			got.CatchUp.Millis < 0 || got.Freshness.Known != (len(p.Commits) > 0) {
-			t.Fatalf("%+v of %+v at %d", got, p, now)
+			got.CatchUp.Length < 0 || got.Freshness.Known != (len(p.Commits) > 0) {
+			t.Fatalf("%+v of %+v at %v", got, p, now)
 		}
-		commits, ends := observed(p, now, nil)
-		if len(commits) > len(p.Commits) || len(ends) > len(p.Commits)+1 {
+		commits, ends := observed(p, nil)
+		if len(commits) > len(p.Commits) || len(ends) > len(p.Commits)+len(p.TimedEndOffsets) {
 			t.Fatalf("%d commits and %d end offsets of %d commits", len(commits), len(ends), len(p.Commits))
 		}
-		for i := 1; i < len(ends)-1; i++ {
+		for i := 1; i < len(ends)-len(p.TimedEndOffsets); i++ {
 			if ends[i].Offset < ends[i-1].Offset {
 				t.Fatalf("end offsets that go back: %v", ends)
 			}
@@ -127,9 +159,27 @@ func TestOfPartitionProperties(t *testing.T) {
 	}
 }
 
+// states are all states of a partition.
+var states = []protocol.PartitionState{
+	protocol.PartitionUnknown, protocol.PartitionNoCommit, protocol.PartitionNoEndOffset, protocol.PartitionReset,
+	protocol.PartitionRestored, protocol.PartitionBeyondEnd, protocol.PartitionAhead, protocol.PartitionCaughtUp,
+	protocol.PartitionBehind,
+}
+
+// timedEnds are end offsets as an answer has them: ascending, in offset and in time.
+func timedEnds(r *rand.Rand) []protocol.TimedEndOffset {
+	var e []protocol.TimedEndOffset
+	offset, at := r.Int64N(1000), anyInt64(r)/4
+	for range r.IntN(4) {
+		e = append(e, protocol.TimedEndOffset{Offset: offset, Time: time.UnixMilli(at)})
+		offset, at = offset+r.Int64N(1000), at+r.Int64N(100_000)
+	}
+	return e
+}
+
 func TestOfPartitionDoesNotAllocate(t *testing.T) {
-	p := partition(protocol.PartitionBehind, 1060, 0, 30, 300, 100, 60, 600, 100, 90, 900, 100)
-	if n := testing.AllocsPerRun(100, func() { OfPartition(p, 96_000) }); n != 0 {
+	p := partition(protocol.PartitionBehind, 1060, 0, 30, 300, 100, 60, 600, 100, 90, 900, 100).after(36, 460, 66, 760).at(96)
+	if n := testing.AllocsPerRun(100, func() { OfPartition(p, time.Unix(96, 0)) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

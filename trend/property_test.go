@@ -17,17 +17,17 @@ func TestProperties(t *testing.T) {
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
 	for range 20_000 {
-		commits, ends, now := randomWindow(r), randomEnds(r), anyInt64(r)
+		commits, ends, now := randomWindow(r), randomEnds(r), time.UnixMilli(anyInt64(r))
 		got := Of(commits, ends, now)
 
 		for what, rate := range map[string]Rate{"consumed": got.Consumed, "produced": got.Produced} {
 			if !(rate.PerSecond >= 0) || math.IsInf(rate.PerSecond, 0) || !rate.Known && rate.PerSecond != 0 {
-				t.Fatalf("%s %+v of %v, %v at %d", what, rate, commits, ends, now)
+				t.Fatalf("%s %+v of %v, %v at %v", what, rate, commits, ends, now)
 			}
 		}
 		for what, d := range map[string]Duration{"catch-up": got.CatchUp, "freshness": got.Freshness} {
-			if d.Millis < 0 || !d.Known && d.Millis != 0 {
-				t.Fatalf("%s %+v of %v, %v at %d", what, d, commits, ends, now)
+			if d.Length < 0 || !d.Known && d.Length != 0 {
+				t.Fatalf("%s %+v of %v, %v at %v", what, d, commits, ends, now)
 			}
 		}
 		if got.Freshness.Known != (len(commits) > 0) {
@@ -36,14 +36,14 @@ func TestProperties(t *testing.T) {
 		if len(commits) < 2 && got.Consumed.Known || len(ends) < 2 && got.Produced.Known {
 			t.Fatalf("a rate from a single value: %+v of %v, %v", got, commits, ends)
 		}
-		if c := got.CatchUp; c.Known && c.Millis > 0 && !(got.Consumed.PerSecond > got.Produced.PerSecond) {
+		if c := got.CatchUp; c.Known && c.Length > 0 && !(got.Consumed.PerSecond > got.Produced.PerSecond) {
 			t.Fatalf("catches up without being faster: %+v", got)
 		}
 
 		// what lies before the newest run plays no part
 		if len(commits) > 0 && commits[0].Offset > math.MinInt64 && len(ends) > 0 && ends[0].Offset < math.MaxInt64 {
 			older := slices.Insert(slices.Clone(commits), 0, protocol.StoredCommit{Offset: math.MaxInt64, Timestamp: math.MaxInt64, Lag: 1, LagKnown: true})
-			olderEnds := slices.Insert(slices.Clone(ends), 0, EndOffset{Offset: math.MaxInt64, Timestamp: math.MaxInt64})
+			olderEnds := slices.Insert(slices.Clone(ends), 0, protocol.TimedEndOffset{Offset: math.MaxInt64, Time: time.UnixMilli(math.MaxInt64)})
 			if commits[0].Offset < math.MaxInt64 {
 				if again := Of(older, olderEnds, now); again != got {
 					t.Fatalf("%+v became %+v with something before the run of %v, %v", got, again, commits, ends)
@@ -51,8 +51,8 @@ func TestProperties(t *testing.T) {
 			}
 		}
 		// a silent group consumes less and less
-		if now < math.MaxInt64 {
-			if later := Consumption(commits, now+1); later.Known != got.Consumed.Known || later.PerSecond > got.Consumed.PerSecond {
+		if now.UnixMilli() < math.MaxInt64 {
+			if later := Consumption(commits, now.Add(time.Millisecond)); later.Known != got.Consumed.Known || later.PerSecond > got.Consumed.PerSecond {
 				t.Fatalf("%+v became %+v a ms later", got.Consumed, later)
 			}
 		}
@@ -111,7 +111,7 @@ func TestChanceIsNoTrend(t *testing.T) {
 
 func TestNoAllocation(t *testing.T) {
 	c, e := lags(1, 2, 3, 4, 5, 6, 7, 8, 9, 10), ends(60, 10_000, 90, 20_000)
-	if n := testing.AllocsPerRun(100, func() { Of(c, e, 100_000) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { Of(c, e, time.Unix(100, 0)) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
@@ -120,7 +120,7 @@ func BenchmarkOf(b *testing.B) {
 	c, e := lags(1, 2, 3, 4, 5, 6, 7, 8, 9, 10), ends(60, 10_000, 90, 20_000)
 	b.ReportAllocs()
 	for b.Loop() {
-		Of(c, e, 100_000)
+		Of(c, e, time.Unix(100, 0))
 	}
 }
 
@@ -135,13 +135,13 @@ func randomWindow(r *rand.Rand) []protocol.StoredCommit {
 	return c
 }
 
-func randomEnds(r *rand.Rand) []EndOffset {
-	e := make([]EndOffset, r.IntN(12))
+func randomEnds(r *rand.Rand) []protocol.TimedEndOffset {
+	e := make([]protocol.TimedEndOffset, r.IntN(12))
 	wild := r.IntN(2) == 0
 	var at, offset int64
 	for i := range e {
 		at, offset = next(r, at, wild), next(r, offset, wild)
-		e[i] = EndOffset{Timestamp: at, Offset: offset}
+		e[i] = protocol.TimedEndOffset{Time: time.UnixMilli(at), Offset: offset}
 	}
 	return e
 }

@@ -1,15 +1,21 @@
 package trend
 
-import "github.com/lagkeeper/storage/protocol"
+import (
+	"time"
+)
+
+import (
+	"github.com/lagkeeper/storage/protocol"
+)
 
 // Production is the rate at which end offsets grew over their newest run, and not known where that spans no time.
-func Production(ends []EndOffset) Rate {
+func Production(ends []protocol.TimedEndOffset) Rate {
 	if len(ends) == 0 {
 		return Rate{}
 	}
 	run := ends[runOfEnds(ends):]
 	first, last := run[0], run[len(run)-1]
-	return rate(since(first.Offset, last.Offset), since(first.Timestamp, last.Timestamp))
+	return rate(since(first.Offset, last.Offset), since(first.Time.UnixMilli(), last.Time.UnixMilli()))
 }
 
 // Consumption is the rate at which a group committed over the newest run of its commits, and not known where that spans no
@@ -18,7 +24,7 @@ func Production(ends []EndOffset) Rate {
 // A group that falls silent commits nothing that would tell of it. So the silence since the newest commit counts as far as
 // it is longer than the longest pause of the run: the rate of a group that commits every 5 s is untouched for 5 s, and then
 // sinks towards 0 without a step.
-func Consumption(commits []protocol.StoredCommit, now int64) Rate {
+func Consumption(commits []protocol.StoredCommit, now time.Time) Rate {
 	if len(commits) == 0 {
 		return Rate{}
 	}
@@ -28,7 +34,7 @@ func Consumption(commits []protocol.StoredCommit, now int64) Rate {
 	if elapsed == 0 {
 		return Rate{}
 	}
-	return rate(since(first.Offset, last.Offset), elapsed+overdue(run, now))
+	return rate(since(first.Offset, last.Offset), elapsed+overdue(run, now.UnixMilli()))
 }
 
 // overdue is by how many ms the silence since the newest commit of a run exceeds its longest pause. Added to the time that
@@ -69,9 +75,9 @@ func runOfCommits(commits []protocol.StoredCommit) int {
 }
 
 // runOfEnds is where the newest run starts.
-func runOfEnds(ends []EndOffset) int {
+func runOfEnds(ends []protocol.TimedEndOffset) int {
 	i := len(ends) - 1
-	for i > 0 && ends[i-1].Offset <= ends[i].Offset && ends[i-1].Timestamp <= ends[i].Timestamp {
+	for i > 0 && ends[i-1].Offset <= ends[i].Offset && !ends[i-1].Time.After(ends[i].Time) {
 		i--
 	}
 	return i

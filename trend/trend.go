@@ -1,6 +1,6 @@
 // Package trend tells how a group moves on one partition, from what is stored of it: its last commits and the end offsets
-// of the partition with their times. Everything here is a pure function of its arguments, times are Unix milliseconds, and
-// what cannot be told is marked as not known instead of being 0.
+// of the partition with their times. Everything here is a pure function of its arguments, and what cannot be told is marked
+// as not known instead of being 0.
 //
 // All functions look only at the newest run of what they are given: the longest stretch up to the newest element in which
 // neither offsets nor times go back. What lies before a rewind, a recreated topic or a clock that went back has no part in
@@ -9,17 +9,10 @@ package trend
 
 import (
 	"math"
+	"time"
 
 	"github.com/lagkeeper/storage/protocol"
 )
-
-// EndOffset is an end offset and when it was seen. A segment of a curve (internal/curve) makes two, one with the first and
-// one with the last time it was seen.
-type EndOffset struct {
-	Offset int64
-	// Timestamp is Unix milliseconds.
-	Timestamp int64
-}
 
 // Rate is a number of messages per second.
 type Rate struct {
@@ -28,10 +21,10 @@ type Rate struct {
 	Known     bool
 }
 
-// Duration is a time in milliseconds.
+// Duration is a length of time, to the millisecond.
 type Duration struct {
-	// Millis is never negative, and 0 where Known is false.
-	Millis int64
+	// Length is never negative, and 0 if Known is false.
+	Length time.Duration
 	Known  bool
 }
 
@@ -52,7 +45,7 @@ type Trend struct {
 // Of is everything there is to tell, from the last commits and end offsets, both oldest first and of one incarnation of
 // the partition, as of now. How old the newest end offset is, and so what the rate of production is worth, is the caller's
 // to tell.
-func Of(commits []protocol.StoredCommit, ends []EndOffset, now int64) Trend {
+func Of(commits []protocol.StoredCommit, ends []protocol.TimedEndOffset, now time.Time) Trend {
 	t := Trend{
 		Consumed:  Consumption(commits, now),
 		Produced:  Production(ends),
@@ -66,17 +59,17 @@ func Of(commits []protocol.StoredCommit, ends []EndOffset, now int64) Trend {
 }
 
 // Freshness is how long ago the newest commit was made, 0 where its time is in the future, and not known without a commit.
-func Freshness(commits []protocol.StoredCommit, now int64) Duration {
+func Freshness(commits []protocol.StoredCommit, now time.Time) Duration {
 	if len(commits) == 0 {
 		return Duration{}
 	}
-	age := since(commits[len(commits)-1].Timestamp, now)
-	return Duration{Millis: int64(min(age, math.MaxInt64)), Known: true}
+	age := since(commits[len(commits)-1].Timestamp, now.UnixMilli())
+	return Duration{Length: time.Duration(min(age, longest)) * time.Millisecond, Known: true}
 }
 
 // CatchUp is the time until a group at the offset commit has read everything, with the end offset at end now and both
 // moving on at the given rates. It is 0 for a group that has, and not known where a rate is not, or where it would never
-// be: the group reads no faster than the producer writes, or so little faster that it takes more than 292 million years.
+// be: the group reads no faster than the producer writes, or so little faster that it takes more than 292 years.
 func CatchUp(commit, end int64, consumed, produced Rate) Duration {
 	if commit >= end {
 		return Duration{Known: true}
@@ -86,11 +79,14 @@ func CatchUp(commit, end int64, consumed, produced Rate) Duration {
 		return Duration{}
 	}
 	millis := math.Ceil(float64(since(commit, end)) / net * 1000)
-	if !(millis < math.MaxInt64) {
+	if !(millis < float64(longest)) {
 		return Duration{}
 	}
-	return Duration{Millis: int64(millis), Known: true}
+	return Duration{Length: time.Duration(millis) * time.Millisecond, Known: true}
 }
+
+// longest is the longest time.Duration in whole milliseconds.
+const longest = uint64(math.MaxInt64 / time.Millisecond)
 
 // since is how far to lies after from, 0 where it does not.
 func since(from, to int64) uint64 {

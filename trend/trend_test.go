@@ -3,6 +3,7 @@ package trend
 import (
 	"math"
 	"testing"
+	"time"
 
 	"github.com/lagkeeper/storage/protocol"
 )
@@ -28,10 +29,10 @@ func lags(lags ...int64) []protocol.StoredCommit {
 }
 
 // ends are end offsets of pairs of a time in s and an offset.
-func ends(pairs ...int64) []EndOffset {
-	var e []EndOffset
+func ends(pairs ...int64) []protocol.TimedEndOffset {
+	var e []protocol.TimedEndOffset
 	for i := 0; i < len(pairs); i += 2 {
-		e = append(e, EndOffset{Timestamp: pairs[i] * 1000, Offset: pairs[i+1]})
+		e = append(e, protocol.TimedEndOffset{Time: time.Unix(pairs[i], 0), Offset: pairs[i+1]})
 	}
 	return e
 }
@@ -62,7 +63,7 @@ func TestConsumption(t *testing.T) {
 		"clock just went back":             {commits(1000, 100, 1005, 200, 10, 300), 10, unknown},
 		"one long pause allows for others": {commits(0, 0, 60, 600, 65, 650), 120, known(10)},
 	} {
-		if got := Consumption(tc.commits, tc.now*1000); got != tc.want {
+		if got := Consumption(tc.commits, time.Unix(tc.now, 0)); got != tc.want {
 			t.Errorf("%s: %+v, want %+v", name, got, tc.want)
 		}
 	}
@@ -70,7 +71,7 @@ func TestConsumption(t *testing.T) {
 
 func TestProduction(t *testing.T) {
 	for name, tc := range map[string]struct {
-		ends []EndOffset
+		ends []protocol.TimedEndOffset
 		want Rate
 	}{
 		"nothing":     {nil, unknown},
@@ -91,7 +92,7 @@ func TestProduction(t *testing.T) {
 func TestDirection(t *testing.T) {
 	for name, tc := range map[string]struct {
 		commits []protocol.StoredCommit
-		ends    []EndOffset
+		ends    []protocol.TimedEndOffset
 		want    Direction
 	}{
 		"nothing":                       {nil, ends(0, 5, 30, 50), Unknown},
@@ -143,16 +144,16 @@ func TestCatchUp(t *testing.T) {
 	}{
 		"caught up, rates unknown": {100, 100, unknown, unknown, Duration{0, true}},
 		"ahead":                    {101, 100, known(0), known(5), Duration{0, true}},
-		"nothing produced":         {0, 100, known(10), known(0), Duration{10_000, true}},
-		"gaining":                  {0, 100, known(30), known(10), Duration{5_000, true}},
-		"rounded up":               {0, 1, known(3), known(0), Duration{334, true}},
+		"nothing produced":         {0, 100, known(10), known(0), Duration{10 * time.Second, true}},
+		"gaining":                  {0, 100, known(30), known(10), Duration{5 * time.Second, true}},
+		"rounded up":               {0, 1, known(3), known(0), Duration{334 * time.Millisecond, true}},
 		"equally fast":             {0, 100, known(10), known(10), Duration{}},
 		"losing":                   {0, 100, known(10), known(20), Duration{}},
 		"stuck":                    {0, 100, known(0), known(0), Duration{}},
 		"consumption unknown":      {0, 100, unknown, known(0), Duration{}},
 		"production unknown":       {0, 100, known(10), unknown, Duration{}},
-		"in 292 million years":     {0, most, known(1), known(0), Duration{}},
-		"int64 from end to end":    {math.MinInt64, most, known(1e6), known(0), Duration{18446744073709552, true}},
+		"in 292 years and more":    {0, most, known(1e6), known(0), Duration{}},
+		"int64 from end to end":    {math.MinInt64, most, known(1e10), known(0), Duration{1844674407371 * time.Millisecond, true}},
 		"infinitely fast":          {0, 100, known(math.Inf(1)), known(0), Duration{0, true}},
 		"both infinitely fast":     {0, 100, known(math.Inf(1)), known(math.Inf(1)), Duration{}},
 	} {
@@ -170,11 +171,11 @@ func TestFreshness(t *testing.T) {
 	}{
 		"no commit":             {nil, 5, Duration{}},
 		"now":                   {commits(5, 1), 5000, Duration{0, true}},
-		"newest counts":         {commits(5, 1, 8, 2), 9000, Duration{1000, true}},
+		"newest counts":         {commits(5, 1, 8, 2), 9000, Duration{time.Second, true}},
 		"in the future":         {commits(5, 1), 4000, Duration{0, true}},
-		"int64 from end to end": {[]protocol.StoredCommit{{Timestamp: math.MinInt64}}, math.MaxInt64, Duration{math.MaxInt64, true}},
+		"int64 from end to end": {[]protocol.StoredCommit{{Timestamp: math.MinInt64}}, math.MaxInt64, Duration{time.Duration(longest) * time.Millisecond, true}},
 	} {
-		if got := Freshness(tc.commits, tc.now); got != tc.want {
+		if got := Freshness(tc.commits, time.UnixMilli(tc.now)); got != tc.want {
 			t.Errorf("%s: %+v, want %+v", name, got, tc.want)
 		}
 	}
@@ -185,17 +186,17 @@ func TestOf(t *testing.T) {
 	for i := range c {
 		c[i].Lag, c[i].LagKnown = uint64(9000-i*1000), true
 	}
-	got := Of(c, ends(-15, 9000, 15, 9600), 16_000)
+	got := Of(c, ends(-15, 9000, 15, 9600), time.Unix(16, 0))
 	want := Trend{
-		Consumed: known(100), Produced: known(20), Lag: Shrinking, CatchUp: Duration{101_250, true}, Freshness: Duration{1000, true},
+		Consumed: known(100), Produced: known(20), Lag: Shrinking, CatchUp: Duration{101_250 * time.Millisecond, true}, Freshness: Duration{time.Second, true},
 	}
 	if got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	if got := Of(nil, nil, 5); got != (Trend{}) {
+	if got := Of(nil, nil, time.Unix(5, 0)); got != (Trend{}) {
 		t.Errorf("of nothing: %+v", got)
 	}
-	if got := Of(nil, ends(0, 0, 30, 300), 30_000); got != (Trend{Produced: known(10)}) {
+	if got := Of(nil, ends(0, 0, 30, 300), time.Unix(30, 0)); got != (Trend{Produced: known(10)}) {
 		t.Errorf("of end offsets alone: %+v", got)
 	}
 }

@@ -94,15 +94,12 @@ func timeLagBrief(r row) string {
 func catchUpCell(r row) string {
 	switch {
 	case r.Rates.CatchUp.Known:
-		return shortAge(time.Duration(min(r.Rates.CatchUp.Millis, maxMillis)) * time.Millisecond)
+		return shortAge(r.Rates.CatchUp.Length)
 	case neverCatchesUp(r):
 		return "never"
 	}
 	return "-"
 }
-
-// maxMillis is how many milliseconds a time.Duration can hold.
-const maxMillis = math.MaxInt64 / int64(time.Millisecond)
 
 // neverCatchesUp tells whether a lag is there to stay. A group that keeps up is now a little slower than its producers, now
 // a little faster, so it takes a state that says so too.

@@ -98,7 +98,7 @@ func makeDocument(t table, events []event) document {
 			row.OutPerSecond = &r.Rates.Out.PerSecond
 		}
 		if r.Rates.CatchUp.Known {
-			row.CatchUpMs = &r.Rates.CatchUp.Millis
+			row.CatchUpMs = ptr(r.Rates.CatchUp.Length.Milliseconds())
 		}
 		for _, lag := range r.Trend {
 			row.Trend = append(row.Trend, uint64(math.Round(lag)))

@@ -49,8 +49,7 @@ func (g *greatest) add(l *protocol.TimeLag) {
 		g.lag.AtLeast = true
 		return
 	}
-	value := time.Duration(l.Milliseconds) * time.Millisecond
-	margin := time.Duration(l.Error) * time.Millisecond
+	value, margin := l.Lag, l.Margin
 	if l.Kind == protocol.TimeLagAtLeast {
 		g.lag.AtLeast = true
 		margin = 0
@@ -84,7 +83,7 @@ type rateSum struct {
 }
 
 // add takes a partition whose lag is trusted, and which has a commit.
-func (s *rateSum) add(p *protocol.ConsumerPartition, now int64) {
+func (s *rateSum) add(p *protocol.ConsumerPartition, now time.Time) {
 	commits := storedCommits(p.Offsets)
 	t := trend.Of(commits, endsSeen(p, commits, now), now)
 	addRate(&s.In, t.Produced)
@@ -93,7 +92,7 @@ func (s *rateSum) add(p *protocol.ConsumerPartition, now int64) {
 		return
 	}
 	if t.CatchUp.Known {
-		s.CatchUp.Millis = max(s.CatchUp.Millis, t.CatchUp.Millis)
+		s.CatchUp.Length = max(s.CatchUp.Length, t.CatchUp.Length)
 		return
 	}
 	s.unknown = true
@@ -109,7 +108,7 @@ func addRate(sum *trend.Rate, r trend.Rate) {
 func (s *rateSum) result(lagKnown bool) rates {
 	s.CatchUp.Known = lagKnown && !s.unknown
 	if !s.CatchUp.Known {
-		s.CatchUp.Millis = 0
+		s.CatchUp.Length = 0
 	}
 	return s.rates
 }
@@ -132,18 +131,18 @@ func storedCommits(window []*protocol.ConsumerOffset) []protocol.StoredCommit {
 
 // endsSeen are the end offsets of a partition with their times, oldest first. The store answers no times with end offsets,
 // but a commit and its lag tell where the end was at a poll; the newest has an age.
-func endsSeen(p *protocol.ConsumerPartition, commits []protocol.StoredCommit, now int64) []trend.EndOffset {
-	var ends []trend.EndOffset
+func endsSeen(p *protocol.ConsumerPartition, commits []protocol.StoredCommit, now time.Time) []protocol.TimedEndOffset {
+	var ends []protocol.TimedEndOffset
 	for _, c := range commits {
 		if c.LagKnown {
-			ends = append(ends, trend.EndOffset{Offset: c.Offset + int64(c.Lag), Timestamp: c.Timestamp})
+			ends = append(ends, protocol.TimedEndOffset{Offset: c.Offset + int64(c.Lag), Time: time.UnixMilli(c.Timestamp)})
 		}
 	}
 	if n := len(p.BrokerOffsets); n > 0 && p.EndOffsetAge != nil {
-		newest := trend.EndOffset{Offset: p.BrokerOffsets[n-1], Timestamp: now - *p.EndOffsetAge}
-		if len(ends) > 0 {
-			// now is a little before the store took the age, which would let the time go back.
-			newest.Timestamp = max(newest.Timestamp, ends[len(ends)-1].Timestamp)
+		newest := protocol.TimedEndOffset{Offset: p.BrokerOffsets[n-1], Time: now.Add(-p.EndOffsetAge.Duration)}
+		// now is a little before the store took the age, which would let the time go back.
+		if len(ends) > 0 && newest.Time.Before(ends[len(ends)-1].Time) {
+			newest.Time = ends[len(ends)-1].Time
 		}
 		ends = append(ends, newest)
 	}

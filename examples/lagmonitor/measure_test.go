@@ -12,11 +12,11 @@ import (
 )
 
 func TestGreatestTimeLag(t *testing.T) {
-	exact := &protocol.TimeLag{Kind: protocol.TimeLagExact, Error: 2000}
-	between := func(ms, margin int64) *protocol.TimeLag {
-		return &protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Milliseconds: ms, Error: margin}
+	exact := &protocol.TimeLag{Kind: protocol.TimeLagExact, Margin: 2 * time.Second}
+	between := func(ms, margin time.Duration) *protocol.TimeLag {
+		return &protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Lag: ms * time.Millisecond, Margin: margin * time.Millisecond}
 	}
-	atLeast := &protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Milliseconds: 9000}
+	atLeast := &protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Lag: 9 * time.Second}
 	for _, c := range []struct {
 		name string
 		lags []*protocol.TimeLag
@@ -44,7 +44,7 @@ func TestGreatestTimeLag(t *testing.T) {
 
 // partitionAt is a partition with a commit every second: each reads and is written a number of messages.
 func partitionAt(read, written int64, lag uint64) *protocol.ConsumerPartition {
-	p := &protocol.ConsumerPartition{State: protocol.PartitionBehind, CurrentLag: lag, EndOffsetAge: new(int64)}
+	p := &protocol.ConsumerPartition{State: protocol.PartitionBehind, CurrentLag: lag, EndOffsetAge: new(protocol.Age)}
 	for i := range int64(5) {
 		before := lag + uint64((4-i)*(read-written)) // as things went
 		p.Offsets = append(p.Offsets, commitAt(1000+i*1000, 1000+i*read, before))
@@ -57,7 +57,7 @@ func partitionAt(read, written int64, lag uint64) *protocol.ConsumerPartition {
 }
 
 func TestRates(t *testing.T) {
-	const now = 5000
+	now := time.Unix(5, 0)
 	sum := func(partitions ...*protocol.ConsumerPartition) rates {
 		var s rateSum
 		for _, p := range partitions {
@@ -68,10 +68,10 @@ func TestRates(t *testing.T) {
 	caught := trend.Duration{Known: true}
 	assert.Equal(t, rates{CatchUp: caught}, sum(), "nothing to catch up with")
 	assert.Equal(t, rates{In: rate(10), Out: rate(10), CatchUp: caught}, sum(partitionAt(10, 10, 0)))
-	assert.Equal(t, rates{In: rate(10), Out: rate(15), CatchUp: trend.Duration{Millis: 20_000, Known: true}}, sum(partitionAt(15, 10, 100)))
+	assert.Equal(t, rates{In: rate(10), Out: rate(15), CatchUp: trend.Duration{Length: 20 * time.Second, Known: true}}, sum(partitionAt(15, 10, 100)))
 	assert.Equal(t, rates{In: rate(10), Out: rate(10), Never: true}, sum(partitionAt(10, 10, 100)))
 	assert.Equal(t, rates{In: rate(20), Out: rate(25), Never: true}, sum(partitionAt(15, 10, 100), partitionAt(10, 10, 100)), "the worst counts")
-	assert.Equal(t, rates{In: rate(20), Out: rate(30), CatchUp: trend.Duration{Millis: 40_000, Known: true}},
+	assert.Equal(t, rates{In: rate(20), Out: rate(30), CatchUp: trend.Duration{Length: 40 * time.Second, Known: true}},
 		sum(partitionAt(15, 10, 100), partitionAt(15, 10, 200)))
 
 	young := partitionAt(15, 10, 100)

@@ -31,7 +31,7 @@ var testRows = []row{
 	{
 		Group: "warehouse", Topic: "orders", Partitions: 4, Members: 1, Lag: 500, LagKnown: true, Trend: []float64{9, 7, 5},
 		TimeLag: timeLag{Known: true, Value: 65 * time.Second, Error: 1500 * time.Millisecond},
-		Rates:   rates{In: rate(9.94), Out: rate(1234), CatchUp: trend.Duration{Millis: 400, Known: true}},
+		Rates:   rates{In: rate(9.94), Out: rate(1234), CatchUp: trend.Duration{Length: 400 * time.Millisecond, Known: true}},
 		Moved:   time.Second, State: stateCatchingUp,
 	},
 }

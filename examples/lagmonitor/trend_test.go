@@ -123,7 +123,7 @@ func TestMakeRow(t *testing.T) {
 		{
 			Offsets:       []*protocol.ConsumerOffset{commitAt(8000, 30, 0), commitAt(9000, 20, 10)},
 			BrokerOffsets: []int64{30, 35}, CurrentLag: 15, Owner: "host", ClientID: "a", State: protocol.PartitionBehind,
-			TimeLag: &protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Milliseconds: 4000, Error: 1000},
+			TimeLag: &protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Lag: 4 * time.Second, Margin: time.Second},
 		},
 		{BrokerOffsets: []int64{7}, Owner: "host", ClientID: "b", State: protocol.PartitionNoCommit},
 		nil,

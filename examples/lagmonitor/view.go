@@ -149,7 +149,7 @@ func makeRow(group, topic string, partitions protocol.ConsumerPartitions, ends [
 		r.Lag += partition.CurrentLag
 		r.LagKnown = true
 		late.add(partition.TimeLag)
-		rates.add(partition, now.UnixMilli())
+		rates.add(partition, now)
 		lags := lagSeries(partition, now.UnixMilli())
 		facts.samples = max(facts.samples, len(lags))
 		series = append(series, lags)

@@ -14,17 +14,46 @@ type Frozen struct {
 	from, through int
 }
 
-// Freeze keeps what Lag needs to answer for a commit at offset. It appends to steps and returns the result.
-func (c *Curve) Freeze(offset int64, steps []byte) (Frozen, []byte) {
+// Recent is how many segments before the newest one a Frozen can tell of.
+const Recent = 4
+
+// Freeze keeps what Lag needs to answer for a commit at offset, and what AppendRecent needs if recent is set. It appends to
+// steps and returns the result.
+func (c *Curve) Freeze(offset int64, recent bool, steps []byte) (Frozen, []byte) {
 	f := Frozen{
 		newest: c.newest, oldestOffset: c.oldest.offset, oldestFirst: c.oldest.first, n: c.n, doubtful: c.doubtful,
 		margin: c.margin, seeded: c.seeded, origin: c.origin, offset: offset, from: len(steps),
 	}
 	if c.n > 0 && offset < c.newest.Offset && offset >= c.oldest.offset {
 		steps = append(steps, c.steps...)
+	} else if recent {
+		start := len(c.steps)
+		for n := 0; n < Recent && start > 0; n++ {
+			_, start = lastStep(c.steps, start)
+		}
+		steps = append(steps, c.steps[start:]...)
 	}
 	f.through = len(steps)
 	return f, steps
+}
+
+// AppendRecent appends the newest segment, and before it up to Recent others, to dst, newest first. Left out are those that
+// were seen before the clock went back, whose times are not true, and those that were not seen but given to Seed.
+func (f *Frozen) AppendRecent(dst []Segment, steps []byte) []Segment {
+	first := max(f.doubtful, f.seeded) // the oldest segment that counts
+	s, end := f.newest, f.through
+	for i, n := f.n, 0; i > first && n <= Recent; n++ {
+		i--
+		if i == f.seeded && f.origin.joined() {
+			s.First = s.Last
+		}
+		dst = append(dst, s)
+		if i > 0 && n < Recent {
+			st, start := lastStep(steps, end)
+			s, end = st.before(s), start
+		}
+	}
+	return dst
 }
 
 // Lag is what Curve.Lag would have answered at the moment of Freeze, with the steps that Freeze has appended to.

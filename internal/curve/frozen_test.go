@@ -2,6 +2,7 @@ package curve
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -14,6 +15,7 @@ func TestFrozen(t *testing.T) {
 	for range 50 {
 		var frozen []Frozen
 		var want []Estimate
+		var segments [][]Segment
 		var steps []byte
 		now := int64(1_000_000)
 		for range 30 {
@@ -24,19 +26,43 @@ func TestFrozen(t *testing.T) {
 				at += r.Int64N(30_000) - 100
 				c.Observe(offset, at, 20)
 			}
+			if r.IntN(2) == 0 {
+				c.Seed([]Point{{Offset: 1, At: -90_000, Source: FromBroker}, {Offset: r.Int64N(100), At: -30_000, Margin: 5, Source: FromBroker}}, 20)
+			}
 			commit := r.Int64N(2000) - 10
-			f, grown := c.Freeze(commit, steps)
+			recent := r.IntN(2) == 0
+			f, grown := c.Freeze(commit, recent, steps)
 			steps = grown
+			segments = append(segments, nil)
+			if recent {
+				segments[len(segments)-1] = c.recent()
+			}
 			frozen, want = append(frozen, f), append(want, c.Lag(commit, now))
 			c.Observe(offset+1000, at+1000, 20)
 			c.Reset()
 		}
 		for i := range frozen {
 			require.Equal(t, want[i], frozen[i].Lag(steps, now))
+			if segments[i] != nil {
+				require.Equal(t, segments[i], frozen[i].AppendRecent([]Segment{}, steps))
+			}
 		}
 	}
 	var zero Frozen
 	require.Equal(t, Estimate{}, zero.Lag(nil, 5), "of no curve")
+	require.Empty(t, zero.AppendRecent(nil, nil), "of no curve")
+}
+
+// recent returns the newest segments that were not seen before the clock went back, newest first.
+func (c *Curve) recent() []Segment {
+	all := c.AppendSegments([]Segment{})
+	if c.origin.joined() {
+		all[c.seeded].First = all[c.seeded].Last
+	}
+	all = all[max(c.doubtful, c.seeded):]
+	all = all[max(0, len(all)-1-Recent):]
+	slices.Reverse(all)
+	return all
 }
 
 func TestCutAbove(t *testing.T) {

@@ -13,6 +13,8 @@ type Image struct {
 
 	lags  []curve.Frozen
 	steps []byte
+	// segments is where Recent works.
+	segments []curve.Segment
 }
 
 // imagePage is a page in an Image.
@@ -27,7 +29,7 @@ type imagePage struct {
 func (m *Image) Reset() {
 	*m = Image{
 		pages: m.pages[:0], rings: m.rings[:0], details: m.details[:0], histories: m.histories[:0], lags: m.lags[:0],
-		steps: m.steps[:0],
+		steps: m.steps[:0], segments: m.segments[:0],
 	}
 }
 
@@ -60,19 +62,26 @@ func (m *Image) addPage(p *page, length int) {
 	m.histories = append(m.histories, p.histories[:length*p.stride]...)
 }
 
-// AddLag copies what it takes to tell how long ago the message at which a commit stands was the newest. The lags are asked
-// for again by their numbers, from 0.
-func (m *Image) AddLag(r Reading, number int32, commit int64) {
+// AddLag copies what it takes to tell how long ago the message at which a commit stands was the newest, and if recent is set,
+// which end offsets were seen of late. The lags are asked for again by their numbers, from 0.
+func (m *Image) AddLag(r Reading, number int32, commit int64, recent bool) {
 	frozen := curve.Frozen{}
 	if p, at := r.index.find(number); p != nil && len(p.curves) > 0 {
 		view := viewOf(p.partitions[at].load(), p.partitions[at].newest.Load(), &p.details[at])
-		frozen, m.steps = p.curves[at].Freeze(view.Position(commit), m.steps)
+		frozen, m.steps = p.curves[at].Freeze(view.Position(commit), recent, m.steps)
 	}
 	m.lags = append(m.lags, frozen)
 }
 
 // TimeLag answers what was asked with AddLag.
 func (m *Image) TimeLag(lag int, now int64) curve.Estimate { return m.lags[lag].Lag(m.steps, now) }
+
+// Recent returns the newest segments of the curve behind a lag that AddLag was told to keep, newest first. It is good until
+// the next call.
+func (m *Image) Recent(lag int) []curve.Segment {
+	m.segments = m.lags[lag].AppendRecent(m.segments[:0], m.steps)
+	return m.segments
+}
 
 // Sizes returns the number of partitions of a topic that have an end offset, and that of all their end offsets.
 func (m *Image) Sizes(t ImageTopic) (partitions, endOffsets int) {

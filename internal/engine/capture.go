@@ -3,8 +3,10 @@ package engine
 import (
 	"slices"
 	"sync"
+	"time"
 	"unsafe"
 
+	"github.com/lagkeeper/storage/internal/curve"
 	"github.com/lagkeeper/storage/internal/ends"
 	"github.com/lagkeeper/storage/internal/window"
 	"github.com/lagkeeper/storage/protocol"
@@ -17,6 +19,8 @@ type Capture struct {
 	intervals int
 	// now is when it was taken, in Unix milliseconds.
 	now int64
+	// timed says whether the answer will tell when end offsets were measured.
+	timed bool
 	// waits says whether windows that were restored wait for being confirmed.
 	waits bool
 
@@ -50,9 +54,9 @@ type capturedTopic struct {
 
 var captures = sync.Pool{New: func() any { return new(Capture) }}
 
-// Capture takes a group as it is now.
-func (e *Engine) Capture(c *Cluster, groupName string) (*Capture, Reason) {
+func (e *Engine) capture(c *Cluster, groupName string, timed bool) (*Capture, Reason) {
 	k := captures.Get().(*Capture)
+	k.timed = timed
 	k.intervals = e.config.Intervals
 	for tries, taken := 0, false; !taken; tries++ {
 		k.grow()
@@ -85,7 +89,7 @@ func (k *Capture) read(t *capturedTopic) {
 	t.image = k.image.Add(reading, int32(t.count))
 	for slot := t.first; slot < t.end(); slot++ {
 		if w := k.windowOf(slot); w != nil && w.Len() > 0 {
-			k.image.AddLag(reading, t.partition(k.numbers, slot), w.NewestOffset())
+			k.image.AddLag(reading, t.partition(k.numbers, slot), w.NewestOffset(), k.timed)
 		}
 	}
 }
@@ -241,7 +245,10 @@ type offsetAndLag struct {
 }
 
 // endFacts holds what an answer points to of a partition that has an end offset.
-type endFacts struct{ age, logStart int64 }
+type endFacts struct {
+	age      protocol.Age
+	logStart int64
+}
 
 // lagFacts holds what it points to of one that has a commit.
 type lagFacts struct {
@@ -256,7 +263,7 @@ func (j *judgement) tell(out *protocol.ConsumerPartition, ends *[]endFacts, lags
 	if j.endAge >= 0 {
 		to := &(*ends)[0]
 		*ends = (*ends)[1:]
-		to.age = j.endAge
+		to.age.Duration = j.endAge
 		out.EndOffsetAge = &to.age
 		if j.logStart >= 0 {
 			to.logStart = j.logStart
@@ -348,6 +355,8 @@ func (k *Capture) Group(into *protocol.Group) {
 	slabs.Partitions = slices.Grow(slabs.Partitions[:0], all.partitions)[:all.partitions]
 	slabs.Commits = slices.Grow(slabs.Commits[:0], all.commits)
 	slabs.EndOffsets = slices.Grow(slabs.EndOffsets[:0], all.endOffsets)
+	slabs.Timed = slices.Grow(slabs.Timed[:0], all.known*2+all.windows*2*curve.Recent)
+	into.TakenAt = time.UnixMilli(k.now)
 	next, lag := 0, 0
 	for i := range k.topics {
 		t := &k.topics[i]
@@ -365,6 +374,12 @@ func (k *Capture) Group(into *protocol.Group) {
 				EndOffsets: slabs.EndOffsets[from:len(slabs.EndOffsets):len(slabs.EndOffsets)], State: j.state,
 				Difference: j.difference, DifferenceKnown: j.differenceKnown, EndOffsetAge: j.endAge,
 				LogStartOffset: j.logStart, TimeLag: j.timeLag, Lost: j.lost,
+			}
+			if end.Known {
+				committed := w != nil && w.Len() > 0
+				first := len(slabs.Timed)
+				slabs.Timed = k.appendTimed(slabs.Timed, &end, lag, committed)
+				out.TimedEndOffsets = slabs.Timed[first:len(slabs.Timed):len(slabs.Timed)]
 			}
 			if w == nil {
 				continue

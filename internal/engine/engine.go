@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/lagkeeper/storage/internal/ends"
 	"github.com/lagkeeper/storage/internal/feed"
@@ -102,7 +103,7 @@ func New(config Config) *Engine {
 func (e *Engine) tell(kind protocol.EventKind, c *Cluster, t *ends.Topic, partition int32) {
 	if e.config.Hub.Watched() {
 		e.config.Hub.Publish(protocol.Event{
-			Kind: kind, Time: e.config.Clock.Coarse(), Cluster: c.Name, Topic: t.Name, Partition: partition,
+			Kind: kind, Time: time.UnixMilli(e.config.Clock.Coarse()), Cluster: c.Name, Topic: t.Name, Partition: partition,
 		})
 	}
 }

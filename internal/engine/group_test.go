@@ -31,7 +31,7 @@ func TestNoEndOffset(t *testing.T) {
 		reading := topic.Read()
 		defer reading.Close()
 		k := Capture{now: clock.now}
-		k.image.AddLag(reading, partition, 10)
+		k.image.AddLag(reading, partition, 10, false)
 		view := reading.View(partition)
 		return k.judge(&view, w, 0)
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"math"
+	"time"
 
 	"github.com/lagkeeper/storage/internal/curve"
 	"github.com/lagkeeper/storage/internal/ends"
@@ -14,8 +15,8 @@ type judgement struct {
 	state           protocol.PartitionState
 	difference      int64
 	differenceKnown bool
-	endAge          int64 // milliseconds; -1 when no end offset is known
-	logStart        int64 // -1 when not known
+	endAge          time.Duration // below 0 when no end offset is known
+	logStart        int64         // -1 when not known
 	timeLag         protocol.TimeLag
 	lost            uint64
 }
@@ -25,7 +26,7 @@ type judgement struct {
 func (k *Capture) judge(end *ends.View, w window.Window, lag int) judgement {
 	j := judgement{endAge: -1, logStart: -1}
 	if end.Known {
-		j.endAge = int64(min(distance(end.Seen, k.now), math.MaxInt64))
+		j.endAge = milliseconds(distance(end.Seen, k.now))
 		if end.LogStart > 0 {
 			j.logStart = end.LogStart
 		}
@@ -66,8 +67,8 @@ func (k *Capture) judge(end *ends.View, w window.Window, lag int) judgement {
 	if !beyond {
 		estimate := k.image.TimeLag(lag, k.now)
 		j.timeLag = protocol.TimeLag{
-			Kind: timeLagKinds[estimate.Kind], Milliseconds: estimate.Millis, Error: estimate.ErrorMillis,
-			Source: timeSources[estimate.Source],
+			Kind: timeLagKinds[estimate.Kind], Lag: milliseconds(uint64(estimate.Millis)),
+			Margin: milliseconds(uint64(estimate.ErrorMillis)), Source: timeSources[estimate.Source],
 		}
 	}
 	return j
@@ -109,6 +110,14 @@ var timeSources = [...]protocol.TimeSource{
 	curve.FromStore:    protocol.TimeSourceStore,
 	curve.FromBroker:   protocol.TimeSourceBroker,
 	curve.FromProducer: protocol.TimeSourceProducer,
+}
+
+// milliseconds returns a duration of so many milliseconds, the longest there is if it is longer.
+func milliseconds(ms uint64) time.Duration {
+	if ms > uint64(math.MaxInt64/time.Millisecond) {
+		return math.MaxInt64
+	}
+	return time.Duration(ms) * time.Millisecond
 }
 
 // distance is to less from, 0 where to is not greater; it cannot overflow.

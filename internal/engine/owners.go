@@ -3,6 +3,7 @@ package engine
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/lagkeeper/storage/internal/window"
 	"github.com/lagkeeper/storage/protocol"
@@ -36,7 +37,7 @@ func (e *Engine) setOwner(s *shard, at *place, in *protocol.PartitionOwner, now 
 	g := at.group
 	if g.setOwner(slot, in.Owner, in.ClientID) && s.hub.Watched() {
 		s.hub.Publish(protocol.Event{
-			Kind: protocol.EventOwnerChanged, Time: now, Cluster: g.cluster.Name, Group: g.name,
+			Kind: protocol.EventOwnerChanged, Time: time.UnixMilli(now), Cluster: g.cluster.Name, Group: g.name,
 			Topic: g.topics[at.topic].topic.Name, Partition: in.Partition,
 			Owner: strings.Clone(in.Owner), ClientID: strings.Clone(in.ClientID),
 		})
@@ -158,7 +159,7 @@ func (s *shard) tellOwners(g *group, owners []uint32, list []member, now int64) 
 				continue
 			}
 			s.hub.Publish(protocol.Event{
-				Kind: protocol.EventOwnerChanged, Time: now, Cluster: g.cluster.Name, Group: g.name,
+				Kind: protocol.EventOwnerChanged, Time: time.UnixMilli(now), Cluster: g.cluster.Name, Group: g.name,
 				Topic: gt.topic.Name, Partition: gt.partition(g.numbers, slot), Owner: next.owner, ClientID: next.clientID,
 			})
 		}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/lagkeeper/storage/protocol"
 )
@@ -31,7 +32,7 @@ func (r *room) add(bytes int) {
 // refuse returns Full, and tells of it if it is the first time since there was room.
 func (e *Engine) refuse(now int64) Reason {
 	if !e.room.told.Swap(true) && e.config.Hub.Watched() {
-		e.config.Hub.Publish(protocol.Event{Kind: protocol.EventStoreFull, Time: now})
+		e.config.Hub.Publish(protocol.Event{Kind: protocol.EventStoreFull, Time: time.UnixMilli(now)})
 	}
 	return Full
 }

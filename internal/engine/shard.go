@@ -3,6 +3,7 @@ package engine
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/lagkeeper/storage/internal/ends"
 	"github.com/lagkeeper/storage/internal/feed"
@@ -87,7 +88,7 @@ func (s *shard) tell(kind protocol.EventKind, g *group, t *ends.Topic, now int64
 	if !s.hub.Watched() {
 		return
 	}
-	event := protocol.Event{Kind: kind, Time: now, Cluster: g.cluster.Name, Group: g.name}
+	event := protocol.Event{Kind: kind, Time: time.UnixMilli(now), Cluster: g.cluster.Name, Group: g.name}
 	if t != nil {
 		event.Topic = t.Name
 	}

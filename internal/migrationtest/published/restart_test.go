@@ -141,7 +141,7 @@ func TestStuckGroupAfterARestart(t *testing.T) {
 			<-time.After(time.Minute)
 		}
 		stuck := app.group("stuck", "orders")[0]
-		assert.Equal(t, protocol.PartitionBehind.String(), stuck.State.String())
+		assert.Equal(t, protocol.PartitionBehind, stuck.State)
 		assert.EqualValues(t, 960, stuck.CurrentLag)
 		<-time.After(2 * time.Minute) // a sweep
 		assert.ElementsMatch(t, []string{"orders"}, app.topics())

@@ -56,8 +56,9 @@ var sink protocol.ConsumerTopics
 // buildAnswer makes the answer of the channel protocol from a typed one.
 func buildAnswer(g *protocol.Group, intervals int) protocol.ConsumerTopics {
 	type extras struct {
-		difference, age int64
-		timeLag         protocol.TimeLag
+		difference int64
+		age        protocol.Age
+		timeLag    protocol.TimeLag
 	}
 	type commitAndLag struct {
 		commit protocol.ConsumerOffset
@@ -81,7 +82,7 @@ func buildAnswer(g *protocol.Group, intervals int) protocol.ConsumerTopics {
 			in, out, more := &t.Partitions[i], &slab[i], &extra[i]
 			from := len(endSlab)
 			endSlab = append(endSlab, in.EndOffsets...)
-			*more = extras{in.Difference, in.EndOffsetAge, in.TimeLag}
+			*more = extras{in.Difference, protocol.Age{Duration: in.EndOffsetAge}, in.TimeLag}
 			*out = protocol.ConsumerPartition{
 				Offsets: offsets[:intervals:intervals], BrokerOffsets: endSlab[from:], Owner: in.Owner, ClientID: in.ClientID,
 				CurrentLag: in.CurrentLag, State: in.State, Difference: &more.difference, EndOffsetAge: &more.age, TimeLag: &more.timeLag,

@@ -78,7 +78,7 @@ func (w *world) look(group string, partition int) protocol.GroupPartition {
 func (w *world) is(group string, state protocol.PartitionState, difference ...int64) protocol.GroupPartition {
 	w.Helper()
 	p := w.look(group, 0)
-	require.Equal(w, state.String(), p.State.String(), group)
+	require.Equal(w, state, p.State, group)
 	require.Equal(w, len(difference) > 0, p.DifferenceKnown, group)
 	if len(difference) > 0 {
 		require.Equal(w, difference[0], p.Difference, group)

@@ -50,8 +50,8 @@ func TestHalfDeletedLog(t *testing.T) {
 		p := w.is("group", protocol.PartitionBehind, 10)
 		require.EqualValues(w, 35_980, p.Lost)
 		require.Equal(w, protocol.TimeLagInterpolated, p.TimeLag.Kind)
-		require.InDelta(w, 12_000, p.TimeLag.Milliseconds, float64(p.TimeLag.Error))
-		require.LessOrEqual(w, p.TimeLag.Error, int64(10_000))
+		require.InDelta(w, 12*time.Second, p.TimeLag.Lag, float64(p.TimeLag.Margin))
+		require.LessOrEqual(w, p.TimeLag.Margin, 10*time.Second)
 		require.Zero(w, w.is("ahead of it", protocol.PartitionBehind, 5).Lost)
 	})
 }

@@ -28,14 +28,14 @@ func TestSeedSurvives(t *testing.T) {
 	ask := func(w *world) {
 		w.commit("group", 0, 250)
 		require.Equal(w, protocol.TimeLag{
-			Kind: protocol.TimeLagInterpolated, Milliseconds: 8_100_000, Error: 9_000_002, Source: protocol.TimeSourceBroker,
+			Kind: protocol.TimeLagInterpolated, Lag: 8_100_000 * time.Millisecond, Margin: 9_000_002 * time.Millisecond, Source: protocol.TimeSourceBroker,
 		}, w.look("group", 0).TimeLag)
 		w.commit("group", 0, 100)
 		require.Equal(w, protocol.TimeLag{
-			Kind: protocol.TimeLagAtLeast, Milliseconds: 12_599_998, Source: protocol.TimeSourceBroker,
+			Kind: protocol.TimeLagAtLeast, Lag: 12_599_998 * time.Millisecond, Source: protocol.TimeSourceBroker,
 		}, w.look("group", 0).TimeLag)
 		w.commit("group", 0, 500)
-		require.Equal(w, protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Milliseconds: 30_000, Error: 60_000}, w.look("group", 0).TimeLag)
+		require.Equal(w, protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Lag: 30_000 * time.Millisecond, Margin: 60_000 * time.Millisecond}, w.look("group", 0).TimeLag)
 	}
 	again(t, func(w *world) {
 		require.NoError(w, w.poll(400, 60))

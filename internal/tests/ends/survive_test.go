@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -105,7 +106,7 @@ func TestDipSurvives(t *testing.T) {
 				w.end(1000)
 				p := w.is("group", protocol.PartitionRestored, 50)
 				// The end was 900 at 270 s and 1000 at 300 s; it is 360 s now.
-				require.Equal(w, protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Milliseconds: 75_000, Error: 30_000}, p.TimeLag)
+				require.Equal(w, protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Lag: 75 * time.Second, Margin: 30 * time.Second}, p.TimeLag)
 			})
 		})
 	}

@@ -172,7 +172,7 @@ func TestLogStartSurvives(t *testing.T) {
 		check := func(state protocol.PartitionState, difference, lost int64) {
 			w.Helper()
 			p := w.look(0)
-			require.Equal(w, state.String(), p.State.String())
+			require.Equal(w, state, p.State)
 			require.EqualValues(w, difference, p.Difference)
 			require.EqualValues(w, difference, p.CurrentLag)
 			require.EqualValues(w, lost, p.Lost)
@@ -289,7 +289,7 @@ func TestFutureThenRestart(t *testing.T) {
 		require.Zero(w, w.look(0).EndOffsetAge)
 		w.restart()
 		time.Sleep(time.Second)
-		require.EqualValues(w, 1000, w.look(0).EndOffsetAge)
+		require.Equal(w, time.Second, w.look(0).EndOffsetAge)
 		require.Empty(w, w.ends(protocol.EndOffset{Offset: 1020}))
 		require.EqualValues(w, 1020-19, w.look(0).Difference)
 	})

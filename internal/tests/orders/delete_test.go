@@ -92,7 +92,7 @@ func TestDeletePartition(t *testing.T) {
 		require.NoError(w, remove("topic", 0, 6))
 		offsets, state := w.offsets("group", "topic", 0)
 		require.Empty(w, offsets)
-		require.Equal(w, protocol.PartitionNoCommit.String(), state.String())
+		require.Equal(w, protocol.PartitionNoCommit, state)
 		offsets, _ = w.offsets("group", "topic", 1)
 		require.Equal(w, []int64{10}, offsets, "indexes stay")
 		require.NoError(w, w.commit("group", "topic", 0, 20, 1), "a deletion ends what was known")

@@ -29,7 +29,7 @@ func TestOrderZero(t *testing.T) {
 			}
 			offsets, state := w.offsets("group", "topic", 0)
 			require.Equal(w, []int64{10, 500, 1000}, offsets)
-			require.Equal(w, protocol.PartitionCaughtUp.String(), state.String())
+			require.Equal(w, protocol.PartitionCaughtUp, state)
 		})
 	})
 	t.Run("backfill", func(t *testing.T) {

@@ -44,10 +44,10 @@ func TestIdleGroupIsConfirmed(t *testing.T) {
 				w.restart()
 				w.end("topic", 1000)
 				_, state := w.offsets("group", "topic", 0)
-				require.Equal(w, protocol.PartitionRestored.String(), state.String())
+				require.Equal(w, protocol.PartitionRestored, state)
 				c.done(w)
 				_, state = w.offsets("group", "topic", 0)
-				require.Equal(w, c.state.String(), state.String())
+				require.Equal(w, c.state, state)
 			})
 		})
 	}
@@ -71,7 +71,7 @@ func TestTopicsDeletedMeanwhile(t *testing.T) {
 		time.Sleep(3 * time.Minute)
 		require.Equal(w, []string{"kept"}, w.topics())
 		event, _ := next()
-		require.Equal(w, protocol.EventTopicExpired.String(), event.Kind.String())
+		require.Equal(w, protocol.EventTopicExpired, event.Kind)
 		require.Equal(w, "gone", event.Topic)
 		require.EqualValues(w, 1, w.stats().SweptTopics)
 		var into protocol.Group

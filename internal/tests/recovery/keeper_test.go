@@ -155,7 +155,7 @@ func (k *keeper) held(marks bool) string {
 		if !marks && slices.Contains(unsettled, s) {
 			return "RESTORED, AHEAD, CAUGHTUP or BEHIND"
 		}
-		return s.String()
+		return string(s)
 	}
 	ctx, s := context.Background(), k.Store()
 	for _, cluster := range k.names(protocol.StorageFetchClusters, "", "") {
@@ -175,7 +175,7 @@ func (k *keeper) held(marks bool) string {
 				for number := range topic.Partitions {
 					p := topic.Partitions[number]
 					told := state(p.State)
-					p.State = 0
+					p.State = protocol.PartitionUnknown
 					for i := range p.Commits {
 						if !marks {
 							p.Commits[i].ObservedTimestamp = 0
@@ -188,7 +188,7 @@ func (k *keeper) held(marks bool) string {
 			for _, topic := range typed.Topics {
 				for number, p := range channel[topic.Name] {
 					told := state(p.State)
-					p.State = 0
+					p.State = protocol.PartitionUnknown
 					for _, c := range p.Offsets {
 						if c != nil && !marks {
 							c.ObservedTimestamp = 0

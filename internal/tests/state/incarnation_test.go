@@ -74,19 +74,19 @@ func TestTimeLagOfAnotherIncarnation(t *testing.T) {
 		s.Commits(450)
 		p := s.Is(protocol.PartitionBehind, 550)
 		// The end was 400 at 120 s and 500 at 150 s; it is 330 s now.
-		require.Equal(t, protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Milliseconds: 195_000, Error: 30_000}, *p.TimeLag)
+		require.Equal(t, protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Lag: 195 * time.Second, Margin: 30 * time.Second}, *p.TimeLag)
 
 		s.End(600) // recreated, and it has grown since
 		s.Is(protocol.PartitionReset)
 		s.Commits(450)
 		time.Sleep(10 * time.Second)
 		p = s.Is(protocol.PartitionBehind, 150)
-		require.Equal(t, protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Milliseconds: 10_000}, *p.TimeLag)
+		require.Equal(t, protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Lag: 10 * time.Second}, *p.TimeLag)
 		time.Sleep(20 * time.Second)
 		s.End(700)
 		s.Commits(650)
 		p = s.Is(protocol.PartitionBehind, 50)
-		require.Equal(t, protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Milliseconds: 15_000, Error: 30_000}, *p.TimeLag)
+		require.Equal(t, protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Lag: 15 * time.Second, Margin: 30 * time.Second}, *p.TimeLag)
 	})
 }
 
@@ -103,7 +103,7 @@ func TestTimeLagAcrossANegativeEndOffset(t *testing.T) {
 		s.End(2000)
 		p := s.Is(protocol.PartitionBehind, 1550)
 		// The end was 400 at 120 s and 500 at 150 s; it is 360 s now.
-		require.Equal(t, protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Milliseconds: 225_000, Error: 30_000}, *p.TimeLag)
+		require.Equal(t, protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Lag: 225 * time.Second, Margin: 30 * time.Second}, *p.TimeLag)
 	})
 }
 
@@ -129,8 +129,8 @@ func TestTimeLagCases(t *testing.T) {
 			s.Commits(end + 3000 - 30_000)
 			got := lag(t, s)
 			require.Equal(t, protocol.TimeLagInterpolated, got.Kind)
-			require.InDelta(t, 300_000, got.Milliseconds, 30_000)
-			require.LessOrEqual(t, got.Error, int64(30_000))
+			require.InDelta(t, 5*time.Minute, got.Lag, float64(30*time.Second))
+			require.LessOrEqual(t, got.Margin, 30*time.Second)
 		})
 	})
 	t.Run("idle for an hour", func(t *testing.T) {
@@ -144,10 +144,10 @@ func TestTimeLagCases(t *testing.T) {
 			s.Commits(end - 1500)
 			got := lag(t, s)
 			require.Equal(t, protocol.TimeLagInterpolated, got.Kind)
-			require.InDelta(t, 3_615_000, got.Milliseconds, 1)
-			require.LessOrEqual(t, got.Error, int64(30_000))
+			require.InDelta(t, time.Hour+15*time.Second, got.Lag, float64(time.Millisecond))
+			require.LessOrEqual(t, got.Margin, 30*time.Second)
 			s.Commits(end - 1)
-			require.InDelta(t, 3_600_000, lag(t, s).Milliseconds, 100)
+			require.InDelta(t, time.Hour, lag(t, s).Lag, float64(100*time.Millisecond))
 			s.Commits(end)
 			require.Equal(t, protocol.TimeLag{Kind: protocol.TimeLagExact}, lag(t, s))
 		})
@@ -159,7 +159,7 @@ func TestTimeLagCases(t *testing.T) {
 				time.Sleep(30 * time.Second)
 			}
 			s.Commits(4000)
-			require.Equal(t, protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Milliseconds: 300_000}, lag(t, s))
+			require.Equal(t, protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Lag: 300 * time.Second}, lag(t, s))
 		})
 	})
 	t.Run("replay from far before", func(t *testing.T) {
@@ -169,7 +169,7 @@ func TestTimeLagCases(t *testing.T) {
 			poll(s, 0, 0)
 			s.End(1_003_000)
 			s.Commits(10)
-			require.Equal(t, protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Milliseconds: 30_000}, lag(t, s))
+			require.Equal(t, protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Lag: 30 * time.Second}, lag(t, s))
 		})
 	})
 	t.Run("turned off", func(t *testing.T) {

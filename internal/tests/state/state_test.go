@@ -20,7 +20,7 @@ func TestStateNoCommit(t *testing.T) {
 		})
 		time.Sleep(30 * time.Second)
 		p := s.Is(protocol.PartitionNoCommit)
-		require.EqualValues(t, 30_000, *p.EndOffsetAge)
+		require.Equal(t, protocol.Age{Duration: 30 * time.Second}, *p.EndOffsetAge)
 		require.Equal(t, "host", p.Owner)
 	})
 }
@@ -54,7 +54,7 @@ func TestStateAndDifference(t *testing.T) {
 		s.Commits(107)
 		p = s.Is(protocol.PartitionAhead, -7)
 		require.Zero(t, p.CurrentLag)
-		require.Equal(t, protocol.TimeLag{Kind: protocol.TimeLagExact, Error: 20_000}, *p.TimeLag)
+		require.Equal(t, protocol.TimeLag{Kind: protocol.TimeLagExact, Margin: 20 * time.Second}, *p.TimeLag)
 		s.End(107)
 		s.Is(protocol.PartitionCaughtUp, 0)
 		s.End(1000)
@@ -142,7 +142,7 @@ func TestDifferenceAtTheExtremes(t *testing.T) {
 			s.Commits(test.offset)
 			p := s.Is(test.state, test.want)
 			if p.TimeLag != nil {
-				require.GreaterOrEqual(t, p.TimeLag.Milliseconds, int64(0), "case %d", i)
+				require.GreaterOrEqual(t, p.TimeLag.Lag, time.Duration(0), "case %d", i)
 			}
 		}
 	})
@@ -154,7 +154,7 @@ func TestEndOffsetAge(t *testing.T) {
 		s.Commits(100)
 		require.Zero(t, *s.Look("group").EndOffsetAge)
 		time.Sleep(42 * time.Second)
-		require.EqualValues(t, 42_000, *s.Look("group").EndOffsetAge)
+		require.Equal(t, 42*time.Second, s.Look("group").EndOffsetAge.Duration)
 		for _, future := range []int64{time.Now().Add(time.Hour).UnixMilli(), math.MaxInt64} {
 			r := testkit.EndOf("topic", 0, 1, 100)
 			r.Timestamp = future
@@ -164,7 +164,7 @@ func TestEndOffsetAge(t *testing.T) {
 		r := testkit.EndOf("topic", 0, 1, 100)
 		r.Timestamp = 1
 		s.Send(r)
-		require.Equal(t, time.Now().UnixMilli()-1, *s.Look("group").EndOffsetAge)
+		require.Equal(t, time.Duration(time.Now().UnixMilli()-1)*time.Millisecond, s.Look("group").EndOffsetAge.Duration)
 		for _, none := range []int64{0, -1, math.MinInt64} {
 			r.Timestamp = none
 			s.Send(r)
@@ -188,14 +188,14 @@ func TestPartitionJSON(t *testing.T) {
 		s.Send(&protocol.StorageRequest{
 			RequestType: protocol.StorageSetConsumerOwner, Cluster: "local", Group: "group", Topic: "topic", ClientID: "c",
 		})
-		require.Equal(t, `{"offsets":[],"owner":"","client_id":"c","current-lag":0,"state":"NOCOMMIT","end-offset-age":0}`, text())
+		require.Equal(t, `{"offsets":[],"owner":"","client_id":"c","current-lag":0,"state":"NOCOMMIT","end-offset-age-ms":0}`, text())
 		s.Send(testkit.CommitOf("group", "topic", 0, 20, 1, now))
 		commit := `{"offsets":[null,null,{"offset":20,"timestamp":` + string(stamp) + `,"observedAt":` + string(stamp) + `,"lag":80}],` +
 			`"owner":"","client_id":"c","current-lag":`
-		require.Equal(t, commit+`70,"state":"BEHIND","lag-difference":70,"end-offset-age":0,`+
-			`"time-lag":{"kind":"at-least","milliseconds":0,"error":0},"lost-messages":10}`, text())
+		require.Equal(t, commit+`70,"state":"BEHIND","lag-difference":70,"end-offset-age-ms":0,`+
+			`"time-lag":{"kind":"at-least","lag_ms":0,"margin_ms":0},"lost-messages":10}`, text())
 		s.End(50)
-		require.Equal(t, commit+`30,"state":"RESET","end-offset-age":0}`, text())
+		require.Equal(t, commit+`30,"state":"RESET","end-offset-age-ms":0}`, text())
 	}, "curve-segments", 8)
 }
 

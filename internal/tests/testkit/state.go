@@ -29,7 +29,7 @@ func (s *Service) Look(group string) *protocol.ConsumerPartition {
 		require.Zero(s.T, typed.Difference)
 	}
 	if typed.EndOffsetAge >= 0 {
-		want.EndOffsetAge = &typed.EndOffsetAge
+		want.EndOffsetAge = &protocol.Age{Duration: typed.EndOffsetAge}
 	} else {
 		require.EqualValues(s.T, -1, typed.EndOffsetAge)
 	}
@@ -72,7 +72,7 @@ func (s *Service) Commits(offset int64) {
 func (s *Service) Is(state protocol.PartitionState, difference ...int64) *protocol.ConsumerPartition {
 	s.T.Helper()
 	p := s.Look("group")
-	require.Equal(s.T, state.String(), p.State.String())
+	require.Equal(s.T, state, p.State)
 	if len(difference) == 0 {
 		require.Nil(s.T, p.Difference)
 		require.Nil(s.T, p.TimeLag, "time lag of a partition without a difference")

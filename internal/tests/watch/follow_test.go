@@ -48,7 +48,7 @@ func (f followed) apply(e protocol.Event) error {
 		delete(set, name)
 		return err
 	}
-	if e.Time == 0 {
+	if e.Time.IsZero() {
 		return fmt.Errorf("%v without a time", e.Kind)
 	}
 	switch e.Kind {

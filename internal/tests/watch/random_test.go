@@ -129,7 +129,11 @@ func followAtRandom(t *testing.T, chance *rand.Rand) {
 	<-applied
 	require.Empty(t, follower.groups)
 	require.Empty(t, follower.groupTopics)
-	for kind := protocol.EventGroupCreated; kind <= protocol.EventOwnersCleared; kind++ {
+	for _, kind := range []protocol.EventKind{
+		protocol.EventGroupCreated, protocol.EventGroupExpired, protocol.EventGroupDeleted, protocol.EventGroupTopicCreated,
+		protocol.EventGroupTopicExpired, protocol.EventGroupTopicDeleted, protocol.EventTopicCreated, protocol.EventTopicDeleted,
+		protocol.EventIncarnationChanged, protocol.EventOwnerChanged, protocol.EventOwnersCleared,
+	} {
 		if seen[kind] == 0 && testkit.Length(t, 3000) >= 3000 {
 			t.Errorf("%v never came", kind)
 		}
