@@ -3,8 +3,10 @@ package storage_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -92,13 +94,17 @@ func init() {
 	}))
 }
 
+// registrations makes class names that another run in this process has not taken.
+var registrations atomic.Int64
+
 func TestRegister(t *testing.T) {
 	t.Parallel()
 	factory := func(*protocol.ApplicationContext, *zap.Logger, *viper.Viper) storage.Module { return nil }
 	require.ErrorContains(t, storage.Register("", factory), "empty")
 	require.ErrorContains(t, storage.Register("registered by a test", nil), "nil")
-	require.NoError(t, storage.Register("registered by a test", factory))
-	for _, taken := range []string{"registered by a test", storage.DefaultClassName} {
+	registered := fmt.Sprintf("registered by a test %d", registrations.Add(1))
+	require.NoError(t, storage.Register(registered, factory))
+	for _, taken := range []string{registered, storage.DefaultClassName} {
 		err := storage.Register(taken, factory)
 		require.ErrorContains(t, err, taken)
 		require.ErrorContains(t, err, "taken")

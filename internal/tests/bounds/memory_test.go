@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/internal/tests/testkit"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -23,7 +24,7 @@ import (
 func full(t *testing.T, options storage.Options) (*storage.DB, int) {
 	t.Helper()
 	options.MaxMemory = 64 << 10
-	db := open(t, options)
+	db := testkit.OpenWith(t, options)
 	require.NoError(t, db.SetEndOffset(t.Context(), "local", "orders", protocol.EndOffset{Offset: 100, TopicPartitionCount: 2}))
 	for n := 0; ; n++ {
 		err := db.Commit(t.Context(), "local", fmt.Sprint("group-", n), commitAt(10))
@@ -90,7 +91,7 @@ func TestAFullStoreRefusesWhatIsNew(t *testing.T) {
 func TestAFullStoreRefusesNewTopicsAndPartitionsOfKnownGroups(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	db := open(t, storage.Options{MaxMemory: 64 << 10})
+	db := testkit.OpenWith(t, storage.Options{MaxMemory: 64 << 10})
 	for partition := range int32(2) {
 		require.NoError(t, db.SetEndOffset(ctx, "local", "orders", protocol.EndOffset{Partition: partition, Offset: 100}))
 	}
@@ -121,7 +122,7 @@ func TestAFullStoreRefusesNewTopicsAndPartitionsOfKnownGroups(t *testing.T) {
 func TestThereIsRoomAgainWhenSomethingGoes(t *testing.T) {
 	t.Parallel()
 	core, logged := observer.New(zapcore.WarnLevel)
-	db := open(t, storage.Options{MaxMemory: 64 << 10, Logger: zap.New(core)})
+	db := testkit.OpenWith(t, storage.Options{MaxMemory: 64 << 10, Logger: zap.New(core)})
 	ctx, cancel := context.WithCancel(t.Context())
 	events, err := db.Watch(ctx, storage.WatchFilter{Groups: []string{"none"}, Topics: []string{"none"}})
 	require.NoError(t, err)
@@ -162,7 +163,7 @@ func TestThereIsRoomAgainWhenSomethingGoes(t *testing.T) {
 
 func TestWithoutALimitNothingIsRefused(t *testing.T) {
 	t.Parallel()
-	db := open(t, storage.Options{})
+	db := testkit.OpenWith(t, storage.Options{})
 	require.NoError(t, db.SetEndOffset(t.Context(), "local", "orders", protocol.EndOffset{Offset: math.MaxInt64}))
 	for n := range 2000 {
 		require.NoError(t, db.Commit(t.Context(), "local", fmt.Sprint("group-", n), commitAt(10)))
@@ -175,13 +176,13 @@ func TestAnImportThatDoesNotFitIsRefusedAsAWhole(t *testing.T) {
 	from, _ := full(t, storage.Options{})
 	var exported bytes.Buffer
 	require.NoError(t, from.Export(t.Context(), &exported))
-	roomy := open(t, storage.Options{MaxMemory: 96 << 10})
+	roomy := testkit.OpenWith(t, storage.Options{MaxMemory: 96 << 10})
 	for range 3 {
 		// It takes the place of what is there, and no more room.
 		require.NoError(t, roomy.Import(t.Context(), bytes.NewReader(exported.Bytes())))
 	}
 
-	to := open(t, storage.Options{MaxMemory: 48 << 10})
+	to := testkit.OpenWith(t, storage.Options{MaxMemory: 48 << 10})
 	require.NoError(t, to.SetEndOffset(t.Context(), "local", "orders", protocol.EndOffset{Offset: 7}))
 	require.NoError(t, to.Commit(t.Context(), "local", "group-0", commitAt(7)))
 	before := stats(t, to)
@@ -209,7 +210,7 @@ func TestWhatFitsIsRestored(t *testing.T) {
 	require.NoError(t, large.Close())
 
 	core, logged := observer.New(zapcore.WarnLevel)
-	small := open(t, storage.Options{SnapshotPath: path, MaxMemory: 64 << 10, Logger: zap.New(core)})
+	small := testkit.OpenWith(t, storage.Options{SnapshotPath: path, MaxMemory: 64 << 10, Logger: zap.New(core)})
 	loaded := stats(t, small)
 	require.LessOrEqual(t, loaded.Bytes, 64<<10)
 	require.Greater(t, loaded.Bytes, 60<<10)

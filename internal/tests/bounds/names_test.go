@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/internal/tests/testkit"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -29,7 +30,7 @@ func dump(t testing.TB, db *storage.DB) string {
 func TestLongNames(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "lag")
-	db := open(t, storage.Options{SnapshotPath: path, SnapshotInterval: -1})
+	db := testkit.OpenWith(t, storage.Options{SnapshotPath: path, SnapshotInterval: -1})
 	ctx, now := t.Context(), time.Now().UnixMilli()
 	fits := strings.Repeat("n", longest)
 	end, commit := protocol.EndOffset{Offset: 9}, protocol.Commit{Topic: fits, Offset: 5, Timestamp: now}
@@ -67,7 +68,7 @@ func TestLongNames(t *testing.T) {
 // One commit of a batch that is refused takes none of the others with it.
 func TestLongNameWithinBatch(t *testing.T) {
 	t.Parallel()
-	db := open(t, storage.Options{})
+	db := testkit.OpenWith(t, storage.Options{})
 	now := time.Now().UnixMilli()
 	require.NoError(t, db.SetEndOffset(t.Context(), "local", "t", protocol.EndOffset{Offset: 9}))
 	err := db.CommitBatch(t.Context(), "local", "g", []protocol.Commit{

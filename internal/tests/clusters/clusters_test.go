@@ -23,14 +23,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func open(t *testing.T, options storage.Options) *storage.DB {
-	t.Helper()
-	db, err := storage.Open(options)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	return db
-}
-
 // fill makes a topic "a" and some groups of it.
 func fill(ctx context.Context, store storage.Store, cluster string, groups int) error {
 	err := store.SetEndOffset(ctx, cluster, "a", protocol.EndOffset{Offset: 100})
@@ -57,7 +49,7 @@ func stats(t *testing.T, db *storage.DB) storage.Stats {
 
 func TestClustersComeAndGo(t *testing.T) {
 	t.Parallel()
-	db := open(t, storage.Options{Clusters: []string{"local"}})
+	db := testkit.OpenWith(t, storage.Options{Clusters: []string{"local"}})
 	empty := stats(t, db).Bytes
 	ctx := t.Context()
 	require.NoError(t, fill(ctx, db, "local", 2))
@@ -104,7 +96,7 @@ func TestClustersComeAndGo(t *testing.T) {
 
 func TestNamesThatAreRefused(t *testing.T) {
 	t.Parallel()
-	db := open(t, storage.Options{Clusters: []string{"local", "Prod"}})
+	db := testkit.OpenWith(t, storage.Options{Clusters: []string{"local", "Prod"}})
 	for _, name := range []string{"Local", "PROD", "prod", strings.Repeat("x", 32_768)} {
 		require.ErrorIs(t, db.AddCluster(name), storage.ErrInvalid, name)
 	}
@@ -119,7 +111,7 @@ func TestNamesThatAreRefused(t *testing.T) {
 	for i := range 10_000 {
 		many = append(many, fmt.Sprint(i))
 	}
-	full := open(t, storage.Options{Clusters: many, Shards: 1})
+	full := testkit.OpenWith(t, storage.Options{Clusters: many, Shards: 1})
 	require.ErrorIs(t, full.AddCluster("another"), storage.ErrInvalid)
 	require.NoError(t, full.AddCluster("7"))
 	require.NoError(t, full.RemoveCluster("7"))
@@ -129,7 +121,7 @@ func TestNamesThatAreRefused(t *testing.T) {
 
 func TestWatcherOfARemovedCluster(t *testing.T) {
 	t.Parallel()
-	db := open(t, storage.Options{Clusters: []string{"local", "gone"}})
+	db := testkit.OpenWith(t, storage.Options{Clusters: []string{"local", "gone"}})
 	require.NoError(t, fill(t.Context(), db, "gone", 2))
 	require.NoError(t, fill(t.Context(), db, "local", 1))
 	events, err := db.Watch(t.Context(), storage.WatchFilter{})
@@ -195,7 +187,7 @@ func TestClusterSetOfACoordinator(t *testing.T) {
 func TestStress(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	db := open(t, storage.Options{
+	db := testkit.OpenWith(t, storage.Options{
 		Clusters: []string{"local"}, SnapshotPath: filepath.Join(t.TempDir(), "snapshot"), SweepInterval: time.Millisecond,
 	})
 	require.NoError(t, fill(ctx, db, "local", 20))

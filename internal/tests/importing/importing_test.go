@@ -14,18 +14,11 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/internal/tests/testkit"
 	"github.com/lagkeeper/storage/protocol"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func open(t testing.TB) *storage.DB {
-	t.Helper()
-	db, err := storage.Open(storage.Options{Clusters: []string{"local"}})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	return db
-}
 
 func export(t testing.TB, db *storage.DB) string {
 	t.Helper()
@@ -67,7 +60,7 @@ func commits(list string) string {
 // Whatever is wrong in the last line, the lines before it change nothing, and the error names the line.
 func TestRefusedImportChangesNothing(t *testing.T) {
 	t.Parallel()
-	db := open(t)
+	db := testkit.OpenWith(t, storage.Options{})
 	ctx := t.Context()
 	now := time.Now().UnixMilli()
 	require.NoError(t, db.SetEndOffset(ctx, "local", "live", protocol.EndOffset{Offset: 1000, TopicPartitionCount: 2}))
@@ -133,7 +126,7 @@ func TestRefusedImportChangesNothing(t *testing.T) {
 func TestImportIsNeverHalfVisible(t *testing.T) {
 	t.Parallel()
 	const partitions, imports = 20, 40
-	db := open(t)
+	db := testkit.OpenWith(t, storage.Options{})
 	ctx := t.Context()
 	now := time.Now().UnixMilli()
 	for p := range int32(partitions) {
@@ -201,7 +194,7 @@ func read(ctx context.Context, db *storage.DB, partitions int) error {
 func TestImportRefusesNoLiveCommit(t *testing.T) {
 	t.Parallel()
 	const groups, partitions, imports = 8, 4, 10
-	db := open(t)
+	db := testkit.OpenWith(t, storage.Options{})
 	ctx := t.Context()
 	now := time.Now().UnixMilli()
 	for p := range int32(partitions) {
@@ -248,7 +241,7 @@ func TestImportRefusesNoLiveCommit(t *testing.T) {
 // An import that runs while its topics are deleted leaves no group that holds a topic which is gone.
 func TestImportWhileTopicsAreDeleted(t *testing.T) {
 	t.Parallel()
-	db := open(t)
+	db := testkit.OpenWith(t, storage.Options{})
 	ctx := t.Context()
 	now := time.Now().UnixMilli()
 	for i := range 20 {
@@ -283,7 +276,7 @@ func TestImportWhileTopicsAreDeleted(t *testing.T) {
 // An import that runs when the store is closed is whole or has not been.
 func TestImportWhileClosing(t *testing.T) {
 	t.Parallel()
-	source := open(t)
+	source := testkit.OpenWith(t, storage.Options{})
 	ctx := t.Context()
 	require.NoError(t, source.SetEndOffset(ctx, "local", "t", protocol.EndOffset{Offset: 9}))
 	for g := range 200 {

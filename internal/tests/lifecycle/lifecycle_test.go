@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -331,11 +332,15 @@ func (f failing) Start() error {
 
 func (f failing) Stop() error { return errors.Join(f.Module.Stop(), f.stop) }
 
+// classes counts the classes that tests of this process have registered.
+var classes atomic.Int64
+
 func TestModuleErrors(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
 	for name, errs := range map[string][2]error{"start": {broken, nil}, "stop": {nil, broken}} {
-		class := "failing to " + name
+		// A class stays registered: another run in this process needs another.
+		class := fmt.Sprintf("failing to %s %d", name, classes.Add(1))
 		require.NoError(t, storage.Register(class, func(
 			app *protocol.ApplicationContext, log *zap.Logger, v *viper.Viper,
 		) storage.Module {

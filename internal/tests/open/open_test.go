@@ -13,18 +13,11 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/internal/tests/testkit"
 	"github.com/lagkeeper/storage/protocol"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func open(t *testing.T, options storage.Options) *storage.DB {
-	t.Helper()
-	db, err := storage.Open(options)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	return db
-}
 
 func fill(t *testing.T, store storage.Store) {
 	t.Helper()
@@ -42,7 +35,7 @@ func lag(t *testing.T, store storage.Store) uint64 {
 
 func TestOpen(t *testing.T) {
 	t.Parallel()
-	db := open(t, storage.Options{Clusters: []string{"local"}})
+	db := testkit.OpenWith(t, storage.Options{Clusters: []string{"local"}})
 	fill(t, db)
 	require.EqualValues(t, 20, lag(t, db))
 	stats, err := db.Stats()
@@ -74,7 +67,7 @@ invalid Clusters: "Prod" and "prod" differ only in case`)
 
 func TestFilters(t *testing.T) {
 	t.Parallel()
-	db := open(t, storage.Options{
+	db := testkit.OpenWith(t, storage.Options{
 		Clusters: []string{"local"}, GroupAllow: regexp.MustCompile("^b"), GroupDeny: regexp.MustCompile("g$"),
 	})
 	require.NoError(t, db.SetEndOffset(t.Context(), "local", "orders", protocol.EndOffset{Offset: 1}))
@@ -87,7 +80,7 @@ func TestFilters(t *testing.T) {
 // After Close every call returns ErrStopped, and Close may be called again.
 func TestClosed(t *testing.T) {
 	t.Parallel()
-	db := open(t, storage.Options{Clusters: []string{"local"}, SnapshotPath: filepath.Join(t.TempDir(), "lag")})
+	db := testkit.OpenWith(t, storage.Options{Clusters: []string{"local"}, SnapshotPath: filepath.Join(t.TempDir(), "lag")})
 	fill(t, db)
 	events, err := db.Watch(t.Context(), storage.WatchFilter{})
 	require.NoError(t, err)
@@ -110,12 +103,12 @@ func TestClosed(t *testing.T) {
 func TestOpenAgainFromSnapshot(t *testing.T) {
 	t.Parallel()
 	options := storage.Options{Clusters: []string{"local"}, SnapshotPath: filepath.Join(t.TempDir(), "lag"), SnapshotInterval: -1}
-	db := open(t, options)
+	db := testkit.OpenWith(t, options)
 	fill(t, db)
 	_, err := storage.Open(options)
 	require.Error(t, err, "the path is in use")
 	require.NoError(t, db.Close())
-	db = open(t, options)
+	db = testkit.OpenWith(t, options)
 	require.Equal(t, 1, db.Restored().Groups)
 	require.EqualValues(t, 20, lag(t, db))
 }

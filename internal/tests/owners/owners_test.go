@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/internal/tests/testkit"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -21,13 +22,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const partitions = 100
 
-// open opens a store with a group "g" that has committed the partitions of a topic "a", and a topic "b".
-func open(t *testing.T, options storage.Options) *storage.DB {
+// filled opens a store with a group "g" that has committed the partitions of a topic "a", and a topic "b".
+func filled(t *testing.T, options storage.Options) *storage.DB {
 	t.Helper()
-	options.Clusters = []string{"local"}
-	db, err := storage.Open(options)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	db := testkit.OpenWith(t, options)
 	now := time.Now().UnixMilli()
 	for p := range int32(partitions) {
 		for _, topic := range []string{"a", "b"} {
@@ -70,7 +68,7 @@ func ownersOf(t *testing.T, db *storage.DB, name string) map[string]string {
 // A reader finds all owners of one call or all of another, and a watcher never that there are none.
 func TestNobodySeesTheMiddle(t *testing.T) {
 	t.Parallel()
-	db := open(t, storage.Options{})
+	db := filled(t, storage.Options{})
 	require.NoError(t, db.SetOwners(t.Context(), "local", "g", everywhere("start")))
 	events, err := db.Watch(t.Context(), storage.WatchFilter{})
 	require.NoError(t, err)
@@ -115,7 +113,7 @@ func TestNobodySeesTheMiddle(t *testing.T) {
 // Told is what changed from one call to the next, and nothing between.
 func TestWatcherLearnsOfWhatIsAnother(t *testing.T) {
 	t.Parallel()
-	db := open(t, storage.Options{})
+	db := filled(t, storage.Options{})
 	events, err := db.Watch(t.Context(), storage.WatchFilter{})
 	require.NoError(t, err)
 	set := func(owners ...protocol.PartitionOwner) {
@@ -153,7 +151,7 @@ func TestWatcherLearnsOfWhatIsAnother(t *testing.T) {
 
 func TestRefusedOwners(t *testing.T) {
 	t.Parallel()
-	db := open(t, storage.Options{GroupDeny: regexp.MustCompile("^secret")})
+	db := filled(t, storage.Options{GroupDeny: regexp.MustCompile("^secret")})
 	long := strings.Repeat("x", 32_768)
 	err := db.SetOwners(t.Context(), "local", "g", []protocol.PartitionOwner{
 		owned("none", 0, "x"), owned("a", 0, "x"), owned("a", partitions, "x"), owned("a", -1, "x"), owned("a", 1, long), owned(long, 1, "x"),
@@ -188,7 +186,7 @@ func TestRefusedOwners(t *testing.T) {
 // Owners are replaced while their topics go and come, and nothing is left that nobody set last.
 func TestSetOwnersWhileTopicsGo(t *testing.T) {
 	t.Parallel()
-	db := open(t, storage.Options{})
+	db := filled(t, storage.Options{})
 	var changing sync.WaitGroup
 	changing.Go(func() {
 		for range 200 {

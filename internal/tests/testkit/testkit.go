@@ -21,6 +21,15 @@ func Open(t *testing.T, change func(*storage.Options)) *storage.DB {
 	if change != nil {
 		change(&options)
 	}
+	return OpenWith(t, options)
+}
+
+// OpenWith opens a store and closes it when the test ends. Its only cluster is Cluster unless the options name others.
+func OpenWith(t testing.TB, options storage.Options) *storage.DB {
+	t.Helper()
+	if options.Clusters == nil {
+		options.Clusters = []string{Cluster}
+	}
 	db, err := storage.Open(options)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
