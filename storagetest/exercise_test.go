@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/internal/contract"
 	"github.com/lagkeeper/storage/protocol"
 	"github.com/lagkeeper/storage/storagetest"
 )
@@ -21,7 +22,7 @@ func TestExerciseNaive(t *testing.T) {
 
 // naive is a storage module with one goroutine and the model.
 type naive struct {
-	model *storagetest.Model
+	model *contract.Model
 	// cripple, if it is set, takes something away from each partition that is answered.
 	cripple  func(*protocol.ConsumerPartition)
 	timeout  time.Duration
@@ -45,7 +46,7 @@ func newNaive(config storagetest.Config) *naive {
 		depth = value
 	}
 	return &naive{
-		model:    storagetest.NewModel(config, nil),
+		model:    contract.NewModel(config, nil),
 		timeout:  time.Duration(seconds) * time.Second,
 		requests: make(chan *protocol.StorageRequest, depth),
 		quit:     make(chan struct{}),

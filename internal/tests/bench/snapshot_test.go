@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/internal/contract"
 	"github.com/lagkeeper/storage/internal/tests/testkit"
 	"github.com/lagkeeper/storage/protocol"
 	"github.com/lagkeeper/storage/storagetest"
@@ -69,7 +70,7 @@ func BenchmarkSnapshot(b *testing.B) {
 			must(b, err)
 			must(b, os.WriteFile(copied, bytes, 0o600))
 			m := testkit.InMemory(nil, storagetest.Config{
-				Clusters: storagetest.GeneratorClusters,
+				Clusters: contract.GeneratorClusters,
 				Settings: map[string]any{"snapshot-path": copied, "snapshot-interval": 0},
 			}).(*storage.InMemoryStorage)
 			b.StartTimer()

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/internal/contract"
 	"github.com/lagkeeper/storage/internal/tests/testkit"
 	"github.com/lagkeeper/storage/protocol"
 	"github.com/lagkeeper/storage/storagetest"
@@ -38,9 +39,9 @@ var (
 // answers with the model's.
 func sameAsModel(t *testing.T, config storagetest.Config, make func(now int64) []*protocol.StorageRequest) {
 	t.Helper()
-	for _, mode := range storagetest.Modes() {
+	for _, mode := range contract.Modes() {
 		asked := false
-		storagetest.CheckAgainstModel(t, testkit.InMemory, config, mode,
+		contract.CheckAgainstModel(t, testkit.InMemory, config, mode,
 			func(now int64) ([]*protocol.StorageRequest, time.Duration) {
 				if asked {
 					return nil, 0

@@ -16,9 +16,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/internal/contract"
 	"github.com/lagkeeper/storage/internal/tests/testkit"
 	"github.com/lagkeeper/storage/protocol"
-	"github.com/lagkeeper/storage/storagetest"
 )
 
 func TestStartBeforeConfigure(t *testing.T) {
@@ -282,7 +282,7 @@ func TestClosedStorageChannel(t *testing.T) {
 				synctest.Wait()
 				clusters, err := s.Store().Clusters(t.Context())
 				require.NoError(t, err, "the typed API needs no channel")
-				require.Equal(t, storagetest.GeneratorClusters, clusters)
+				require.Equal(t, contract.GeneratorClusters, clusters)
 				s.MustStop()
 				s.MustStop()
 			})

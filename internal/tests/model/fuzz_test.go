@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lagkeeper/storage/internal/contract"
 	"github.com/lagkeeper/storage/internal/tests/testkit"
 	"github.com/lagkeeper/storage/protocol"
 	"github.com/lagkeeper/storage/storagetest"
@@ -33,7 +34,7 @@ func FuzzRequests(f *testing.F) {
 		}
 		config, mode, requests := decode(input)
 		asked := false
-		storagetest.CheckAgainstModel(t, testkit.InMemory, config, mode,
+		contract.CheckAgainstModel(t, testkit.InMemory, config, mode,
 			func(now int64) ([]*protocol.StorageRequest, time.Duration) {
 				if asked {
 					return nil, 0
@@ -67,20 +68,20 @@ func decode(input []byte) (
 		input = input[1:]
 		return chosen
 	}
-	modes := storagetest.Modes()
+	modes := contract.Modes()
 	mode = modes[choose(len(modes))]
 	config = storagetest.Config{Settings: map[string]any{
 		"intervals":    []int{1, 2, 3, 10, 60, 1000}[choose(6)],
 		"min-distance": []int{0, 0, 1, 30}[choose(4)],
 		"workers":      []int{1, 3, 20}[choose(3)],
 		"queue-depth":  choose(3),
-	}, Clusters: storagetest.GeneratorClusters}
+	}, Clusters: contract.GeneratorClusters}
 	for key, value := range filters[choose(len(filters))] {
 		config.Settings[key] = value
 	}
 	space := spaces[choose(len(spaces))]
 	requests = func(now int64) []*protocol.StorageRequest {
-		generator := &storagetest.Generator{
+		generator := &contract.Generator{
 			Choose: choose, Groups: space.groups, Topics: space.topics, Partitions: space.partitions,
 			Wild: space.wild, Keep: space.keep,
 		}

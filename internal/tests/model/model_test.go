@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/internal/contract"
 	"github.com/lagkeeper/storage/internal/tests/testkit"
 	"github.com/lagkeeper/storage/protocol"
 	"github.com/lagkeeper/storage/storagetest"
@@ -37,15 +38,15 @@ var spaces = []space{
 	{name: "wild", groups: 3, topics: 3, partitions: 3, wild: true, keep: true},
 }
 
-func (s space) generator(random *rand.Rand) *storagetest.Generator {
-	return &storagetest.Generator{
+func (s space) generator(random *rand.Rand) *contract.Generator {
+	return &contract.Generator{
 		Choose: random.IntN, Groups: s.groups, Topics: s.topics, Partitions: s.partitions, Wild: s.wild, Keep: s.keep,
 	}
 }
 
 // inChunks returns what CheckAgainstModel asks for: n requests of a generator, some at a time.
 func inChunks(
-	random *rand.Rand, generator *storagetest.Generator, n int,
+	random *rand.Rand, generator *contract.Generator, n int,
 ) func(int64) ([]*protocol.StorageRequest, time.Duration) {
 	return func(now int64) ([]*protocol.StorageRequest, time.Duration) {
 		chunk := make([]*protocol.StorageRequest, min(n, 1+random.IntN(200)))
@@ -67,17 +68,17 @@ func TestModel(t *testing.T) {
 					t.Parallel()
 					seed := testkit.Seed(t)
 					random := rand.New(rand.NewPCG(seed, 0))
-					for _, mode := range storagetest.Modes() {
+					for _, mode := range contract.Modes() {
 						for _, space := range spaces {
 							config := storagetest.Config{Settings: map[string]any{
 								"intervals": intervals, "min-distance": distance, "workers": workers,
 								"queue-depth": random.IntN(4),
-							}, Clusters: storagetest.GeneratorClusters}
+							}, Clusters: contract.GeneratorClusters}
 							for key, value := range filters[random.IntN(len(filters))] {
 								config.Settings[key] = value
 							}
 							next := inChunks(random, space.generator(random), testkit.Length(t, 250))
-							storagetest.CheckAgainstModel(t, testkit.InMemory, config, mode, next)
+							contract.CheckAgainstModel(t, testkit.InMemory, config, mode, next)
 						}
 					}
 				})
@@ -108,10 +109,10 @@ func TestModelLong(t *testing.T) {
 			for i, mode := range []string{"pipelined", "typed"} {
 				random := rand.New(rand.NewPCG(seed, uint64(i)))
 				config := storagetest.Config{
-					Settings: map[string]any{"intervals": test.intervals}, Clusters: storagetest.GeneratorClusters,
+					Settings: map[string]any{"intervals": test.intervals}, Clusters: contract.GeneratorClusters,
 				}
 				next := inChunks(random, test.generator(random), testkit.Length(t, test.requests))
-				storagetest.CheckAgainstModel(t, testkit.InMemory, config, mode, next)
+				contract.CheckAgainstModel(t, testkit.InMemory, config, mode, next)
 			}
 		})
 	}
@@ -127,15 +128,15 @@ func TestModelExpiry(t *testing.T) {
 		{"intervals": 3, "expire-group": 80, "expire-topic": 160, "sweep-interval": 1, "workers": 3},
 		{"intervals": 1, "expire-group": 160, "expire-topic": 20, "sweep-interval": 1, "workers": 1},
 	} {
-		for _, mode := range storagetest.Modes() {
+		for _, mode := range contract.Modes() {
 			t.Run(fmt.Sprintf("%v/%s", settings, mode), func(t *testing.T) {
 				t.Parallel()
 				random := rand.New(rand.NewPCG(testkit.Seed(t), 0))
-				config := storagetest.Config{Settings: settings, Clusters: storagetest.GeneratorClusters}
+				config := storagetest.Config{Settings: settings, Clusters: contract.GeneratorClusters}
 				generator := spaces[1].generator(random)
 				generator.Grain, generator.Expire = 10_000, int64(settings["expire-group"].(int))*1000
 				left := testkit.Length(t, 80)
-				storagetest.CheckAgainstModel(t, testkit.InMemory, config, mode,
+				contract.CheckAgainstModel(t, testkit.InMemory, config, mode,
 					func(now int64) ([]*protocol.StorageRequest, time.Duration) {
 						if left--; left < 0 {
 							return nil, 0

@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/internal/contract"
 	"github.com/lagkeeper/storage/internal/tests/testkit"
 	"github.com/lagkeeper/storage/protocol"
-	"github.com/lagkeeper/storage/storagetest"
 )
 
 // A history is what an application tells a store: commits in the order in which __consumer_offsets gives them, so that
@@ -67,7 +67,7 @@ func (h *history) next() *protocol.StorageRequest {
 		Topic: fmt.Sprint("topic", h.IntN(h.topics)), Partition: h.Int32N(4), Timestamp: at,
 	}
 	if first := 2 * h.topics * 4; h.exact && i < first {
-		r.Cluster, r.Topic, r.Partition = storagetest.GeneratorClusters[i%2], fmt.Sprint("topic", i/2%h.topics), int32(i/2/h.topics)
+		r.Cluster, r.Topic, r.Partition = contract.GeneratorClusters[i%2], fmt.Sprint("topic", i/2%h.topics), int32(i/2/h.topics)
 	}
 	where := place{r.Cluster, r.Topic, r.Partition}
 	logged := false

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/internal/contract"
 	"github.com/lagkeeper/storage/internal/tests/testkit"
 	"github.com/lagkeeper/storage/protocol"
 	"github.com/lagkeeper/storage/storagetest"
@@ -37,7 +38,7 @@ type keeper struct {
 // and its value.
 func newKeeper(t testing.TB, path string, settings ...any) *keeper {
 	t.Helper()
-	v := testkit.Configuration(storagetest.Config{Clusters: storagetest.GeneratorClusters})
+	v := testkit.Configuration(storagetest.Config{Clusters: contract.GeneratorClusters})
 	v.Set("storage.test.snapshot-path", path)
 	for i := 0; i < len(settings); i += 2 {
 		v.Set("storage.test."+settings[i].(string), settings[i+1])

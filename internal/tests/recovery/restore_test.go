@@ -13,9 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/internal/contract"
 	"github.com/lagkeeper/storage/internal/tests/testkit"
 	"github.com/lagkeeper/storage/protocol"
-	"github.com/lagkeeper/storage/storagetest"
 )
 
 // populated is a store in a bubble that lived through a random history and was stopped, and what it held.
@@ -115,7 +115,7 @@ func TestRestoreUnderAnotherConfiguration(t *testing.T) {
 	now := time.Now().UnixMilli()
 	k := startKeeper(t, path, "intervals", 5)
 	for i := range int64(7) {
-		for _, cluster := range storagetest.GeneratorClusters {
+		for _, cluster := range contract.GeneratorClusters {
 			for _, group := range []string{"kept", "filtered"} {
 				end, commit := testkit.EndOf("topic", 0, 1, 100+i), testkit.CommitOf(group, "topic", 0, 60+i, 1+i, now+i)
 				end.Cluster, commit.Cluster = cluster, cluster

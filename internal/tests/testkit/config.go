@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/internal/contract"
 	"github.com/lagkeeper/storage/protocol"
 	"github.com/lagkeeper/storage/storagetest"
 )
@@ -65,7 +66,7 @@ const Centuries = 9_000_000_000
 
 // Config keeps three of everything; settings are pairs of a key and its value.
 func Config(settings ...any) storagetest.Config {
-	config := storagetest.Config{Settings: map[string]any{"intervals": 3}, Clusters: storagetest.GeneratorClusters}
+	config := storagetest.Config{Settings: map[string]any{"intervals": 3}, Clusters: contract.GeneratorClusters}
 	for i := 0; i < len(settings); i += 2 {
 		config.Settings[settings[i].(string)] = settings[i+1]
 	}

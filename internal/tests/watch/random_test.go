@@ -13,13 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/internal/contract"
 	"github.com/lagkeeper/storage/internal/tests/testkit"
 	"github.com/lagkeeper/storage/protocol"
-	"github.com/lagkeeper/storage/storagetest"
 )
 
 // modelled returns what the model holds.
-func modelled(t *testing.T, model *storagetest.Model) followed {
+func modelled(t *testing.T, model *contract.Model) followed {
 	t.Helper()
 	names := func(kind protocol.StorageRequestConstant, cluster, topic string) []string {
 		list, err := model.Handle(&protocol.StorageRequest{RequestType: kind, Cluster: cluster, Topic: topic})
@@ -59,7 +59,7 @@ func followAtRandom(t *testing.T, chance *rand.Rand) {
 	config := testkit.Config("expire-group", expire, "expire-topic", expire/2, "sweep-interval", sweep,
 		"workers", 1+chance.IntN(4), "group-denylist", "^group3$")
 	s := testkit.Started(t, config)
-	model := storagetest.NewModel(config, nil)
+	model := contract.NewModel(config, nil)
 	seen := map[protocol.EventKind]int{}
 	var mu sync.Mutex
 	follower := newFollowed() // guarded by mu, with seen
@@ -81,7 +81,7 @@ func followAtRandom(t *testing.T, chance *rand.Rand) {
 			}
 		}
 	}()
-	gen := storagetest.Generator{
+	gen := contract.Generator{
 		Choose: chance.IntN, Groups: 6, Topics: 4, Partitions: 3, Expire: expire * 1000,
 	}
 	for range testkit.Length(t, 3000) / 30 {

@@ -1,4 +1,4 @@
-package storagetest
+package contract
 
 import (
 	"regexp"
@@ -61,7 +61,8 @@ type modelPartition struct {
 }
 
 // NewModel returns the model of a module with that configuration. A nil clock means time.Now.
-func NewModel(config Config, clock func() time.Time) *Model {
+func NewModel[C Configuration](of C, clock func() time.Time) *Model {
+	config := Config(of)
 	if clock == nil {
 		clock = time.Now
 	}

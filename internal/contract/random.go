@@ -1,10 +1,11 @@
-package storagetest
+package contract
 
 import (
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/lagkeeper/storage"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -25,13 +26,13 @@ func Modes() []string {
 //
 // Where next lets time pass, no group or topic may expire within a second and a half of the times that next is told,
 // unless sooner or at once: the sweep happens some time between.
-func CheckAgainstModel(
-	t *testing.T, factory Factory, config Config, modeName string,
+func CheckAgainstModel[C Configuration](
+	t *testing.T, factory func(*testing.T, C) storage.Module, config C, modeName string,
 	next func(now int64) (requests []*protocol.StorageRequest, wait time.Duration),
 ) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		s := start(t, factory, config)
+		s := start(t, factoryOf(factory), Config(config))
 		how := modeNamed(modeName)
 		if how.needsStore && s.store == nil {
 			t.Skip("the module has no typed API")

@@ -1,14 +1,6 @@
-// Package storagetest holds the suite that every storage module passes, whatever engine it stands on: it asks for what
-// docs/contract.md of this repository promises. A module's own test
-// calls Exercise with a Factory; the suite makes, starts, asks and stops as many modules as it needs.
-//
-// The suite talks to a module over its communication channel alone. If the module is also a storage.StoreSource, and
-// its Store a storage.Backend, the same cases run over the typed API.
-//
-// What depends on time runs in bubbles of testing/synctest. If a module keeps its state in a server, it passes there as any other
-// does, provided that its connections read from their sockets only while a reply is owed: then no time passes in the bubble
-// while the server works, and none is lost by waiting for what comes next. The module must take the time from time.Now, not from the server.
-package storagetest
+// Package contract holds what docs/contract.md promises in a form that can be run: a naive model of a store, recorded traces,
+// generators of requests, and the suite that package storagetest offers to the authors of modules.
+package contract
 
 import (
 	"fmt"
@@ -22,25 +14,35 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Config is what a test asks a Factory for.
+// Config is the configuration that a case asks a factory for: storagetest.Config, which this package cannot name.
 type Config struct {
-	// Settings are the keys below storage.<name>, for example "intervals". What is missing has its default.
 	Settings map[string]any
-	// Clusters are the names of the configured clusters.
 	Clusters []string
 }
 
-// Factory returns a module that is configured but not started. It is called many times and from many goroutines, also
-// inside testing/synctest bubbles, so what it returns must share nothing with what it returned before. The suite starts
-// the module and stops it.
+// Configuration is whatever a Config can be converted to.
+type Configuration interface {
+	~struct {
+		Settings map[string]any
+		Clusters []string
+	}
+}
+
+// Factory is a storagetest.Factory.
 type Factory func(t *testing.T, config Config) storage.Module
+
+// factoryOf returns a factory that takes a Config.
+func factoryOf[C Configuration](factory func(*testing.T, C) storage.Module) Factory {
+	return func(t *testing.T, config Config) storage.Module { return factory(t, C(config)) }
+}
 
 // hangGuard bounds what must not wait for ever, so that a hang is a failure with a name. It measures nothing.
 const hangGuard = 2 * time.Minute
 
 // Exercise runs the whole suite against the modules of a factory.
-func Exercise(t *testing.T, factory Factory) {
+func Exercise[C Configuration](t *testing.T, of func(*testing.T, C) storage.Module) {
 	t.Helper()
+	factory := factoryOf(of)
 	t.Run("traces", func(t *testing.T) { exerciseTraces(t, factory) })
 	t.Run("end offsets", func(t *testing.T) { exerciseEndOffsets(t, factory) })
 	t.Run("dropped commits", func(t *testing.T) { exerciseDrops(t, factory) })
