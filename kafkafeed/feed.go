@@ -37,6 +37,13 @@ type Feed struct {
 	// reconcile is true if commits of the log were missed and have to be asked for.
 	reconcile atomic.Bool
 
+	// timesFailed is true if a partition that a group is behind on could not be asked for its past.
+	timesFailed atomic.Bool
+	times       sync.Mutex
+	seeded      map[commitKey]bool // partitions that were asked for their past; guarded by times
+
+	// live is the client while Run runs.
+	live atomic.Pointer[kgo.Client]
 	// client and admin are set by Run before it starts a goroutine.
 	client *kgo.Client
 	admin  *kadm.Client
@@ -73,7 +80,7 @@ func New(store storage.Store, cluster string, opts ...Opt) (*Feed, error) {
 	return &Feed{
 		config: c, cluster: cluster, target: target{store, cluster}, state: newState(cluster),
 		members: &members{groups: make(map[string]owners)}, early: &early{commits: make(map[commitKey]earlyCommit)},
-		ready: make(chan struct{}), polled: make(map[commitKey]polled),
+		ready: make(chan struct{}), polled: make(map[commitKey]polled), seeded: make(map[commitKey]bool),
 	}, nil
 }
 
@@ -118,6 +125,8 @@ func (f *Feed) Run(ctx context.Context) error {
 	}
 	defer client.Close()
 	f.client, f.admin = client, kadm.NewClient(client)
+	f.live.Store(client)
+	defer f.live.Store(nil)
 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -146,6 +155,9 @@ func (f *Feed) pollLoop(ctx context.Context, first chan<- struct{}) error {
 		}
 		if !fatal(err) && began {
 			err = errors.Join(err, f.pollGroups(ctx))
+		}
+		if !fatal(err) && f.timesFailed.Swap(false) {
+			err = errors.Join(err, f.seedTimes(ctx))
 		}
 		if fatal(err) || ctx.Err() != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -70,6 +71,9 @@ func (t *tailer) adopt(ctx context.Context, numbers []int32) error {
 	if err := t.feed.seed(ctx, t.applier.seeds, numbers, t.count, func() error { return t.open(ctx, numbers) }); err != nil {
 		return err
 	}
+	if err := t.feed.seedTimes(ctx); err != nil {
+		return err
+	}
 	// The ends are asked for again: what was answered with a commit stands before them.
 	ends, err := t.feed.listOffsets(ctx, partitions{logTopic: numbers}, timeEnd, false)
 	if err != nil {
@@ -122,7 +126,7 @@ func (t *tailer) open(ctx context.Context, numbers []int32) error {
 	}
 	// One read tells whether more is allowed than to look.
 	for _, partition := range numbers {
-		if _, _, err = f.fetchOnce(ctx, t.id, partition, opened[partition].resolver.Next()); err == nil || isRefused(err) {
+		if _, _, err = f.fetchLog(ctx, partition, opened[partition].resolver.Next()); err == nil || isRefused(err) {
 			break
 		}
 	}
@@ -167,6 +171,14 @@ func (f *Feed) seed(ctx context.Context, seeds map[commitKey]*seed, numbers []in
 		}
 	}
 	return nil
+}
+
+// fetchLog reads one partition of the log from an offset and returns the offset after what is there. It tells whether the
+// log may be read, and what the client does not: that nothing but what compaction emptied lies before the end.
+func (f *Feed) fetchLog(ctx context.Context, partition int32, offset int64) (next int64, records int, err error) {
+	read := fetch{client: f.client, topic: logTopic, partition: partition, offset: offset, wait: 100 * time.Millisecond}
+	found, next, err := read.do(ctx)
+	return next, len(found), err
 }
 
 // release ends the reading of partitions of the log, and notes where to go on.

@@ -229,9 +229,18 @@ func (f *Feed) pollCommits(ctx context.Context, groups map[string]groupType, com
 	}
 	f.asked(askCommits, err)
 	maps.DeleteFunc(f.polled, func(key commitKey, _ polled) bool { return complete && groups[key.group] == "" })
-	if err == nil && complete && answered == len(groups) {
-		f.becomeReady()
+	if err != nil || !complete || answered < len(groups) {
+		return nil
 	}
+	select {
+	case <-f.ready:
+		return nil
+	default:
+	}
+	if err := f.seedTimes(ctx); err != nil {
+		return err
+	}
+	f.becomeReady()
 	return nil
 }
 

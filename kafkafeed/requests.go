@@ -28,6 +28,8 @@ const (
 	askMissing     = "committed offsets of groups that are not listed"
 	askMembers     = "group members"
 	askLog         = "read of " + logTopic
+	askTimes       = "offsets by time"
+	askConfigs     = "message.timestamp.type of topics"
 	askShard       = "membership in the group that shares the log"
 	askStoreWrites = "store"
 )
@@ -139,6 +141,22 @@ const (
 // listOffsets asks the leader of each partition for an offset: one request for each broker. What no leader answered is
 // absent, and the errors tell of it.
 func (f *Feed) listOffsets(ctx context.Context, of partitions, time int64, committed bool) (offsets, error) {
+	found := make(offsets, len(of))
+	err := f.askOffsets(ctx, of, func(string, int32) int64 { return time }, committed, func(topic string, p *kmsg.ListOffsetsResponseTopicPartition) {
+		if p.Offset < 0 {
+			return
+		}
+		if found[topic] == nil {
+			found[topic] = make(map[int32]int64, len(of[topic]))
+		}
+		found[topic][p.Partition] = p.Offset
+	})
+	return found, err
+}
+
+// askOffsets calls each for every partition that its leader answered.
+func (f *Feed) askOffsets(ctx context.Context, of partitions, time func(string, int32) int64, committed bool,
+	each func(string, *kmsg.ListOffsetsResponseTopicPartition)) error {
 	request := kmsg.NewPtrListOffsetsRequest()
 	if committed {
 		request.IsolationLevel = 1
@@ -148,15 +166,16 @@ func (f *Feed) listOffsets(ctx context.Context, of partitions, time int64, commi
 		t.Topic = name
 		for _, number := range numbers {
 			p := kmsg.NewListOffsetsRequestTopicPartition()
-			p.Partition, p.Timestamp = number, time
+			p.Partition, p.Timestamp = number, time(name, number)
 			t.Partitions = append(t.Partitions, p)
 		}
-		request.Topics = append(request.Topics, t)
+		if len(numbers) > 0 {
+			request.Topics = append(request.Topics, t)
+		}
 	}
 	if len(request.Topics) == 0 {
-		return offsets{}, nil
+		return nil
 	}
-	found := make(offsets, len(of))
 	var faults faultList
 	for _, shard := range f.client.RequestSharded(ctx, request) {
 		if shard.Err != nil {
@@ -166,21 +185,17 @@ func (f *Feed) listOffsets(ctx context.Context, of partitions, time int64, commi
 		response := shard.Resp.(*kmsg.ListOffsetsResponse)
 		for i := range response.Topics {
 			t := &response.Topics[i]
-			if found[t.Topic] == nil {
-				found[t.Topic] = make(map[int32]int64, len(t.Partitions))
-			}
 			for j := range t.Partitions {
 				p := &t.Partitions[j]
-				switch err := kerr.ErrorForCode(p.ErrorCode); {
-				case err != nil:
+				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
 					faults.add(fmt.Errorf("topic %q, partition %d: %w", t.Topic, p.Partition, err))
-				case p.Offset >= 0:
-					found[t.Topic][p.Partition] = p.Offset
+				} else {
+					each(t.Topic, p)
 				}
 			}
 		}
 	}
-	return found, faults.err()
+	return faults.err()
 }
 
 // groupType is a kind of group, as ListGroups names it.
@@ -219,60 +234,6 @@ func (f *Feed) listGroups(ctx context.Context) (map[string]groupType, error) {
 		}
 	}
 	return groups, faults.err()
-}
-
-// logLeader returns the broker that leads a partition of the log.
-func (f *Feed) logLeader(ctx context.Context, partition int32) (int32, error) {
-	request := kmsg.NewPtrMetadataRequest()
-	t := kmsg.NewMetadataRequestTopic()
-	t.Topic = kmsg.StringPtr(logTopic)
-	request.Topics = append(request.Topics, t)
-	response, err := f.client.RequestCachedMetadata(ctx, request, quiet)
-	if err != nil {
-		return 0, err
-	}
-	for i := range response.Topics {
-		for _, p := range response.Topics[i].Partitions {
-			if p.Partition == partition && p.Leader >= 0 {
-				return p.Leader, nil
-			}
-		}
-	}
-	return 0, kerr.LeaderNotAvailable
-}
-
-// fetchOnce reads one partition of the log from an offset and returns the offset after what is there. It tells whether the
-// log may be read, and what the client does not: that nothing but what compaction emptied lies before the end.
-func (f *Feed) fetchOnce(ctx context.Context, id protocol.TopicID, partition int32, offset int64) (next int64, records int, err error) {
-	leader, err := f.logLeader(ctx, partition)
-	if err != nil {
-		return 0, 0, err
-	}
-	request := kmsg.NewPtrFetchRequest()
-	request.MaxWaitMillis, request.MinBytes, request.MaxBytes, request.SessionEpoch = 100, 1, 1<<20, -1
-	t := kmsg.NewFetchRequestTopic()
-	t.Topic, t.TopicID = logTopic, id
-	p := kmsg.NewFetchRequestTopicPartition()
-	p.Partition, p.FetchOffset, p.PartitionMaxBytes = partition, offset, 1<<20
-	t.Partitions = append(t.Partitions, p)
-	request.Topics = append(request.Topics, t)
-	answer, err := f.client.Broker(int(leader)).Request(ctx, request)
-	if err != nil {
-		return 0, 0, err
-	}
-	response := answer.(*kmsg.FetchResponse)
-	if err := kerr.ErrorForCode(response.ErrorCode); err != nil {
-		return 0, 0, err
-	}
-	if len(response.Topics) != 1 || len(response.Topics[0].Partitions) != 1 {
-		return 0, 0, errors.New("fetch was answered without the partition")
-	}
-	opts := kgo.ProcessFetchPartitionOpts{KeepControlRecords: true, Offset: offset, Topic: logTopic, Partition: partition}
-	read, next := kgo.ProcessFetchPartition(opts, &response.Topics[0].Partitions[0], kgo.DefaultDecompressor(), nil)
-	if len(response.Topics[0].Partitions[0].RecordBatches) == 0 && read.Err == nil {
-		next = max(next, offset, read.HighWatermark) // a leader that has more answers at least one batch
-	}
-	return next, len(read.Records), read.Err
 }
 
 // faultList joins the first few of what may be thousands of errors, less those of a kind that is in it.

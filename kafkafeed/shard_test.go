@@ -57,7 +57,7 @@ func TestShardsShareTheLog(t *testing.T) {
 		f.log(placed(group, 0, int64(i)))
 		want[group+" orders 0"] = fmt.Sprint(i, " 100 ", 100-i)
 	}
-	opts := f.opts(Interval(often), Shard("lag-monitors"))
+	opts := f.opts(Interval(often), ClientOpts(kgo.HeartbeatInterval(often)), Shard("lag-monitors"))
 	stores := []*storage.DB{openStore(t, ""), openStore(t, "")}
 	feeds := []*running{runFeed(t, stores[0], opts...), nil}
 	<-feeds[0].Ready()
@@ -109,7 +109,7 @@ func stored(t *testing.T, store storage.Store) (groups []string) {
 func TestShardsOfASharedStoreHandOverPositions(t *testing.T) {
 	f := withWideLog(t)
 	store := openStore(t, "")
-	opts := f.opts(Interval(often), Shard("lag-monitors"), SharedStore())
+	opts := f.opts(Interval(often), ClientOpts(kgo.HeartbeatInterval(often)), Shard("lag-monitors"), SharedStore())
 	feeds := []*running{runFeed(t, store, opts...)}
 	<-feeds[0].Ready()
 	want, commits := lags{}, uint64(0)
@@ -150,7 +150,7 @@ func TestShardsOfASharedStoreHandOverPositions(t *testing.T) {
 func TestOpenTransactionIsHandedOver(t *testing.T) {
 	f := withWideLog(t)
 	store := openStore(t, "")
-	opts := f.opts(Interval(often), Shard("lag-monitors"), SharedStore())
+	opts := f.opts(Interval(often), ClientOpts(kgo.HeartbeatInterval(often)), Shard("lag-monitors"), SharedStore())
 	first := runFeed(t, store, opts...)
 	<-first.Ready()
 	f.commit("g", 0, 20)

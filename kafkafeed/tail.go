@@ -10,8 +10,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/lagkeeper/storage/protocol"
 )
 
 // quiet is for how long a fetch may bring nothing before the feed looks whether what is missing was compacted away.
@@ -20,7 +18,6 @@ const quiet = 500 * time.Millisecond
 // tailer reads __consumer_offsets.
 type tailer struct {
 	feed    *Feed
-	id      protocol.TopicID
 	count   int32
 	applier *applier
 	logs    map[int32]*logTail
@@ -50,7 +47,7 @@ func (f *Feed) tail(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t := &tailer{feed: f, id: topic.id, count: topic.count, logs: make(map[int32]*logTail)}
+	t := &tailer{feed: f, count: topic.count, logs: make(map[int32]*logTail)}
 	t.applier = newApplier(f)
 	defer f.client.PurgeTopicsFromConsuming(logTopic)
 	if f.shard == "" {
@@ -97,6 +94,9 @@ func (t *tailer) settle(ctx context.Context) error {
 		return err
 	}
 	if err := t.tellPositions(ctx); err != nil {
+		return err
+	}
+	if err := t.feed.seedTimes(ctx); err != nil {
 		return err
 	}
 	t.unsettled = false
@@ -196,7 +196,7 @@ func (t *tailer) skip(ctx context.Context) error {
 		if log.caughtUp || log.resolver.Next() >= log.target {
 			continue
 		}
-		next, records, err := t.feed.fetchOnce(ctx, t.id, partition, log.resolver.Next())
+		next, records, err := t.feed.fetchLog(ctx, partition, log.resolver.Next())
 		if err != nil {
 			t.feed.failed(askLog, err)
 		} else if records == 0 {
