@@ -141,10 +141,21 @@ func (a *applier) flushGroup(ctx context.Context, group string) error {
 	if g == nil || len(g.commits) == 0 {
 		return nil
 	}
-	err := a.feed.target.store.CommitBatch(ctx, a.feed.cluster, group, g.commits)
+	err := a.keepEarly(g, a.feed.target.store.CommitBatch(ctx, a.feed.cluster, group, g.commits))
+	// The slices are used again, unless nothing may come of this group for long.
+	if len(a.groups) > 1000 || cap(g.commits) > batch {
+		delete(a.groups, group)
+	} else {
+		g.commits, g.entries = g.commits[:0], g.entries[:0]
+	}
+	return err
+}
+
+// keepEarly keeps what a batch refused because it was read before the first poll that knows its partition. It returns the error
+// that is not of single commits.
+func (a *applier) keepEarly(g *groupCommits, err error) error {
 	refused, err := refusals(err)
 	for _, refusal := range refused {
-		// A commit may be read before the first poll that knows its partition.
 		entry := g.entries[refusal.Index]
 		if entry.Order < a.targets[entry.LogPartition] {
 			continue
@@ -152,12 +163,6 @@ func (a *applier) flushGroup(ctx context.Context, group string) error {
 		if errors.Is(refusal.Err, storage.ErrUnknownTopic) || errors.Is(refusal.Err, storage.ErrUnknownPartition) {
 			a.feed.early.add(entry, a.feed.state)
 		}
-	}
-	// The slices are used again, unless nothing may come of this group for long.
-	if len(a.groups) > 1000 || cap(g.commits) > batch {
-		delete(a.groups, group)
-	} else {
-		g.commits, g.entries = g.commits[:0], g.entries[:0]
 	}
 	return err
 }
@@ -175,25 +180,44 @@ func refusals(err error) ([]storage.Refusal, error) {
 func (a *applier) finish(ctx context.Context) error {
 	seeds := a.seeds
 	a.seeds = make(map[commitKey]*seed)
+	groups := make(map[string]*groupCommits)
 	for key, s := range seeds {
-		if !s.seen {
-			continue
-		}
-		if err := a.feed.target.deletePartition(ctx, key, 0); err != nil {
-			return err
-		}
-		for _, commit := range s.commits {
-			if err := a.commit(ctx, Entry{Kind: KindCommit, Group: key.group, Topic: key.topic, Partition: key.partition,
-				Offset: commit.Offset, Order: commit.Order, Timestamp: commit.Timestamp, LogPartition: s.partition}); err != nil {
+		if s.seen && len(s.commits) == 0 {
+			if err := a.feed.target.deletePartition(ctx, key, 0); err != nil {
 				return err
 			}
+			a.feed.members.forget(key.group)
 		}
-		if err := a.flushGroup(ctx, key.group); err != nil {
+		if len(s.commits) == 0 {
+			continue
+		}
+		g := groups[key.group]
+		if g == nil {
+			g = &groupCommits{}
+			groups[key.group] = g
+		}
+		g.commits = append(g.commits, s.commits...)
+		for _, commit := range s.commits {
+			g.entries = append(g.entries, Entry{Kind: KindCommit, Group: key.group, Topic: key.topic, Partition: key.partition,
+				Offset: commit.Offset, Order: commit.Order, Timestamp: commit.Timestamp, LogPartition: s.partition})
+		}
+		if len(g.commits) >= batch {
+			if err := a.replace(ctx, key.group, g); err != nil {
+				return err
+			}
+			delete(groups, key.group)
+		}
+	}
+	for group, g := range groups {
+		if err := a.replace(ctx, group, g); err != nil {
 			return err
 		}
-		a.feed.members.forget(key.group)
 	}
 	return nil
+}
+
+func (a *applier) replace(ctx context.Context, group string, g *groupCommits) error {
+	return a.keepEarly(g, a.feed.target.store.ReplaceCommits(ctx, a.feed.cluster, group, g.commits))
 }
 
 // early holds commits whose topic or partition the store does not know yet.
