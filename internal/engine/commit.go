@@ -119,7 +119,7 @@ func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Rea
 	if timestamp > now || n > 0 && w.NewestTimestamp() > now {
 		now = e.config.Clock.Now()
 		timestamp = min(timestamp, now)
-		w = e.noneAfter(g, slot, w, now)
+		w = e.noneAfter(s, g, slot, w, now)
 	}
 	c := protocol.StoredCommit{Offset: in.Offset, Order: in.Order, Timestamp: timestamp, ObservedTimestamp: now}
 	newest := newestOrder(w)
@@ -142,13 +142,11 @@ func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Rea
 	}
 	if n > 0 && tooClose(w.NewestTimestamp(), c.Timestamp, e.config.MinDistance) {
 		c.Timestamp = w.NewestTimestamp()
-		if needed := w.ReplaceNewest(&c); needed > 0 {
-			w = g.memory.resize(slot, needed, false)
-			w.ReplaceNewest(&c)
+		if needed := w.ReplaceNewest(&c, &s.scratch); needed > 0 {
+			w = g.memory.resize(slot, needed, false, &s.scratch)
 		}
-	} else if needed := w.Append(&c, e.config.Intervals); needed > 0 {
-		w = g.memory.resize(slot, roomFor(needed, n, e.config.Intervals), n+1 < e.config.Intervals)
-		w.Append(&c, e.config.Intervals)
+	} else if needed := w.Append(&c, e.config.Intervals, &s.scratch); needed > 0 {
+		w = g.memory.resize(slot, roomFor(needed, n, e.config.Intervals), n+1 < e.config.Intervals, &s.scratch)
 	}
 	if g.refused != 0 {
 		g.refused = 0
@@ -239,7 +237,7 @@ func (e *Engine) late(s *shard, at *place, slot uint32, w window.Window, c *prot
 	fresh := c.Timestamp > w.NewestTimestamp() && !tooClose(w.NewestTimestamp(), c.Timestamp, e.config.MinDistance)
 	why := Duplicate
 	if !g.knows(slot, c.Order) {
-		why = e.insert(g, slot, w, c, now)
+		why = e.insert(s, g, slot, w, c, now)
 	}
 	if why != 0 && fresh && g.refused < refusedInRow {
 		if g.refused++; g.refused == refusedInRow {
@@ -262,7 +260,7 @@ func (e *Engine) tellStuck(c *Cluster, group string) {
 }
 
 // insert puts a commit that is not newer than the newest where its order belongs.
-func (e *Engine) insert(g *group, slot uint32, w window.Window, c *protocol.StoredCommit, now int64) Reason {
+func (e *Engine) insert(s *shard, g *group, slot uint32, w window.Window, c *protocol.StoredCommit, now int64) Reason {
 	// Windows of usual size are decoded on the stack.
 	var few [64]protocol.StoredCommit
 	commits := w.AppendTo(few[:0])
@@ -291,8 +289,8 @@ func (e *Engine) insert(g *group, slot uint32, w window.Window, c *protocol.Stor
 		copy(commits[i+1:], commits[i:])
 		commits[i] = *c
 	}
-	if needed := w.Rewrite(commits); needed > 0 {
-		g.memory.resize(slot, roomFor(needed, len(commits), e.config.Intervals), false).Rewrite(commits)
+	if needed := w.Rewrite(commits, &s.scratch); needed > 0 {
+		g.memory.resize(slot, roomFor(needed, len(commits), e.config.Intervals), false, &s.scratch)
 	}
 	return 0
 }

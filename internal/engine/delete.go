@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/lagkeeper/storage/internal/ends"
+	"github.com/lagkeeper/storage/internal/window"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -237,7 +238,7 @@ func (s *shard) forgetSome(g *group, at, packs *uint32) (left int, why Reason) {
 	}
 	slots := uint32(len(g.memory.slots))
 	for room := 0; room < forgetBatch && *at < slots; *at++ {
-		if g.forgetOrder(*at) {
+		if g.forgetOrder(*at, &s.scratch) {
 			room++
 		}
 	}
@@ -246,7 +247,7 @@ func (s *shard) forgetSome(g *group, at, packs *uint32) (left int, why Reason) {
 }
 
 // forgetOrder makes every order of a window 0, and reports whether that was to be done.
-func (g *group) forgetOrder(slot uint32) bool {
+func (g *group) forgetOrder(slot uint32, scratch *window.Scratch) bool {
 	w := g.windowOf(slot)
 	if w == nil || newestOrder(w) == 0 {
 		return false
@@ -255,8 +256,8 @@ func (g *group) forgetOrder(slot uint32) bool {
 	for i := range commits {
 		commits[i].Order = 0
 	}
-	if needed := w.Rewrite(commits); needed > 0 {
-		g.memory.resize(slot, needed, false).Rewrite(commits)
+	if needed := w.Rewrite(commits, scratch); needed > 0 {
+		g.memory.resize(slot, needed, false, scratch)
 	}
 	return true
 }

@@ -28,15 +28,14 @@ func clampTimes(commits []protocol.StoredCommit, now int64) {
 }
 
 // noneAfter is clampTimes for a window, and returns where that is then.
-func (e *Engine) noneAfter(g *group, slot uint32, w window.Window, now int64) window.Window {
+func (e *Engine) noneAfter(s *shard, g *group, slot uint32, w window.Window, now int64) window.Window {
 	if w.Len() == 0 || w.NewestTimestamp() <= now {
 		return w
 	}
 	commits := w.AppendTo(nil)
 	clampTimes(commits, now)
-	if needed := w.Rewrite(commits); needed > 0 {
-		w = g.memory.resize(slot, roomFor(needed, len(commits), e.config.Intervals), false)
-		w.Rewrite(commits)
+	if needed := w.Rewrite(commits, &s.scratch); needed > 0 {
+		w = g.memory.resize(slot, roomFor(needed, len(commits), e.config.Intervals), false, &s.scratch)
 	}
 	return w
 }

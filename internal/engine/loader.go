@@ -6,6 +6,7 @@ import (
 
 	"github.com/lagkeeper/storage/internal/ends"
 	"github.com/lagkeeper/storage/internal/snapshot"
+	"github.com/lagkeeper/storage/internal/window"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -141,6 +142,7 @@ func (e *Engine) buildGroupTopic(g *group, index int, r *snapshot.GroupTopic, no
 		return invalidf("%d partitions: a group has room for %d", counted, maxSlots)
 	}
 	gt.count, g.counted = r.PartitionCount, counted
+	var scratch window.Scratch
 	for i := range r.Partitions {
 		p := &r.Partitions[i]
 		slot, ok := g.slot(gt, p.Number)
@@ -150,11 +152,8 @@ func (e *Engine) buildGroupTopic(g *group, index int, r *snapshot.GroupTopic, no
 		commits := inOrder(p.Commits)
 		commits = commits[max(0, len(commits)-e.config.Intervals):]
 		clampTimes(commits, now)
-		w := g.memory.add(slot, firstWindow)
-		if needed := w.Rewrite(commits); needed > 0 {
-			w = g.memory.resize(slot, needed, false)
-			w.Rewrite(commits)
-		}
+		w := g.memory.add(slot, scratch.Plan(commits))
+		w.Fill(&scratch)
 		gt.committed = gt.committed || len(commits) > 0
 		if max(len(p.Owner), len(p.ClientID)) <= MaxName {
 			g.setOwner(slot, p.Owner, p.ClientID)

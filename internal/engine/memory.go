@@ -102,8 +102,9 @@ func (m *memory) add(slot uint32, size int) window.Window {
 	return w
 }
 
-// resize moves the window of a slot to memory of size bytes. filling says that it will grow more.
-func (m *memory) resize(slot uint32, size int, filling bool) window.Window {
+// resize moves the window of a slot to memory of size bytes, where it takes what it had no room for. filling says that it will
+// grow more.
+func (m *memory) resize(slot uint32, size int, filling bool, s *window.Scratch) window.Window {
 	slack := 32
 	if filling {
 		slack = 8
@@ -112,7 +113,7 @@ func (m *memory) resize(slot uint32, size int, filling bool) window.Window {
 	// Making room may have moved the window.
 	old := m.slots[slot]
 	from, to := m.window(old), m.window(r)
-	from.MoveTo(to, size)
+	to.Take(from, size, s)
 	m.slots[slot] = r
 	m.bury(old)
 	return to

@@ -1,6 +1,9 @@
 package engine
 
-import "github.com/lagkeeper/storage/protocol"
+import (
+	"github.com/lagkeeper/storage/internal/window"
+	"github.com/lagkeeper/storage/protocol"
+)
 
 // ReplaceCommits makes commits all that a group has committed on the partitions that they are of: what was there before, and what
 // was known of their orders, goes. The commits of a partition stand together; each partition is replaced in one piece. It calls
@@ -42,7 +45,7 @@ func (e *Engine) replace(s *shard, at *place, some []protocol.Commit, now int64,
 	topic, partition := some[0].Topic, some[0].Partition
 	if !s.stopped {
 		if g := s.findLive(e, at.cluster, at.hash, at.name, now); g != nil {
-			g.emptyWindow(topic, partition)
+			g.emptyWindow(topic, partition, &s.scratch)
 		}
 		s.departures.forget(at.cluster, at.name, topic, partition)
 	}
@@ -65,7 +68,7 @@ func (e *Engine) replace(s *shard, at *place, some []protocol.Commit, now int64,
 }
 
 // emptyWindow forgets the commits of a partition and keeps its place.
-func (g *group) emptyWindow(topic string, partition int32) {
+func (g *group) emptyWindow(topic string, partition int32, scratch *window.Scratch) {
 	i := g.find(topic)
 	if i < 0 {
 		return
@@ -74,7 +77,7 @@ func (g *group) emptyWindow(topic string, partition int32) {
 	if w == nil {
 		return
 	}
-	w.Rewrite(nil)
+	w.Rewrite(nil, scratch)
 	if g.known != nil {
 		g.known[slot] = 0
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lagkeeper/storage/internal/ends"
 	"github.com/lagkeeper/storage/internal/feed"
+	"github.com/lagkeeper/storage/internal/window"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -33,6 +34,9 @@ type shard struct {
 	departures departures
 	remembers  bool
 	shards     int
+
+	// scratch is for the windows that are written anew.
+	scratch window.Scratch
 
 	counts shardCounts
 	hub    *feed.Hub[protocol.Event]

@@ -1,34 +1,34 @@
 // Package window keeps the last commits of one group-partition in a few bytes: the newest commit as it is, every commit
 // before it as differences of a few bits, in one run of bytes without a pointer.
 //
-// A Window is a view on bytes that somebody else owns and moves. It never allocates, and it knows nothing of groups or
+// A Window is a view on bytes that somebody else owns and moves. It knows nothing of groups or
 // topics. Its layout, all integers little-endian:
 //
-//	 0  newest offset     int64
-//	 8  newest order      int64
-//	16  newest timestamp  int64, Unix milliseconds
-//	24  meta              uint64: see meta.go
-//	32  tag               4 bytes for the owner of the window
-//	36  records           a run of bits, oldest record first
+//	 0  form              14 bytes: see form.go
+//	14  tag               4 bytes for the owner of the window
+//	18  newest offset     6 bytes, or 8 if one of the three needs more than 6
+//	..  newest order      6 or 8 bytes
+//	..  newest timestamp  6 or 8 bytes, Unix milliseconds
+//	..  lag anchor        0, 4 or 8 bytes
+//	..  observed anchor   0, 4 or 8 bytes
+//	..  records           a ring of records of equal length
 //
-// A record holds one commit: what it adds to the offset, order and timestamp of the commit before it, when it was observed
-// relative to its timestamp, and its lag. The additions of the oldest record lead to a commit that has left the window
-// and mean nothing. Since only the newest commit is kept whole, appending costs one record and dropping the oldest costs
-// nothing but skipping it: no other record changes. The width of each field is chosen per record from a small table
-// (record.go), which for regular commits comes to eight or nine bytes a commit.
+// A record holds one commit: what it adds to the timestamp, order and offset of the commit before it, its lag, and when it was
+// observed relative to its timestamp. The additions of the oldest record lead to a commit that has left the window and mean
+// nothing. Since only the newest commit is kept whole, appending to a full window is writing one record over the oldest. All
+// records have the same fields of the same widths, which are chosen anew for all of them when a commit does not fit.
 package window
 
 import (
 	"encoding/binary"
 	"math"
-	"slices"
 
 	"github.com/lagkeeper/storage/protocol"
 )
 
 const (
-	// HeaderSize is how many bytes stand before the records.
-	HeaderSize = 36
+	// HeaderSize is how many bytes a window without records takes.
+	HeaderSize = newestAt + 3*6
 	// Unit is what the size of a window is a multiple of, in bytes.
 	Unit = 2
 	// Padding is how many bytes must follow a window in the memory it lies in: bits are read and written eight bytes at
@@ -36,13 +36,18 @@ const (
 	Padding = 8
 	// MaxCommits is the largest number of commits that a window can hold.
 	MaxCommits = 1000
-	tagAt      = 32
+
+	tagAt    = 14
+	newestAt = 18
+	// fullMask covers what 6 bytes can hold.
+	fullMask = 1<<48 - 1
+	// maxRecordBits is how long a record is if all of its fields have their greatest width.
+	maxRecordBits = 5*64 + 1
+	maxHeader     = newestAt + 3*8 + 2*8
 )
 
-// MaxSize is the size of a window of n commits, in bytes, when every field of every record takes its greatest width.
-func MaxSize(n int) int {
-	return align(HeaderSize + (n*maxRecordBits+7)/8)
-}
+// MaxSize returns the size of a window of n commits, in bytes, if every field takes its greatest width.
+func MaxSize(n int) int { return align(maxHeader + (n*maxRecordBits+7)/8) }
 
 // Window is the memory of one window, from its first byte to at least Padding bytes beyond its last.
 type Window []byte
@@ -50,157 +55,303 @@ type Window []byte
 // Init makes an empty window of size bytes, which must be a multiple of Unit no less than HeaderSize. The tag is cleared.
 func Init(w Window, size int) {
 	clear(w[:HeaderSize])
-	w.setMeta(meta{size: size})
+	w.setFirst(uint64(size) / Unit)
 }
 
-// Size is how many bytes the window takes, without the padding.
-func (w Window) Size() int { return w.meta().size }
+// Size returns how many bytes the window takes, without the padding.
+func (w Window) Size() int { return int(w.first()&sizeMask) * Unit }
 
-// Len is how many commits the window holds.
-func (w Window) Len() int { return int(w.metaWord() >> countShift & countMask) }
+// Len returns the number of commits that the window holds.
+func (w Window) Len() int { return int(w.first() >> countShift & countMask) }
 
-// Tag is the owner's part of the window.
+// Tag returns the owner's part of the window.
 func (w Window) Tag() uint32 { return binary.LittleEndian.Uint32(w[tagAt:]) }
 
 // SetTag changes the owner's part of the window.
 func (w Window) SetTag(tag uint32) { binary.LittleEndian.PutUint32(w[tagAt:], tag) }
 
-// NewestOffset is the offset of the newest commit; it means nothing in an empty window.
-func (w Window) NewestOffset() int64 { return int64(binary.LittleEndian.Uint64(w[0:])) }
+// NewestOffset returns the offset of the newest commit; it means nothing in an empty window.
+func (w Window) NewestOffset() int64 { return w.full(0) }
 
-// NewestOrder is the order of the newest commit; it means nothing in an empty window.
-func (w Window) NewestOrder() int64 { return int64(binary.LittleEndian.Uint64(w[8:])) }
+// NewestOrder returns the order of the newest commit; it means nothing in an empty window.
+func (w Window) NewestOrder() int64 { return w.full(1) }
 
-// NewestTimestamp is the timestamp of the newest commit in Unix milliseconds; it means nothing in an empty window.
-func (w Window) NewestTimestamp() int64 { return int64(binary.LittleEndian.Uint64(w[16:])) }
+// NewestTimestamp returns the timestamp of the newest commit in Unix milliseconds; it means nothing in an empty window.
+func (w Window) NewestTimestamp() int64 { return w.full(2) }
 
-func (w Window) setNewest(c *protocol.StoredCommit) {
-	binary.LittleEndian.PutUint64(w[0:], uint64(c.Offset))
-	binary.LittleEndian.PutUint64(w[8:], uint64(c.Order))
-	binary.LittleEndian.PutUint64(w[16:], uint64(c.Timestamp))
+func (w Window) full(index int) int64 {
+	if w.first()>>wideShift&1 != 0 {
+		return int64(binary.LittleEndian.Uint64(w[newestAt+8*index:]))
+	}
+	return int64(binary.LittleEndian.Uint64(w[newestAt+6*index:]) & fullMask)
+}
+
+// setNewest stores the newest commit and, if they have a place, its lag and its delay in seconds.
+func (w Window) setNewest(f *form, c *protocol.StoredCommit, lag uint64) {
+	at := newestAt + 3*int(f.full)
+	if f.full == 6 {
+		set6(w[newestAt:], c.Offset)
+		set6(w[newestAt+6:], c.Order)
+		set6(w[newestAt+12:], c.Timestamp)
+	} else {
+		binary.LittleEndian.PutUint64(w[newestAt:], uint64(c.Offset))
+		binary.LittleEndian.PutUint64(w[newestAt+8:], uint64(c.Order))
+		binary.LittleEndian.PutUint64(w[newestAt+16:], uint64(c.Timestamp))
+	}
+	setAnchor(w[at:], f.lagAnchor, lag)
+	if f.observedAnchor > 0 {
+		setAnchor(w[at+int(f.lagAnchor):], f.observedAnchor, uint64(delay(c)))
+	}
+}
+
+func set6(to []byte, v int64) {
+	binary.LittleEndian.PutUint32(to, uint32(v))
+	binary.LittleEndian.PutUint16(to[4:], uint16(v>>32))
+}
+
+func setAnchor(to []byte, n uint8, v uint64) {
+	switch n {
+	case 4:
+		binary.LittleEndian.PutUint32(to, uint32(v))
+	case 8:
+		binary.LittleEndian.PutUint64(to, v)
+	}
+}
+
+// newestLag returns the lag anchor, 0 if there is none.
+func (w Window) newestLag(f *form) uint64 { return w.anchor(newestAt+3*int(f.full), f.lagAnchor) }
+
+// newestDelay returns the observed anchor, 0 if there is none.
+func (w Window) newestDelay(f *form) int64 {
+	return int64(w.anchor(newestAt+3*int(f.full)+int(f.lagAnchor), f.observedAnchor))
+}
+
+func (w Window) anchor(at int, n uint8) uint64 {
+	switch n {
+	case 4:
+		return uint64(binary.LittleEndian.Uint32(w[at:]))
+	case 8:
+		return binary.LittleEndian.Uint64(w[at:])
+	}
+	return 0
+}
+
+// Scratch is the memory in which windows are written anew. It holds what a window had no room for until Take. The zero value
+// is ready.
+type Scratch struct {
+	commits []protocol.StoredCommit
+	form    form
+	// formed says that form and commits are what the window is to become; otherwise it keeps its form and gets commits[0].
+	formed bool
+	limit  int
 }
 
 // Append makes c the newest commit; its order must not be below that of the newest. A window that holds limit commits
-// loses its oldest. Where c does not fit into the memory of the window, Append changes nothing and returns the size in
-// bytes that the window needs; otherwise it returns 0.
-func (w Window) Append(c *protocol.StoredCommit, limit int) (needed int) {
-	m := w.meta()
-	r := observation(c)
-	if m.count > 0 {
-		r.offset = c.Offset - w.NewestOffset()
-		r.order = c.Order - w.NewestOrder()
-		r.timestamp = c.Timestamp - w.NewestTimestamp()
+// loses its oldest. If c does not fit into the memory of the window, Append changes nothing and returns the size in
+// bytes that the window needs, for Take; otherwise it returns 0.
+func (w Window) Append(c *protocol.StoredCommit, limit int, s *Scratch) (needed int) {
+	f := w.form()
+	if f.count == 0 || f.count > limit || f.count < limit && f.head != 0 {
+		return w.reform(c, limit, false, s)
 	}
-	return w.push(m, &r, c, limit)
+	before := w.newest(&f)
+	r, lag := f.follow(&before, c)
+	if !f.fits(&r) || !f.holds(c, lag) {
+		return w.reform(c, limit, false, s)
+	}
+	index := f.head
+	first := w.first()
+	if f.count < limit {
+		if needed := f.needs(f.count + 1); needed > f.size {
+			s.commits, s.formed, s.limit = append(s.commits[:0], *c), false, limit
+			return needed
+		}
+		index = f.count
+		first += 1 << countShift
+	} else if f.head++; f.head == f.count {
+		first -= uint64(f.head-1) << headShift
+	} else {
+		first += 1 << headShift
+	}
+	f.write(w, index, &r)
+	w.setFirst(first)
+	w.setNewest(&f, c, lag)
+	return 0
+}
+
+// Take makes w, which has size bytes, what a window would have become if it had had the room, tag and all: s is what the call
+// was given that returned how many bytes are needed.
+func (w Window) Take(from Window, size int, s *Scratch) {
+	if !s.formed {
+		from.MoveTo(w, size)
+		w.Append(&s.commits[0], s.limit, s)
+		return
+	}
+	tag := from.Tag()
+	s.form.size = size
+	w.encode(&s.form, s.commits)
+	w.SetTag(tag)
+}
+
+// last is the commit that another follows; observed is in seconds, lag that from which the next is counted. Both mean nothing
+// without their anchors.
+type last struct {
+	offset, order, timestamp, observed int64
+	lag                                uint64
+}
+
+// newest returns the newest commit.
+func (w Window) newest(f *form) (l last) {
+	if f.full == 6 {
+		l.offset = int64(binary.LittleEndian.Uint64(w[newestAt:]) & fullMask)
+		l.order = int64(binary.LittleEndian.Uint64(w[newestAt+6:]) & fullMask)
+		l.timestamp = int64(binary.LittleEndian.Uint64(w[newestAt+12:]) & fullMask)
+	} else {
+		l.offset, l.order, l.timestamp = w.NewestOffset(), w.NewestOrder(), w.NewestTimestamp()
+	}
+	l.lag = w.newestLag(f)
+	if f.observedAnchor > 0 {
+		l.observed = seconds(l.timestamp) + w.newestDelay(f)
+	}
+	return l
+}
+
+// follow returns the record of a commit that follows another, and the lag from which the next is counted.
+func (f *form) follow(b *last, c *protocol.StoredCommit) (r record, lag uint64) {
+	r = record{timestamp: c.Timestamp - b.timestamp, order: c.Order - b.order, offset: c.Offset - b.offset}
+	lag = c.Lag
+	if !c.LagKnown {
+		r.unknown, lag = 1, b.lag
+	}
+	if r.lag = lag; f.lagAnchor > 0 {
+		r.lag = lag - b.lag + uint64(r.offset)
+	}
+	if f.observedAnchor > 0 {
+		r.observed = seconds(c.ObservedTimestamp) - b.observed
+	} else {
+		r.observed = delay(c)
+	}
+	return r, lag
+}
+
+// holds reports whether what is kept whole of the newest commit has room.
+func (f *form) holds(c *protocol.StoredCommit, lag uint64) bool {
+	return (f.full == 8 || uint64(c.Offset)|uint64(c.Order)|uint64(c.Timestamp) <= fullMask) &&
+		(f.lagAnchor != 4 || lag <= math.MaxUint32) &&
+		(f.observedAnchor == 0 || uint64(c.Timestamp)|uint64(c.ObservedTimestamp) <= fullMask) &&
+		(f.observedAnchor != 4 || uint64(delay(c)) <= math.MaxUint32)
 }
 
 // ReplaceNewest puts c in the place of the newest commit of a window that is not empty; its order must not be below that
 // of the commit before. It returns what Append returns.
-func (w Window) ReplaceNewest(c *protocol.StoredCommit) (needed int) {
-	m := w.meta()
-	r := observation(c)
-	if m.count > 1 {
-		var last record
-		last.read(w, m.end-m.last)
-		r.offset = c.Offset - (w.NewestOffset() - last.offset)
-		r.order = c.Order - (w.NewestOrder() - last.order)
-		r.timestamp = c.Timestamp - (w.NewestTimestamp() - last.timestamp)
+func (w Window) ReplaceNewest(c *protocol.StoredCommit, s *Scratch) (needed int) {
+	f := w.form()
+	if f.count == 1 {
+		return w.reform(c, 1, true, s)
 	}
-	m.end -= m.last
-	m.count--
-	return w.push(m, &r, c, math.MaxInt)
-}
-
-// push writes the record of c behind the records that m tells of.
-func (w Window) push(m meta, r *record, c *protocol.StoredCommit, limit int) (needed int) {
-	p := r.plan()
-	bits := p.length()
-	for m.count >= limit {
-		m.head += recordLength(get(w, m.head, controlBits))
-		m.count--
+	index := f.index(f.count - 1)
+	old, before := f.read(w, index), w.newest(&f)
+	before.offset -= old.offset
+	before.order -= old.order
+	before.timestamp -= old.timestamp
+	before.lag -= old.lag - uint64(old.offset)
+	before.observed -= old.observed
+	r, lag := f.follow(&before, c)
+	if !f.fits(&r) || !f.holds(c, lag) {
+		return w.reform(c, f.count, true, s)
 	}
-	capacity := (m.size - HeaderSize) * 8
-	if m.end+bits > capacity || m.head > maxHead {
-		skip := m.head >> 3
-		if m.end-skip*8+bits > capacity {
-			return align(HeaderSize + (m.end-skip*8+bits+7)/8)
-		}
-		copy(w[HeaderSize:], w[HeaderSize+skip:HeaderSize+(m.end+7)>>3])
-		m.head -= skip * 8
-		m.end -= skip * 8
-	}
-	r.write(w, m.end, &p)
-	m.count++
-	m.last = bits
-	m.end += bits
-	w.setMeta(m)
-	w.setNewest(c)
+	f.write(w, index, &r)
+	w.setNewest(&f, c, lag)
 	return 0
 }
 
-// AppendTo appends the commits of the window to dst, oldest first, and returns the result.
-func (w Window) AppendTo(dst []protocol.StoredCommit) []protocol.StoredCommit {
-	m := w.meta()
-	dst = slices.Grow(dst, m.count)
-	commits := dst[len(dst) : len(dst)+m.count]
-	at := m.head
-	for i := range commits {
-		at += readInto(&commits[i], w, at)
+// reform appends a commit, or puts it in the place of the newest, in a form that is chosen anew.
+func (w Window) reform(c *protocol.StoredCommit, limit int, replace bool, s *Scratch) (needed int) {
+	s.commits = w.AppendTo(s.commits[:0])
+	if replace {
+		s.commits = s.commits[:len(s.commits)-1]
 	}
-	// The records say what each commit added to the one before; from the newest backwards that gives them all.
-	offset, order, timestamp := w.NewestOffset(), w.NewestOrder(), w.NewestTimestamp()
-	for i := len(commits) - 1; i >= 0; i-- {
-		c := &commits[i]
-		offset, c.Offset = offset-c.Offset, offset
-		order, c.Order = order-c.Order, order
-		timestamp, c.Timestamp = timestamp-c.Timestamp, timestamp
-		c.ObservedTimestamp = (seconds(c.Timestamp) + c.ObservedTimestamp) * 1000
+	s.commits = append(s.commits, *c)
+	if beyond := len(s.commits) - limit; beyond > 0 {
+		s.commits = s.commits[:copy(s.commits, s.commits[beyond:])]
 	}
-	return dst[:len(dst)+m.count]
+	return w.write(s)
 }
 
 // Rewrite puts commits, oldest first and ascending by order, in the place of what the window holds. It returns what
 // Append returns.
-func (w Window) Rewrite(commits []protocol.StoredCommit) (needed int) {
-	end := 0
-	for i := range commits {
-		r := difference(&commits[max(i-1, 0)], &commits[i])
-		p := r.plan()
-		end += p.length()
-	}
-	size := w.Size()
-	if needed := align(HeaderSize + (end+7)/8); needed > size {
+func (w Window) Rewrite(commits []protocol.StoredCommit, s *Scratch) (needed int) {
+	s.commits = append(s.commits[:0], commits...)
+	return w.write(s)
+}
+
+// write makes the window what s.commits are.
+func (w Window) write(s *Scratch) (needed int) {
+	if needed := s.plan(); needed > w.Size() {
 		return needed
 	}
-	w.setMeta(meta{size: size})
-	for i := range commits {
-		r := difference(&commits[max(i-1, 0)], &commits[i])
-		w.push(w.meta(), &r, &commits[i], math.MaxInt)
-	}
+	w.Fill(s)
 	return 0
 }
 
-// MoveTo copies the window, tag and all, into to, whose size in bytes must be at least what the records take.
-func (w Window) MoveTo(to Window, size int) {
-	m := w.meta()
-	skip := m.head >> 3
-	copy(to[:HeaderSize], w[:HeaderSize])
-	copy(to[HeaderSize:], w[HeaderSize+skip:HeaderSize+(m.end+7)>>3])
-	m.head -= skip * 8
-	m.end -= skip * 8
-	m.size = size
-	to.setMeta(m)
+// Plan returns how many bytes a window of commits, oldest first and ascending by order, needs, for Fill.
+func (s *Scratch) Plan(commits []protocol.StoredCommit) (needed int) {
+	s.commits = append(s.commits[:0], commits...)
+	return s.plan()
 }
 
-// Used is how many bytes the window needs for what it holds, without room for another commit.
+func (s *Scratch) plan() (needed int) {
+	s.form, s.formed = choose(s.commits), true
+	s.form.count = len(s.commits)
+	return s.form.needs(s.form.count)
+}
+
+// Fill makes a window of at least the size that Plan returned what was planned. The tag stays.
+func (w Window) Fill(s *Scratch) {
+	s.form.size = w.Size()
+	w.encode(&s.form, s.commits)
+}
+
+// encode writes commits, oldest first, in a form.
+func (w Window) encode(f *form, commits []protocol.StoredCommit) {
+	w.setForm(f)
+	var before last
+	for i := range commits {
+		c := &commits[i]
+		r, lag := f.follow(&before, c)
+		if i == 0 {
+			// It follows nothing that is known.
+			r.timestamp, r.order, r.offset = f.timestamp.base, f.order.base, f.offset.base
+			if f.lagAnchor > 0 {
+				r.lag = uint64(f.lag.base)
+			}
+			if f.observedAnchor > 0 {
+				r.observed = 0
+			}
+		}
+		f.write(w, i, &r)
+		before = last{offset: c.Offset, order: c.Order, timestamp: c.Timestamp, lag: lag, observed: seconds(c.ObservedTimestamp)}
+		if i == len(commits)-1 {
+			w.setNewest(f, c, lag)
+		}
+	}
+}
+
+// MoveTo copies the window, tag and all, into to, whose size in bytes must be at least Used.
+func (w Window) MoveTo(to Window, size int) {
+	copy(to, w[:w.Used()])
+	to.setFirst(to.first()&^sizeMask | uint64(size)/Unit)
+}
+
+// Used returns how many bytes the window needs for what it holds, without room for another commit.
 func (w Window) Used() int {
-	m := w.meta()
-	return align(HeaderSize + (m.end-m.head&^7+7)/8)
+	f := w.form()
+	return f.needs(f.count)
 }
 
 func align(size int) int { return (size + Unit - 1) &^ (Unit - 1) }
 
-// seconds is the Unix time in whole seconds of a time in milliseconds, rounded down.
+// seconds returns the Unix time in whole seconds of a time in milliseconds, rounded down.
 func seconds(milliseconds int64) int64 {
 	s := milliseconds / 1000
 	if milliseconds%1000 < 0 {

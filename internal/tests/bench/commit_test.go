@@ -2,6 +2,7 @@ package bench_test
 
 import (
 	"context"
+	"math/bits"
 	"sync"
 	"testing"
 
@@ -82,28 +83,31 @@ func newMapChain(w *benchWorld) mapChain {
 	return chain
 }
 
-// pick is a commit for a random group-partition.
+// pick is a random group-partition and its next commit. No two of a list are the same.
 type pick struct {
 	group  string
 	commit protocol.Commit
+	step   int64 // by how much the order rises from lap to lap
 }
 
+// picks returns so many picks, or as many as there are group-partitions, rounded down to a power of two.
 func (w *benchWorld) picks(n int) []pick {
 	w.round++
+	n = min(n, 1<<(bits.Len(uint(len(w.offsets)))-1))
 	picks := make([]pick, n)
-	for i := range picks {
-		g := w.random.IntN(w.groups)
-		picks[i] = pick{w.groupNames[g], w.next(g, w.random.IntN(w.partitions))}
+	for i, at := range w.random.Perm(len(w.offsets))[:n] {
+		g := at / w.partitions
+		picks[i] = pick{w.groupNames[g], w.next(g, at%w.partitions), w.orderStep()}
 	}
 	return picks
 }
 
-// again is the commit of a pick as it comes the nth time, in regular steps, and without an order so that it is appended.
+// again is the commit of a pick as it comes in lap n through the list: in steps like those before it.
 func (p *pick) again(n int) protocol.Commit {
 	c := p.commit
-	c.Order = -1 // as new as the newest
-	c.Offset += int64(n) * 1_000
-	c.Timestamp += int64(n) * 10_000
+	c.Order += int64(n) * p.step
+	c.Offset += int64(n)*1_000 + int64(n*37&127)
+	c.Timestamp += int64(n)*10_000 + int64(n*101&511)
 	return c
 }
 
@@ -128,7 +132,7 @@ func BenchmarkTypedCommit(b *testing.B) {
 			})
 			commit := func(i int) error {
 				pick := &picks[i&(len(picks)-1)]
-				return w.store.Commit(context.Background(), benchCluster, pick.group, pick.again(i>>17))
+				return w.store.Commit(context.Background(), benchCluster, pick.group, pick.again(i/len(picks)))
 			}
 			next := 0
 			b.Run("commit", func(b *testing.B) {
@@ -167,7 +171,7 @@ func BenchmarkBatch(b *testing.B) {
 	b.Run("floor=single", func(b *testing.B) {
 		for i := 0; b.Loop(); i++ {
 			pick := &picks[i&(len(picks)-1)]
-			must(b, w.store.Commit(context.Background(), benchCluster, pick.group, pick.again(i>>17)))
+			must(b, w.store.Commit(context.Background(), benchCluster, pick.group, pick.again(i/len(picks))))
 		}
 	})
 	b.Run("batch=100", func(b *testing.B) {

@@ -94,10 +94,13 @@ func (w *benchWorld) next(g, p int) protocol.Commit {
 	w.offsets[i] += 900 + w.random.Int64N(200)
 	return protocol.Commit{
 		Topic: w.topicOf[g], Partition: int32(p), Offset: 1<<40 + w.offsets[i],
-		Order:     w.round*max(int64(len(w.offsets))/50, 200) + int64(p) + 1,
+		Order:     w.round*w.orderStep() + int64(p) + 1,
 		Timestamp: w.start + w.round*10_000 + w.random.Int64N(500),
 	}
 }
+
+// orderStep is by how much the order of a group-partition rises from round to round.
+func (w *benchWorld) orderStep() int64 { return max(int64(len(w.offsets))/50, 200) }
 
 func must(tb testing.TB, err error) {
 	if err != nil {
