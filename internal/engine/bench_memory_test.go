@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"runtime/metrics"
 	"testing"
 	"time"
 
@@ -96,6 +97,59 @@ func BenchmarkMemory(b *testing.B) {
 			}
 			b.ReportMetric(0, "ns/op")
 		})
+	}
+}
+
+// BenchmarkFill measures what filling a store of 1,000,000 group-partitions with ten commits each allocates in all, what lives
+// then over what a sweep leaves, and the greatest heap meanwhile, garbage and all, over the same.
+func BenchmarkFill(b *testing.B) {
+	groups := 10_000
+	if testing.Short() {
+		groups = 1_000
+	}
+	for b.Loop() {
+		before := heap()
+		highest := watchHeap()
+		e := load(b, groups, 10, 0)
+		most := float64(highest())
+		var filled runtime.MemStats
+		runtime.ReadMemStats(&filled)
+		grown := heap()
+		e.Sweep()
+		after := heap()
+		n := float64(groups * 100)
+		left := float64(after.HeapAlloc - before.HeapAlloc)
+		b.ReportMetric(float64(filled.TotalAlloc-before.TotalAlloc)/n, "allocated-B/partition")
+		b.ReportMetric(float64(grown.HeapAlloc-before.HeapAlloc)/left, "live/swept")
+		b.ReportMetric((most-float64(before.HeapAlloc))/left, "peak/swept")
+		b.ReportMetric(left/n, "swept-B/partition")
+		runtime.KeepAlive(e)
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// watchHeap looks at the heap every millisecond. The function that it returns ends that and returns the most that it took.
+func watchHeap() (highest func() uint64) {
+	quit, most := make(chan struct{}), make(chan uint64)
+	go func() {
+		ticker := time.NewTicker(time.Millisecond)
+		defer ticker.Stop()
+		sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+		peak := uint64(0)
+		for {
+			metrics.Read(sample)
+			peak = max(peak, sample[0].Value.Uint64())
+			select {
+			case <-quit:
+				most <- peak
+				return
+			case <-ticker.C:
+			}
+		}
+	}()
+	return func() uint64 {
+		close(quit)
+		return <-most
 	}
 }
 
