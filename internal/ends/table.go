@@ -3,6 +3,7 @@
 package ends
 
 import (
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"unsafe"
@@ -118,7 +119,7 @@ func (t *Table) Replace(old *Topic, end *EndOffset) bool {
 }
 
 func (t *Table) createLocked(name string) *Topic {
-	topic := &Topic{Name: strings.Clone(name), table: t}
+	topic := &Topic{Name: strings.Clone(name), table: t, uid: rand.Uint64()}
 	topic.recountLocked()
 	topic.countLocked()
 	t.addLocked(topic)

@@ -15,6 +15,8 @@ type Topic struct {
 	// Name never changes.
 	Name  string
 	table *Table
+	// uid tells the topic from others of its name, also across processes. It never changes.
+	uid uint64
 
 	// deleted is set once, when the topic leaves its table; written under mu and that of the table.
 	deleted atomic.Bool
@@ -94,6 +96,9 @@ const (
 	// NoRoom is the outcome of one that KnownOnly refuses; nothing changed.
 	NoRoom
 )
+
+// UID tells the topic from others that have had its name.
+func (t *Topic) UID() uint64 { return t.uid }
 
 // Deleted reports whether the topic has left its table.
 func (t *Topic) Deleted() bool { return t.deleted.Load() }

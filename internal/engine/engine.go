@@ -49,6 +49,9 @@ type Config struct {
 	Remember bool
 	// ReplayTimeout is after how many milliseconds a restored topic that nobody has polled is swept; 0 is never.
 	ReplayTimeout int64
+	// GroupsElsewhere says that the engine holds only some of the groups, for whoever changes them one at a time: a topic that is
+	// deleted stays in each until LoseDeleted takes it away.
+	GroupsElsewhere bool
 	// Stuck, where not nil, is told of each group whose fresh commits are refused again and again because of their orders. It
 	// is called without a lock, by whoever sent the commit.
 	Stuck func(cluster, group string)
@@ -170,10 +173,7 @@ func (e *Engine) noTopic(c *Cluster, now int64) Reason {
 // clock that is ahead.
 func (e *Engine) setEndOffset(c *Cluster, t *ends.Topic, end *protocol.EndOffset, now int64) (*ends.Topic, Reason) {
 	if before := c.polledAt.Load(); before != now {
-		if before == 0 || now-before > e.outage() || before-now > clockNoise {
-			c.polledSince.Store(now)
-		}
-		c.polledAt.Store(now)
+		e.notePolled(c, before, now)
 	}
 	seen := end.Timestamp
 	if seen <= 0 || seen > now {
@@ -225,6 +225,9 @@ func (e *Engine) replaceTopic(c *Cluster, t *ends.Topic, end *ends.EndOffset) Re
 
 // forgetTopic removes a topic that has left its table from every group.
 func (e *Engine) forgetTopic(t *ends.Topic) {
+	if e.config.GroupsElsewhere {
+		return
+	}
 	now := e.config.Clock.Coarse()
 	for i := range e.shards {
 		e.shards[i].forgetTopic(t, now)

@@ -1,0 +1,234 @@
+package ends
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// A topic that is kept elsewhere, in bytes:
+//
+//	topic      uid 8 bytes, partition count uvarint, last poll varint; id 16 bytes, when it was last seen varint, number of
+//	           former ids uvarint and these; the strange id 16 bytes, its partition and how often it came uvarints
+//	partition  incarnation, same, cut, stale 1 byte each, identified 1 byte; last seen, log start varints, since uvarint;
+//	           number of end offsets uvarint, then each less the one before as varints, oldest first; the curve and the dip
+//	           as a snapshot keeps them
+
+// AppendMeta appends the bytes of the topic, but for its partitions.
+func (t *Topic) AppendMeta(dst []byte) []byte {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	dst = binary.LittleEndian.AppendUint64(dst, t.uid)
+	dst = binary.AppendUvarint(dst, uint64(t.Count()))
+	dst = binary.AppendVarint(dst, t.polledAt.Load())
+	i := &t.identity
+	dst = binary.AppendVarint(append(dst, i.id[:]...), i.seen)
+	dst = binary.AppendUvarint(dst, uint64(len(i.former)))
+	for _, id := range i.former {
+		dst = append(dst, id[:]...)
+	}
+	dst = binary.AppendUvarint(append(dst, i.strange[:]...), uint64(i.strangeFrom))
+	return binary.AppendUvarint(dst, uint64(i.stranger))
+}
+
+// Known ranges over the partitions that have an end offset.
+func (t *Topic) Known() iter.Seq[int32] {
+	return func(yield func(int32) bool) {
+		x := t.index.Load()
+		if x == nil {
+			return
+		}
+		for _, p := range x.pages {
+			for i := range p.partitions {
+				if p.partitions[i].load().count > 0 && !yield(p.first+int32(i)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// AppendPartition appends the bytes of a partition, and reports whether it has an end offset.
+func (t *Topic) AppendPartition(dst []byte, number int32) ([]byte, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	p, at := t.index.Load().find(number)
+	if p == nil {
+		return dst, false
+	}
+	r := p.partitions[at].load()
+	if r.count == 0 {
+		return dst, false
+	}
+	d := &p.details[at]
+	identified := byte(0)
+	if d.identified {
+		identified = 1
+	}
+	dst = append(dst, r.incarnation, d.same, d.cut, d.stale, identified)
+	dst = binary.AppendVarint(dst, d.seen)
+	dst = binary.AppendVarint(dst, d.logStart)
+	dst = binary.AppendUvarint(dst, uint64(d.since))
+	dst = binary.AppendUvarint(dst, uint64(r.count))
+	before := int64(0)
+	for _, offset := range p.appendHistory(nil, at, r) {
+		dst = binary.AppendVarint(dst, offset-before)
+		before = offset
+	}
+	var tail []byte
+	if len(p.curves) > 0 {
+		tail = p.curves[at].AppendBinary(nil)
+	}
+	if dip, ok := t.dips[number]; ok {
+		tail = dip.appendTo(tail)
+	}
+	return append(dst, tail...), true
+}
+
+// Departed returns a topic that was deleted.
+func Departed(name string, uid uint64) *Topic {
+	t := &Topic{Name: strings.Clone(name), uid: uid}
+	t.deleted.Store(true)
+	return t
+}
+
+// Recall puts a topic that is kept elsewhere into the table, in the place of the one of its name. Groups that hold that go on to
+// hold it if it is the same, which the uid says; otherwise it is deleted. It returns an error, and changes nothing, if the bytes
+// are not those of a topic.
+func (t *Table) Recall(name string, meta []byte, partitions iter.Seq2[int32, []byte]) error {
+	built := &Topic{Name: strings.Clone(name), table: t}
+	if err := built.decode(meta, partitions); err != nil {
+		return fmt.Errorf("read topic %q: %w", name, err)
+	}
+	built.recountLocked()
+	t.mu.Lock()
+	defer t.release()
+	topic := t.topics[name]
+	if topic != nil && topic.uid != built.uid {
+		t.deleteLocked(topic, nil)
+		topic = nil
+	}
+	if topic == nil {
+		t.addLocked(built)
+		built.countLocked()
+		return nil
+	}
+	topic.mu.Lock()
+	defer topic.release()
+	topic.count.Store(built.count.Load())
+	topic.index.Store(built.index.Load())
+	topic.polledAt.Store(built.polledAt.Load())
+	topic.dips, topic.identity = built.dips, built.identity
+	topic.recountLocked()
+	return nil
+}
+
+// Forget deletes the topic of a name that was deleted elsewhere, and tells nobody.
+func (t *Table) Forget(name string) {
+	t.mu.Lock()
+	defer t.release()
+	if topic := t.topics[name]; topic != nil {
+		t.deleteLocked(topic, nil)
+	}
+}
+
+var errMalformed = errors.New("malformed bytes")
+
+func (t *Topic) decode(meta []byte, partitions iter.Seq2[int32, []byte]) error {
+	in := reader{rest: meta}
+	t.uid = binary.LittleEndian.Uint64(in.take(8))
+	t.count.Store(int32(in.number(MaxPartitions)))
+	t.polledAt.Store(in.varint())
+	i := &t.identity
+	i.id = protocol.TopicID(in.take(16))
+	i.seen = in.varint()
+	for range in.number(maxFormer) {
+		i.former = append(i.former, protocol.TopicID(in.take(16)))
+	}
+	i.strange = protocol.TopicID(in.take(16))
+	i.strangeFrom, i.stranger = int32(in.number(MaxPartitions)), uint8(in.number(255))
+	if in.failed || len(in.rest) > 0 {
+		return errMalformed
+	}
+	for number, data := range partitions {
+		if number < 0 || number >= t.Count() {
+			return fmt.Errorf("%w: partition %d of %d", errMalformed, number, t.Count())
+		}
+		if err := t.decodePartition(number, data); err != nil {
+			return fmt.Errorf("partition %d: %w", number, err)
+		}
+	}
+	return nil
+}
+
+func (t *Topic) decodePartition(number int32, data []byte) error {
+	in := reader{rest: data}
+	head := in.take(5)
+	d := detail{same: head[1], cut: head[2], stale: head[3], identified: head[4] == 1}
+	d.seen, d.logStart, d.since = in.varint(), in.varint(), uint32(in.number(maxSince))
+	count := in.number(ringMask)
+	if in.failed || count == 0 || d.cut > d.same || d.logStart < 0 {
+		return errMalformed
+	}
+	page, at := t.reachLocked(number)
+	offset := int64(0)
+	for range count {
+		offset += in.varint()
+		if in.failed || offset < 0 {
+			return errMalformed
+		}
+		ring := page.partitions[at].load()
+		ring.incarnation = head[0]
+		page.push(at, ring, offset, t.table.options.History)
+	}
+	page.details[at] = d
+	c, dip, dipped, err := decode(in.rest)
+	if err != nil {
+		return err
+	}
+	if len(page.curves) > 0 {
+		page.curves[at] = c
+	}
+	if dipped {
+		t.rememberDipLocked(number, dip)
+	}
+	return nil
+}
+
+// reader takes numbers from bytes until there are not enough, which sets failed for good.
+type reader struct {
+	rest   []byte
+	failed bool
+}
+
+// take returns n bytes, zeros if there are not as many.
+func (r *reader) take(n int) (taken []byte) {
+	if len(r.rest) < n {
+		r.rest, r.failed = nil, true
+		return make([]byte, n)
+	}
+	taken, r.rest = r.rest[:n], r.rest[n:]
+	return taken
+}
+
+func (r *reader) varint() int64 {
+	v, n := binary.Varint(r.rest)
+	r.take(max(n, 0))
+	r.failed = r.failed || n <= 0
+	return v
+}
+
+// number returns what is from 0 to most.
+func (r *reader) number(most uint64) uint64 {
+	v, n := binary.Uvarint(r.rest)
+	r.take(max(n, 0))
+	if n <= 0 || v > most {
+		r.failed = true
+		return 0
+	}
+	return v
+}

@@ -1,0 +1,444 @@
+package engine
+
+import (
+	"encoding/binary"
+	"fmt"
+	"iter"
+	"slices"
+
+	"github.com/lagkeeper/storage/internal/ends"
+	"github.com/lagkeeper/storage/internal/window"
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// A module that keeps its groups elsewhere has an engine as its workbench: it puts a group in, lets the engine change it by
+// its rules, and takes the bytes of what has changed out again. Such an engine has Config.GroupsElsewhere set. What the bytes
+// hold does not depend on how a group lies in memory:
+//
+//	group      flags (1: has committed), last sign of life varint, refused in a row uvarint
+//	topic      uid 8 bytes, flags (1: was committed), last sign of life varint, partition count uvarint
+//	owners     number of members uvarint, for each owner and client id with their lengths before them; then pairs of
+//	           partition and number of its member, uvarints, ascending by partition
+//	partition  incarnation 1 byte, known order + 1 uvarint (0 if none), number of commits uvarint; then for each, oldest
+//	           first, as varints less what the one before had: offset, order, timestamp; then twice the seconds from its
+//	           timestamp to when it was observed, plus 1 if its lag is known; then, if so, the lag less the last known
+
+// GroupRecord is a group in bytes.
+type GroupRecord struct {
+	Meta   []byte
+	Topics []TopicRecord
+}
+
+// TopicRecord is one topic of a GroupRecord.
+type TopicRecord struct {
+	Name         string
+	Meta, Owners []byte
+	Partitions   []PartitionRecord
+}
+
+// PartitionRecord is one partition of a TopicRecord.
+type PartitionRecord struct {
+	Number int32
+	Data   []byte
+}
+
+// GroupView looks at a group while nobody changes it.
+type GroupView struct{ group *group }
+
+// ViewGroup calls look with a group, expired or not, and reports whether it is there.
+func (e *Engine) ViewGroup(c *Cluster, name string, look func(GroupView)) bool {
+	hash := c.hash(name)
+	s := e.shard(hash)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.find(c, hash, name)
+	if g == nil {
+		return false
+	}
+	look(GroupView{g})
+	return true
+}
+
+// Identity tells a group from one of the same name that came before it.
+func (v GroupView) Identity() any { return v.group }
+
+// Bytes returns how much memory the group takes.
+func (v GroupView) Bytes() int { return v.group.bytes() }
+
+// Seen returns when the group last gave a sign of life, in Unix milliseconds.
+func (v GroupView) Seen() int64 { return v.group.seen.Load() }
+
+// Stalest returns when that topic of the group was last heard of that has been silent longest, in Unix milliseconds.
+func (v GroupView) Stalest() int64 {
+	stalest := v.Seen()
+	for i := range v.group.topics {
+		stalest = min(stalest, v.group.topics[i].seen)
+	}
+	return stalest
+}
+
+// Topics ranges over the topics of the group and their indexes.
+func (v GroupView) Topics() iter.Seq2[int, *ends.Topic] {
+	return func(yield func(int, *ends.Topic) bool) {
+		for i := range v.group.topics {
+			if !yield(i, v.group.topics[i].topic) {
+				return
+			}
+		}
+	}
+}
+
+// Find returns the index of a topic, -1 if the group does not hold it.
+func (v GroupView) Find(topic string) int { return v.group.find(topic) }
+
+// AppendMeta appends the bytes of the group, but for its topics.
+func (v GroupView) AppendMeta(dst []byte) []byte {
+	g := v.group
+	dst = binary.AppendVarint(append(dst, flag(g.committed)), g.seen.Load())
+	return binary.AppendUvarint(dst, uint64(g.refused))
+}
+
+// AppendTopic appends the bytes of the topic at an index, but for its partitions.
+func (v GroupView) AppendTopic(dst []byte, index int) []byte {
+	t := &v.group.topics[index]
+	dst = binary.LittleEndian.AppendUint64(dst, t.topic.UID())
+	dst = binary.AppendVarint(append(dst, flag(t.committed)), t.seen)
+	return binary.AppendUvarint(dst, uint64(t.count))
+}
+
+func flag(set bool) byte {
+	if set {
+		return 1
+	}
+	return 0
+}
+
+// Partitions ranges over the partitions of the topic at an index of which the group has something.
+func (v GroupView) Partitions(index int) iter.Seq[int32] {
+	return func(yield func(int32) bool) {
+		t := &v.group.topics[index]
+		for slot := t.first; slot < t.end(); slot++ {
+			if v.group.memory.slots[slot] != 0 && !yield(t.partition(v.group.numbers, slot)) {
+				return
+			}
+		}
+	}
+}
+
+// AppendOwners appends the bytes of the owners of the topic at an index; nothing if nobody owns a partition.
+func (v GroupView) AppendOwners(dst []byte, index int) []byte {
+	g, t := v.group, &v.group.topics[index]
+	var list []member
+	var pairs []byte
+	for slot := t.first; slot < t.end(); slot++ {
+		who := g.owner(slot)
+		if g.memory.slots[slot] == 0 || who == (member{}) {
+			continue
+		}
+		at := slices.Index(list, who)
+		if at < 0 {
+			at = len(list)
+			list = append(list, who)
+		}
+		pairs = binary.AppendUvarint(pairs, uint64(t.partition(g.numbers, slot)))
+		pairs = binary.AppendUvarint(pairs, uint64(at))
+	}
+	if len(list) == 0 {
+		return dst
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(list)))
+	for _, who := range list {
+		for _, text := range []string{who.owner, who.clientID} {
+			dst = append(binary.AppendUvarint(dst, uint64(len(text))), text...)
+		}
+	}
+	return append(dst, pairs...)
+}
+
+// AppendPartition appends the bytes of a partition of the topic at an index, and reports whether the group has it.
+func (v GroupView) AppendPartition(dst []byte, index int, partition int32) ([]byte, bool) {
+	g := v.group
+	w, slot := g.windowAt(&g.topics[index], partition)
+	if w == nil {
+		return dst, false
+	}
+	known := uint64(0)
+	if g.known != nil {
+		known = uint64(g.known[slot])
+	}
+	dst = binary.AppendUvarint(append(dst, incarnationOf(w)), known)
+	var few [64]protocol.StoredCommit
+	return appendCommits(dst, w.AppendTo(few[:0])), true
+}
+
+func appendCommits(dst []byte, commits []protocol.StoredCommit) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(commits)))
+	var last protocol.StoredCommit
+	for i := range commits {
+		c := &commits[i]
+		dst = binary.AppendVarint(dst, c.Offset-last.Offset)
+		dst = binary.AppendVarint(dst, c.Order-last.Order)
+		dst = binary.AppendVarint(dst, c.Timestamp-last.Timestamp)
+		observed := 2 * (seconds(c.ObservedTimestamp) - seconds(c.Timestamp))
+		last.Offset, last.Order, last.Timestamp = c.Offset, c.Order, c.Timestamp
+		if !c.LagKnown {
+			dst = binary.AppendVarint(dst, observed)
+			continue
+		}
+		dst = binary.AppendVarint(dst, observed+1)
+		dst = binary.AppendVarint(dst, int64(c.Lag-last.Lag))
+		last.Lag = c.Lag
+	}
+	return dst
+}
+
+// seconds returns milliseconds as seconds, rounded down.
+func seconds(milliseconds int64) int64 {
+	s := milliseconds / 1000
+	if milliseconds%1000 < 0 {
+		s--
+	}
+	return s
+}
+
+// DropGroup forgets a group that is kept elsewhere.
+func (e *Engine) DropGroup(c *Cluster, name string) {
+	hash := c.hash(name)
+	s := e.shard(hash)
+	s.mu.Lock()
+	defer s.release()
+	if g := s.find(c, hash, name); g != nil {
+		s.remove(g)
+	}
+}
+
+// PutGroup puts a group that is kept elsewhere in the place of the one of its name. A topic that is not in the cluster under
+// the uid of the record was deleted: the group holds it until somebody takes it away. It returns an error, and leaves what is
+// there, if the bytes are not those of a group.
+func (e *Engine) PutGroup(c *Cluster, name string, r *GroupRecord) error {
+	g := newGroup(c, c.hash(name), name)
+	if err := e.decodeGroup(g, r); err != nil {
+		return fmt.Errorf("read group %q: %w", name, err)
+	}
+	now := e.config.Clock.Coarse()
+	s := e.shard(g.hash)
+	s.mu.Lock()
+	defer s.release()
+	if s.stopped {
+		return Stopped
+	}
+	if old := s.find(c, g.hash, name); old != nil {
+		s.remove(old)
+	}
+	s.insert(g, now)
+	for i := range g.topics {
+		s.enlist(g, i, now)
+	}
+	s.account(g)
+	return nil
+}
+
+func (e *Engine) decodeGroup(g *group, r *GroupRecord) error {
+	meta := reader{rest: r.Meta}
+	g.committed = meta.flag()
+	g.seen.Store(meta.varint())
+	g.refused = uint8(meta.number(refusedInRow))
+	if meta.failed {
+		return errMalformed
+	}
+	if len(r.Topics) == 0 {
+		return fmt.Errorf("%w: no topics", errMalformed)
+	}
+	for i := range r.Topics {
+		t := &r.Topics[i]
+		if g.find(t.Name) >= 0 {
+			return fmt.Errorf("%w: topic %q twice", errMalformed, t.Name)
+		}
+		if err := e.decodeTopic(g, t); err != nil {
+			return fmt.Errorf("topic %q: %w", t.Name, err)
+		}
+	}
+	return nil
+}
+
+func (e *Engine) decodeTopic(g *group, r *TopicRecord) error {
+	meta := reader{rest: r.Meta}
+	uid, committed, seen := meta.fixed(), meta.flag(), meta.varint()
+	count := int32(meta.number(ends.MaxPartitions))
+	if meta.failed {
+		return errMalformed
+	}
+	topic := g.cluster.topics.Topic(r.Name)
+	if topic == nil || topic.UID() != uid {
+		topic = ends.Departed(r.Name, uid)
+	}
+	gt := &g.topics[g.attach(topic)]
+	counted := g.withCount(gt, count)
+	if counted > maxSlots {
+		return fmt.Errorf("%w: %d partitions", errMalformed, counted)
+	}
+	gt.count, g.counted, gt.committed, gt.seen = count, counted, committed, seen
+	var scratch window.Scratch
+	for i := range r.Partitions {
+		p := &r.Partitions[i]
+		if p.Number < 0 || p.Number >= count {
+			return fmt.Errorf("%w: partition %d of %d", errMalformed, p.Number, count)
+		}
+		if err := e.decodePartition(g, gt, p, &scratch); err != nil {
+			return fmt.Errorf("partition %d: %w", p.Number, err)
+		}
+	}
+	return g.decodeOwners(gt, r.Owners)
+}
+
+func (e *Engine) decodePartition(g *group, gt *groupTopic, r *PartitionRecord, scratch *window.Scratch) error {
+	in := reader{rest: r.Data}
+	incarnation, known := in.byte(), int64(in.uvarint())
+	var few [64]protocol.StoredCommit
+	commits, err := in.commits(few[:0])
+	if err != nil {
+		return err
+	}
+	commits = commits[max(0, len(commits)-e.config.Intervals):]
+	slot, ok := g.slot(gt, r.Number)
+	if !ok {
+		return fmt.Errorf("%w: no room for it", errMalformed)
+	}
+	w := g.memory.add(slot, scratch.Plan(commits))
+	w.Fill(scratch)
+	if known > 0 {
+		g.setKnown(slot, known-1)
+	}
+	setIncarnation(w, incarnation)
+	return nil
+}
+
+func (r *reader) commits(dst []protocol.StoredCommit) ([]protocol.StoredCommit, error) {
+	var last protocol.StoredCommit
+	for range r.number(window.MaxCommits) {
+		c := protocol.StoredCommit{
+			Offset: last.Offset + r.varint(), Order: last.Order + r.varint(), Timestamp: last.Timestamp + r.varint(),
+		}
+		observed := r.varint()
+		c.ObservedTimestamp = (seconds(c.Timestamp) + observed>>1) * 1000
+		lag := last.Lag
+		if c.LagKnown = observed&1 != 0; c.LagKnown {
+			lag += uint64(r.varint())
+			c.Lag = lag
+		}
+		if r.failed || c.Offset < 0 || c.Order < last.Order {
+			return nil, errMalformed
+		}
+		dst, last = append(dst, c), c
+		last.Lag = lag
+	}
+	if r.failed || len(r.rest) > 0 {
+		return nil, errMalformed
+	}
+	return dst, nil
+}
+
+func (g *group) decodeOwners(gt *groupTopic, data []byte) error {
+	if len(data) == 0 {
+		return nil
+	}
+	in := reader{rest: data}
+	list := make([]member, 0, 4)
+	for range in.number(ends.MaxPartitions) {
+		who := member{owner: in.text(), clientID: in.text()}
+		if in.failed {
+			break
+		}
+		list = append(list, who)
+	}
+	for !in.failed && len(in.rest) > 0 {
+		partition, number := int32(in.number(ends.MaxPartitions)), in.uvarint()
+		slot, ok := gt.at(g.numbers, partition)
+		if in.failed || number >= uint64(len(list)) || !ok || g.memory.slots[slot] == 0 {
+			return fmt.Errorf("%w: owners", errMalformed)
+		}
+		g.setOwner(slot, list[number].owner, list[number].clientID)
+	}
+	if in.failed {
+		return fmt.Errorf("%w: owners", errMalformed)
+	}
+	return nil
+}
+
+// errMalformed is returned for bytes that are not those of a group.
+var errMalformed = fmt.Errorf("malformed bytes")
+
+// reader takes numbers from bytes until there are not enough, which sets failed for good.
+type reader struct {
+	rest   []byte
+	failed bool
+}
+
+func (r *reader) fail() { r.rest, r.failed = nil, true }
+
+func (r *reader) byte() (b byte) {
+	if len(r.rest) == 0 {
+		r.fail()
+		return 0
+	}
+	b, r.rest = r.rest[0], r.rest[1:]
+	return b
+}
+
+func (r *reader) flag() bool {
+	b := r.byte()
+	if b > 1 {
+		r.fail()
+	}
+	return b == 1
+}
+
+func (r *reader) fixed() (v uint64) {
+	if len(r.rest) < 8 {
+		r.fail()
+		return 0
+	}
+	v, r.rest = binary.LittleEndian.Uint64(r.rest), r.rest[8:]
+	return v
+}
+
+func (r *reader) varint() int64 {
+	v, n := binary.Varint(r.rest)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+func (r *reader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.rest)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+// number is uvarint for what is at most most.
+func (r *reader) number(most int) int {
+	v := r.uvarint()
+	if v > uint64(most) {
+		r.fail()
+		return 0
+	}
+	return int(v)
+}
+
+func (r *reader) text() string {
+	n := r.number(MaxName)
+	if n > len(r.rest) {
+		r.fail()
+		return ""
+	}
+	text := string(r.rest[:n])
+	r.rest = r.rest[n:]
+	return text
+}
