@@ -54,6 +54,9 @@ var (
 	// ErrFull is returned for a new group, topic or partition if the store takes Options.MaxMemory bytes; what is known goes
 	// on. An import that does not fit is refused as a whole.
 	ErrFull = errors.New("storage: store full")
+	// ErrUnavailable is returned by a store whose state is elsewhere if that could not be reached in time. It is temporary: the
+	// call may be repeated, and a write that returned it may have taken effect.
+	ErrUnavailable = errors.New("storage: unavailable")
 	// ErrStopped is returned when the store has been stopped or closed, or has not been started.
 	ErrStopped = errors.New("storage: store stopped")
 )

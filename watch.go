@@ -24,9 +24,9 @@ type WatchFilter struct {
 	Kinds  []protocol.EventKind
 }
 
-// compiled returns the filter as a function that takes the same time however much the filter names. Nil stands for a filter
+// Matcher returns the filter as a function that takes the same time however much the filter names. Nil stands for a filter
 // that lets everything through.
-func (f WatchFilter) compiled() func(protocol.Event) bool {
+func (f WatchFilter) Matcher() func(protocol.Event) bool {
 	clusters, groups, topics := setOf(f.Clusters), setOf(f.Groups), setOf(f.Topics)
 	for _, cluster := range f.Clusters {
 		clusters[strings.ToLower(cluster)] = struct{}{}
@@ -89,7 +89,7 @@ func eventBytes(event protocol.Event) int {
 // A watcher counts from the call until its loop ends or the context is done, also if the loop never begins. Watch returns
 // ErrTooManyWatchers for the 257th, and ErrStopped if the store is closed.
 func (db *DB) Watch(ctx context.Context, filter WatchFilter) (iter.Seq[protocol.Event], error) {
-	watcher := db.hub.Watch(watchCapacity, filter.compiled(), func(n uint64) protocol.Event {
+	watcher := db.hub.Watch(watchCapacity, filter.Matcher(), func(n uint64) protocol.Event {
 		return protocol.Event{Kind: protocol.EventMissed, Missed: n}
 	})
 	// Close says that it is over before it ends the watching, so one of the two ends this one.

@@ -20,7 +20,7 @@
 //
 //	{m}:settings           hash    what the state was written with: format, number of buckets, rules
 //	{g0}:lease             hash    who feeds the bucket, until when, with which epoch
-//	{g0}:swept             string  when the bucket was last swept
+//	{g0}:swept             hash    at: when the bucket was last swept, Unix milliseconds
 //	{g0}:events            stream  what happened to groups of the bucket
 //	{g0}:positions:<c>     hash    partition of the commit log -> next offset to read
 //	{g0}:live:<c>          zset    groups by their last sign of life, Unix milliseconds

@@ -2,44 +2,210 @@ package lagredis
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
 
 	"github.com/redis/rueidis"
+	"go.uber.org/zap"
+
+	"github.com/lagkeeper/storage/internal/clock"
+	"github.com/lagkeeper/storage/internal/config"
+	"github.com/lagkeeper/storage/internal/engine"
+	"github.com/lagkeeper/storage/internal/feed"
+	"github.com/lagkeeper/storage/protocol"
 )
 
-// DB is a store whose state is in Redis. It is safe for any number of goroutines. Open makes one.
+// DB is a store whose state is in Redis. It is safe for any number of goroutines. Open makes one; after Close every call
+// returns storage.ErrStopped.
 type DB struct {
 	options Options
+	log     *zap.Logger
 	client  rueidis.Client
+	clock   *clock.Clock
+	// engine is the workbench: it holds copies of groups and topics, and changes them by its rules.
+	engine *engine.Engine
+	groups groupCache
+	topics topicCache
+
+	collector collector
+	watching  watching
+
+	room     chan struct{} // holds one token for each call under way
+	life     sync.RWMutex
+	closed   bool           // guarded by life
+	underWay sync.WaitGroup // calls
+	leaders  sync.WaitGroup // goroutines that carry out calls
+	timers   sync.WaitGroup // goroutines that run by the clock
+
+	ctx    context.Context // done when Close has waited for the calls
+	cancel context.CancelFunc
+	quit   chan struct{} // closed by Close
 }
 
-// Open connects to a server or cluster and checks that it can hold the state. The error names every fault of the options at
-// once, or what the server had to say.
+// Open connects to a server or cluster and checks that it can hold the state, or holds one that was written by the same rules.
+// The error names every fault of the options at once, or what the server had to say.
 func Open(ctx context.Context, options Options) (*DB, error) {
-	if err := options.Validate(); err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
-	}
-	db := &DB{options: options.withDefaults()}
-	client, err := rueidis.NewClient(db.options.client())
-	if err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
-	}
-	db.client = client
-	if err := client.Do(ctx, client.B().Ping().Build()).Error(); err != nil {
-		client.Close()
-		return nil, fmt.Errorf("open store: %w", err)
+	db := newDB()
+	if err := db.open(ctx, options); err != nil {
+		return nil, err
 	}
 	return db, nil
 }
 
-// Close ends the connections. Every later call returns storage.ErrStopped.
+// newDB makes a store that is closed.
+func newDB() *DB { return &DB{room: make(chan struct{}, mostUnderWay), closed: true} }
+
+// open opens a store that is closed.
+func (db *DB) open(ctx context.Context, options Options) error {
+	if err := options.Validate(); err != nil {
+		return fmt.Errorf("open store: %w", err)
+	}
+	db.life.Lock()
+	defer db.life.Unlock()
+	db.options = options.withDefaults()
+	db.log = db.options.Store.Logger
+	if err := db.persist(ctx, db.connect); err != nil {
+		return fmt.Errorf("open store: %w", err)
+	}
+	db.ctx, db.cancel = context.WithCancel(context.Background())
+	db.quit = make(chan struct{})
+	db.clock = clock.Start()
+	db.groups.reset()
+	db.topics.reset()
+	db.collector.events = make(map[collected]*[]protocol.Event)
+	hub := new(feed.Hub[protocol.Event])
+	hub.Watch(1, db.collector.take, nil)
+	db.engine = engine.New(db.options.engine(db.clock, hub))
+	db.watching.begin()
+	db.closed = false
+	db.timers.Go(db.sweepByTheClock)
+	return nil
+}
+
+// connect makes a client, and keeps it if it finds all as it has to be.
+func (db *DB) connect(ctx context.Context) error {
+	client, err := rueidis.NewClient(db.options.client())
+	if err != nil {
+		return err
+	}
+	db.client = client
+	if err := errors.Join(db.checkServers(ctx), db.checkSettings(ctx)); err != nil {
+		client.Close()
+		return err
+	}
+	return nil
+}
+
+// Close ends the store: calls that have begun take effect, later ones return storage.ErrStopped, and the loops over Watch end. The
+// state stays. It does nothing when the store is closed.
 func (db *DB) Close() error {
+	db.life.Lock()
+	was := db.closed
+	db.closed = true
+	db.life.Unlock()
+	if was {
+		db.watching.end()
+		return nil
+	}
+	// 1. Wait for what has begun, which a call whose context was done has left to its leader.
+	close(db.quit)
+	db.underWay.Wait()
+	db.leaders.Wait()
+	// 2. End what runs by the clock, and the loops of those who watch.
+	db.cancel()
+	db.timers.Wait()
+	db.watching.end()
+	db.clock.Stop()
 	db.client.Close()
 	return nil
 }
 
 func (o *Options) client() rueidis.ClientOption {
 	return rueidis.ClientOption{
-		InitAddress: o.Addresses, Username: o.Username, Password: o.Password, TLSConfig: o.TLS, DisableCache: true,
+		InitAddress: o.Addresses, Username: o.Username, Password: o.Password, TLSConfig: o.TLS, DialCtxFn: o.Dial,
+		DisableCache: true, DisableRetry: true, ClientSetInfo: rueidis.DisableClientSetInfo, ConnWriteTimeout: o.Timeout,
 	}
+}
+
+// engine returns the configuration of the workbench.
+func (o *Options) engine(clock engine.Clock, hub *feed.Hub[protocol.Event]) engine.Config {
+	s := &o.Store
+	accept := func(group string) bool {
+		return (s.GroupAllow == nil || s.GroupAllow.MatchString(group)) && (s.GroupDeny == nil || !s.GroupDeny.MatchString(group))
+	}
+	if s.GroupAllow == nil && s.GroupDeny == nil {
+		accept = nil
+	}
+	return engine.Config{
+		Clusters: s.Clusters, Shards: config.DefaultShards, Intervals: s.Intervals, Accept: accept,
+		ExpireGroup: milliseconds(s.ExpireGroup), ExpireTopic: milliseconds(s.ExpireTopic), MinDistance: milliseconds(s.MinDistance),
+		CurveSegments: max(s.CurveSegments, 0), Clock: clock, Hub: hub, GroupsElsewhere: true,
+	}
+}
+
+// milliseconds returns a duration for the engine, for which the longest stands for ever.
+func milliseconds(d time.Duration) int64 {
+	if d == 1<<63-1 {
+		return 1 << 60
+	}
+	return d.Milliseconds()
+}
+
+// checkServers returns an error if a server drops keys that it has no room for.
+func (db *DB) checkServers(ctx context.Context) error {
+	for address, node := range db.client.Nodes() {
+		memory, err := node.Do(ctx, node.B().Info().Section("memory").Build()).ToString()
+		if err != nil {
+			return fmt.Errorf("ask %s for its memory: %w", address, err)
+		}
+		for line := range strings.Lines(memory) {
+			policy, ok := strings.CutPrefix(strings.TrimSpace(line), "maxmemory_policy:")
+			if ok && strings.HasPrefix(policy, "allkeys-") {
+				return fmt.Errorf("server %s: invalid maxmemory-policy %s: it drops keys; must be noeviction or volatile-*", address, policy)
+			}
+		}
+	}
+	return nil
+}
+
+// formatVersion is that of what this release writes.
+const formatVersion = "1"
+
+// settings are what all processes that share a state must have in common, in pairs.
+func (db *DB) settings() []string {
+	s := &db.options.Store
+	return []string{
+		"format", formatVersion, "buckets", strconv.Itoa(db.options.Buckets), "intervals", strconv.Itoa(s.Intervals),
+		"min-distance", s.MinDistance.String(), "expire-group", s.ExpireGroup.String(), "expire-topic", s.ExpireTopic.String(),
+		"curve-segments", strconv.Itoa(max(s.CurveSegments, 0)),
+	}
+}
+
+// checkSettings writes the settings if there are none, and returns an error that names each that is another.
+func (db *DB) checkSettings(ctx context.Context) error {
+	want := db.settings()
+	var x change
+	x.expect(db.settingsKey(), "format", "")
+	x.run("HSET", db.settingsKey(), want...)
+	failed, err := db.outcome(ctx, &x, db.client.Do(ctx, db.evalsha(&x)))
+	if err != nil || failed == 0 {
+		return err
+	}
+	got, err := db.client.Do(ctx, db.client.B().Hgetall().Key(db.settingsKey()).Build()).AsStrMap()
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for pair := range slices.Chunk(want, 2) {
+		if got[pair[0]] != pair[1] {
+			faults = append(faults, fmt.Errorf("invalid %s %s: the state under %q was written with %s", pair[0], pair[1],
+				db.options.KeyPrefix, got[pair[0]]))
+		}
+	}
+	return errors.Join(faults...)
 }

@@ -1,20 +1,26 @@
 package lagredis
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
 	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/internal/config"
+	"github.com/lagkeeper/storage/internal/curve"
+	"github.com/lagkeeper/storage/internal/lines"
 )
 
 // The defaults of Options.
 const (
-	DefaultKeyPrefix = "lagkeeper:"
-	DefaultBuckets   = 50
-	DefaultTimeout   = 5 * time.Second
+	DefaultKeyPrefix  = "lagkeeper:"
+	DefaultBuckets    = 50
+	DefaultTimeout    = 5 * time.Second
+	DefaultCacheBytes = 256 << 20
 	// MaxBuckets is the largest number of buckets.
 	MaxBuckets = 1024
 )
@@ -40,8 +46,11 @@ type Options struct {
 	// Timeout is for how long a call goes on trying while the server cannot be reached, or a failover is under way, if its
 	// context does not end before; default 5 s. Then it returns storage.ErrUnavailable.
 	Timeout time.Duration
-	// Now tells the time; nil for the system's clock.
-	Now func() time.Time
+	// Dial makes a connection; nil for TCP, over TLS if there is a configuration of that.
+	Dial func(ctx context.Context, address string, dialer *net.Dialer, config *tls.Config) (net.Conn, error)
+	// CacheBytes is how much memory the groups may take that the process keeps a copy of; default 256 MiB. A copy saves reading the
+	// group before it is changed, and is never relied upon: its version is compared with that in Redis.
+	CacheBytes int
 }
 
 // Validate returns every fault of the options at once, nil if there is none.
@@ -55,6 +64,9 @@ func (o Options) Validate() error {
 	}
 	if o.Buckets < 0 || o.Buckets > MaxBuckets {
 		faults = append(faults, fmt.Errorf("invalid Buckets %d: must be between 1 and %d", o.Buckets, MaxBuckets))
+	}
+	if o.CacheBytes < 0 {
+		faults = append(faults, fmt.Errorf("invalid CacheBytes %d: must not be negative", o.CacheBytes))
 	}
 	if o.Timeout < 0 {
 		faults = append(faults, fmt.Errorf("invalid Timeout %v: must not be negative", o.Timeout))
@@ -72,5 +84,24 @@ func (o Options) withDefaults() Options {
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
 	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = DefaultCacheBytes
+	}
+	setDefault := func(field *time.Duration, value time.Duration) {
+		if *field == 0 {
+			*field = value
+		}
+	}
+	s := &o.Store
+	setDefault(&s.ExpireGroup, config.DefaultExpireGroup*time.Second)
+	setDefault(&s.ExpireTopic, s.ExpireGroup)
+	setDefault(&s.SweepInterval, config.DefaultSweepInterval*time.Second)
+	if s.Intervals == 0 {
+		s.Intervals = config.DefaultIntervals
+	}
+	if s.CurveSegments == 0 {
+		s.CurveSegments = curve.DefaultSegments
+	}
+	s.Logger = lines.Log(s.Logger)
 	return o
 }

@@ -51,7 +51,12 @@ type Module struct {
 // ReadModule reads what stands under root. className is the class of a module that names none. The error names every fault,
 // one a line.
 func ReadModule(v *viper.Viper, root, className string) (Module, error) {
-	r := &reader{viper: v, root: root}
+	return readModule(&reader{viper: v, root: root}, className, func() {})
+}
+
+// readModule calls more to read the keys that only some class of modules has.
+func readModule(r *reader, className string, more func()) (Module, error) {
+	v := r.viper
 	// Before viper is told defaults, which would make a table of what is none.
 	if r.checkTable(); len(r.faults) > 0 {
 		return Module{}, r.err()
@@ -80,6 +85,7 @@ func ReadModule(v *viper.Viper, root, className string) (Module, error) {
 	m.QueueDepth = int(r.integer("queue-depth", 1, 0, maxQueueDepth))
 	m.ReplyTimeout = r.seconds("reply-timeout", defaultReplyTimeout, 1)
 	r.text("class-name", className)
+	more()
 	r.findUnknown()
 	m.Warnings = r.warnings
 	return m, r.err()

@@ -141,6 +141,47 @@ func (r *reader) text(name, byDefault string) string {
 	}
 }
 
+// flag reads what is true or false.
+func (r *reader) flag(name string, byDefault bool) bool {
+	switch value := r.get(name, byDefault).(type) {
+	case nil:
+		return byDefault
+	case bool:
+		return value
+	case string: // as it comes out of the environment
+		if b, err := strconv.ParseBool(value); err == nil {
+			return b
+		}
+		r.fault(name, value, "true or false")
+	default:
+		r.fault(name, value, "true or false")
+	}
+	return byDefault
+}
+
+// texts reads a list of strings, which may be one string with commas between them.
+func (r *reader) texts(name string) (list []string) {
+	switch value := r.get(name, []string{}).(type) {
+	case nil:
+	case []string:
+		return value
+	case string:
+		return strings.FieldsFunc(value, func(c rune) bool { return c == ',' || c == ' ' })
+	case []any:
+		for _, one := range value {
+			text, ok := one.(string)
+			if !ok {
+				r.fault(name, value, "a list of strings")
+				return nil
+			}
+			list = append(list, text)
+		}
+	default:
+		r.fault(name, value, "a list of strings")
+	}
+	return list
+}
+
 // expression reads a regular expression under its name or the one it had in v1.0.0; "" means that it is not set, and gives
 // nil.
 func (r *reader) expression(name, oldName string) *regexp.Regexp {

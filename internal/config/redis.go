@@ -1,0 +1,36 @@
+package config
+
+import (
+	"time"
+
+	"github.com/spf13/viper"
+)
+
+// Redis is what is configured for a module of class redis beside what every module has. 0 and "" stand for the default.
+type Redis struct {
+	Addresses                              []string
+	Username, Password, KeyPrefix          string
+	TLS                                    bool
+	TLSAuthorities, TLSCertificate, TLSKey string // files
+	Buckets                                int
+	Timeout                                time.Duration
+}
+
+// ReadRedis is ReadModule for that class. most is the largest number of buckets, the others are defaults.
+func ReadRedis(v *viper.Viper, root, className, keyPrefix string, buckets, most int, timeout time.Duration) (Module, Redis, error) {
+	r := &reader{viper: v, root: root}
+	var c Redis
+	m, err := readModule(r, className, func() {
+		c = Redis{
+			Addresses: r.texts("addresses"), Username: r.text("username", ""), Password: r.text("password", ""),
+			KeyPrefix: r.text("key-prefix", keyPrefix), TLS: r.flag("tls", false), TLSAuthorities: r.text("tls-ca-file", ""),
+			TLSCertificate: r.text("tls-cert-file", ""), TLSKey: r.text("tls-key-file", ""),
+			Buckets: int(r.integer("buckets", int64(buckets), 1, int64(most))),
+			Timeout: r.seconds("timeout", int64(timeout/time.Second), 1),
+		}
+		if len(c.Addresses) == 0 {
+			r.fault("addresses", c.Addresses, "a list of at least one host:port")
+		}
+	})
+	return m, c, err
+}

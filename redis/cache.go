@@ -1,0 +1,168 @@
+package lagredis
+
+import (
+	"container/list"
+	"sync"
+
+	"github.com/lagkeeper/storage/internal/ends"
+	"github.com/lagkeeper/storage/internal/engine"
+)
+
+// group is what the process knows of a group. Its copy, if there is one, is in the engine.
+type group struct {
+	// Immutable.
+	cluster *engine.Cluster
+	name    string
+	bucket  int
+	key     string
+
+	queue queue[*groupOp]
+
+	// refs, element and bytes are guarded by the cache.
+	refs    int
+	element *list.Element
+	bytes   int
+
+	// What follows belongs to the one who took from the queue.
+
+	// loaded is set while the engine holds the group as it is in Redis at version, which is "" if it is not there.
+	loaded  bool
+	version string
+	// tried is the version that a change had whose outcome is not known; triedDelete is set if it was a deletion.
+	tried       string
+	triedDelete bool
+	identity    any
+	topics      map[string]storedTopic
+	several     bool // whether the group is among the stalest
+	size        int  // of the copy
+}
+
+// storedTopic is a topic of a group as it is in Redis.
+type storedTopic struct {
+	number uint64
+	topic  *ends.Topic
+	owners bool
+}
+
+type groupID struct {
+	cluster *engine.Cluster
+	name    string
+}
+
+// groupCache bounds what copies of groups take.
+type groupCache struct {
+	mu     sync.Mutex
+	groups map[groupID]*group // guarded by mu, as all below
+	recent list.List          // of *group, the one used last in front
+	bytes  int
+}
+
+func (c *groupCache) reset() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.groups, c.bytes = make(map[groupID]*group), 0
+	c.recent.Init()
+}
+
+// acquire returns the group of a name, which stays until it is released.
+func (db *DB) acquire(c *engine.Cluster, name string) *group {
+	cache := &db.groups
+	cache.mu.Lock()
+	defer cache.mu.Unlock()
+	id := groupID{c, name}
+	g := cache.groups[id]
+	if g == nil {
+		bucket := db.groupBucket(name)
+		g = &group{cluster: c, name: name, bucket: bucket, key: db.groupKey(bucket, c.Name, name)}
+		g.element = cache.recent.PushFront(g)
+		cache.groups[id] = g
+		g.bytes = groupOverhead + 2*len(g.key)
+		cache.bytes += g.bytes
+	} else {
+		cache.recent.MoveToFront(g.element)
+	}
+	g.refs++
+	return g
+}
+
+// groupOverhead is about what is kept of a group beside its copy.
+const groupOverhead = 600
+
+// retain keeps a group that was acquired until it is released once more.
+func (db *DB) retain(g *group) {
+	db.groups.mu.Lock()
+	defer db.groups.mu.Unlock()
+	g.refs++
+}
+
+// release gives a group back, and lets go of copies that there is no room for.
+func (db *DB) release(g *group) {
+	cache := &db.groups
+	cache.mu.Lock()
+	defer cache.mu.Unlock()
+	g.refs--
+	for e := cache.recent.Back(); e != nil && cache.bytes > db.options.CacheBytes; {
+		old := e.Value.(*group)
+		e = e.Prev()
+		if old.refs > 0 {
+			continue
+		}
+		cache.recent.Remove(old.element)
+		delete(cache.groups, groupID{old.cluster, old.name})
+		cache.bytes -= old.bytes
+		db.engine.DropGroup(old.cluster, old.name)
+	}
+}
+
+// resize counts what the copy of a group takes.
+func (db *DB) resize(g *group) {
+	size := g.size + groupOverhead + 2*len(g.key) + 100*len(g.topics)
+	db.groups.mu.Lock()
+	defer db.groups.mu.Unlock()
+	db.groups.bytes += size - g.bytes
+	g.bytes = size
+}
+
+// topic is what the process knows of a topic. Topics are not let go of: a group needs those that it holds.
+type topic struct {
+	// Immutable.
+	cluster *engine.Cluster
+	name    string
+	bucket  int
+	key     string
+
+	queue queue[*topicOp]
+
+	// state is held to write while the engine's topic is not, or not known to be, as it is in Redis.
+	state sync.RWMutex
+	// Guarded by state: loaded and version are as in group; known is the engine's topic then.
+	loaded      bool
+	version     string
+	known       *ends.Topic
+	tried       string
+	triedDelete bool
+}
+
+type topicCache struct {
+	mu     sync.Mutex
+	topics map[groupID]*topic // guarded by mu
+}
+
+func (c *topicCache) reset() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.topics = make(map[groupID]*topic)
+}
+
+func (db *DB) topic(c *engine.Cluster, name string) *topic {
+	db.topics.mu.Lock()
+	defer db.topics.mu.Unlock()
+	id := groupID{c, name}
+	t := db.topics.topics[id]
+	if t == nil {
+		bucket := db.topicBucket(name)
+		t = &topic{cluster: c, name: name, bucket: bucket, key: db.topicKey(bucket, c.Name, name)}
+		db.topics.topics[id] = t
+	}
+	return t
+}

@@ -1,0 +1,104 @@
+package lagredis
+
+import (
+	"context"
+	"crypto/sha1" //nolint:gosec // Redis names scripts so
+	"encoding/hex"
+	"math/rand/v2"
+	"strconv"
+
+	"github.com/redis/rueidis"
+)
+
+// casScript is the only script that writes. It compares fields of hashes with what they are expected to be, and runs commands
+// if all are; otherwise it returns the number of the first that is not. It knows no rule of the store.
+//
+//	ARGV  number of checks; for each: number of a key, field, expected value ("" if there is to be none);
+//	      then for each command: number of arguments, name, number of its key, arguments
+const casScript = `local a = 2
+for n = 1, tonumber(ARGV[1]) do
+  if (redis.call('HGET', KEYS[tonumber(ARGV[a])], ARGV[a + 1]) or '') ~= ARGV[a + 2] then return n end
+  a = a + 3
+end
+local last = #ARGV
+while a <= last do
+  local n = tonumber(ARGV[a])
+  redis.call(ARGV[a + 1], KEYS[tonumber(ARGV[a + 2])], unpack(ARGV, a + 3, a + 2 + n))
+  a = a + 3 + n
+end
+return 0`
+
+var casName = func() string {
+	sum := sha1.Sum([]byte(casScript)) //nolint:gosec // Redis names scripts so
+	return hex.EncodeToString(sum[:])
+}()
+
+// mostArguments bounds the arguments of one command of the script: unpack cannot take more than some thousand.
+const mostArguments = 2000
+
+// change is one call of casScript. All its keys are in one slot.
+type change struct {
+	keys     []string
+	checks   []string
+	commands []string
+}
+
+// key returns the number of a key in the script.
+func (x *change) key(key string) string {
+	for i := len(x.keys) - 1; i >= 0; i-- {
+		if x.keys[i] == key {
+			return strconv.Itoa(i + 1)
+		}
+	}
+	x.keys = append(x.keys, key)
+	return strconv.Itoa(len(x.keys))
+}
+
+// expect lets the change happen only if a field of a hash has a value, "" if it must not be there.
+func (x *change) expect(key, field, value string) {
+	x.checks = append(x.checks, x.key(key), field, value)
+}
+
+// run adds a command. Many arguments make several commands; they must come in pairs then, or each stand for itself.
+func (x *change) run(command, key string, arguments ...string) {
+	number := x.key(key)
+	for {
+		some := arguments[:min(len(arguments), mostArguments)]
+		x.commands = append(append(x.commands, strconv.Itoa(len(some)), command, number), some...)
+		if arguments = arguments[len(some):]; len(arguments) == 0 {
+			return
+		}
+	}
+}
+
+func (x *change) arguments() []string {
+	all := make([]string, 0, 1+len(x.checks)+len(x.commands))
+	all = append(all, strconv.Itoa(len(x.checks)/3))
+	return append(append(all, x.checks...), x.commands...)
+}
+
+func (db *DB) evalsha(x *change) rueidis.Completed {
+	return db.client.B().Evalsha().Sha1(casName).Numkeys(int64(len(x.keys))).Key(x.keys...).Arg(x.arguments()...).Build()
+}
+
+// outcome returns the number of the check that failed, 0 if the change has happened. A server that does not know the script, as one
+// that was restarted, learns it.
+func (db *DB) outcome(ctx context.Context, x *change, result rueidis.RedisResult) (failed int, err error) {
+	if fault, ok := rueidis.IsRedisErr(result.Error()); ok && fault.IsNoScript() {
+		eval := db.client.B().Eval().Script(casScript).Numkeys(int64(len(x.keys))).Key(x.keys...).Arg(x.arguments()...).Build()
+		result = db.client.Do(ctx, eval)
+	}
+	n, err := result.AsInt64()
+	return int(n), err
+}
+
+// newVersion returns what no other change is marked with. A counter could come again with another state behind it, after a
+// failover has lost some of its steps.
+func newVersion() string {
+	var b [8]byte
+	v := rand.Uint64()
+	for i := range b {
+		b[i] = byte(v >> (8 * i))
+	}
+	return string(b[:])
+}

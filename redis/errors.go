@@ -1,0 +1,114 @@
+package lagredis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/internal/engine"
+)
+
+// errorsOf are the errors by what the engine says.
+var errorsOf = [engine.Reasons]error{
+	engine.UnknownCluster: storage.ErrUnknownCluster, engine.UnknownGroup: storage.ErrUnknownGroup,
+	engine.UnknownTopic: storage.ErrUnknownTopic, engine.UnknownPartition: storage.ErrUnknownPartition,
+	engine.Filtered: storage.ErrFiltered, engine.TooOld: storage.ErrTooOld, engine.Duplicate: storage.ErrDuplicate,
+	engine.Backfill: storage.ErrBackfill, engine.Invalid: storage.ErrInvalid, engine.Stopped: storage.ErrStopped,
+	engine.Stale: storage.ErrStale, engine.Full: storage.ErrFull,
+}
+
+// fromEngine returns an error of the engine as one of package storage.
+func fromEngine(err error) error {
+	var why engine.Reason
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &why):
+		return fmt.Errorf("%w%s", errorsOf[why], strings.TrimPrefix(err.Error(), why.Error()))
+	default:
+		return err
+	}
+}
+
+// refusals gathers what of a batch was refused.
+type refusals []storage.Refusal
+
+func (r *refusals) add(index int, why engine.Reason) {
+	*r = append(*r, storage.Refusal{Index: index, Err: errorsOf[why]})
+}
+
+func (r refusals) err() error {
+	if len(r) == 0 {
+		return nil
+	}
+	return &storage.BatchError{Refused: r}
+}
+
+// errConflict is returned by an attempt that found the state changed by somebody else, and is to be made again at once.
+var errConflict = errors.New("changed by another")
+
+// temporary reports whether an error of the server or of the way to it may be gone when the command is sent again.
+func temporary(err error) bool {
+	if err == nil {
+		return false
+	}
+	fault, ok := rueidis.IsRedisErr(err)
+	if !ok {
+		return !errors.Is(err, errMalformed)
+	}
+	for _, code := range []string{
+		"LOADING", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "MASTERDOWN", "MOVED", "ASK", "BUSY", "NOREPLICAS", "UNBLOCKED",
+	} {
+		if strings.HasPrefix(fault.Error(), code) {
+			return true
+		}
+	}
+	return false
+}
+
+const (
+	firstPause = 5 * time.Millisecond
+	lastPause  = 250 * time.Millisecond
+)
+
+// persist makes attempts until one succeeds, fails for good, or the context is done. It returns ErrUnavailable for an error
+// that may be gone later.
+func (db *DB) persist(ctx context.Context, attempt func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, db.options.Timeout)
+	defer cancel()
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		err := attempt(ctx)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, errConflict):
+			if ctx.Err() != nil {
+				return fmt.Errorf("%w: %w", storage.ErrUnavailable, err)
+			}
+			pause = firstPause
+			continue
+		case full(err):
+			return fmt.Errorf("%w: %w", storage.ErrFull, err)
+		case !temporary(err):
+			return err
+		}
+		wait := time.NewTimer(pause)
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+			return fmt.Errorf("%w: %w", storage.ErrUnavailable, err)
+		}
+	}
+}
+
+// full reports whether the server has no memory left.
+func full(err error) bool {
+	fault, ok := rueidis.IsRedisErr(err)
+	return ok && strings.HasPrefix(fault.Error(), "OOM")
+}

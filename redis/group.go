@@ -1,0 +1,265 @@
+package lagredis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/redis/rueidis"
+
+	"github.com/lagkeeper/storage/internal/ends"
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// groupOp is one call that concerns a group.
+type groupOp struct {
+	// topics are those that it looks at; all stands for those that the group holds as well.
+	topics []string
+	all    bool
+	// do applies the call to the engine. It may be called again if somebody else has changed the group meanwhile. It sets
+	// changed, and what it may have changed.
+	do func(*groupOp)
+
+	changed bool
+	// parts are the partitions that may have changed; whole stands for all of them, owners for the owners of all topics.
+	parts         []part
+	whole, owners bool
+	// stored are the commits that were taken.
+	stored []protocol.Commit
+
+	done chan error
+}
+
+type part struct {
+	topic     string
+	partition int32
+}
+
+// onGroup lets an op take effect, or read, and waits until that is known. What was begun goes on if the context is done before.
+func (db *DB) onGroup(ctx context.Context, g *group, op *groupOp) error {
+	op.done = make(chan error, 1)
+	if g.queue.add(op) {
+		db.retain(g)
+		db.leaders.Go(func() { db.lead(g) })
+	}
+	select {
+	case err := <-op.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// lead carries out what comes for a group until nothing is left.
+func (db *DB) lead(g *group) {
+	defer db.release(g)
+	for {
+		ops := g.queue.take()
+		if len(ops) == 0 {
+			return
+		}
+		err := db.persist(db.ctx, func(ctx context.Context) error { return db.tryGroup(ctx, g, ops) })
+		if err != nil {
+			// It is told that it is not known what became of them.
+			g.loaded, g.tried, g.triedDelete = false, "", false
+		}
+		db.resize(g)
+		for _, op := range ops {
+			op.done <- err
+		}
+	}
+}
+
+// tryGroup is one attempt to carry out ops.
+func (db *DB) tryGroup(ctx context.Context, g *group, ops []*groupOp) error {
+	topics := db.topicsOf(g, ops)
+	if !g.loaded {
+		done, err := db.loadGroup(ctx, g, topics)
+		if done || err != nil {
+			return err
+		}
+		topics = db.topicsOf(g, ops)
+	} else if err := db.loadTopics(ctx, topics); err != nil {
+		return err
+	}
+	lock(topics)
+	seen := lookAt(topics)
+	events := db.collect(g.cluster.Name, g.name, "")
+	for _, op := range ops {
+		op.changed, op.parts, op.stored = false, op.parts[:0], op.stored[:0]
+		op.do(op)
+	}
+	next := db.groupChange(g, ops, events())
+	unlock(topics)
+	for {
+		stale, err := db.writeGroup(ctx, g, next, topics, seen)
+		if err != nil || len(stale) == 0 {
+			return err
+		}
+		if err := db.reloadTopics(ctx, stale); err != nil {
+			return err
+		}
+		if next == nil {
+			return errConflict // nothing was written: look again
+		}
+		lock(topics)
+		before := seen
+		seen = lookAt(topics)
+		gone := make(map[string]bool) // with the commits of the group
+		for i, t := range topics {
+			gone[t.name] = seen[i].known != before[i].known
+		}
+		events := db.collect(g.cluster.Name, g.name, "")
+		db.repair(g, ops, gone)
+		next = db.groupChange(g, ops, events())
+		unlock(topics)
+	}
+}
+
+// repair makes good that ops took effect as if some topics had changed behind them: those had changed before.
+func (db *DB) repair(g *group, ops []*groupOp, gone map[string]bool) {
+	if db.engine.LoseDeleted(g.cluster, g.name) {
+		ops[0].changed = true
+	}
+	for _, op := range ops {
+		kept := slices.ContainsFunc(op.topics, func(name string) bool { return !gone[name] })
+		if op.changed && kept {
+			db.engine.Relag(g.cluster, g.name, op.stored)
+			continue
+		}
+		// Nothing of it is left, or it changed nothing and may do so now, or it only looks.
+		changed := op.changed
+		op.do(op)
+		op.changed = op.changed || changed
+	}
+}
+
+// topicsOf returns the topics that ops look at, each once.
+func (db *DB) topicsOf(g *group, ops []*groupOp) []*topic {
+	var topics []*topic
+	seen := make(map[string]bool)
+	add := func(name string) {
+		if !seen[name] {
+			seen[name] = true
+			topics = append(topics, db.topic(g.cluster, name))
+		}
+	}
+	for _, op := range ops {
+		last := ""
+		for i, name := range op.topics {
+			if i == 0 || name != last {
+				add(name)
+			}
+			last = name
+		}
+		if op.all {
+			for name := range g.topics {
+				add(name)
+			}
+		}
+	}
+	return inOrder(topics)
+}
+
+// sight is what a topic was when ops were applied.
+type sight struct {
+	version string
+	known   *ends.Topic
+}
+
+// lookAt expects the topics locked.
+func lookAt(topics []*topic) []sight {
+	seen := make([]sight, len(topics))
+	for i, t := range topics {
+		seen[i] = sight{t.version, t.known}
+	}
+	return seen
+}
+
+func lock(topics []*topic) {
+	for _, t := range topics {
+		t.state.RLock()
+	}
+}
+
+func unlock(topics []*topic) {
+	for _, t := range topics {
+		t.state.RUnlock()
+	}
+}
+
+// writeGroup carries out a change, nil if there is none, and compares the versions of the group and of topics with those in
+// Redis in the same round trip. It returns the topics that are others.
+func (db *DB) writeGroup(ctx context.Context, g *group, next *groupState, topics []*topic, seen []sight) ([]*topic, error) {
+	commands := make(rueidis.Commands, 0, 1+len(topics))
+	if next != nil {
+		g.tried, g.triedDelete = next.version, next.version == ""
+		commands = append(commands, db.evalsha(&next.change))
+	} else {
+		commands = append(commands, db.client.B().Hget().Key(g.key).Field(fieldVersion).Build())
+	}
+	for _, t := range topics {
+		commands = append(commands, db.client.B().Hget().Key(t.key).Field(fieldVersion).Build())
+	}
+	results := db.client.DoMulti(ctx, commands...)
+	if next == nil {
+		version, err := textOf(results[0])
+		if err != nil {
+			return nil, err
+		}
+		if version != g.version {
+			g.loaded = false
+			return nil, errConflict
+		}
+	} else {
+		// Until it is known what became of it the copy means nothing.
+		g.loaded = false
+		failed, err := db.outcome(ctx, &next.change, results[0])
+		if err != nil {
+			return nil, err
+		}
+		g.tried, g.triedDelete = "", false
+		if failed > 0 {
+			return nil, errConflict
+		}
+		g.settle(next)
+	}
+	var stale []*topic
+	for i, t := range topics {
+		version, err := textOf(results[1+i])
+		if err != nil {
+			if next != nil {
+				// What was written is not to be done again.
+				g.loaded, g.tried, g.triedDelete = false, next.version, next.version == ""
+			}
+			return nil, err
+		}
+		if version != seen[i].version {
+			stale = append(stale, t)
+		}
+	}
+	return stale, nil
+}
+
+// settle notes that a change has happened.
+func (g *group) settle(next *groupState) {
+	g.loaded, g.version, g.identity, g.topics = true, next.version, next.identity, next.topics
+	g.several, g.size = next.several, next.size
+}
+
+// textOf returns a string, "" for none.
+func textOf(result rueidis.RedisResult) (string, error) {
+	text, err := result.ToString()
+	if rueidis.IsRedisNil(err) {
+		return "", nil
+	}
+	return text, err
+}
+
+// errMalformed is returned if Redis holds what this module has not written.
+var errMalformed = errors.New("malformed state")
+
+func malformed(what, name string, err error) error {
+	return fmt.Errorf("%w: %s %q: %w", errMalformed, what, name, err)
+}

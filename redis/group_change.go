@@ -1,0 +1,206 @@
+package lagredis
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+	"strconv"
+
+	"github.com/lagkeeper/storage/internal/engine"
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// groupState is a group as it is in Redis, or will be once a change has happened.
+type groupState struct {
+	change   change
+	version  string
+	identity any
+	topics   map[string]storedTopic
+	several  bool
+	size     int
+}
+
+// groupChange returns what has to be written for Redis to hold a group as the engine holds it, nil if nothing.
+func (db *DB) groupChange(g *group, ops []*groupOp, events []protocol.Event) *groupState {
+	next := &groupState{topics: make(map[string]storedTopic, len(g.topics))}
+	there := false
+	changed := len(events) > 0
+	for _, op := range ops {
+		changed = changed || op.changed
+	}
+	db.engine.ViewGroup(g.cluster, g.name, func(v engine.GroupView) {
+		there = true
+		if v.Identity() != g.identity || changed {
+			db.describe(g, next, v, ops)
+			changed = true
+		}
+	})
+	switch {
+	case !there && g.version == "":
+		return nil
+	case !there:
+		next.expectGroup(g)
+		next.change.run("DEL", g.key)
+		next.change.run("ZREM", db.liveKey(g.bucket, g.cluster.Name), g.name)
+		next.change.run("ZREM", db.stalestKey(g.bucket, g.cluster.Name), g.name)
+		db.changeHolders(g, next)
+	case !changed:
+		return nil
+	}
+	db.addEvents(&next.change, db.groupEventsKey(g.bucket), events)
+	return next
+}
+
+func (s *groupState) expectGroup(g *group) { s.change.expect(g.key, fieldVersion, g.version) }
+
+// describe fills a state with what the engine holds.
+func (db *DB) describe(g *group, next *groupState, v engine.GroupView, ops []*groupOp) {
+	next.version, next.identity, next.size = newVersion(), v.Identity(), v.Bytes()
+	next.expectGroup(g)
+	// A topic that has left takes its fields with it, and nobody knows which they are.
+	anew := v.Identity() != g.identity
+	free := uint64(0)
+	for name, stored := range g.topics {
+		at := v.Find(name)
+		anew = anew || at < 0
+		free = max(free, stored.number+1)
+	}
+	for _, t := range v.Topics() {
+		if stored, ok := g.topics[t.Name]; ok && stored.topic != t {
+			anew = true
+		}
+	}
+	f := fields{view: v, set: []string{fieldVersion, next.version, fieldMeta, string(v.AppendMeta(nil))}}
+	if anew {
+		f.all(next)
+		if g.version != "" {
+			next.change.run("DEL", g.key)
+		}
+	} else {
+		f.some(g, next, ops, free)
+	}
+	next.change.run("HSET", g.key, f.set...)
+	if len(f.gone) > 0 {
+		next.change.run("HDEL", g.key, f.gone...)
+	}
+	db.changeHolders(g, next)
+	next.several = len(next.topics) > 1
+	next.change.run("ZADD", db.liveKey(g.bucket, g.cluster.Name), score(v.Seen()), g.name)
+	switch stalest := db.stalestKey(g.bucket, g.cluster.Name); {
+	case next.several:
+		next.change.run("ZADD", stalest, score(v.Stalest()), g.name)
+	case g.several:
+		next.change.run("ZREM", stalest, g.name)
+	}
+}
+
+// changeHolders brings the index of topics up to date.
+func (db *DB) changeHolders(g *group, next *groupState) {
+	for name := range next.topics {
+		if _, ok := g.topics[name]; !ok {
+			next.change.run("SADD", db.holdersKey(g.bucket, g.cluster.Name, name), g.name)
+		}
+	}
+	for name := range g.topics {
+		if _, ok := next.topics[name]; !ok {
+			next.change.run("SREM", db.holdersKey(g.bucket, g.cluster.Name, name), g.name)
+		}
+	}
+}
+
+// score returns a time as a score: it is a double, which holds every millisecond for 285,000 years.
+func score(milliseconds int64) string {
+	const most = 1 << 53
+	return strconv.FormatInt(max(-most, min(milliseconds, most)), 10)
+}
+
+// fields are those of a group that are to be set, in pairs with their values, and those that are to go.
+type fields struct {
+	view      engine.GroupView
+	set, gone []string
+}
+
+func (f *fields) topic(index int, name string, number uint64) {
+	value := f.view.AppendTopic(binary.AppendUvarint(nil, number), index)
+	f.set = append(f.set, fieldTopic+name, string(value))
+}
+
+func (f *fields) partition(index int, number uint64, partition int32, buffer []byte) []byte {
+	data, ok := f.view.AppendPartition(buffer[:0], index, partition)
+	if field := numbered(fieldPartition, number, uint64(partition)); ok {
+		f.set = append(f.set, field, string(data))
+	} else {
+		f.gone = append(f.gone, field)
+	}
+	return data
+}
+
+// owners reports whether a topic has owners. had is whether it had.
+func (f *fields) owners(index int, number uint64, had bool) bool {
+	data := f.view.AppendOwners(nil, index)
+	if field := numbered(fieldOwners, number); len(data) > 0 {
+		f.set = append(f.set, field, string(data))
+	} else if had {
+		f.gone = append(f.gone, field)
+	}
+	return len(data) > 0
+}
+
+// all sets everything.
+func (f *fields) all(next *groupState) {
+	var buffer []byte
+	for i, t := range f.view.Topics() {
+		number := uint64(i)
+		f.topic(i, t.Name, number)
+		for partition := range f.view.Partitions(i) {
+			buffer = f.partition(i, number, partition, buffer)
+		}
+		next.topics[t.Name] = storedTopic{number: number, topic: t, owners: f.owners(i, number, false)}
+	}
+}
+
+// some sets what ops may have changed. The group holds all topics that it held; free is a number that none of them has.
+func (f *fields) some(g *group, next *groupState, ops []*groupOp, free uint64) {
+	var parts []part
+	whole, owners := false, false
+	for _, op := range ops {
+		if op.changed {
+			parts, whole, owners = append(parts, op.parts...), whole || op.whole, owners || op.owners
+		}
+	}
+	slices.SortFunc(parts, func(a, b part) int {
+		return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
+	})
+	parts = slices.Compact(parts)
+	var buffer []byte
+	for i, t := range f.view.Topics() {
+		stored, known := g.topics[t.Name]
+		if !known {
+			stored = storedTopic{number: free, topic: t}
+			free++
+		}
+		from, _ := slices.BinarySearchFunc(parts, t.Name, func(p part, name string) int { return cmp.Compare(p.topic, name) })
+		touched := !known || whole
+		for _, p := range parts[from:] {
+			if p.topic != t.Name {
+				break
+			}
+			touched = true
+			if !whole {
+				buffer = f.partition(i, stored.number, p.partition, buffer)
+			}
+		}
+		if whole {
+			for partition := range f.view.Partitions(i) {
+				buffer = f.partition(i, stored.number, partition, buffer)
+			}
+		}
+		if touched {
+			f.topic(i, t.Name, stored.number)
+		}
+		if owners {
+			stored.owners = f.owners(i, stored.number, stored.owners)
+		}
+		next.topics[t.Name] = stored
+	}
+}

@@ -1,0 +1,69 @@
+package lagredis_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/protocol"
+	lagredis "github.com/lagkeeper/storage/redis"
+	"github.com/lagkeeper/storage/redis/internal/redistest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// prefixes counts the states that tests have made, each of which has keys of its own.
+var prefixes atomic.Int64
+
+func freshPrefix() string { return fmt.Sprintf("own-%d:", prefixes.Add(1)) }
+
+// open opens a store that is closed when the test ends.
+func open(t testing.TB, servers *redistest.Servers, prefix string, change ...func(*lagredis.Options)) *lagredis.DB {
+	t.Helper()
+	options := lagredis.Options{
+		Store: storage.Options{Clusters: []string{"local"}, Intervals: 3}, Addresses: servers.Addresses(), KeyPrefix: prefix, Buckets: 4,
+	}
+	for _, c := range change {
+		c(&options)
+	}
+	db, err := lagredis.Open(context.Background(), options)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	return db
+}
+
+func setEnd(t testing.TB, db *lagredis.DB, topic string, partition int32, offset int64) {
+	t.Helper()
+	require.NoError(t, db.SetEndOffset(context.Background(), "local", topic, protocol.EndOffset{Partition: partition, Offset: offset}))
+}
+
+func commit(topic string, partition int32, offset, order int64) protocol.Commit {
+	return protocol.Commit{Topic: topic, Partition: partition, Offset: offset, Order: order, Timestamp: time.Now().UnixMilli()}
+}
+
+// groupOf returns a group, nil if there is none.
+func groupOf(t testing.TB, db *lagredis.DB, name string) *protocol.Group {
+	t.Helper()
+	group := new(protocol.Group)
+	err := db.Group(context.Background(), "local", name, group)
+	if errors.Is(err, storage.ErrUnknownGroup) {
+		return nil
+	}
+	require.NoError(t, err)
+	return group
+}
+
+// lags returns the lags of a window.
+func lags(commits []protocol.StoredCommit) (lags []uint64) {
+	for _, c := range commits {
+		lags = append(lags, c.Lag)
+	}
+	return lags
+}

@@ -1,0 +1,84 @@
+package lagredis
+
+import (
+	"context"
+	"sync"
+
+	"github.com/redis/rueidis"
+
+	"github.com/lagkeeper/storage/internal/engine"
+)
+
+// eachBucket sends one command for each bucket, all at once, and hands over the answers.
+func (db *DB) eachBucket(
+	ctx context.Context, command func(bucket int) rueidis.Completed, take func(bucket int, result rueidis.RedisResult) error,
+) error {
+	commands := make(rueidis.Commands, db.options.Buckets)
+	for bucket := range commands {
+		commands[bucket] = command(bucket)
+	}
+	for bucket, result := range db.client.DoMulti(ctx, commands...) {
+		if err := take(bucket, result); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// names gathers lists of names, one of each bucket.
+func (db *DB) names(ctx context.Context, command func(bucket int) rueidis.Completed) ([]string, error) {
+	all := []string{}
+	err := db.persist(ctx, func(ctx context.Context) error {
+		all = all[:0]
+		return db.eachBucket(ctx, command, func(_ int, result rueidis.RedisResult) error {
+			names, err := result.AsStrSlice()
+			all = append(all, names...)
+			return err
+		})
+	})
+	return all, err
+}
+
+// atOnce is how many groups or topics are changed at once by a call that concerns many.
+const atOnce = 64
+
+// eachName calls do with each name, some at once, and returns the first error; what was not begun then is left.
+func eachName(names []string, do func(name string) error) error {
+	var workers sync.WaitGroup
+	var mu sync.Mutex
+	var first error
+	next := 0
+	take := func() (string, bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if first != nil || next == len(names) {
+			return "", false
+		}
+		next++
+		return names[next-1], true
+	}
+	for range min(atOnce, len(names)) {
+		workers.Go(func() {
+			for name, ok := take(); ok; name, ok = take() {
+				if err := do(name); err != nil {
+					mu.Lock()
+					if first == nil {
+						first = err
+					}
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	workers.Wait()
+	return first
+}
+
+// eachGroup lets an op take effect on each of some groups.
+func (db *DB) eachGroup(ctx context.Context, c *engine.Cluster, names []string, op func(g *group) *groupOp) error {
+	return eachName(names, func(name string) error {
+		g := db.acquire(c, name)
+		defer db.release(g)
+		return db.onGroup(ctx, g, op(g))
+	})
+}

@@ -1,0 +1,71 @@
+package lagredis
+
+import (
+	"context"
+	"sync"
+
+	"github.com/lagkeeper/storage"
+)
+
+// queue holds what is to be done about one group or topic. One goroutine at a time takes all that has come meanwhile: so calls
+// that come while a round trip is under way share the next.
+type queue[Op any] struct {
+	mu      sync.Mutex
+	waiting []Op // guarded by mu
+	running bool // guarded by mu
+}
+
+// add reports whether the caller has to see to it that take is called.
+func (q *queue[Op]) add(op Op) (idle bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting = append(q.waiting, op)
+	idle = !q.running
+	q.running = true
+	return idle
+}
+
+// take returns what has come, nothing if the caller has to stop.
+func (q *queue[Op]) take() []Op {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	all := q.waiting
+	q.waiting = nil
+	q.running = len(all) > 0
+	return all
+}
+
+// mostUnderWay bounds the calls that wait for the server.
+const mostUnderWay = 16_384
+
+// begin waits until there is room for another call. end must be called if it returns no error.
+func (db *DB) begin(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case db.room <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	db.life.RLock()
+	defer db.life.RUnlock()
+	if db.closed {
+		<-db.room
+		return storage.ErrStopped
+	}
+	db.underWay.Add(1)
+	return nil
+}
+
+func (db *DB) end() {
+	<-db.room
+	db.underWay.Done()
+}
+
+// busy reports whether anything waits or is carried out.
+func (q *queue[Op]) busy() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.running
+}

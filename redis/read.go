@@ -1,0 +1,181 @@
+package lagredis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+
+	"github.com/redis/rueidis"
+
+	"github.com/lagkeeper/storage/internal/engine"
+	"github.com/lagkeeper/storage/protocol"
+)
+
+func (db *DB) Clusters(ctx context.Context) ([]string, error) {
+	if err := db.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer db.end()
+	return append([]string{}, db.engine.Clusters()...), nil
+}
+
+// listGroups returns the groups that have not expired.
+func (db *DB) listGroups(ctx context.Context, c *engine.Cluster) ([]string, error) {
+	oldest := score(db.engine.OldestGroup())
+	return db.names(ctx, func(bucket int) rueidis.Completed {
+		return db.client.B().Zrangebyscore().Key(db.liveKey(bucket, c.Name)).Min(oldest).Max("+inf").Build()
+	})
+}
+
+func (db *DB) listTopics(ctx context.Context, c *engine.Cluster) ([]string, error) {
+	return db.names(ctx, func(bucket int) rueidis.Completed {
+		return db.client.B().Zrange().Key(db.topicsKey(bucket, c.Name)).Min("0").Max("-1").Build()
+	})
+}
+
+// listHolders returns the groups that hold a topic and have not expired.
+func (db *DB) listHolders(ctx context.Context, c *engine.Cluster, topic string) ([]string, error) {
+	oldest := float64(db.engine.OldestGroup())
+	all := []string{}
+	err := db.persist(ctx, func(ctx context.Context) error {
+		all = all[:0]
+		return db.eachBucket(ctx, func(bucket int) rueidis.Completed {
+			// The scores are those of the groups alone.
+			return db.client.B().Zinter().Numkeys(2).Key(db.liveKey(bucket, c.Name), db.holdersKey(bucket, c.Name, topic)).
+				Weights(1, 0).Withscores().Build()
+		}, func(_ int, result rueidis.RedisResult) error {
+			groups, err := result.AsZScores()
+			for _, g := range groups {
+				if g.Score >= oldest {
+					all = append(all, g.Member)
+				}
+			}
+			return err
+		})
+	})
+	return all, err
+}
+
+// list carries out a call that lists names.
+func (db *DB) list(
+	ctx context.Context, cluster string, list func(context.Context, *engine.Cluster) ([]string, error),
+) ([]string, error) {
+	c, err := db.enter(ctx, cluster)
+	if err != nil {
+		return nil, err
+	}
+	defer db.end()
+	return list(ctx, c)
+}
+
+func (db *DB) Groups(ctx context.Context, cluster string) (iter.Seq[string], error) {
+	names, err := db.list(ctx, cluster, db.listGroups)
+	return slices.Values(names), err
+}
+
+func (db *DB) Topics(ctx context.Context, cluster string) (iter.Seq[string], error) {
+	names, err := db.list(ctx, cluster, db.listTopics)
+	return slices.Values(names), err
+}
+
+func (db *DB) GroupsOfTopic(ctx context.Context, cluster, topic string) (iter.Seq[string], error) {
+	names, err := db.holders(ctx, cluster, topic)
+	return slices.Values(names), err
+}
+
+func (db *DB) holders(ctx context.Context, cluster, topic string) ([]string, error) {
+	return db.list(ctx, cluster, func(ctx context.Context, c *engine.Cluster) ([]string, error) {
+		return db.listHolders(ctx, c, topic)
+	})
+}
+
+func (db *DB) EndOffsets(ctx context.Context, cluster, topic string, dst []int64) ([]int64, error) {
+	c, err := db.enter(ctx, cluster)
+	if err != nil {
+		return dst, err
+	}
+	defer db.end()
+	if len(topic) > engine.MaxName {
+		return dst, errorsOf[engine.UnknownTopic]
+	}
+	var why engine.Reason
+	var offsets []int64
+	err = db.onTopic(ctx, db.topic(c, topic), &topicOp{do: func(*topicOp) {
+		offsets, why = db.engine.EndOffsets(c, topic, nil)
+	}})
+	if err != nil {
+		return dst, err
+	}
+	return append(dst, offsets...), errorsOf[why]
+}
+
+// capture takes a group as it is now. The capture must be released.
+func (db *DB) capture(ctx context.Context, cluster, name string) (*engine.Capture, error) {
+	c, err := db.enter(ctx, cluster)
+	if err != nil {
+		return nil, err
+	}
+	defer db.end()
+	if len(name) > engine.MaxName {
+		return nil, errorsOf[engine.UnknownGroup]
+	}
+	// If the context is done before, what is captured is left to the collector.
+	var why engine.Reason
+	var taken *engine.Capture
+	g := db.acquire(c, name)
+	defer db.release(g)
+	err = db.onGroup(ctx, g, &groupOp{all: true, do: func(*groupOp) {
+		if taken != nil {
+			taken.Release()
+		}
+		taken, why = db.engine.Capture(c, name)
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return taken, errorsOf[why]
+}
+
+func (db *DB) Group(ctx context.Context, cluster, group string, into *protocol.Group) error {
+	into.Topics = into.Topics[:0]
+	taken, err := db.capture(ctx, cluster, group)
+	if err != nil {
+		return err
+	}
+	defer taken.Release()
+	taken.Group(into)
+	return nil
+}
+
+// Fetch is that of storage.Backend.
+func (db *DB) Fetch(ctx context.Context, request *protocol.StorageRequest) (func() any, error) {
+	var names []string
+	var err error
+	switch request.RequestType {
+	case protocol.StorageFetchClusters:
+		names, err = db.Clusters(ctx)
+	case protocol.StorageFetchConsumers:
+		names, err = db.list(ctx, request.Cluster, db.listGroups)
+	case protocol.StorageFetchTopics:
+		names, err = db.list(ctx, request.Cluster, db.listTopics)
+	case protocol.StorageFetchConsumersForTopic:
+		names, err = db.holders(ctx, request.Cluster, request.Topic)
+	case protocol.StorageFetchTopic:
+		offsets, err := db.EndOffsets(ctx, request.Cluster, request.Topic, []int64{})
+		return func() any { return offsets }, err
+	case protocol.StorageFetchConsumer:
+		taken, err := db.capture(ctx, request.Cluster, request.Group)
+		if err != nil {
+			return nil, err
+		}
+		return func() any {
+			defer taken.Release()
+			return taken.ConsumerTopics()
+		}, nil
+	default:
+		return nil, fmt.Errorf("fetch %s: %w", request.RequestType, errors.ErrUnsupported)
+	}
+	return func() any { return names }, err
+}

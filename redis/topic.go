@@ -1,0 +1,222 @@
+package lagredis
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/redis/rueidis"
+
+	"github.com/lagkeeper/storage/internal/ends"
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// topicOp is one call that concerns the end offsets of a topic.
+type topicOp struct {
+	// do applies the call to the engine, and sets changed and parts, the partitions that may have changed. It may be called
+	// again if somebody else has changed the topic meanwhile.
+	do      func(*topicOp)
+	changed bool
+	parts   []int32
+	// gone is set if the topic, or the one that was there before, has been deleted by it or by what came with it.
+	gone bool
+
+	done chan error
+}
+
+// onTopic is onGroup for a topic. If the topic has gone it is taken from every group before the call returns.
+func (db *DB) onTopic(ctx context.Context, t *topic, op *topicOp) error {
+	op.done = make(chan error, 1)
+	if t.queue.add(op) {
+		db.leaders.Go(func() { db.leadTopic(t) })
+	}
+	select {
+	case err := <-op.done:
+		if err == nil && op.gone {
+			return db.forgetTopic(ctx, t)
+		}
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (db *DB) leadTopic(t *topic) {
+	for {
+		ops := t.queue.take()
+		if len(ops) == 0 {
+			return
+		}
+		err := db.persist(db.ctx, func(ctx context.Context) error { return db.tryTopic(ctx, t, ops) })
+		if err != nil {
+			t.giveUp()
+		}
+		for _, op := range ops {
+			op.done <- err
+		}
+	}
+}
+
+// giveUp notes that it is not known what became of a change, which those who wanted it are told.
+func (t *topic) giveUp() {
+	t.state.Lock()
+	defer t.state.Unlock()
+	t.loaded, t.tried, t.triedDelete = false, "", false
+}
+
+// tryTopic is one attempt to carry out ops.
+func (db *DB) tryTopic(ctx context.Context, t *topic, ops []*topicOp) error {
+	t.state.Lock()
+	defer t.state.Unlock()
+	if !t.loaded {
+		if done, err := db.loadTopic(ctx, t); done || err != nil {
+			return err
+		}
+	}
+	before := t.known
+	events := db.collect(t.cluster.Name, "", t.name)
+	for _, op := range ops {
+		op.changed, op.parts = false, op.parts[:0]
+		op.do(op)
+	}
+	known := t.cluster.Table().Topic(t.name)
+	gone := before != nil && known != before
+	x, version := db.topicChange(t, known, ops, events())
+	if x == nil {
+		now, err := textOf(db.client.Do(ctx, db.client.B().Hget().Key(t.key).Field(fieldVersion).Build()))
+		if err == nil && now != t.version {
+			t.loaded = false
+			return errConflict
+		}
+		return err
+	}
+	t.loaded, t.tried, t.triedDelete = false, version, version == ""
+	failed, err := db.outcome(ctx, x, db.client.Do(ctx, db.evalsha(x)))
+	if err != nil {
+		return err
+	}
+	t.tried, t.triedDelete = "", false
+	if failed > 0 {
+		return errConflict
+	}
+	t.loaded, t.version, t.known = true, version, known
+	for _, op := range ops {
+		op.gone = gone
+	}
+	return nil
+}
+
+// loadTopic reads a topic whose state is held. done is true if that shows that the change that was tried before has happened.
+func (db *DB) loadTopic(ctx context.Context, t *topic) (done bool, err error) {
+	fields, err := db.client.Do(ctx, db.client.B().Hgetall().Key(t.key).Build()).AsStrMap()
+	if err != nil {
+		return false, err
+	}
+	version := fields[fieldVersion]
+	done = t.tried != "" && t.tried == version || t.triedDelete && version == ""
+	t.tried, t.triedDelete = "", false
+	return done, db.putTopic(t, fields)
+}
+
+// putTopic puts what was read of a topic into the engine. The topic's state is held.
+func (db *DB) putTopic(t *topic, fields map[string]string) error {
+	t.loaded = false
+	table := t.cluster.Table()
+	if fields[fieldVersion] == "" {
+		table.Forget(t.name)
+		t.loaded, t.version, t.known = true, "", nil
+		return nil
+	}
+	type stored struct {
+		partition int32
+		data      string
+	}
+	var partitions []stored
+	for field, value := range fields {
+		if field == fieldVersion || field == fieldMeta {
+			continue
+		}
+		var partition uint64
+		if field == "" || field[:1] != fieldPartition || !numbersOf(field, &partition) {
+			return malformed("topic", t.name, fmt.Errorf("%w %q", errField, field))
+		}
+		partitions = append(partitions, stored{int32(min(partition, 1<<30)), value})
+	}
+	slices.SortFunc(partitions, func(a, b stored) int { return cmp.Compare(a.partition, b.partition) })
+	err := table.Recall(t.name, []byte(fields[fieldMeta]), func(yield func(int32, []byte) bool) {
+		for _, p := range partitions {
+			if !yield(p.partition, []byte(p.data)) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		return malformed("topic", t.name, err)
+	}
+	t.loaded, t.version, t.known = true, fields[fieldVersion], table.Topic(t.name)
+	return nil
+}
+
+// topicChange returns what has to be written for Redis to hold a topic as the engine holds it, and the version that it has then;
+// nil if nothing.
+func (db *DB) topicChange(t *topic, known *ends.Topic, ops []*topicOp, events []protocol.Event) (*change, string) {
+	changed, anew := known != t.known || len(events) > 0, known != t.known
+	var parts []int32
+	for _, op := range ops {
+		changed = changed || op.changed
+		parts = append(parts, op.parts...)
+	}
+	if !changed {
+		return nil, ""
+	}
+	x, version := new(change), ""
+	x.expect(t.key, fieldVersion, t.version)
+	if anew && t.version != "" {
+		x.run("DEL", t.key)
+	}
+	list := db.topicsKey(t.bucket, t.cluster.Name)
+	if known == nil {
+		x.run("ZREM", list, t.name)
+	} else {
+		version = newVersion()
+		if anew {
+			parts = slices.Collect(known.Known())
+		}
+		slices.Sort(parts)
+		fields := []string{fieldVersion, version, fieldMeta, string(known.AppendMeta(nil))}
+		for _, partition := range slices.Compact(parts) {
+			if data, ok := known.AppendPartition(nil, partition); ok {
+				fields = append(fields, numbered(fieldPartition, uint64(partition)), string(data))
+			}
+		}
+		x.run("HSET", t.key, fields...)
+		polled, _ := known.LastPolled()
+		x.run("ZADD", list, score(polled), t.name)
+	}
+	db.addEvents(x, db.topicEventsKey(t.bucket), events)
+	return x, version
+}
+
+// forgetTopic takes a topic that was deleted out of every group that holds it.
+func (db *DB) forgetTopic(ctx context.Context, t *topic) error {
+	var holders []string
+	err := db.persist(ctx, func(ctx context.Context) error {
+		holders = holders[:0]
+		return db.eachBucket(ctx, func(bucket int) rueidis.Completed {
+			return db.client.B().Smembers().Key(db.holdersKey(bucket, t.cluster.Name, t.name)).Build()
+		}, func(_ int, result rueidis.RedisResult) error {
+			names, err := result.AsStrSlice()
+			holders = append(holders, names...)
+			return err
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return db.eachGroup(ctx, t.cluster, holders, func(g *group) *groupOp {
+		return &groupOp{topics: []string{t.name}, all: true, do: func(op *groupOp) {
+			op.changed = db.engine.LoseDeleted(g.cluster, g.name)
+		}}
+	})
+}
