@@ -166,13 +166,6 @@ func (l liveStore) ReplayDone() {
 	}
 }
 
-func (l liveStore) KnownUntil(cluster, group string) (order int64, ok bool) {
-	if p := l.persistent(); p != nil {
-		return p.KnownUntil(cluster, group)
-	}
-	return 0, false
-}
-
 func (l liveStore) Export(ctx context.Context, w io.Writer) error {
 	if p := l.persistent(); p != nil {
 		return p.Export(ctx, w)

@@ -67,7 +67,6 @@ type Persistent interface {
 	Snapshot(ctx context.Context) error
 	Restored() Restored
 	ReplayDone()
-	KnownUntil(cluster, group string) (order int64, ok bool)
 	Export(ctx context.Context, w io.Writer) error
 	Import(ctx context.Context, r io.Reader) error
 }

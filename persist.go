@@ -80,21 +80,6 @@ func (db *DB) Restored() Restored {
 	return Restored{}
 }
 
-// KnownUntil returns the greatest order of a group's commits in the snapshot that the store began with: commits up to it
-// are known, each partition's up to its own greatest, and change nothing. ok is false where the group did not come from a
-// snapshot or its orders were forgotten.
-func (db *DB) KnownUntil(cluster, group string) (order int64, ok bool) {
-	s := db.session.Load()
-	if s == nil {
-		return 0, false
-	}
-	c := s.engine.Cluster(cluster)
-	if c == nil {
-		return 0, false
-	}
-	return s.engine.KnownUntil(c, group)
-}
-
 // Export writes everything that the store holds as JSON lines, in the format of docs/format/jsonl.md, while requests go
 // on; each group is written as it is at one moment. It returns ErrStopped while the module does not run, the context's
 // error and that of w.

@@ -75,7 +75,9 @@ func (p *poller) poll(ctx context.Context) error {
 	defer p.mu.Unlock()
 	// The order is a time rather than a count, so that it goes on growing when the program is started again.
 	if p.order == 0 {
-		p.order = p.restart.knownUntil(groups)
+		if err := p.restart.begins(ctx); err != nil {
+			return err
+		}
 	}
 	p.order = max(p.order+1, seen.at.UnixMicro())
 	p.counted = make(map[string]int)

@@ -11,6 +11,7 @@ import (
 // restart is what there is to do about a store that began with a snapshot. Its methods may be called on nil.
 type restart struct {
 	store   storage.Persistent
+	typed   storage.Store
 	cluster string
 	once    sync.Once
 }
@@ -21,7 +22,7 @@ func newRestart(coordinator *storage.Coordinator, cluster string) *restart {
 	if err != nil {
 		return nil
 	}
-	return &restart{store: store, cluster: cluster}
+	return &restart{store: store, typed: coordinator.Store(), cluster: cluster}
 }
 
 // tell tells the user where the store began. What was damaged the store itself tells over its log.
@@ -36,19 +37,13 @@ func (r *restart) tell(events *eventLog, now time.Time) {
 	}
 }
 
-// knownUntil is the greatest order of the commits that these groups brought along; 0 for none. What is sent from now on has
-// to come after it, even where the system's clock was set back.
-func (r *restart) knownUntil(groups []string) int64 {
+// begins tells the store that the orders of commits begin anew: what is sent from now on comes after what the snapshot brought
+// along, even if the system's clock was set back.
+func (r *restart) begins(ctx context.Context) error {
 	if r == nil {
-		return 0
+		return nil
 	}
-	var greatest int64
-	for _, group := range groups {
-		if order, ok := r.store.KnownUntil(r.cluster, group); ok {
-			greatest = max(greatest, order)
-		}
-	}
-	return greatest
+	return r.typed.ForgetOrders(ctx, r.cluster)
 }
 
 // replayed tells the store, once a poll has been carried over whole, that it has heard everything that was missed.

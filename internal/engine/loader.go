@@ -242,15 +242,3 @@ func (s *shard) forgetReturned(g *group) {
 		}
 	}
 }
-
-// KnownUntil returns the greatest order of a group's commits that came from a snapshot: what a replay brings up to there
-// is known already, each partition up to its own. ok is false where the group did not come from one.
-func (e *Engine) KnownUntil(c *Cluster, groupName string) (order int64, ok bool) {
-	e.withGroup(c, groupName, func(_ *shard, g *group, _ int64) Reason {
-		for _, known := range g.known {
-			order = max(order, known-1)
-		}
-		return 0
-	})
-	return order, order > 0
-}

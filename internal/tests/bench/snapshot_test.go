@@ -91,7 +91,7 @@ func BenchmarkSnapshot(b *testing.B) {
 			var took []time.Duration
 			for !over() {
 				pick := &picks[n&(len(picks)-1)]
-				commit := pick.again(n/len(picks))
+				commit := pick.again(n / len(picks))
 				begun := time.Now()
 				must(b, w.store.Commit(ctx, benchCluster, pick.group, commit))
 				took = append(took, time.Since(begun))

@@ -189,8 +189,5 @@ func TestKnownMovesWithItsPartition(t *testing.T) {
 		require.NoError(w, commit("c", 1, 10))
 		require.NoError(w, commit("a", 1, 101))
 		require.NoError(w, commit("c", 290, 0))
-		order, ok := w.db.KnownUntil(testkit.Cluster, "group")
-		require.True(w, ok)
-		require.EqualValues(w, 100, order)
 	})
 }

@@ -137,6 +137,9 @@ func (h *history) recover(t testing.TB, k *keeper) recovery {
 			Partitions          []struct {
 				EndOffsets []struct{ Timestamp int64 } `json:"end_offsets"`
 			}
+			Topics []struct {
+				Partitions []struct{ Commits []struct{ Order int64 } }
+			}
 		}
 		require.NoError(t, json.Unmarshal([]byte(line), &record))
 		at := place{cluster: record.Cluster, topic: record.Name}
@@ -148,8 +151,16 @@ func (h *history) recover(t testing.TB, k *keeper) recovery {
 				}
 			}
 		case "group":
-			order, _ := k.KnownUntil(record.Cluster, record.Name)
-			r.groups[at] = order - 1
+			// The order of a commit is its place, and one more.
+			known := int64(-1)
+			for _, topic := range record.Topics {
+				for _, p := range topic.Partitions {
+					for _, c := range p.Commits {
+						known = max(known, c.Order-1)
+					}
+				}
+			}
+			r.groups[at] = known
 		}
 	}
 	return r

@@ -89,14 +89,6 @@ func TestRestoredState(t *testing.T) {
 			require.EqualValues(t, 30, channel[p].CurrentLag)
 		}
 	}
-	order, ok := k.KnownUntil("local", "group")
-	require.True(t, ok)
-	require.EqualValues(t, 21, order)
-	_, ok = k.KnownUntil("local", "another")
-	require.False(t, ok)
-	_, ok = k.KnownUntil("another", "group")
-	require.False(t, ok)
-
 	states(protocol.PartitionRestored, protocol.PartitionRestored)
 	require.NoError(t, k.do(testkit.EndOf("topic", 0, 2, 100)))
 	states(protocol.PartitionRestored, protocol.PartitionRestored)
