@@ -134,6 +134,9 @@ func forwarder(module Module, giveUp <-chan struct{}, lost func(*protocol.Storag
 	channel := module.GetCommunicationChannel()
 	// A module may embed one of ours and put a channel of its own before it.
 	if m, ok := module.(submitter); ok && m.submitsFor() == channel {
+		if ours, ok := module.(*InMemoryStorage); ok {
+			return ours.relay.Submit
+		}
 		return m.Submit
 	}
 	return func(request *protocol.StorageRequest) {

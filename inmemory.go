@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 
 	"github.com/spf13/viper"
 	"go.uber.org/zap"
@@ -26,7 +25,7 @@ type InMemoryStorage struct {
 
 	db    DB
 	lines lines.Kept
-	relay atomic.Pointer[Relay] // nil before Configure
+	relay currentRelay
 
 	// mu is held for as long as Configure, Start or Stop takes, so that a second Stop returns no sooner than the first.
 	mu      sync.Mutex
@@ -125,9 +124,7 @@ func (m *InMemoryStorage) submitsFor() chan *protocol.StorageRequest {
 
 // Submit does what a request says without the way through the channel. Before Configure it does nothing.
 func (m *InMemoryStorage) Submit(request *protocol.StorageRequest) {
-	if relay := m.relay.Load(); relay != nil {
-		relay.Submit(request)
-	}
+	m.relay.Submit(request)
 }
 
 // Stats returns what the store holds and what store and channel have done since Start. It returns ErrStopped while the

@@ -93,6 +93,16 @@ func NewRelay(store Backend, log *zap.Logger, options RelayOptions) *Relay {
 // GetCommunicationChannel returns the channel that the Relay receives from between Start and Stop.
 func (r *Relay) GetCommunicationChannel() chan *protocol.StorageRequest { return r.requests }
 
+// currentRelay is the Relay that a module has now, nil before Configure: a module that is configured again has another.
+type currentRelay struct{ atomic.Pointer[Relay] }
+
+// Submit does nothing if there is no Relay.
+func (c *currentRelay) Submit(request *protocol.StorageRequest) {
+	if r := c.Load(); r != nil {
+		r.Submit(request)
+	}
+}
+
 func (r *Relay) submitsFor() chan *protocol.StorageRequest { return r.requests }
 
 // keepChannel lets the Relay receive from the channel of another that is stopped, if that has the same capacity and was not
