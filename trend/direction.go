@@ -7,32 +7,18 @@ import (
 )
 
 // Direction is where a lag goes.
-type Direction uint8
+type Direction string
 
 const (
-	// Unknown is the direction where fewer than three lags are known.
-	Unknown Direction = iota
+	// Unknown, the zero value, is the direction if fewer than three lags are known.
+	Unknown Direction = ""
 	// Shrinking is the direction of a lag that goes down, by more than chance would have it.
-	Shrinking
+	Shrinking Direction = "shrinking"
 	// Steady is the direction of a lag that goes nowhere, be it 0 or a million.
-	Steady
+	Steady Direction = "steady"
 	// Growing is the direction of a lag that goes up, by more than chance would have it.
-	Growing
+	Growing Direction = "growing"
 )
-
-// String is the direction in lower case: unknown, shrinking, steady, growing.
-func (d Direction) String() string {
-	switch d {
-	case Shrinking:
-		return "shrinking"
-	case Steady:
-		return "steady"
-	case Growing:
-		return "growing"
-	default:
-		return "unknown"
-	}
-}
 
 // significance is the score of the test below which a trend is taken for chance: one of them in twenty would be, either way.
 const significance = 1.645

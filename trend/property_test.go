@@ -64,7 +64,7 @@ func TestDirectionMirrors(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
-	var seen [Growing + 1]int
+	seen := map[Direction]int{Unknown: 0, Shrinking: 0, Steady: 0, Growing: 0}
 	for range 5000 {
 		n := r.IntN(20)
 		slope := r.Int64N(21) - 10
@@ -75,7 +75,7 @@ func TestDirectionMirrors(t *testing.T) {
 		forward := DirectionOf(lags(values...), nil)
 		slices.Reverse(values)
 		backward := DirectionOf(lags(values...), nil)
-		mirror := [...]Direction{Unknown, Growing, Steady, Shrinking}
+		mirror := map[Direction]Direction{Unknown: Unknown, Shrinking: Growing, Steady: Steady, Growing: Shrinking}
 		if backward != mirror[forward] {
 			t.Fatalf("%v: %s, and reversed %s", values, backward, forward)
 		}
@@ -83,7 +83,7 @@ func TestDirectionMirrors(t *testing.T) {
 	}
 	for d, n := range seen {
 		if n == 0 {
-			t.Errorf("nothing was ever %s", Direction(d))
+			t.Errorf("nothing was ever %q", d)
 		}
 	}
 }
