@@ -1,6 +1,7 @@
 package curve
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,16 +12,16 @@ var ErrMalformed = errors.New("malformed curve")
 
 // formatVersion is the first byte of the binary form, seededVersion that of a curve with times from Seed.
 const (
-	formatVersion = 1
-	seededVersion = 2
+	formatVersion = 3
+	seededVersion = 4
 )
 
 // AppendBinary appends the binary form of the curve to dst:
 //
-//	version   1 byte: 2 if some times are from Seed, 1 otherwise
+//	version   1 byte: 4 if some times are from Seed, 3 otherwise
 //	segments  uvarint, 0 to MaxSegments; 0 ends the form
 //	doubtful  uvarint, less than segments: how many of the oldest were seen before the clock went back
-//	seeded    uvarint, less than segments: how many of the oldest have their times from points; in version 2 only,
+//	seeded    uvarint, less than segments: how many of the oldest have their times from points; in version 4 only,
 //	origin    1 byte, where the points came from, 1 to 3, and 128 if the first time of the next segment is from one too; and
 //	margin    uvarint, by how many ms the points may be wrong, less than 2³²
 //	offset    uvarint, the end offset of the oldest segment
@@ -46,8 +47,9 @@ func (c *Curve) AppendBinary(dst []byte) []byte {
 		dst = append(dst, byte(c.origin))
 		dst = binary.AppendUvarint(dst, uint64(c.margin))
 	}
-	dst = binary.AppendUvarint(dst, uint64(c.oldest.offset))
-	dst = binary.AppendVarint(dst, c.oldest.first)
+	oldest := c.oldest()
+	dst = binary.AppendUvarint(dst, uint64(oldest.Offset))
+	dst = binary.AppendVarint(dst, oldest.First)
 	dst = binary.AppendUvarint(dst, since(c.newest.First, c.newest.Last))
 	dst = binary.AppendUvarint(dst, uint64(len(c.steps)))
 	return append(dst, c.steps...)
@@ -76,8 +78,8 @@ func Decode(data []byte) (c Curve, rest []byte, err error) {
 		c.margin = uint32(d.uvarint(1<<32 - 1))
 		d.failed = d.failed || !c.origin.valid() || c.seeded == 0 && !c.origin.joined()
 	}
-	c.oldest.offset = int64(d.uvarint(maxOffset))
-	c.oldest.first = d.varint()
+	offset := int64(d.uvarint(maxOffset))
+	first := d.varint()
 	span := d.uvarint(maxUint64)
 	length := d.uvarint(uint64(len(d.rest)))
 	if d.failed || length > uint64(len(d.rest)) {
@@ -85,7 +87,7 @@ func Decode(data []byte) (c Curve, rest []byte, err error) {
 	}
 	steps, rest := d.rest[:length], d.rest[length:]
 	c.steps = append([]byte(nil), steps...)
-	if c.newest, err = check(steps, c.oldest.offset, c.oldest.first, span, int(n)-1); err != nil {
+	if c.newest, err = check(steps, offset, first, span, int(n)-1); err != nil {
 		return Curve{}, nil, err
 	}
 	return c, rest, nil
@@ -129,19 +131,15 @@ func check(steps []byte, offset, first int64, span uint64, count int) (Segment, 
 
 // checkStep is the step that b ends with and what precedes it, and false where there is none in its shortest form.
 func checkStep(b []byte) (s step, rest []byte, ok bool) {
-	if len(b) < 2 {
+	if !whole(b) {
 		return step{}, nil, false
 	}
-	rest, tag := b[:len(b)-2], uint(binary.LittleEndian.Uint16(b[len(b)-2:]))
-	for i, field := range []*uint64{&s.tighter, &s.gap, &s.offsets, &s.span} {
-		n := tag >> (12 - 4*i) & 15
-		if n > 8 || uint(len(rest)) < n || n > 0 && rest[len(rest)-1] == 0 {
-			return step{}, nil, false
-		}
-		from := len(rest) - int(n)
-		*field, rest = number(rest[from:], n), rest[:from]
+	s, start := lastStep(b, len(b))
+	var form [maxStep + 8]byte
+	if n := s.put(&form); !bytes.Equal(form[:n], b[start:]) {
+		return step{}, nil, false
 	}
-	return s, rest, true
+	return s, b[:start], true
 }
 
 // decoder reads the numbers of the header and remembers that one of them was wrong.

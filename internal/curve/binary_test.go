@@ -62,27 +62,40 @@ func TestDecodeKeepsNothing(t *testing.T) {
 
 func TestDecodeMalformed(t *testing.T) {
 	// 2 segments, none doubtful, oldest 5 at 0, newest seen for 0 ms; then the length of the step and the step
-	head := []byte{1, 2, 0, 5, 0, 0}
-	valid := append(slices.Clone(head), 4, 7, 9, 0x10, 0x01)
+	head := []byte{3, 2, 0, 5, 0, 0}
+	valid := append(slices.Clone(head), 3, 7, 9, 0)
 	if c, _, err := Decode(valid); err != nil || c.newest != (Segment{12, 9, 9}) {
 		t.Fatalf("%v, %v", c.newest, err)
+	}
+	seeded := func(more ...byte) []byte { return append(append([]byte{4, 2, 0}, more...), 5, 0, 0, 3, 7, 9, 0) }
+	if c, _, err := Decode(seeded(1, 2, 50)); err != nil || c.margin != 50 || c.origin.source() != FromBroker {
+		t.Fatalf("%v, %v", c, err)
 	}
 	for name, data := range map[string][]byte{
 		"nothing":               {},
 		"another version":       {2, 0},
-		"too many segments":     {1, 129, 1, 0, 5, 0, 0, 0},
-		"segments not shortest": {1, 0x80, 0},
-		"all doubtful":          {1, 2, 2, 5, 0, 0, 4, 7, 9, 0x10, 0x01},
-		"negative offset":       {1, 1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0},
-		"span past time":        {1, 1, 0, 5, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0},
-		"longer than the data":  append(slices.Clone(head), 5, 7, 9, 0x10, 0x01),
+		"too many segments":     {3, 129, 1, 0, 5, 0, 0, 0},
+		"segments not shortest": {3, 0x80, 0},
+		"all doubtful":          {3, 2, 2, 5, 0, 0, 3, 7, 9, 0},
+		"negative offset":       {3, 1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0},
+		"span past time":        {3, 1, 0, 5, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0},
+		"longer than the data":  append(slices.Clone(head), 4, 7, 9, 0),
 		"a step too few":        append(slices.Clone(head), 0),
-		"a byte too many":       append(slices.Clone(head), 5, 0, 7, 9, 0x10, 0x01),
-		"no progress":           append(slices.Clone(head), 3, 9, 0x00, 0x01),
-		"step not shortest":     append(slices.Clone(head), 5, 7, 9, 0, 0x10, 0x02),
-		"length of 9":           append(slices.Clone(head), 12, 7, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0x10, 0x09),
-		"tighter than exact":    append(slices.Clone(head), 5, 7, 9, 10, 0x10, 0x11),
-		"offset past int64":     append(slices.Clone(head), 11, 255, 255, 255, 255, 255, 255, 255, 127, 9, 0x80, 0x01),
+		"a byte too many":       append(slices.Clone(head), 4, 0, 7, 9, 0),
+		"no progress":           append(slices.Clone(head), 3, 0, 9, 0),
+		"step not shortest":     append(slices.Clone(head), 4, 7, 0, 9, 4),
+		"wide without need":     append(slices.Clone(head), 5, 7, 9, 0x10, 0x01, wide),
+		"wide and cut short":    append(slices.Clone(head), 2, 0x01, wide),
+		"length of 9":           append(slices.Clone(head), 14, 7, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0x19, 0x01, wide),
+		"tighter than exact":    append(slices.Clone(head), 4, 7, 9, 10, 0x40),
+		"offset past int64":     append(slices.Clone(head), 12, 255, 255, 255, 255, 255, 255, 255, 127, 9, 0x80, 0x01, wide),
+		"seeded and empty":      {4, 0},
+		"all seeded":            seeded(2, 2, 50),
+		"no source":             seeded(1, 0, 50),
+		"another source":        seeded(1, 4, 50),
+		"seeded without points": seeded(0, 2, 50),
+		"too wide a margin":     seeded(1, 2, 0x80, 0x80, 0x80, 0x80, 0x10),
+		"no margin":             {4, 2, 0, 1, 2},
 	} {
 		if c, _, err := Decode(data); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: %v, %v", name, c.AppendSegments(nil), err)

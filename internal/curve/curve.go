@@ -17,14 +17,14 @@
 //
 // # Memory
 //
-// A Curve is 72 bytes and one pointer-free buffer with a step of 6 to 12 bytes between two segments (2 bytes of lengths,
-// and the significant bytes of four differences; 34 at the very worst). The buffer grows with what is stored, not with the
-// limit. After a day of polls every 30 s with DefaultSegments a topic-partition takes, buffer included,
+// The curves of some partitions lie in one Block: two pointer-free objects with a head of 12 bytes for each curve, and a step of 5
+// to 12 bytes between two segments (a byte of lengths, and the significant bytes of four differences; 35 at the very worst).
+// After a day of polls every 30 s with DefaultSegments a topic-partition takes, all told,
 //
-//	104 bytes  written to once, then idle
-//	296 bytes  steady
-//	330 – 430  noisy, daily, on and off, slow (a message in 400 s)
-//	488 bytes  bursts of random size at random times, the worst of what was tried
+//	 23 bytes  written to once, then idle
+//	204 bytes  steady
+//	225 – 332  noisy, daily, on and off, slow (a message in 400 s)
+//	396 bytes  bursts of random size at random times, the worst of what was tried
 //
 // as TestMemory measures and enforces:
 //
@@ -53,12 +53,13 @@ type Segment struct {
 // and is not safe for concurrent use.
 type Curve struct {
 	// steps leads from each segment to the next, oldest first, and is read from its end, as most groups are close to the
-	// end of the log; see step. It is the only memory beside the Curve.
+	// end of the log; see step. It lies in a Block, or is the only memory beside the Curve.
 	steps []byte
-	// newest is the segment that steps ends at, kept open so that an idle producer costs one store.
+	// newest is the segment that steps ends at, kept open so that an idle producer costs one store. Meaningless in an empty
+	// curve.
 	newest Segment
-	// oldest is where steps starts: its offset and when it was first seen. Meaningless in an empty curve.
-	oldest struct{ offset, first int64 }
+	// from is where the oldest segment begins, if fromKnown: to find it takes a walk over all steps.
+	from struct{ offset, first int64 }
 	// margin is by how many milliseconds the times of seeded segments may be wrong, the greatest of their points.
 	margin uint32
 	// n is the number of segments, at most MaxSegments and one that is yet to be thinned; 0 is the empty curve.
@@ -71,6 +72,8 @@ type Curve struct {
 	seeded uint8
 	// origin is where the points came from, the least reliable of them; and joined.
 	origin origin
+
+	fromKnown bool
 }
 
 // Observe records that the end offset was offset at the time at (Unix milliseconds). Where the curve holds more than limit
@@ -152,23 +155,14 @@ func (c *Curve) AppendSegments(dst []Segment) []Segment {
 	return dst
 }
 
-// DropBelow forgets the segments that only commits below offset need, as when the log of the partition starts at offset:
-// every commit of offset or more is answered as before, and the room goes to what can still be read.
-func (c *Curve) DropBelow(offset int64) {
-	if c.n == 0 || offset <= c.oldest.offset {
-		return
-	}
-	s, kept := c.newest, uint8(1)
-	end := len(c.steps)
-	for ; end > 0 && s.Offset > offset; kept++ {
+// oldest is the oldest segment of a curve that is not empty.
+func (c *Curve) oldest() Segment {
+	s := c.newest
+	for end := len(c.steps); end > 0; {
 		st, start := lastStep(c.steps, end)
 		s, end = st.before(s), start
 	}
-	c.oldest.offset, c.oldest.first = s.Offset, s.First
-	c.steps = c.steps[:copy(c.steps, c.steps[end:])]
-	c.doubtful -= min(c.doubtful, c.n-kept)
-	c.dropSeeded(c.n - kept)
-	c.n = kept
+	return s
 }
 
 // Clone returns a copy that shares nothing with the curve.
@@ -184,12 +178,12 @@ func (c *Curve) CutAbove(offset int64) {
 	if c.n == 0 {
 		return
 	}
-	if c.oldest.offset > offset {
-		c.collapse(offset, c.oldest.first, c.oldest.first, c.firstSeeded(0))
-		return
-	}
-	for c.newest.Offset > offset {
+	for c.newest.Offset > offset && c.n > 1 {
 		c.pop()
+	}
+	if c.newest.Offset > offset {
+		c.collapse(offset, c.newest.First, c.newest.First, c.firstSeeded(0))
+		return
 	}
 	c.doubtful = min(c.doubtful, c.n-1)
 }
@@ -197,7 +191,6 @@ func (c *Curve) CutAbove(offset int64) {
 // start makes the curve one of a single segment.
 func (c *Curve) start(offset, first, last int64) {
 	c.Reset()
-	c.oldest.offset, c.oldest.first = offset, first
 	c.newest = Segment{Offset: offset, First: first, Last: last}
 	c.n = 1
 }
@@ -216,10 +209,10 @@ func (c *Curve) push(offset, at int64) {
 // dropFrom drops every segment first seen at the time at or later, and cuts the newest left to end at it. It returns false
 // where nothing would be left.
 func (c *Curve) dropFrom(at int64) bool {
-	if c.oldest.first >= at {
-		return false
-	}
 	for c.newest.First >= at {
+		if c.n == 1 {
+			return false
+		}
 		c.pop()
 	}
 	c.newest.Last = min(c.newest.Last, at)

@@ -3,15 +3,15 @@ package curve
 // Frozen is a Curve as it was at one moment, kept for one question. It lies in the memory of whoever takes it: the steps of
 // many share one slice.
 type Frozen struct {
-	newest        Segment
-	oldestOffset  int64
-	oldestFirst   int64
-	margin        uint32
-	n, doubtful   uint8
-	seeded        uint8
-	origin        origin
-	offset        int64
-	from, through int
+	newest      Segment
+	from        struct{ offset, first int64 }
+	margin      uint32
+	n, doubtful uint8
+	seeded      uint8
+	origin      origin
+	fromKnown   bool
+	offset      int64
+	begin, end  int // of the steps
 }
 
 // Recent is how many segments before the newest one a Frozen can tell of.
@@ -21,10 +21,11 @@ const Recent = 4
 // steps and returns the result.
 func (c *Curve) Freeze(offset int64, recent bool, steps []byte) (Frozen, []byte) {
 	f := Frozen{
-		newest: c.newest, oldestOffset: c.oldest.offset, oldestFirst: c.oldest.first, n: c.n, doubtful: c.doubtful,
-		margin: c.margin, seeded: c.seeded, origin: c.origin, offset: offset, from: len(steps),
+		newest: c.newest, n: c.n, doubtful: c.doubtful,
+		margin: c.margin, seeded: c.seeded, origin: c.origin, from: c.from, fromKnown: c.fromKnown,
+		offset: offset, begin: len(steps),
 	}
-	if c.n > 0 && offset < c.newest.Offset && offset >= c.oldest.offset {
+	if c.n > 0 && offset < c.newest.Offset && !(c.fromKnown && offset < c.from.offset) {
 		steps = append(steps, c.steps...)
 	} else if recent {
 		start := len(c.steps)
@@ -33,7 +34,7 @@ func (c *Curve) Freeze(offset int64, recent bool, steps []byte) (Frozen, []byte)
 		}
 		steps = append(steps, c.steps[start:]...)
 	}
-	f.through = len(steps)
+	f.end = len(steps)
 	return f, steps
 }
 
@@ -41,7 +42,7 @@ func (c *Curve) Freeze(offset int64, recent bool, steps []byte) (Frozen, []byte)
 // were seen before the clock went back, whose times are not true, and those that were not seen but given to Seed.
 func (f *Frozen) AppendRecent(dst []Segment, steps []byte) []Segment {
 	first := max(f.doubtful, f.seeded) // the oldest segment that counts
-	s, end := f.newest, f.through
+	s, end := f.newest, f.end
 	for i, n := f.n, 0; i > first && n <= Recent; n++ {
 		i--
 		if i == f.seeded && f.origin.joined() {
@@ -59,9 +60,8 @@ func (f *Frozen) AppendRecent(dst []Segment, steps []byte) []Segment {
 // Lag is what Curve.Lag would have answered at the moment of Freeze, with the steps that Freeze has appended to.
 func (f *Frozen) Lag(steps []byte, now int64) Estimate {
 	c := Curve{
-		steps: steps[f.from:f.through:f.through], newest: f.newest, n: f.n, doubtful: f.doubtful,
+		steps: steps[f.begin:f.end:f.end], newest: f.newest, from: f.from, fromKnown: f.fromKnown, n: f.n, doubtful: f.doubtful,
 		margin: f.margin, seeded: f.seeded, origin: f.origin,
 	}
-	c.oldest.offset, c.oldest.first = f.oldestOffset, f.oldestFirst
 	return c.Lag(f.offset, now)
 }

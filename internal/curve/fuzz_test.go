@@ -32,8 +32,6 @@ func FuzzDecode(f *testing.F) {
 		checkOrder(t, &c, offset, at)
 		c.Observe(offset, at, 5)
 		checkInvariants(t, &c, MaxSegments)
-		c.DropBelow(offset)
-		checkInvariants(t, &c, MaxSegments)
 		checkOrder(t, &c, offset, at)
 	})
 }

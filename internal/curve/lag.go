@@ -64,12 +64,11 @@ func (c *Curve) Lag(commit, now int64) Estimate {
 		return Estimate{Kind: Exact, ErrorMillis: max(late, elapsed(c.newest.Last, now))}
 	}
 	now = max(now, c.newest.Last)
-	if commit < c.oldest.offset {
-		return c.atLeast(0, c.oldest.first, now)
+	if c.fromKnown && commit < c.from.offset {
+		return c.atLeast(0, c.from.first, now)
 	}
-
 	next := c.newest
-	for end, gap := len(c.steps), c.n-1; ; gap-- { // gap lies between the segments gap−1 and gap
+	for end, gap := len(c.steps), c.n-1; end > 0; gap-- { // gap lies between the segments gap−1 and gap
 		st, start := lastStep(c.steps, end)
 		s := st.before(next)
 		if commit < s.Offset {
@@ -91,6 +90,7 @@ func (c *Curve) Lag(commit, now int64) Estimate {
 			Source:      source,
 		}
 	}
+	return c.atLeast(0, next.First, now)
 }
 
 // atLeast is the lag of a message that was there when segment i was first seen.

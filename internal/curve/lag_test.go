@@ -204,23 +204,3 @@ func TestOffAndNonsense(t *testing.T) {
 	}
 	expect(t, "off", c.Lag(15, 2*poll), Estimate{})
 }
-
-func TestDropBelow(t *testing.T) {
-	build := func() *Curve { return observations(t, 0, 100, poll, 200, 2*poll, 300, 3*poll, 400) }
-	for _, tc := range []struct {
-		below int64
-		left  int
-	}{{0, 4}, {100, 4}, {101, 4}, {199, 4}, {200, 3}, {299, 3}, {399, 2}, {400, 1}, {math.MaxInt64, 1}} {
-		c, full := build(), build()
-		c.DropBelow(tc.below)
-		if c.Len() != tc.left {
-			t.Errorf("below %d: %d segments left, want %d", tc.below, c.Len(), tc.left)
-		}
-		for commit := tc.below; commit < 410; commit++ {
-			expect(t, "kept", c.Lag(commit, 4*poll), full.Lag(commit, 4*poll))
-		}
-	}
-	var c Curve
-	c.DropBelow(5)
-	expect(t, "empty", c.Lag(5, 5), Estimate{})
-}

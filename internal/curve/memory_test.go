@@ -3,71 +3,63 @@ package curve
 import (
 	"math/rand/v2"
 	"reflect"
-	"runtime"
 	"testing"
 	"unsafe"
 )
 
-// TestMemory measures what a topic-partition costs after a day of polls every 30 s, and holds the package's documentation
-// to it: 72 bytes, and a buffer of no more than is listed here.
+// TestMemory measures what the curve of a topic-partition costs in a block after a day of polls every 30 s, and holds the
+// package's documentation to it.
 func TestMemory(t *testing.T) {
-	if size := unsafe.Sizeof(Curve{}); size != 72 {
-		t.Errorf("a Curve takes %d bytes, documented are 72", size)
-	}
-	budgets := map[string]int{
-		"steady": 256, "noisy": 288, "slow": 384, "idle": 32, "bursty": 480, "on/off": 352, "batch job": 416, "daily": 352,
-		"ramp": 352, "walk": 320,
+	budgets := map[string]float64{
+		"steady": 205, "noisy": 226, "slow": 333, "idle": 25, "bursty": 397, "on/off": 333, "batch job": 333, "daily": 269,
+		"ramp": 269, "walk": 269,
 	}
 	for _, p := range producers {
-		r := rand.New(rand.NewPCG(1, 2))
-		var polls []int64
-		var end int64
-		for s := int64(0); s < 24*3600; s++ {
-			end += p.rate(r, s)
-			if s%30 == 29 {
-				polls = append(polls, 1_000_000+end)
+		const n = 128 // as many as a page of a topic
+		var polls [n][]int64
+		for i := range polls {
+			r := rand.New(rand.NewPCG(uint64(i), 2))
+			var end int64
+			for s := int64(0); s < 24*3600; s++ {
+				end += p.rate(r, s)
+				if s%30 == 29 {
+					polls[i] = append(polls[i], 1_000_000+end)
+				}
 			}
 		}
-		n := 226 // which fill a size class of the allocator
-		if raceEnabled {
-			n = 2
-		}
-		before := heap()
-		curves = make([]Curve, n)
-		for i := range curves {
-			for j, end := range polls {
-				curves[i].Observe(end, 1_790_000_000_000+int64(j)*poll, DefaultSegments)
+		b := MakeBlock(n, nil, 0)
+		var most int
+		for j := range polls[0] {
+			at := 1_790_000_000_000 + int64(j)*poll
+			for i := range polls {
+				b.Observe(i, polls[i][max(0, j-1)], at-poll, polls[i][j], at, DefaultSegments)
 			}
+			most = max(most, b.Size())
 		}
-		measured := float64(heap()-before) / float64(n)
-		c := &curves[0]
-		t.Logf("%-10s %5.0f bytes measured, %d segments, buffer %3d of %3d bytes, %.1f bytes a step", p.name, measured, c.Len(),
-			len(c.steps), cap(c.steps), float64(len(c.steps))/float64(max(1, c.Len()-1)))
-		if cap(c.steps) > budgets[p.name] {
-			t.Errorf("%s: the buffer takes %d bytes, more than %d", p.name, cap(c.steps), budgets[p.name])
+		if most != b.Size() {
+			t.Errorf("%s: the block took %d bytes once, and takes %d", p.name, most, b.Size())
 		}
-		// 64 is for what the runtime allocates meanwhile
-		if limit := float64(72 + budgets[p.name] + 64); measured > limit && !raceEnabled {
-			t.Errorf("%s: %.0f bytes a curve, more than %.0f", p.name, measured, limit)
+		used, segments := 0, 0
+		for _, h := range b.heads {
+			used += int(h.used)
+			segments += int(h.n)
 		}
-		curves = nil
-		runtime.KeepAlive(polls)
+		each := float64(b.Size()) / n
+		t.Logf("%-10s %5.1f bytes a curve, %.1f of them used by %.1f segments", p.name, each, float64(used)/n, float64(segments)/n)
+		if each > budgets[p.name] {
+			t.Errorf("%s: %.0f bytes a curve, more than %.0f", p.name, each, budgets[p.name])
+		}
 	}
 }
 
-// curves is out here to be sure that the measured memory is on the heap.
-var curves []Curve
-
-// TestNoPointers checks that the buffer is all that the garbage collector has to follow.
+// TestNoPointers checks that a block is two objects that the garbage collector does not look into.
 func TestNoPointers(t *testing.T) {
-	typ := reflect.TypeFor[Curve]()
-	for i := range typ.NumField() {
-		switch f := typ.Field(i); f.Type.Kind() {
-		case reflect.Struct, reflect.Uint32, reflect.Uint8: // of numbers
-		case reflect.Slice:
-			if f.Name != "steps" || f.Type.Elem().Kind() != reflect.Uint8 {
-				t.Errorf("field %s", f.Name)
-			}
+	if size := unsafe.Sizeof(head{}); size != 12 {
+		t.Errorf("a head takes %d bytes, documented are 12", size)
+	}
+	for i := range reflect.TypeFor[head]().NumField() {
+		switch f := reflect.TypeFor[head]().Field(i); f.Type.Kind() {
+		case reflect.Uint32, reflect.Uint16, reflect.Uint8:
 		default:
 			t.Errorf("field %s is a %s", f.Name, f.Type)
 		}
@@ -76,12 +68,16 @@ func TestNoPointers(t *testing.T) {
 
 // TestSteadyStateAllocatesNothing runs a day to let the buffer find its size, and then counts.
 func TestSteadyStateAllocatesNothing(t *testing.T) {
-	var c Curve
+	const n = 100
+	b := MakeBlock(n, nil, 0)
 	var at, offset int64
 	step := func() {
+		before, last := offset, at
 		at += poll
 		offset += wobble(at)
-		c.Observe(offset, at, DefaultSegments)
+		for i := range n {
+			b.Observe(i, before, last, offset, at, DefaultSegments)
+		}
 	}
 	for range 24 * 120 {
 		step()
@@ -89,15 +85,10 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(2000, step); n != 0 {
 		t.Errorf("%v allocations a poll", n)
 	}
-	if n := testing.AllocsPerRun(100, func() { c.Lag(offset/2, at) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() {
+		c := b.Get(0, offset, at)
+		c.Lag(offset/2, at)
+	}); n != 0 {
 		t.Errorf("%v allocations a lag", n)
 	}
-}
-
-func heap() int64 {
-	runtime.GC()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }

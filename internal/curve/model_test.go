@@ -154,8 +154,8 @@ func checkInvariants(t *testing.T, c *Curve, max int) {
 			t.Fatalf("segment %d of %v does not follow", i, s)
 		}
 	}
-	if len(s) > 0 && (s[0].Offset != c.oldest.offset || s[0].First != c.oldest.first || s[len(s)-1] != c.newest) {
-		t.Fatalf("ends %v and %v of %v", c.oldest, c.newest, s)
+	if len(s) > 0 && (s[0] != c.oldest() || s[len(s)-1] != c.newest) {
+		t.Fatalf("ends %v and %v of %v", c.oldest(), c.newest, s)
 	}
 	if c.doubtful > 0 && c.doubtful >= c.n {
 		t.Fatalf("%d doubtful of %d segments", c.doubtful, c.n)

@@ -52,16 +52,6 @@ func (c *Curve) sawNewest() {
 	}
 }
 
-// dropSeeded notes that the n oldest segments have gone.
-func (c *Curve) dropSeeded(n uint8) {
-	if n > c.seeded {
-		c.seeded, c.origin = 0, c.origin&^joinedBit
-	} else {
-		c.seeded -= n
-	}
-	c.unseedIfNone()
-}
-
 // thinnedSeeded notes that segment j was removed.
 func (c *Curve) thinnedSeeded(j int) {
 	switch {
@@ -150,7 +140,6 @@ func (c *Curve) knots() []knot {
 // pack makes a curve of knots in a buffer, with nothing known of where they come from.
 func pack(knots []knot, buffer []byte) Curve {
 	c := Curve{steps: buffer, newest: knots[len(knots)-1].Segment, n: uint8(len(knots))}
-	c.oldest.offset, c.oldest.first = knots[0].Offset, knots[0].First
 	for i := range len(knots) - 1 {
 		a, b := &knots[i], &knots[i+1]
 		c.appendStep(step{

@@ -135,8 +135,6 @@ func (s *simulation) disturb(now int64) {
 			n = s.r.IntN(n)
 			s.world.writes, s.onClock = s.world.writes[:n], s.onClock[:n]
 		}
-	case 2:
-		s.curve.DropBelow(s.r.Int64N(s.world.end() + 1))
 	}
 	// where the end offset went back since the last poll and is not below what was seen, no poll can notice
 	if s.curve.Len() > 0 && s.world.end() < newest.Offset {
@@ -172,7 +170,7 @@ func (s *simulation) ask(now, reading int64) {
 	ago := int64(math.Pow(float64(now+2), s.r.Float64()))
 	for _, commit := range []int64{
 		s.world.endAt(now - ago), s.world.endAt(now-ago) - 1, s.r.Int64N(s.world.end() + 1), newest.Offset - 1, newest.Offset,
-		newest.Offset + 1, s.curve.oldest.offset - 1, -1,
+		newest.Offset + 1, s.curve.oldest().Offset - 1, -1,
 	} {
 		e := s.curve.Lag(commit, reading)
 		s.seen[e.Kind]++

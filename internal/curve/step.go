@@ -6,15 +6,16 @@ import (
 )
 
 // step leads from one segment to the next. In a Curve it is stored as the significant bytes of its four numbers, least
-// significant first, and then two bytes that hold their lengths, a nibble each, so that steps are read from the last:
+// significant first, and then a byte that holds their lengths, two bits each, so that steps are read from the last:
 //
-//	┌──────────┬──────────┬──────────┬──────────┬─────┬─────┬─────┬─────┐
-//	│ span     │ offsets  │ gap      │ tighter  │len₁ │len₀ │len₃ │len₂ │
-//	└──────────┴──────────┴──────────┴──────────┴─────┴─────┴─────┴─────┘
-//	 len₀ bytes len₁ bytes len₂ bytes len₃ bytes, 0 to 8     4 bit each (high, low)
+//	┌──────────┬──────────┬──────────┬──────────┬─────────────────────────────────────┐
+//	│ span     │ offsets  │ gap      │ tighter  │ len₃ │ len₂ − 1 │ len₁ − 1 │ len₀  │
+//	└──────────┴──────────┴──────────┴──────────┴─────────────────────────────────────┘
+//	 len₀: 0–3  len₁: 1–4  len₂: 1–4  len₃: 0–3   2 bits each, len₃ the highest
 //
-// A zero takes no byte: a busy partition polled every 30 s has no span and, as long as nothing was thinned, nothing
-// tighter, and takes 6 bytes. Differences are unsigned and exact for any two int64.
+// A zero takes no byte but for offsets and gap: a busy partition polled every 30 s has no span and, as long as nothing was
+// thinned, nothing tighter, and takes 5 bytes. If a number is longer, the last byte is wide, and before it are two bytes with
+// lengths of four bits each, from 0 to 8, len₀ the lowest. Differences are unsigned and exact for any two int64.
 type step struct {
 	// span is the time through which the segment before was seen, last seen less first seen, in ms.
 	span uint64
@@ -27,8 +28,12 @@ type step struct {
 	tighter uint64
 }
 
-// maxStep is the size of the longest step in bytes.
-const maxStep = 2 + 4*8
+const (
+	// maxStep is the size of the longest step in bytes.
+	maxStep = 3 + 4*8
+	// wide is no byte of lengths: nothing is tighter by more bytes than the gap has.
+	wide = 3 << 6
+)
 
 // bound is the bound of the interpolation error across the gap, in ms.
 func (s step) bound() uint64 { return s.gap - s.tighter }
@@ -41,7 +46,10 @@ func (s step) before(next Segment) Segment {
 
 // put writes the step to b and is its size.
 func (s step) put(b *[maxStep + 8]byte) int {
-	l0, l1, l2, l3 := size(s.span), size(s.offsets), size(s.gap), size(s.tighter)
+	l0, l1, l2, l3 := size(s.span), max(1, size(s.offsets)), max(1, size(s.gap)), size(s.tighter)
+	if l0 > 3 || l1 > 4 || l2 > 4 || l3 > 3 {
+		l2 = size(s.gap)
+	}
 	e0 := l0
 	e1 := e0 + l1
 	e2 := e1 + l2
@@ -51,36 +59,82 @@ func (s step) put(b *[maxStep + 8]byte) int {
 	binary.LittleEndian.PutUint64(b[e0:], s.offsets)
 	binary.LittleEndian.PutUint64(b[e1:], s.gap)
 	binary.LittleEndian.PutUint64(b[e2:], s.tighter)
+	if l0 <= 3 && l1 <= 4 && l2 <= 4 && l3 <= 3 {
+		b[e3] = byte(l0 | (l1-1)<<2 | (l2-1)<<4 | l3<<6)
+		return int(e3 + 1)
+	}
 	binary.LittleEndian.PutUint16(b[e3:], uint16(l0|l1<<4|l2<<8|l3<<12))
-	return int(e3 + 2)
+	b[e3+2] = wide
+	return int(e3 + 3)
 }
 
-// lastStep is the step that ends at b[:end], and where it starts. The step must be whole, as everything in a Curve is:
-// Decode checks what comes from outside with checkStep first.
+// lastStep is the step that ends at b[:end], and where it starts. The step must be whole, as everything in a Curve is.
 func lastStep(b []byte, end int) (s step, start int) {
-	tag := uint(binary.LittleEndian.Uint16(b[end-2:]))
-	l0, l1, l2, l3 := tag&15, tag>>4&15, tag>>8&15, tag>>12
-	e0 := l0
+	tag := uint(b[end-1])
+	if tag == wide {
+		return lastWide(b, end)
+	}
+	l0, l1, l2, l3 := tag&3, tag>>2&3+1, tag>>4&3+1, tag>>6
+	n := l0 + l1 + l2 + l3
+	start = end - 1 - int(n)
+	if n > 8 || end < 9 {
+		return lastApart(b, start, int(l0), int(l1), int(l2), int(l3)), start
+	}
+	// All four in one look; what lies before them is shifted out.
+	v := binary.LittleEndian.Uint64(b[end-9:end-1]) >> (64 - 8*n)
+	s.span = v & (1<<(8*l0) - 1)
+	v >>= 8 * l0
+	s.offsets = v & (1<<(8*l1) - 1)
+	v >>= 8 * l1
+	s.gap = v & (1<<(8*l2) - 1)
+	s.tighter = v >> (8 * l2)
+	return s, start
+}
+
+// lastApart reads the numbers of a step one by one.
+func lastApart(b []byte, start, l0, l1, l2, l3 int) step {
+	e0 := start + l0
 	e1 := e0 + l1
 	e2 := e1 + l2
-	start = end - 2 - int(e2+l3)
-	b = b[start:cap(b)] // what lies beyond a number is read, to spare a branch for each byte, and masked away
 	return step{
-		span:    number(b, l0),
-		offsets: number(b[e0:], l1),
-		gap:     number(b[e1:], l2),
-		tighter: number(b[e2:], l3),
-	}, start
+		span: number(b, start, e0), offsets: number(b, e0, e1), gap: number(b, e1, e2), tighter: number(b, e2, e2+l3),
+	}
 }
 
-// number is the number in the first n bytes of b.
-func number(b []byte, n uint) uint64 {
-	if len(b) >= 8 {
-		return binary.LittleEndian.Uint64(b) & (1<<(8*n) - 1) // a shift by 64 gives 0, so that 8 bytes are all kept
+func lastWide(b []byte, end int) (s step, start int) {
+	e3 := end - 3
+	tag := uint(binary.LittleEndian.Uint16(b[e3:]))
+	l0, l1, l2, l3 := int(tag&15), int(tag>>4&15), int(tag>>8&15), int(tag>>12)
+	start = e3 - l0 - l1 - l2 - l3
+	return lastApart(b, start, l0, l1, l2, l3), start
+}
+
+// whole reports whether b ends with all bytes of a step.
+func whole(b []byte) bool {
+	if len(b) == 0 {
+		return false
+	}
+	tag := uint(b[len(b)-1])
+	if tag != wide {
+		return len(b) >= int(3+tag>>6+tag>>4&3+tag>>2&3+tag&3)
+	}
+	if len(b) < 3 {
+		return false
+	}
+	tag = uint(binary.LittleEndian.Uint16(b[len(b)-3:]))
+	l0, l1, l2, l3 := tag&15, tag>>4&15, tag>>8&15, tag>>12
+	return max(l0, l1, l2, l3) <= 8 && len(b) >= int(3+l0+l1+l2+l3)
+}
+
+// number is the number in b[from:to], of 8 bytes at most.
+func number(b []byte, from, to int) uint64 {
+	if to >= 8 {
+		// What lies before is read too, to spare a branch for each byte, and shifted out; a shift by 64 gives 0.
+		return binary.LittleEndian.Uint64(b[to-8:to]) >> (64 - 8*uint(to-from))
 	}
 	var v uint64
-	for i := n; i > 0; i-- {
-		v = v<<8 | uint64(b[i-1])
+	for i := to - 1; i >= from; i-- {
+		v = v<<8 | uint64(b[i])
 	}
 	return v
 }
@@ -91,24 +145,5 @@ func size(v uint64) uint { return uint(bits.Len64(v)+7) / 8 }
 // appendStep appends a step to the curve's buffer.
 func (c *Curve) appendStep(s step) {
 	var b [maxStep + 8]byte
-	n := s.put(&b)
-	c.reserve(n)
-	c.steps = append(c.steps, b[:n]...)
-}
-
-// reserve makes room for more bytes. It grows by an eighth instead of doubling: there may be millions of curves, each
-// grows only a few times and then never again.
-func (c *Curve) reserve(more int) {
-	need := len(c.steps) + more
-	if need <= cap(c.steps) {
-		return
-	}
-	need += len(c.steps) / 8
-	round := 32 // multiples of it are size classes of the allocator
-	if need > 512 {
-		round = 128
-	}
-	grown := make([]byte, len(c.steps), (need+round-1)/round*round)
-	copy(grown, c.steps)
-	c.steps = grown
+	c.steps = append(c.steps, b[:s.put(&b)]...)
 }

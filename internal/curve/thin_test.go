@@ -80,7 +80,7 @@ func TestThinningAgainstVisvalingamWhyatt(t *testing.T) {
 		for range 2000 {
 			ago := int64(60_000 * math.Pow(3*24*60, r.Float64()))
 			at := w.endAt(now - ago)
-			if at < c.oldest.offset || at >= w.end() {
+			if at < c.oldest().Offset || at >= w.end() {
 				continue
 			}
 			truth := w.lag(at, now)

@@ -41,13 +41,9 @@ func (d *detail) refuse(end *EndOffset) bool {
 	return d.stale < staleInARow
 }
 
-// goBackLocked begins a new incarnation.
-func (t *Topic) goBackLocked(p *page, at int, end *EndOffset) {
+// goBackLocked begins a new incarnation. It changes the curve of the partition, which may be nil.
+func (t *Topic) goBackLocked(p *page, at int, end *EndOffset, c *curve.Curve) {
 	d := &p.details[at]
-	var c *curve.Curve
-	if len(p.curves) > 0 {
-		c = &p.curves[at]
-	}
 	before := dip{offset: p.partitions[at].newest.Load(), logStart: d.logStart, at: end.Seen, same: d.same, cut: d.cut}
 	if !end.ID.IsZero() && d.identified {
 		before.sameID = true
@@ -63,10 +59,37 @@ func (t *Topic) goBackLocked(p *page, at int, end *EndOffset) {
 		return
 	}
 	if c != nil {
-		before.curve, *c = *c, curve.Curve{}
+		before.curve = c.Clone()
+		c.Reset()
 	}
 	t.rememberDipLocked(end.Number, before)
 	d.same, d.cut, d.logStart = 0, 0, 0
+}
+
+// turnLocked begins a new incarnation if the end offset goes back, or ends a dip. It is part of Topic.Set.
+func (t *Topic) turnLocked(p *page, at int, r *ring, end *EndOffset, back bool) {
+	var c *curve.Curve
+	limit := t.table.options.CurveSegments
+	if limit > 0 {
+		now := p.curve(at)
+		c = &now
+	}
+	if back {
+		r.incarnation++
+		t.goBackLocked(p, at, end, c)
+		t.table.reset(t, end.Number)
+	} else {
+		dip := t.dips[end.Number]
+		if dip.forgivenBy(end) {
+			p.forgive(at, &dip)
+			c = &dip.curve
+		}
+		t.forgetDipLocked(end.Number)
+	}
+	if limit > 0 {
+		c.Observe(end.Offset, end.Seen, limit)
+		p.curves.Put(at, c)
+	}
 }
 
 // forgivenBy reports whether an end offset says that there was no more than a dip.
@@ -74,7 +97,7 @@ func (d *dip) forgivenBy(end *EndOffset) bool {
 	return end.Offset >= d.offset && distance(d.at, end.Seen) <= forgiveWithin
 }
 
-// forgive makes the present incarnation of a partition the same log as the one before the dip.
+// forgive makes the present incarnation of a partition the same log as the one before the dip, but for its curve.
 func (p *page) forgive(at int, from *dip) {
 	d := &p.details[at]
 	if !from.sameID {
@@ -82,9 +105,6 @@ func (p *page) forgive(at int, from *dip) {
 	}
 	if d.logStart == 0 {
 		d.logStart = from.logStart
-	}
-	if len(p.curves) > 0 {
-		p.curves[at] = from.curve
 	}
 }
 

@@ -3,7 +3,6 @@ package ends
 import (
 	"unsafe"
 
-	"github.com/lagkeeper/storage/internal/curve"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -59,9 +58,6 @@ func (t *Topic) measureLocked() (partitions, bytes int) {
 				partitions++
 			}
 		}
-		for i := range p.curves {
-			bytes += p.curves[i].Buffer()
-		}
 	}
 	return partitions, bytes
 }
@@ -71,16 +67,18 @@ func (x *index) bytes() int {
 	if x == nil {
 		return 0
 	}
+	if &x.pages[0] == &x.only[0] {
+		return int(unsafe.Sizeof(*x))
+	}
 	return int(unsafe.Sizeof(*x)) + cap(x.pages)*int(unsafe.Sizeof(x.pages[0]))
 }
 
-// bytes does not count the buffers of the curves.
 func (p *page) bytes() int {
 	if p == nil {
 		return 0
 	}
-	return int(unsafe.Sizeof(*p)) + cap(p.partitions)*int(unsafe.Sizeof(partition{})) + cap(p.histories)*8 +
-		cap(p.details)*int(unsafe.Sizeof(detail{})) + cap(p.curves)*int(unsafe.Sizeof(curve.Curve{}))
+	return int(unsafe.Sizeof(*p)) + cap(p.partitions)*int(unsafe.Sizeof(partition{})) + cap(p.older.bytes) +
+		cap(p.details)*int(unsafe.Sizeof(detail{})) + p.curves.Size()
 }
 
 func (i *identity) bytes() int { return cap(i.former) * int(unsafe.Sizeof(protocol.TopicID{})) }
@@ -94,11 +92,9 @@ func (t *Topic) dipBytesLocked(number int32) int {
 	return int(unsafe.Sizeof(number)+unsafe.Sizeof(d)) + 1 + d.curve.Buffer()
 }
 
-// variableLocked returns what a partition takes beside its place in its page.
+// variableLocked returns what a change of a partition may change: what the curves of its page take, and its dip.
 func (t *Topic) variableLocked(p *page, at int) (bytes int) {
-	if len(p.curves) > 0 {
-		bytes = p.curves[at].Buffer()
-	}
+	bytes = p.curves.Size()
 	if t.dips != nil {
 		bytes += t.dipBytesLocked(p.first + int32(at))
 	}

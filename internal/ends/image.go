@@ -6,10 +6,12 @@ import "github.com/lagkeeper/storage/internal/curve"
 // taking one costs little more than to copy that memory, and nothing for a partition of which nothing is known. What it means
 // is worked out when it is looked at.
 type Image struct {
-	pages     []imagePage
-	rings     []uint32
-	details   []detail
-	histories []int64
+	pages   []imagePage
+	newest  []int64
+	rings   []uint32
+	details []detail
+	// older are the differences between end offsets.
+	older []byte
 
 	lags  []curve.Frozen
 	steps []byte
@@ -20,16 +22,16 @@ type Image struct {
 // imagePage is a page in an Image.
 type imagePage struct {
 	first, length int32
-	stride        int
-	// rings is where the page begins in rings and details, histories where it begins there.
-	rings, histories int
+	// rings is where the page begins in newest, rings and details, from and through where its differences are.
+	rings, from, through int
+	stride, width        int
 }
 
 // Reset empties the image and keeps its memory.
 func (m *Image) Reset() {
 	*m = Image{
-		pages: m.pages[:0], rings: m.rings[:0], details: m.details[:0], histories: m.histories[:0], lags: m.lags[:0],
-		steps: m.steps[:0], segments: m.segments[:0],
+		pages: m.pages[:0], newest: m.newest[:0], rings: m.rings[:0], details: m.details[:0], older: m.older[:0],
+		lags: m.lags[:0], steps: m.steps[:0], segments: m.segments[:0],
 	}
 }
 
@@ -52,23 +54,28 @@ func (m *Image) Add(r Reading, count int32) ImageTopic {
 }
 
 func (m *Image) addPage(p *page, length int) {
-	m.pages = append(m.pages, imagePage{
-		first: p.first, length: int32(length), stride: p.stride, rings: len(m.rings), histories: len(m.histories),
-	})
+	to := imagePage{
+		first: p.first, length: int32(length), rings: len(m.rings), from: len(m.older),
+		stride: p.older.stride, width: p.older.width,
+	}
 	for i := range p.partitions[:length] {
+		m.newest = append(m.newest, p.partitions[i].newest.Load())
 		m.rings = append(m.rings, p.partitions[i].ring.Load())
 	}
 	m.details = append(m.details, p.details[:length]...)
-	m.histories = append(m.histories, p.histories[:length*p.stride]...)
+	m.older = append(m.older, p.older.bytes[:length*to.stride*to.width]...)
+	to.through = len(m.older)
+	m.pages = append(m.pages, to)
 }
 
 // AddLag copies what it takes to tell how long ago the message at which a commit stands was the newest, and if recent is set,
 // which end offsets were seen of late. The lags are asked for again by their numbers, from 0.
 func (m *Image) AddLag(r Reading, number int32, commit int64, recent bool) {
 	frozen := curve.Frozen{}
-	if p, at := r.index.find(number); p != nil && len(p.curves) > 0 {
+	if p, at := r.index.find(number); p != nil && p.curves.Len() > 0 {
 		view := viewOf(p.partitions[at].load(), p.partitions[at].newest.Load(), &p.details[at])
-		frozen, m.steps = p.curves[at].Freeze(view.Position(commit), recent, m.steps)
+		c := p.curve(at)
+		frozen, m.steps = c.Freeze(view.Position(commit), recent, m.steps)
 	}
 	m.lags = append(m.lags, frozen)
 }
@@ -124,9 +131,9 @@ func (c *Cursor) Next(number int32, dst []int64) (View, []int64) {
 		if r.count == 0 {
 			break
 		}
-		from := p.histories + int(at)*p.stride
-		dst = appendHistory(dst, m.histories[from:from+p.stride], r)
-		return viewOf(r, dst[len(dst)-1], &m.details[p.rings+int(at)]), dst
+		newest := m.newest[p.rings+int(at)]
+		older := older{bytes: m.older[p.from:p.through], stride: p.stride, width: p.width}
+		return viewOf(r, newest, &m.details[p.rings+int(at)]), older.appendTo(dst, int(at), r, newest)
 	}
 	return View{}, dst
 }

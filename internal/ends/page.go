@@ -22,8 +22,8 @@ const (
 // partition is the newest end offset of one partition. It is written under Topic.mu and read without.
 type partition struct {
 	newest atomic.Int64
-	// ring packs, from the lowest bit: how many end offsets the history holds (10 bits; 0 means that none is known, and
-	// newest means nothing), where the oldest is (10 bits), whether the end offset was restored and not seen since (1
+	// ring packs, from the lowest bit: how many end offsets are kept (10 bits; 0 means that none is known, and newest means
+	// nothing), where the oldest difference of older is (10 bits), whether the end offset was restored and not seen since (1
 	// bit), and the incarnation (8 bits).
 	ring atomic.Uint32
 }
@@ -62,14 +62,14 @@ type page struct {
 	first      int32
 	partitions []partition
 
-	// What follows has one entry, and histories stride, for each of partitions; guarded by Topic.mu.
+	// What follows has one entry for each of partitions; guarded by Topic.mu.
 
-	// histories holds the end offsets of each partition, in a ring.
-	histories []int64
-	stride    int
-	details   []detail
-	// curves is empty if they are turned off.
-	curves []curve.Curve
+	// older holds the end offsets before the newest.
+	older   older
+	details []detail
+	// curves has room for none if they are turned off. The newest segment of a curve is at the newest end offset, last seen
+	// when that was.
+	curves curve.Block
 }
 
 // index finds the page of a partition. It never changes once it is published.
@@ -77,8 +77,9 @@ type index struct {
 	// first and partitions are those of the first page: most topics have no other, and to find them here saves two steps.
 	first      int32
 	partitions []partition
-	// pages ascend by their numbers.
+	// pages ascend by their numbers. A single one lies in only.
 	pages []*page
+	only  [1]*page
 }
 
 // page returns the page that holds the numbers around a number, and its place; nil, and the place where it would be, if
@@ -151,7 +152,11 @@ func (t *Topic) reachLocked(number int32) (*page, int) {
 	next := &index{}
 	switch {
 	case x == nil:
-		next.pages = []*page{p}
+		next.only[0] = p
+		next.pages = next.only[:]
+	case old != nil && len(x.pages) == 1:
+		next.only[0] = p
+		next.pages = next.only[:]
 	case old != nil:
 		next.pages = slices.Clone(x.pages)
 		next.pages[at] = p
@@ -167,22 +172,22 @@ func (t *Topic) reachLocked(number int32) (*page, int) {
 	return p, int(number - p.first)
 }
 
-// makePageLocked makes a page of length partitions, with what the old one holds, which may be nil.
+// makePageLocked makes a page of length partitions, with what the old one holds, which may be nil and is not used any more.
 func (t *Topic) makePageLocked(first int32, length int, old *page) *page {
-	p := &page{first: first, partitions: make([]partition, length), stride: 1, details: make([]detail, length)}
-	if t.table.options.CurveSegments > 0 {
-		p.curves = make([]curve.Curve, length)
-	}
+	p := &page{first: first, partitions: make([]partition, length), details: make([]detail, length)}
+	curves := t.table.options.CurveSegments > 0
 	if old == nil {
-		p.histories = make([]int64, length)
+		if curves {
+			p.curves = curve.MakeBlock(length, nil, 0)
+		}
 		return p
 	}
 	at := int(old.first - first)
-	p.stride = old.stride
-	p.histories = make([]int64, length*p.stride)
-	copy(p.histories[at*p.stride:], old.histories)
+	if curves {
+		p.curves = curve.MakeBlock(length, &old.curves, at)
+	}
+	p.older = old.older.resized(length, at)
 	copy(p.details[at:], old.details)
-	copy(p.curves[min(at, len(p.curves)):], old.curves)
 	for i := range old.partitions {
 		p.partitions[at+i].newest.Store(old.partitions[i].newest.Load())
 		p.partitions[at+i].ring.Store(old.partitions[i].ring.Load())
@@ -190,56 +195,50 @@ func (t *Topic) makePageLocked(first int32, length int, old *page) *page {
 	return p
 }
 
-// push adds an end offset to the history of a partition, which holds limit at most.
+// push adds an end offset to those of a partition, of which limit are kept.
 func (p *page) push(at int, r ring, offset int64, limit int) {
-	if r.count == p.stride && p.stride < limit {
-		p.restride(min(2*p.stride, limit))
-		r.oldest = 0
+	newest := &p.partitions[at].newest
+	if r.count > 0 && limit > 1 {
+		p.makeRoom(&r, at, offset-newest.Load(), limit)
+		p.older.push(at, &r, offset-newest.Load())
 	}
-	history := p.histories[at*p.stride : (at+1)*p.stride]
-	if r.count < p.stride {
-		to := r.oldest + r.count
-		if to >= p.stride {
-			to -= p.stride
-		}
-		history[to] = offset
-		r.count++
-	} else {
-		history[r.oldest] = offset
-		if r.oldest++; r.oldest == p.stride {
-			r.oldest = 0
-		}
-	}
-	p.partitions[at].newest.Store(offset)
+	r.count = min(r.count+1, limit)
+	newest.Store(offset)
 	p.partitions[at].store(r)
 }
 
-// restride gives every history of the page room for stride end offsets.
-func (p *page) restride(stride int) {
-	histories := make([]int64, len(p.partitions)*stride)
-	for i := range p.partitions {
-		r := p.partitions[i].load()
-		copyHistory(histories[i*stride:], p.histories[i*p.stride:(i+1)*p.stride], r)
-		r.oldest = 0
-		p.partitions[i].store(r)
+// makeRoom makes room for one more difference in a partition that does not keep all yet, and for a wider one than there is.
+func (p *page) makeRoom(r *ring, at int, difference int64, limit int) {
+	stride, width := p.older.stride, max(p.older.width, widthOf(difference))
+	if r.count-1 == stride && stride < limit-1 {
+		stride = min(2*stride+1, limit-1)
 	}
-	p.histories, p.stride = histories, stride
+	if stride == p.older.stride && width == p.older.width {
+		return
+	}
+	p.older = p.older.reshaped(p.partitions, stride, width)
+	r.oldest = 0
 }
 
-// appendHistory appends the history of a partition to dst, oldest first, and returns the result.
+// appendHistory appends the end offsets of a partition to dst, oldest first, and returns the result.
 func (p *page) appendHistory(dst []int64, at int, r ring) []int64 {
-	return appendHistory(dst, p.histories[at*p.stride:(at+1)*p.stride], r)
+	return p.older.appendTo(dst, at, r, p.partitions[at].newest.Load())
 }
 
-func appendHistory(dst, history []int64, r ring) []int64 {
-	from := len(dst)
-	dst = slices.Grow(dst, r.count)[:from+r.count]
-	copyHistory(dst[from:], history, r)
-	return dst
+// curve returns the curve of a partition as it was seen; see curve.Block.Get.
+func (p *page) curve(at int) curve.Curve {
+	return p.curves.Get(at, p.partitions[at].newest.Load(), p.details[at].seen)
 }
 
-// copyHistory copies what a ring holds to dst, oldest first.
-func copyHistory(dst, history []int64, r ring) {
-	copied := copy(dst, history[r.oldest:min(r.oldest+r.count, len(history))])
-	copy(dst[copied:], history[:r.count-copied])
+// putRestored puts a curve that was kept elsewhere, once all else of the partition is in its place. One of ours ends at the newest
+// end offset; another is made to.
+func (p *page) putRestored(at int, c *curve.Curve, limit int) {
+	if p.curves.Len() == 0 {
+		return
+	}
+	newest, seen := p.partitions[at].newest.Load(), p.details[at].seen
+	if end, known := c.Newest(); known && (end.Offset != newest || end.Last != seen) {
+		c.Observe(newest, seen, limit)
+	}
+	p.curves.Put(at, c)
 }

@@ -80,8 +80,9 @@ func (t *Topic) AppendPartition(dst []byte, number int32) ([]byte, bool) {
 		before = offset
 	}
 	var tail []byte
-	if len(p.curves) > 0 {
-		tail = p.curves[at].AppendBinary(nil)
+	if p.curves.Len() > 0 {
+		c := p.curve(at)
+		tail = c.AppendBinary(nil)
 	}
 	if dip, ok := t.dips[number]; ok {
 		tail = dip.appendTo(tail)
@@ -190,9 +191,7 @@ func (t *Topic) decodePartition(number int32, data []byte) error {
 	if err != nil {
 		return err
 	}
-	if len(page.curves) > 0 {
-		page.curves[at] = c
-	}
+	page.putRestored(at, &c, t.table.options.CurveSegments)
 	if dipped {
 		t.rememberDipLocked(number, dip)
 	}

@@ -43,8 +43,9 @@ func (t *Topic) Save(r *snapshot.Topic) {
 				to.EndOffsets = append(to.EndOffsets, snapshot.EndOffset{Offset: offset, Timestamp: d.seen - int64(d.since)})
 			}
 			to.EndOffsets[len(history)-1].Timestamp = d.seen
-			if len(p.curves) > 0 {
-				to.Curve = p.curves[i].AppendBinary(to.Curve)
+			if p.curves.Len() > 0 {
+				c := p.curve(i)
+				to.Curve = c.AppendBinary(to.Curve)
 			}
 			if dip, ok := t.dips[to.Number]; ok {
 				to.Curve = dip.appendTo(to.Curve)
@@ -238,9 +239,7 @@ func (t *Topic) loadLocked(from *snapshot.Partition) error {
 	if err != nil {
 		return err
 	}
-	if len(page.curves) > 0 {
-		page.curves[at] = c
-	}
+	page.putRestored(at, &c, t.table.options.CurveSegments)
 	if dipped {
 		t.rememberDipLocked(from.Number, dip)
 	}

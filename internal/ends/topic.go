@@ -178,15 +178,10 @@ func (t *Topic) Set(end EndOffset) Outcome {
 	p, at := t.reachLocked(end.Number)
 	r, d := p.partitions[at].load(), &p.details[at]
 	before := t.variableLocked(p, at)
-	if back {
-		r.incarnation++
-		t.goBackLocked(p, at, &end)
-		t.table.reset(t, end.Number)
-	} else if dip, ok := t.dips[end.Number]; ok {
-		if dip.forgivenBy(&end) {
-			p.forgive(at, &dip)
-		}
-		t.forgetDipLocked(end.Number)
+	if _, dipped := t.dips[end.Number]; back || dipped {
+		t.turnLocked(p, at, &r, &end, back)
+	} else if limit := t.table.options.CurveSegments; limit > 0 {
+		p.curves.Observe(at, p.partitions[at].newest.Load(), d.seen, end.Offset, end.Seen, limit)
 	}
 	d.stale = 0
 	d.identified = !end.ID.IsZero()
@@ -197,9 +192,6 @@ func (t *Topic) Set(end EndOffset) Outcome {
 	d.seen = end.Seen
 	if end.LogStart > 0 {
 		d.logStart = end.LogStart
-	}
-	if limit := t.table.options.CurveSegments; limit > 0 {
-		p.curves[at].Observe(end.Offset, end.Seen, limit)
 	}
 	r.restored = false
 	t.pushLocked(p, at, r, end.Offset)
@@ -217,11 +209,13 @@ func (t *Topic) Seed(number int32, points []curve.Point) (newest int64, known bo
 		return 0, false
 	}
 	newest = p.partitions[at].newest.Load()
-	if len(p.curves) == 0 || len(points) > 0 && points[len(points)-1].Offset > newest {
+	if p.curves.Len() == 0 || len(points) > 0 && points[len(points)-1].Offset > newest {
 		return newest, true
 	}
 	before := t.variableLocked(p, at)
-	p.curves[at].Seed(points, t.table.options.CurveSegments)
+	c := p.curve(at)
+	c.Seed(points, t.table.options.CurveSegments)
+	p.curves.Put(at, &c)
 	t.growLocked(t.variableLocked(p, at) - before)
 	return newest, true
 }
@@ -231,9 +225,9 @@ func (t *Topic) pushLocked(p *page, at int, r ring, offset int64) {
 	if r.count == 0 {
 		t.known++
 	}
-	before := cap(p.histories)
+	before := cap(p.older.bytes)
 	p.push(at, r, offset, t.table.options.History)
-	t.growLocked((cap(p.histories) - before) * 8)
+	t.growLocked(cap(p.older.bytes) - before)
 }
 
 // distance is to less from, 0 if to is not greater; it cannot overflow.

@@ -75,8 +75,9 @@ func (r Reading) AppendHistory(dst []int64, number int32) []int64 {
 // TimeLag estimates how long ago the message at an offset of the present incarnation was the newest.
 func (r Reading) TimeLag(number int32, offset, now int64) curve.Estimate {
 	p, at := r.index.find(number)
-	if p == nil || len(p.curves) == 0 {
+	if p == nil || p.curves.Len() == 0 {
 		return curve.Estimate{}
 	}
-	return p.curves[at].Lag(offset, now)
+	c := p.curve(at)
+	return c.Lag(offset, now)
 }
