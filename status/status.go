@@ -33,7 +33,8 @@ const (
 	Lagging Status = "LAGGING"
 	// CatchingUp means that the group is behind, and the lag shrinks.
 	CatchingUp Status = "CATCHING UP"
-	// Behind means that the group is behind, and that too little is known to tell where the lag goes.
+	// Behind means that the group is behind, and that too little is known to tell where the lag goes: of its lags, or why it
+	// has been silent for several times its longest pause, if that is not long enough yet to be Stopped.
 	Behind Status = "BEHIND"
 	// Restored means that what is known is from before a restart and has not been confirmed.
 	Restored Status = "RESTORED"
@@ -153,7 +154,8 @@ func OfPartition(p *protocol.GroupPartition, now time.Time, options Options) Ver
 	}
 	options = options.withDefaults()
 	pause, silence := longestPause(p.Commits), trend.Freshness(p.Commits, now).Length
-	if unread(p.TimeLag, silence) > options.patience(p.Commits, pause) {
+	waited, pauses := unread(p.TimeLag, silence), time.Duration(options.Pauses)*pause
+	if waited > options.patience(p.Commits, pauses) {
 		return verdict(Stopped, "behind by %d, silent for %v", p.CurrentLag, silence.Round(time.Second))
 	}
 	if n := stalledFor(p.Commits); n >= stalledCommits {
@@ -165,12 +167,19 @@ func OfPartition(p *protocol.GroupPartition, now time.Time, options Options) Ver
 	if withinOnePause(p.TimeLag, pause) {
 		return verdict(OK, "behind by %d, less than it reads between two commits", p.CurrentLag)
 	}
-	switch trend.OfPartition(p, now).Lag {
+	direction := trend.OfPartition(p, now).Lag
+	if len(p.Commits) < 2 {
+		direction = trend.Unknown // until the next commit every lag grows, and nothing says when that is due
+	}
+	switch direction {
 	case trend.Growing:
 		return verdict(Lagging, "behind by %d and falling further behind", p.CurrentLag)
 	case trend.Shrinking:
 		return verdict(CatchingUp, "behind by %d and catching up", p.CurrentLag)
 	case trend.Steady:
+		if waited > pauses {
+			return verdict(Behind, "behind by %d, silent for %v", p.CurrentLag, silence.Round(time.Second/10))
+		}
 		return verdict(OK, "behind by %d and keeping up", p.CurrentLag)
 	default:
 		return verdict(Behind, "behind by %d, too few lags known to tell where it goes", p.CurrentLag)
@@ -178,11 +187,11 @@ func OfPartition(p *protocol.GroupPartition, now time.Time, options Options) Ver
 }
 
 // patience returns for how long a group may be silent.
-func (o Options) patience(commits []protocol.StoredCommit, pause time.Duration) time.Duration {
+func (o Options) patience(commits []protocol.StoredCommit, pauses time.Duration) time.Duration {
 	if len(commits) < 2 {
 		return max(o.Silence, o.Single)
 	}
-	return max(o.Silence, time.Duration(o.Pauses)*pause)
+	return max(o.Silence, pauses)
 }
 
 // unread returns for how much of its silence a group has had something to read: a group that reads a topic to its end and
@@ -212,11 +221,12 @@ func stalledFor(commits []protocol.StoredCommit) (n int) {
 }
 
 // withinOnePause reports whether a group may be no later than the pause between two of its commits. Such a lag goes up and
-// down with the moment at which it is looked at, and of many partitions some always seem to grow.
+// down with the moment at which it is looked at, and of many partitions some always seem to grow. A lag that rests on times
+// which a broker was asked for is too vague to say so.
 func withinOnePause(lag protocol.TimeLag, pause time.Duration) bool {
 	switch lag.Kind {
 	case protocol.TimeLagExact, protocol.TimeLagInterpolated:
-		return lag.Lag-lag.Margin <= pause
+		return pause > 0 && lag.Source == "" && lag.Lag-lag.Margin <= pause
 	}
 	return false
 }

@@ -48,19 +48,32 @@ func TestOfPartition(t *testing.T) {
 		want Status
 		why  string
 	}{
-		"nothing is known":            {protocol.GroupPartition{}, Unknown, ""},
-		"no end offset":               {protocol.GroupPartition{State: protocol.PartitionNoEndOffset}, Unknown, ""},
-		"nothing committed":           {partition(protocol.PartitionNoCommit, 5), NoCommit, "nothing committed"},
-		"nothing to commit":           {partition(protocol.PartitionNoCommit, 0), OK, "nothing to read"},
-		"caught up long ago":          {partition(protocol.PartitionCaughtUp, 10, point{86400, 10, 10}), OK, "nothing left to read"},
-		"between two polls":           {partition(protocol.PartitionAhead, 10, point{1, 12, 10}), OK, "nothing left to read"},
-		"reset":                       {partition(protocol.PartitionReset, 10, point{1, 5, 10}), Reset, "the end offset went back below the commit"},
-		"restored":                    {partition(protocol.PartitionRestored, 10, point{1, 5, 10}), Restored, "not confirmed since the restart"},
-		"beyond the end":              {partition(protocol.PartitionBeyondEnd, 10, point{1, 15, 10}), BeyondEnd, "committed 5 messages beyond the end"},
-		"one commit, fresh":           {partition(behind, 10, point{5, 5, 10}), Behind, "behind by 5, too few lags known to tell where it goes"},
-		"one commit, no rhythm":       {partition(behind, 10, point{300, 5, 10}), Behind, "behind by 5, too few lags known to tell where it goes"},
-		"one commit, stale":           {partition(behind, 10, point{301, 5, 10}), Stopped, "behind by 5, silent for 5m1s"},
-		"two commits":                 {partition(behind, 10, point{16, 4, 8}, point{15, 5, 10}), OK, "behind by 5 and keeping up"},
+		"nothing is known":      {protocol.GroupPartition{}, Unknown, ""},
+		"no end offset":         {protocol.GroupPartition{State: protocol.PartitionNoEndOffset}, Unknown, ""},
+		"nothing committed":     {partition(protocol.PartitionNoCommit, 5), NoCommit, "nothing committed"},
+		"nothing to commit":     {partition(protocol.PartitionNoCommit, 0), OK, "nothing to read"},
+		"caught up long ago":    {partition(protocol.PartitionCaughtUp, 10, point{86400, 10, 10}), OK, "nothing left to read"},
+		"between two polls":     {partition(protocol.PartitionAhead, 10, point{1, 12, 10}), OK, "nothing left to read"},
+		"reset":                 {partition(protocol.PartitionReset, 10, point{1, 5, 10}), Reset, "the end offset went back below the commit"},
+		"restored":              {partition(protocol.PartitionRestored, 10, point{1, 5, 10}), Restored, "not confirmed since the restart"},
+		"beyond the end":        {partition(protocol.PartitionBeyondEnd, 10, point{1, 15, 10}), BeyondEnd, "committed 5 messages beyond the end"},
+		"one commit, fresh":     {partition(behind, 10, point{5, 5, 10}), Behind, "behind by 5, too few lags known to tell where it goes"},
+		"one commit, no rhythm": {partition(behind, 10, point{300, 5, 10}), Behind, "behind by 5, too few lags known to tell where it goes"},
+		"one commit, stale":     {partition(behind, 10, point{301, 5, 10}), Stopped, "behind by 5, silent for 5m1s"},
+		"one commit, growing": {func() protocol.GroupPartition {
+			p := partition(behind, 50, point{60, 5, 10})
+			for i := range int64(5) {
+				p.TimedEndOffsets = append(p.TimedEndOffsets[:i], protocol.TimedEndOffset{Offset: 10 * (i + 1), Time: now.Add(time.Duration(i-4) * 10 * time.Second)})
+			}
+			return p
+		}(), Behind, "behind by 45, too few lags known to tell where it goes"},
+		"one commit, vague lag": {within(partition(behind, 10, point{5, 5, 10}), 1000, 120_000), Behind, "behind by 5, too few lags known to tell where it goes"},
+		"grows, vague lag": {func() protocol.GroupPartition {
+			p := within(partition(behind, 90, point{20, 0, 10}, point{15, 10, 30}, point{10, 20, 50}, point{5, 30, 70}), 60_000, 120_000)
+			p.TimeLag.Source = "broker"
+			return p
+		}(), Lagging, "behind by 60 and falling further behind"},
+		"two commits":                 {partition(behind, 10, point{16, 4, 8}, point{15, 5, 10}), Behind, "behind by 5, silent for 15s"},
 		"two commits, stale":          {partition(behind, 10, point{17, 4, 8}, point{16, 5, 10}), Stopped, "behind by 5, silent for 16s"},
 		"nothing to read for an hour": {within(partition(behind, 10, point{3610, 5, 5}, point{3600, 9, 9}), 14_000, 999), OK, "behind by 1 and keeping up"},
 		"does not read what comes":    {within(partition(behind, 10, point{3610, 5, 5}, point{3600, 9, 9}), 31_000, 0), Stopped, "behind by 1, silent for 1h0m0s"},
@@ -94,7 +107,7 @@ func TestPatience(t *testing.T) {
 	p := partition(protocol.PartitionBehind, 100, point{80, 40, 45}, point{60, 60, 65})
 	assert.Equal(t, OK, OfPartition(&p, now, Options{}).Status)
 	assert.Equal(t, Stopped, OfPartition(&p, now, Options{Pauses: 2}).Status)
-	assert.Equal(t, OK, OfPartition(&p, now, Options{Pauses: 2, Silence: time.Minute}).Status)
+	assert.Equal(t, Behind, OfPartition(&p, now, Options{Pauses: 2, Silence: time.Minute}).Status)
 	single := partition(protocol.PartitionBehind, 100, point{61, 40, 45})
 	assert.Equal(t, Behind, OfPartition(&single, now, Options{}).Status)
 	assert.Equal(t, Stopped, OfPartition(&single, now, Options{Single: time.Minute}).Status)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
 	"slices"
@@ -10,30 +9,27 @@ import (
 	"time"
 
 	"github.com/spf13/viper"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/lagkeeper/storage/kafkafeed"
 )
-
-// configError is a fault of the configuration, which is the user's to mend: it ends the program with exit code 2.
-type configError struct{ err error }
-
-func (e *configError) Error() string { return e.err.Error() }
-func (e *configError) Unwrap() error { return e.err }
-
-func badConfig(format string, args ...any) error {
-	return &configError{fmt.Errorf(format, args...)}
-}
 
 // config is what the flags and the configuration file say together.
 type config struct {
 	// viper holds the storage.* and cluster.* keys for the store's Coordinator.
-	viper *viper.Viper
-	// cluster is the name of the cluster that is monitored, in lower case as viper has it.
-	cluster string
+	viper    *viper.Viper
+	clusters []clusterConfig
 	// embedded says that no Kafka was named, so that one has to be brought.
 	embedded bool
 	interval time.Duration
-	kafka    kafkaConfig
-	// expiry is after which time without a commit the store forgets a group or one of its topics.
-	expiry time.Duration
+}
+
+// clusterConfig is one cluster that is monitored.
+type clusterConfig struct {
+	name   string // in lower case, as viper has it
+	mode   kafkafeed.Mode
+	kafka  kafkaConfig
+	client []kgo.Opt // what kafka comes to
 }
 
 // kafkaConfig is how to reach a Kafka cluster: the keys of cluster.<name> and the flags over them.
@@ -51,147 +47,149 @@ type kafkaConfig struct {
 	saslPassword  string
 }
 
-// defaultExpiry is the store's own default of expire-group.
-const defaultExpiry = 604800 * time.Second
-
-// loadConfig reads the configuration file, if any, and lays the flags over it. Every error is a *configError.
-func loadConfig(opts options) (config, error) {
-	v := viper.New()
+// loadConfig reads the configuration file, if any, and lays the flags over it. It returns everything that is wrong.
+func loadConfig(opts options) (config, faults) {
+	var wrong faults
+	c := config{viper: viper.New(), interval: opts.interval}
 	if opts.config != "" {
-		v.SetConfigFile(opts.config)
-		if err := v.ReadInConfig(); err != nil {
-			if errors.Is(err, fs.ErrNotExist) {
-				return config{}, badConfig("read configuration: %s does not exist", opts.config)
-			}
-			return config{}, badConfig("read configuration %s: %w", opts.config, err)
+		c.viper.SetConfigFile(opts.config)
+		if err := c.viper.ReadInConfig(); errors.Is(err, fs.ErrNotExist) {
+			return c, faults{"read configuration: " + opts.config + " does not exist"}
+		} else if err != nil {
+			wrong.add("read configuration %s: %v", opts.config, err)
+			return c, wrong
 		}
 	}
-	c := config{viper: v, interval: opts.interval}
-	if err := c.pickCluster(opts); err != nil {
-		return config{}, err
+	names := c.pick(opts, &wrong)
+	shared := make(map[string]any)
+	for _, name := range names {
+		cluster := c.read(name, opts, &wrong)
+		c.clusters = append(c.clusters, cluster)
+		shared[name] = map[string]any{"class-name": "kafka", "servers": cluster.kafka.brokers}
 	}
-	if err := c.readKafka(opts); err != nil {
-		return config{}, err
+	// The store has to know the clusters too. What is set key by key would hide the rest of the section, so it is merged.
+	if err := c.viper.MergeConfigMap(map[string]any{"cluster": shared}); err != nil {
+		wrong.add("configure clusters: %v", err)
 	}
-	if c.interval == 0 {
-		c.interval = pollInterval
-		if c.embedded {
-			c.interval = demoInterval
-		}
-	}
-	c.expiry = shortestExpiry(v)
-	return c, nil
-}
-
-// pickCluster finds out which cluster is meant and whether it has to be brought along.
-func (c *config) pickCluster(opts options) error {
-	known := slices.Sorted(maps.Keys(c.viper.GetStringMap("cluster")))
 	switch {
-	case opts.cluster != "":
-		c.cluster = strings.ToLower(opts.cluster)
-		if len(opts.brokers) == 0 && len(known) > 0 && !slices.Contains(known, c.cluster) {
-			return badConfig("--cluster %s is not in %s, which has %s", opts.cluster, opts.config, strings.Join(known, ", "))
-		}
-	case len(known) == 1:
-		c.cluster = known[0]
-	case len(known) > 1:
-		return badConfig("%s has the clusters %s: pick one with --cluster", opts.config, strings.Join(known, ", "))
-	case len(opts.brokers) > 0:
-		c.cluster = "kafka"
+	case c.interval != 0:
+	case opts.once:
+		c.interval = onceInterval
+	case c.embedded:
+		c.interval = demoInterval
 	default:
-		c.cluster = "demo"
+		c.interval = kafkafeed.DefaultInterval
 	}
-	c.embedded = len(opts.brokers) == 0 && !slices.Contains(known, c.cluster)
-	return nil
+	return c, wrong
 }
 
-// readKafka collects how the cluster is reached.
-func (c *config) readKafka(opts options) error {
-	root := "cluster." + c.cluster + "."
+// pick returns the names of the clusters that are meant.
+func (c *config) pick(opts options, wrong *faults) []string {
+	known := slices.Sorted(maps.Keys(c.viper.GetStringMap("cluster")))
+	names := make([]string, 0, len(opts.clusters))
+	for _, name := range opts.clusters {
+		if name = strings.ToLower(name); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	switch {
+	case len(opts.brokers) > 0:
+		if len(names) == 0 && len(known) <= 1 {
+			names = append(known, "kafka")[:1]
+		}
+		if len(names) != 1 {
+			wrong.add("--brokers is one cluster: name it with --cluster")
+		}
+	case len(known) > 0:
+		for _, name := range names {
+			if !slices.Contains(known, name) {
+				wrong.add("--cluster %s is not in %s, which has %s", name, opts.config, strings.Join(known, ", "))
+			}
+		}
+		if len(names) == 0 {
+			names = known
+		}
+	default:
+		c.embedded = true
+		names = append(names, "demo")[:1]
+	}
+	return names
+}
+
+// read collects how a cluster is reached, and what is wrong with that.
+func (c *config) read(name string, opts options, wrong *faults) clusterConfig {
+	root := "cluster." + name + "."
 	text := func(flag, key string) string {
 		if flag != "" {
 			return flag
 		}
 		return c.viper.GetString(root + key)
 	}
-	k := &c.kafka
+	before := len(*wrong)
+	cluster := clusterConfig{name: name, mode: kafkafeed.Mode(text(opts.mode, "mode")), kafka: opts.kafka}
+	switch cluster.mode {
+	case "":
+		cluster.mode = kafkafeed.ModeAuto
+		if c.embedded {
+			cluster.mode = kafkafeed.ModePoll // the embedded Kafka keeps no log
+		}
+	case kafkafeed.ModeAuto, kafkafeed.ModeLog, kafkafeed.ModePoll:
+	default:
+		wrong.add("invalid %smode %q: must be auto, log or poll", root, cluster.mode)
+	}
+	if class := c.viper.GetString(root + "class-name"); class != "" && class != "kafka" {
+		wrong.add("invalid %sclass-name %q: must be kafka", root, class)
+	}
+	k := &cluster.kafka
 	k.brokers = opts.brokers
 	if len(k.brokers) == 0 {
 		k.brokers = c.viper.GetStringSlice(root + "servers")
 	}
-	k.tlsCA = text(opts.tlsCA, "tls.ca")
-	k.tlsCert = text(opts.tlsCert, "tls.cert")
-	k.tlsKey = text(opts.tlsKey, "tls.key")
-	k.tlsSkipVerify = opts.tlsSkipVerify || c.viper.GetBool(root+"tls.skip-verify")
-	k.tls = opts.tls || c.viper.GetBool(root+"tls.enabled") || k.tlsCA != "" || k.tlsCert != "" || k.tlsSkipVerify
-	k.saslMechanism = strings.ToUpper(text(opts.saslMechanism, "sasl.mechanism"))
-	k.saslUser = text(opts.saslUser, "sasl.user")
-	k.saslPassword = text(opts.saslPassword, "sasl.password")
-	if k.saslPassword == "" && opts.getenv != nil {
+	if len(k.brokers) == 0 && !c.embedded {
+		wrong.add("%sservers is empty: name the brokers there or with --brokers", root)
+	}
+	k.tlsCA = text(k.tlsCA, "tls.ca")
+	k.tlsCert = text(k.tlsCert, "tls.cert")
+	k.tlsKey = text(k.tlsKey, "tls.key")
+	k.tlsSkipVerify = k.tlsSkipVerify || c.viper.GetBool(root+"tls.skip-verify")
+	k.tls = k.tls || c.viper.GetBool(root+"tls.enabled") || k.tlsCA != "" || k.tlsCert != "" || k.tlsSkipVerify
+	k.saslMechanism = strings.ToUpper(text(k.saslMechanism, "sasl.mechanism"))
+	k.saslUser = text(k.saslUser, "sasl.user")
+	k.saslPassword = text(k.saslPassword, "sasl.password")
+	if k.saslPassword == "" {
 		k.saslPassword = opts.getenv(passwordVariable)
 	}
-	return c.checkKafka()
+	k.check("cluster "+name+": ", c.embedded, wrong)
+	if len(*wrong) == before {
+		var err error
+		if cluster.client, err = k.clientOptions(); err != nil {
+			wrong.add("cluster %s: %v", name, err)
+		}
+	}
+	return cluster
 }
 
-// checkKafka refuses what cannot work, all of it at once.
-func (c *config) checkKafka() error {
-	k := &c.kafka
-	var faults []error
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	if c.embedded {
-		if k.tls || k.saslMechanism != "" || k.saslUser != "" {
-			fault("TLS and SASL need a Kafka to talk to: name it with --brokers or --config")
-		}
-	} else if len(k.brokers) == 0 {
-		fault("cluster.%s.servers is empty: name the brokers there or with --brokers", c.cluster)
-	}
-	if class := c.viper.GetString("cluster." + c.cluster + ".class-name"); class != "" && class != "kafka" {
-		fault("cluster.%s.class-name %q: only kafka is known", c.cluster, class)
+// check refuses what cannot work.
+func (k *kafkaConfig) check(where string, embedded bool, wrong *faults) {
+	if embedded && (k.tls || k.saslMechanism != "" || k.saslUser != "") {
+		wrong.add("TLS and SASL need a Kafka to talk to: name it with --brokers or --config")
 	}
 	if (k.tlsCert == "") != (k.tlsKey == "") {
-		fault("a client certificate needs its key: give both --tls-cert and --tls-key")
+		wrong.add("%s", where+"a client certificate needs its key: give both --tls-cert and --tls-key")
 	}
 	switch k.saslMechanism {
 	case "":
 		if k.saslUser != "" {
-			fault("--sasl-user needs --sasl-mechanism")
+			wrong.add("%s", where+"--sasl-user needs --sasl-mechanism")
 		}
 	case "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512":
 		if k.saslUser == "" {
-			fault("SASL %s needs --sasl-user", k.saslMechanism)
+			wrong.add("%sSASL %s needs --sasl-user", where, k.saslMechanism)
 		}
 		if k.saslPassword == "" {
-			fault("SASL %s needs a password: --sasl-password or $%s", k.saslMechanism, passwordVariable)
+			wrong.add("%sSASL %s needs a password: --sasl-password or $%s", where, k.saslMechanism, passwordVariable)
 		}
 	default:
-		fault("SASL mechanism %q: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", k.saslMechanism)
+		wrong.add("%sinvalid SASL mechanism %q: must be PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", where, k.saslMechanism)
 	}
-	if err := oneLine(faults); err != nil {
-		return &configError{err}
-	}
-	return nil
-}
-
-// shareCluster tells the store's configuration of the cluster. It merges into what the file says rather than set keys
-// over it: a set key would hide the rest of its section.
-func (c *config) shareCluster(brokers []string) error {
-	return c.viper.MergeConfigMap(map[string]any{
-		"cluster": map[string]any{
-			c.cluster: map[string]any{"class-name": "kafka", "servers": brokers},
-		},
-	})
-}
-
-// shortestExpiry is the least of the store's expiry times. What is not a number is left for the Coordinator to refuse.
-func shortestExpiry(v *viper.Viper) time.Duration {
-	shortest := defaultExpiry
-	for name := range v.GetStringMap("storage") {
-		for _, key := range []string{"expire-group", "expire-topic"} {
-			seconds := v.GetInt64("storage." + name + "." + key)
-			if seconds > 0 && time.Duration(seconds) < shortest/time.Second {
-				shortest = time.Duration(seconds) * time.Second
-			}
-		}
-	}
-	return shortest
 }

@@ -25,34 +25,17 @@ type event struct {
 }
 
 // keptEvents is how many events are kept.
-const keptEvents = 50
+const keptEvents = 200
 
+// add adds an event. One that says what the one before said takes its place.
 func (l *eventLog) add(at time.Time, format string, args ...any) {
+	e := event{at, fmt.Sprintf(format, args...)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.addLocked(event{at, fmt.Sprintf(format, args...)})
-}
-
-// problems adds what failed in a poll: the first of it and how much more there is, since one broker that is away fails
-// many requests.
-func (l *eventLog) problems(at time.Time, problems []error) {
-	if len(problems) == 0 {
-		return
-	}
-	text := oneLine(problems[:1]).Error()
-	if more := len(problems) - 1; more > 0 {
-		text += fmt.Sprintf(" (and %d more)", more)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if n := len(l.events); n > 0 && l.events[n-1].Text == text {
+	if n := len(l.events); n > 0 && l.events[n-1].Text == e.Text {
 		l.events[n-1].At = at
 		return
 	}
-	l.addLocked(event{at, text})
-}
-
-func (l *eventLog) addLocked(e event) {
 	l.events = append(l.events, e)
 	l.unread++
 	if drop := len(l.events) - keptEvents; drop > 0 {
@@ -61,12 +44,11 @@ func (l *eventLog) addLocked(e event) {
 	l.unread = min(l.unread, keptEvents)
 }
 
-// last returns the newest events, oldest first.
-func (l *eventLog) last(n int) []event {
+// all returns the events that are kept, oldest first.
+func (l *eventLog) all() []event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	from := max(0, len(l.events)-n)
-	return append([]event(nil), l.events[from:]...)
+	return append([]event(nil), l.events...)
 }
 
 // take returns the events that were not taken yet, oldest first.

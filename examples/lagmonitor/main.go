@@ -1,8 +1,9 @@
-// Lagmonitor shows how far the consumer groups of a Kafka cluster are behind.
+// Lagmonitor shows how far the consumer groups of Kafka clusters are behind.
 //
-// It is an example of a program that embeds github.com/lagkeeper/storage: it polls Kafka, hands what it sees to the store
-// over the StorageChannel, and builds its table from nothing but the store's answers. Started without flags it brings its
-// own Kafka and a workload, so that there is something to see:
+// It is an example of a program that embeds github.com/lagkeeper/storage: package kafkafeed fills the store, package status
+// judges what it answers, and packages inspector and prometheus serve it. What is left for the program is its
+// configuration and its screen. Started without flags it brings its own Kafka and a workload, so that there is something to
+// see:
 //
 //	go run ./examples/lagmonitor
 //	go run ./examples/lagmonitor --brokers kafka1:9092,kafka2:9092
@@ -16,14 +17,17 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
+	"strings"
 	"syscall"
 )
 
-// The exit codes, as such tools have them.
+// The exit codes.
 const (
-	exitOK     = 0
-	exitFailed = 1
-	exitUsage  = 2
+	exitOK      = 0
+	exitFailed  = 1
+	exitUsage   = 2
+	exitPartial = 3 // --once has printed what is known, and something is missing
 )
 
 func main() {
@@ -38,17 +42,17 @@ func main() {
 // run is the whole program: it returns the exit code once ctx is done or, with --once, the table is printed, and leaves
 // nothing running.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	opts, err := parseOptions(args, os.Getenv, stderr)
-	if errors.Is(err, flag.ErrHelp) {
+	opts, err := parseOptions(args, os.Getenv)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(stdout, helpText())
 		return exitOK
+	case err == nil && opts.version:
+		fmt.Fprintln(stdout, version())
+		return exitOK
+	case err == nil:
+		err = monitor(ctx, opts, stdout, stderr)
 	}
-	if err != nil {
-		fmt.Fprintf(stderr, "lagmonitor: %v\n", err)
-		fmt.Fprintln(stderr, "lagmonitor: see lagmonitor --help")
-		return exitUsage
-	}
-
-	err = monitor(ctx, opts, stdout, stderr)
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		// Nothing failed but that it was told to end. With --once that leaves the user without a table.
 		if !opts.once {
@@ -56,15 +60,56 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 		err = errors.New("interrupted before there was a table to print")
 	}
-	var bad *configError
-	switch {
-	case err == nil:
+	if err == nil {
 		return exitOK
-	case errors.As(err, &bad):
-		fmt.Fprintf(stderr, "lagmonitor: %v\n", err)
+	}
+	for _, line := range strings.Split(err.Error(), "\n") {
+		fmt.Fprintf(stderr, "lagmonitor: %s\n", line)
+	}
+	var wrong faults
+	var partial missing
+	switch {
+	case errors.As(err, &wrong):
+		fmt.Fprintln(stderr, "lagmonitor: see lagmonitor --help")
 		return exitUsage
-	default:
-		fmt.Fprintf(stderr, "lagmonitor: %v\n", err)
-		return exitFailed
+	case errors.As(err, &partial):
+		return exitPartial
+	}
+	return exitFailed
+}
+
+// version says which version this is, as far as it was built from one.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "lagmonitor (unknown version)"
+	}
+	return fmt.Sprintf("lagmonitor %s %s", info.Main.Version, info.GoVersion)
+}
+
+// faults are what is wrong with the command line and the configuration, each in one line. They are the user's to mend.
+type faults []string
+
+func (f faults) Error() string { return strings.Join(f, "\n") }
+
+// add adds one fault. What has several lines is one fault for each.
+func (f *faults) add(format string, args ...any) {
+	for _, line := range strings.Split(fmt.Sprintf(format, args...), "\n") {
+		if line = strings.TrimSpace(line); line != "" {
+			*f = append(*f, line)
+		}
 	}
 }
+
+// err returns nil if there is none.
+func (f faults) err() error {
+	if len(f) == 0 {
+		return nil
+	}
+	return f
+}
+
+// missing are what a table lacks, each in one line.
+type missing []string
+
+func (m missing) Error() string { return "incomplete: " + strings.Join(m, "\nincomplete: ") }

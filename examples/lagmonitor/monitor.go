@@ -5,121 +5,255 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
+	"sync"
 	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"github.com/lagkeeper/storage"
 )
 
-// session is a running monitor: a store, a Kafka client and what carries data from one to the other.
-type session struct {
-	cfg    config
-	demo   *demo // nil where the Kafka is the user's own
-	events *eventLog
-	poller *poller
-	view   view
+// monitorState is a running monitor: a store, and a feed for each cluster.
+type monitorState struct {
+	cfg         config
+	coordinator *storage.Coordinator
+	store       storage.Store
+	sources     []*source
+	polled      chan struct{} // holds one token if a poll of any cluster ended since it was last taken
+	demo        *demo         // nil if the Kafka is the user's own
+	events      *eventLog
+	reader      reader
+	running     sync.WaitGroup // the feeds and what watches the store
 }
 
 // monitor runs until ctx is done or, with --once, the table is printed. It releases everything before it returns.
 func monitor(ctx context.Context, opts options, stdout, stderr io.Writer) (err error) {
-	cfg, err := loadConfig(opts)
-	if err != nil {
-		return err
+	m := &monitorState{events: new(eventLog), polled: make(chan struct{}, 1)}
+	cfg, wrong := loadConfig(opts)
+	var more faults
+	m.cfg = cfg
+	m.coordinator, more = newStore(cfg.viper, m.events.logger())
+	if wrong = append(wrong, more...); len(wrong) > 0 {
+		return wrong
 	}
-	if err := cfg.shareCluster(cfg.kafka.brokers); err != nil {
-		return badConfig("configure cluster %s: %w", cfg.cluster, err)
+	if err := m.coordinator.Start(); err != nil {
+		return fmt.Errorf("start store: %w", err)
 	}
-	s := &session{cfg: cfg, events: new(eventLog)}
-
-	coordinator, err := openStore(cfg.viper, s.events.logger())
-	if err != nil {
-		return err
+	defer func() { err = errors.Join(err, m.coordinator.Stop()) }()
+	m.store = m.coordinator.Store()
+	if text := restored(m.coordinator); text != "" {
+		m.events.add(time.Now(), "%s", text)
 	}
-	defer func() { err = errors.Join(err, coordinator.Stop()) }()
-
-	brokers := cfg.kafka
 	if cfg.embedded {
 		fmt.Fprintln(stderr, "lagmonitor: embedded demo; --brokers host:port,... monitors your own Kafka")
-		if s.demo, err = startDemo(ctx); err != nil {
+		if m.demo, err = startDemo(ctx); err != nil {
 			return fmt.Errorf("start the embedded Kafka: %w", err)
 		}
-		defer s.demo.close()
-		brokers.brokers = s.demo.brokers()
+		defer m.demo.close()
+		cluster := &m.cfg.clusters[0]
+		cluster.kafka.brokers = m.demo.brokers()
+		if cluster.client, err = cluster.kafka.clientOptions(); err != nil {
+			return err
+		}
 	}
-	client, err := openKafka(ctx, brokers)
+	for _, cluster := range m.cfg.clusters {
+		s, err := newSource(m.store, cluster, m.cfg.interval, window(cfg.viper), feedLog{m.events}, m.polled)
+		if err != nil {
+			return faults{err.Error()}
+		}
+		m.sources = append(m.sources, s)
+	}
+	m.reader = reader{source: m.store, states: m.states, now: time.Now}
+	for _, s := range m.sources {
+		m.reader.clusters = append(m.reader.clusters, s.name)
+	}
+
+	served, endPages, err := m.handlers(opts)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-
-	interval := cfg.interval
-	if opts.once {
-		interval = onceInterval
-	}
-	store := storeClient{requests: coordinator.App.StorageChannel, cluster: cfg.cluster}
-	s.poller = newPoller(newGatherer(client), store, s.events, cfg.expiry)
-	s.poller.restart = newRestart(coordinator, cfg.cluster)
-	s.poller.restart.tell(s.events, time.Now())
-	s.view = view{store: store, pace: paceFor(interval), now: time.Now}
-
-	if opts.metrics != "" {
-		metrics, err := serveMetrics(opts.metrics, coordinator, &s.poller.mu)
+	defer endPages()
+	for address, handler := range served {
+		s, err := serve(address, handler)
 		if err != nil {
 			return err
 		}
-		defer metrics.close()
-		fmt.Fprintf(stderr, "lagmonitor: metrics at %s\n", metrics.url())
+		defer s.close()
+		fmt.Fprintf(stderr, "lagmonitor: serving at %s\n", s.url())
 	}
 
-	out := newDisplay(opts, stdout, cfg)
-	if opts.once {
-		return s.once(ctx, out)
+	ctx, cancel := context.WithCancel(ctx)
+	defer m.running.Wait()
+	defer cancel()
+	if err := m.start(ctx, opts.once); err != nil {
+		return err
 	}
-	return s.live(ctx, out)
+	columns, capable := terminal(stdout, opts.getenv)
+	p := &printer{out: stdout, color: colored(opts, capable), columns: columns, seen: widths{}}
+	switch {
+	case opts.once:
+		return m.once(ctx, opts, p)
+	case opts.json || !capable:
+		return m.printAll(ctx, opts, p)
+	}
+	return m.live(ctx, p.color, stdout)
 }
 
-// table asks the store, with no poll half carried over.
-func (s *session) table(ctx context.Context) (table, error) {
-	s.poller.mu.Lock()
-	defer s.poller.mu.Unlock()
-	return s.view.table(ctx)
-}
-
-// How --once comes to a table that has settled: it needs a few polls to tell a lag that grows from one that does not.
-const (
-	onceInterval = 400 * time.Millisecond
-	oncePolls    = 5
-)
-
-// once shows one table. An error of Kafka ends it: there is no later poll that could do better.
-func (s *session) once(ctx context.Context, out display) error {
-	ticker := time.NewTicker(onceInterval)
-	defer ticker.Stop()
-	polls := oncePolls
-	if s.demo != nil {
-		polls = s.demo.workload.settled()
-		ticker.Reset(demoStep)
-	}
-	for i := range polls {
-		if i > 0 {
-			select {
-			case <-ticker.C:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		if s.demo != nil {
-			if err := s.demo.workload.step(ctx); err != nil {
-				return fmt.Errorf("run the demo's workload: %w", err)
-			}
-		}
-		if err := s.poller.poll(ctx); err != nil {
-			return fmt.Errorf("poll Kafka: %w", err)
-		}
-	}
-	t, err := s.table(ctx)
+// start starts the feeds, what watches the store and, in a demo, the workload. They end with ctx.
+func (m *monitorState) start(ctx context.Context, once bool) error {
+	changes, err := watch(ctx, m.store)
 	if err != nil {
 		return err
 	}
-	if err := out.show(t, s.events); err != nil {
-		return fmt.Errorf("print table: %w", err)
+	m.running.Go(func() { m.events.tell(changes, m.sources, once) })
+	for _, s := range m.sources {
+		m.running.Go(func() {
+			if err := s.feed.Run(ctx); err != nil && ctx.Err() == nil {
+				m.events.add(time.Now(), "%v", err)
+			}
+		})
 	}
-	return out.close()
+	return nil
+}
+
+// once shows one table, and returns what it lacks.
+func (m *monitorState) once(ctx context.Context, opts options, p *printer) error {
+	if m.demo != nil {
+		if err := m.demo.workload.settle(ctx); err != nil {
+			return fmt.Errorf("run the demo's workload: %w", err)
+		}
+	}
+	known := false
+	for _, s := range m.sources {
+		if err := s.settle(ctx); err != nil {
+			return err
+		}
+		known = known || s.known()
+	}
+	r, err := m.show(ctx, opts, p, known)
+	if err != nil {
+		return err
+	}
+	lacks := r.missing()
+	switch {
+	case !known:
+		return fmt.Errorf("no cluster can be read\n%s", strings.Join(lacks, "\n"))
+	case len(lacks) > 0:
+		return lacks
+	}
+	return nil
+}
+
+// show reads the store and prints it, unless told otherwise.
+func (m *monitorState) show(ctx context.Context, opts options, p *printer, visible bool) (reading, error) {
+	r, err := m.read(ctx)
+	if err != nil || !visible {
+		return r, err
+	}
+	r.events = m.events.take()
+	if opts.json {
+		groups, err := m.reader.details(ctx)
+		if err != nil {
+			return r, err
+		}
+		err = printJSON(p.out, r, groups)
+		return r, err
+	}
+	return r, p.print(r)
+}
+
+// read reads the store, and notes what has become of groups since the reading before.
+func (m *monitorState) read(ctx context.Context) (reading, error) {
+	before := m.reader.before
+	r, err := m.reader.read(ctx)
+	if err == nil {
+		m.events.compare(before, r.groups, r.at)
+	}
+	return r, err
+}
+
+// states says how each feed is now.
+func (m *monitorState) states() (states []clusterState) {
+	for _, s := range m.sources {
+		states = append(states, s.state())
+	}
+	return states
+}
+
+// printAll prints a table or a document each interval, for a pipe, a file or a dumb terminal.
+func (m *monitorState) printAll(ctx context.Context, opts options, p *printer) error {
+	m.goOn(ctx)
+	ticker := time.NewTicker(m.cfg.interval)
+	defer ticker.Stop()
+	for _, s := range m.sources {
+		select {
+		case <-s.polled:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	for {
+		if _, err := m.show(ctx, opts, p, true); err != nil || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// goOn makes the demo's workload go on, if there is one.
+func (m *monitorState) goOn(ctx context.Context) {
+	if m.demo != nil {
+		m.running.Go(func() { m.demo.workload.loop(ctx, m.events) })
+	}
+}
+
+// redrawEvery is how often the live view is brought up to date between two polls: ages go on.
+const redrawEvery = time.Second
+
+// live shows the live view until ctx is done or the user has enough.
+func (m *monitorState) live(ctx context.Context, color bool, stdout io.Writer) error {
+	m.goOn(ctx)
+	ctx, cancel := context.WithCancel(ctx)
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	defer cancel()
+	load := func(key groupKey) tea.Cmd {
+		return func() tea.Msg {
+			detail, err := m.reader.detail(ctx, key)
+			if err != nil {
+				return nil
+			}
+			return detailMsg{key, detail}
+		}
+	}
+	program := tea.NewProgram(newModel(color, load), tea.WithContext(ctx), tea.WithOutput(stdout), tea.WithoutSignalHandler())
+	reading.Go(func() {
+		ticker := time.NewTicker(redrawEvery)
+		defer ticker.Stop()
+		for {
+			r, err := m.read(ctx)
+			if err != nil {
+				cancel() // the store has stopped
+				return
+			}
+			r.events = m.events.all()
+			program.Send(readingMsg(r))
+			select {
+			case <-m.polled:
+			case <-ticker.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	_, err := program.Run()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }

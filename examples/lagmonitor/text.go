@@ -1,54 +1,60 @@
 package main
 
 import (
+	"fmt"
+	"iter"
+	"math"
+	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
-	"golang.org/x/text/width"
+	"charm.land/lipgloss/v2"
+	"github.com/charmbracelet/x/ansi"
+
+	"github.com/lagkeeper/storage/inspector"
+	"github.com/lagkeeper/storage/status"
 )
 
-// style is an ANSI style, "" for plain.
-type style string
-
-// The styles in use; terminals choose the shade.
-const (
-	plainStyle style = ""
-	bold       style = "1"
-	dim        style = "2"
-	red        style = "31"
-	green      style = "32"
-	yellow     style = "33"
-	magenta    style = "35"
-	cyan       style = "36"
+// The styles in use; terminals choose the shade. Nothing is told by a colour alone.
+var (
+	normal  = lipgloss.NewStyle()
+	bold    = normal.Bold(true)
+	dim     = normal.Faint(true)
+	chosen  = normal.Reverse(true)
+	red     = normal.Foreground(lipgloss.Red)
+	green   = normal.Foreground(lipgloss.Green)
+	yellow  = normal.Foreground(lipgloss.Yellow)
+	magenta = normal.Foreground(lipgloss.Magenta)
+	cyan    = normal.Foreground(lipgloss.Cyan)
 )
 
-// span is a piece of text in one style.
-type span struct {
-	text  string
-	style style
-}
-
-// line is a line of the screen.
-type line []span
-
-// text writes the line, cut to a number of columns (0: not at all), in colour or without.
-func (l line) text(columns int, color bool) string {
-	var b strings.Builder
-	left := columns
-	for _, s := range l {
-		text := s.text
-		if columns > 0 {
-			text = clip(text, left)
-			left -= displayWidth(text)
-		}
-		if color && s.style != plainStyle && text != "" {
-			b.WriteString("\x1b[" + string(s.style) + "m" + text + "\x1b[0m")
-		} else {
-			b.WriteString(text)
-		}
+// statusStyle is the colour of a status.
+func statusStyle(s status.Status) lipgloss.Style {
+	switch s {
+	case status.Stopped, status.Stalled, status.BeyondEnd, status.Reset:
+		return red
+	case status.Rewound:
+		return magenta
+	case status.Lagging:
+		return yellow
+	case status.CatchingUp:
+		return cyan
+	case status.OK:
+		return green
 	}
-	return b.String()
+	return normal
 }
+
+func statusName(s status.Status) string {
+	if s == status.Unknown {
+		return "UNKNOWN"
+	}
+	return string(s)
+}
+
+// unknown stands for what is not known: never a 0.
+const unknown = "-"
 
 // printable replaces what must not reach a terminal. The names of groups are any bytes a client likes, and those could
 // hold a sequence that rewrites the screen.
@@ -61,63 +67,177 @@ func printable(s string) string {
 	}, strings.ToValidUTF8(s, string(unicode.ReplacementChar)))
 }
 
-// runeWidth is how many columns of a terminal a rune takes.
-func runeWidth(r rune) int {
-	if unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf) {
-		return 0
-	}
-	switch width.LookupRune(r).Kind() {
-	case width.EastAsianWide, width.EastAsianFullwidth:
-		return 2
-	}
-	return 1
-}
-
-// displayWidth is how many columns of a terminal a text takes.
-func displayWidth(s string) int {
-	columns := 0
-	for _, r := range s {
-		columns += runeWidth(r)
-	}
-	return columns
-}
-
-// clip cuts a text to a number of columns.
-func clip(s string, columns int) string {
-	used := 0
-	for i, r := range s {
-		if used += runeWidth(r); used > columns {
-			return s[:i]
-		}
-	}
-	return s
-}
-
 // shorten cuts the middle out of a text that takes more than a number of columns: names are told apart by how they
 // begin and how they end.
 func shorten(s string, columns int) string {
-	if displayWidth(s) <= columns {
+	width := ansi.StringWidth(s)
+	if width <= columns {
 		return s
 	}
 	if columns < 3 {
-		return clip(s, columns)
+		return ansi.Truncate(s, columns, "")
 	}
-	head := clip(s, columns/2)
-	tail := []rune(s)
-	left := columns - displayWidth(head) - 1
-	from := len(tail)
-	for from > 0 && left >= runeWidth(tail[from-1]) {
-		from--
-		left -= runeWidth(tail[from])
-	}
-	return head + "…" + string(tail[from:])
+	head := ansi.Truncate(s, columns/2, "")
+	return head + ansi.TruncateLeft(s, width-(columns-ansi.StringWidth(head)-1), "…")
 }
 
 // pad fills a text with spaces up to a number of columns.
 func pad(s string, columns int, right bool) string {
-	space := strings.Repeat(" ", max(0, columns-displayWidth(s)))
+	space := strings.Repeat(" ", max(0, columns-ansi.StringWidth(s)))
 	if right {
 		return space + s
 	}
 	return s + space
+}
+
+func splitLines(s string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for line := range strings.Lines(s) {
+			if line = strings.TrimSpace(line); line != "" && !yield(line) {
+				return
+			}
+		}
+	}
+}
+
+// thousands writes a number with commas.
+func thousands(n uint64) string {
+	digits := strconv.FormatUint(n, 10)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}
+
+// lagText shows a lag in messages.
+func lagText(l inspector.Lag) string {
+	switch {
+	case l.Messages == nil:
+		return unknown
+	case l.AtLeast:
+		return "≥" + thousands(*l.Messages)
+	}
+	return thousands(*l.Messages)
+}
+
+// lostText shows how many messages were deleted before they were read, and nothing if there are none.
+func lostText(l inspector.Lag) string {
+	if l.Lost == 0 {
+		return ""
+	}
+	return thousands(l.Lost)
+}
+
+// timeLagText shows a lag in time and by how much it may be wrong.
+func timeLagText(l inspector.Lag) string {
+	text := timeLagBrief(l)
+	// One that is at the end offset has read everything that was seen: that the next poll may find more is no doubt.
+	if l.TimeMs != nil && l.MarginMs != nil && *l.TimeMs > 0 && *l.MarginMs > 0 {
+		text += " ±" + shortAge(*l.MarginMs)
+	}
+	return text
+}
+
+func timeLagBrief(l inspector.Lag) string {
+	switch {
+	case l.TimeMs == nil:
+		return unknown
+	case l.TimeAtLeast:
+		return "≥" + shortAge(*l.TimeMs)
+	}
+	return shortAge(*l.TimeMs)
+}
+
+// rateText writes messages per second, in two or three digits.
+func rateText(rate *float64) string {
+	if rate == nil {
+		return unknown
+	}
+	n := *rate
+	switch {
+	case n == 0:
+		return "0"
+	case n < 0.05:
+		return "<0.1"
+	case n < 9.95:
+		return strconv.FormatFloat(n, 'f', 1, 64)
+	case n < 9_999.5:
+		return thousands(uint64(math.Round(n)))
+	case n < 999_500:
+		return strconv.FormatFloat(n/1e3, 'f', 0, 64) + "k"
+	}
+	return thousands(uint64(min(math.Round(n/1e6), 1e15))) + "M"
+}
+
+func catchUpText(ms *int64) string {
+	if ms == nil {
+		return unknown
+	}
+	return shortAge(*ms)
+}
+
+// agoText shows how long ago something was, both in Unix milliseconds.
+func agoText(now int64, at *int64) string {
+	if at == nil {
+		return "never"
+	}
+	return age(max(0, now-*at)) + " ago"
+}
+
+// age writes milliseconds in their two largest units.
+func age(ms int64) string {
+	seconds := ms / 1000
+	const minute, hour, day = 60, 3600, 86400
+	switch {
+	case seconds < minute:
+		return fmt.Sprintf("%ds", seconds)
+	case seconds < hour:
+		return fmt.Sprintf("%dm%02ds", seconds/minute, seconds%minute)
+	case seconds < day:
+		return fmt.Sprintf("%dh%02dm", seconds/hour, seconds%hour/minute)
+	}
+	return fmt.Sprintf("%dd%02dh", seconds/day, seconds%day/hour)
+}
+
+// shortAge writes milliseconds like age, but less than ten seconds, other than 0, with a decimal: then a lag in time of
+// less than a second is still one.
+func shortAge(ms int64) string {
+	const decimal = 100 * time.Millisecond
+	d := time.Duration(min(ms, math.MaxInt64/int64(time.Millisecond))) * time.Millisecond
+	if tenths := max(d.Round(decimal), decimal); ms > 0 && tenths < 10*time.Second {
+		return fmt.Sprintf("%.1fs", tenths.Seconds())
+	}
+	return age(ms)
+}
+
+// bars are the levels of a sparkline.
+var bars = []rune("▁▂▃▄▅▆▇█")
+
+// sparkline draws values as bars on a scale from zero, so that a small wobble on a large lag looks small. A value below 0 is
+// not known, and a gap.
+func sparkline(values []float64) string {
+	var most float64
+	for _, value := range values {
+		most = max(most, value)
+	}
+	line := make([]rune, len(values))
+	for i, value := range values {
+		switch {
+		case value < 0:
+			line[i] = ' '
+		case most == 0:
+			line[i] = bars[0]
+		default:
+			line[i] = bars[int(value/most*float64(len(bars)-1))]
+		}
+	}
+	return string(line)
+}
+
+// count writes a number of things.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }

@@ -1,200 +1,249 @@
 package main
 
 import (
-	"cmp"
-	"context"
-	"slices"
+	"fmt"
+	"strings"
 	"time"
 
-	"github.com/lagkeeper/storage/protocol"
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
+
+	"github.com/lagkeeper/storage/kafkafeed"
+	"github.com/lagkeeper/storage/status"
 )
 
-// table is one moment of the cluster as the store tells it.
-type table struct {
-	Cluster string
-	At      time.Time
-	// Groups and Topics are how many the store knows; a topic that no group reads has no row.
-	Groups int
-	Topics int
-	Rows   []row
+// shownEvents is how many events are shown below the groups.
+const shownEvents = 4
+
+// shownClusters is how many clusters have a line in the header.
+const shownClusters = 4
+
+// marker stands before the row that the cursor is on, and a space before all others.
+const marker = "›"
+
+// View implements tea.Model.
+func (m model) View() tea.View {
+	v := tea.NewView(strings.Join(m.screen(), "\n"))
+	v.AltScreen, v.WindowTitle = true, "lagmonitor"
+	return v
 }
 
-// row is one group on one topic.
-type row struct {
-	Group string
-	Topic string
-	// Partitions is how many the topic has.
-	Partitions int
-	// Members is how many consumers own a partition of the topic, told apart by host and client id.
-	Members int
-	// Lag is how many messages the group is behind on all partitions whose lag the store stands by; LagKnown is false where
-	// there are none. It is a lower bound where LagAtLeast is set: then there are other partitions with messages.
-	Lag        uint64
-	LagKnown   bool
-	LagAtLeast bool
-	// Lost is how many messages were deleted before the group could read them, as far as that is known.
-	Lost uint64
-	// BeyondEnd is by how many messages the group stands above the ends of partitions for good.
-	BeyondEnd uint64
-	// TimeLag is the lag in time.
-	TimeLag timeLag
-	// Rates are how fast lag comes and goes.
-	Rates rates
-	// Trend is the lag over the time from the oldest commit in the window to now, oldest first; empty where nothing was
-	// committed.
-	Trend []float64
-	// Moved is how long ago the newest commit moved, -1 where nothing was committed. It is a lower bound where
-	// MovedAtLeast is set: then the commit stands where it stood when the store first heard of it.
-	Moved        time.Duration
-	MovedAtLeast bool
-	State        state
-}
-
-// view makes tables from the store's answers.
-type view struct {
-	store storeClient
-	pace  pace
-	now   func() time.Time
-}
-
-// table asks the store for everything it shows.
-func (v view) table(ctx context.Context) (table, error) {
-	t := table{Cluster: v.store.cluster, At: v.now()}
-	topics, err := v.store.topics(ctx)
-	if err != nil {
-		return t, err
+// screen is every line of the screen, each cut to its width.
+func (m model) screen() []string {
+	if m.width <= 0 || m.height <= 0 {
+		return nil
 	}
-	t.Topics = len(topics)
-	ends := make(map[string][]int64) // of the topics that have a row
-	groups, err := v.store.groups(ctx)
-	if err != nil {
-		return t, err
+	lines := append(m.header(), "")
+	switch m.page {
+	case groupsPage:
+		lines = append(lines, m.groupLines()...)
+	case partitionsPage:
+		lines = append(lines, m.partitionLines()...)
+	default:
+		text := m.lines()
+		lines = append(lines, text[m.text.top:min(m.text.top+m.room()+1, len(text))]...)
 	}
-	for _, name := range groups {
-		group, err := v.store.group(ctx, name)
-		if err != nil {
-			return t, err
-		}
-		if group == nil {
-			continue // expired or deleted since it was listed
-		}
-		t.Groups++
-		for topic, partitions := range group {
-			if _, ok := ends[topic]; !ok {
-				if ends[topic], err = v.store.topic(ctx, topic); err != nil {
-					return t, err
-				}
+	events := m.below()
+	for len(lines) < m.height-len(events)-1 {
+		lines = append(lines, "")
+	}
+	lines = append(append(lines[:max(min(len(lines), m.height-len(events)-1), 0)], events...), m.footer())
+	lines = lines[:min(len(lines), m.height)]
+	for i := range lines {
+		lines[i] = ansi.Truncate(lines[i], m.width, "…")
+	}
+	return lines
+}
+
+// room is how many rows fit, below a line of titles.
+func (m model) room() int {
+	above := len(m.header()) + 2 // an empty line and the titles
+	if m.page == partitionsPage {
+		above++ // the group
+	}
+	return max(m.height-above-len(m.below())-1, 1)
+}
+
+// header says what all groups come to, and how the feeds fare.
+func (m model) header() []string {
+	sorted := "sorted by " + groupColumns[m.sort].title
+	if m.reverse {
+		sorted += ", reversed"
+	}
+	shown := ""
+	if m.filter != "" || m.typing {
+		shown = fmt.Sprintf("  %d shown", len(m.rows))
+	}
+	title := paint("lagmonitor", bold, m.color) + "  " + m.reading.at.Format(time.TimeOnly) + "  " +
+		count(len(m.reading.groups), "group") + shown + "  " + paint(sorted, dim, m.color)
+	return append([]string{title, totals(m.reading.groups, m.color)}, clusterLines(m.reading, m.color)...)
+}
+
+// totals counts the groups of each status, the most alarming first.
+func totals(rows []*groupRow, color bool) string {
+	counts := make(map[status.Status]int)
+	for _, r := range rows {
+		counts[r.Status]++
+	}
+	var parts []string
+	for len(counts) > 0 {
+		worst, first := status.Unknown, true
+		for s := range counts {
+			if first || s.Worse(worst) {
+				worst, first = s, false
 			}
-			t.Rows = append(t.Rows, makeRow(name, topic, partitions, ends[topic], t.At, v.pace))
 		}
+		parts = append(parts, paint(fmt.Sprintf("%s %d", statusName(worst), counts[worst]), statusStyle(worst), color))
+		delete(counts, worst)
 	}
-	slices.SortFunc(t.Rows, func(a, b row) int {
-		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Topic, b.Topic))
-	})
-	return t, nil
+	if len(parts) == 0 {
+		return paint("no group has committed anything yet", dim, color)
+	}
+	return strings.Join(parts, "  ")
 }
 
-// makeRow sums the partitions of a group's topic up. ends are the newest end offsets of the topic's partitions.
-func makeRow(group, topic string, partitions protocol.ConsumerPartitions, ends []int64, now time.Time, pace pace) row {
-	r := row{Group: group, Topic: topic, Partitions: max(len(ends), len(partitions)), Moved: -1}
-	members := make(map[owner]bool)
-	var moved int64 // when a commit last moved, in Unix ms; 0 for never
-	var facts facts
-	var series [][]lagAt
-	var late greatest
-	var rates rateSum
-	for number := range r.Partitions {
-		end := int64(-1)
-		if number < len(ends) {
-			end = ends[number]
+// clusterLines say for each cluster how its feed learns of commits, how old the newest poll is, and what is missing.
+func clusterLines(r reading, color bool) (lines []string) {
+	for i, c := range r.clusters {
+		if i == shownClusters && len(r.clusters) > shownClusters {
+			return append(lines, paint(fmt.Sprintf("and %d clusters more", len(r.clusters)-i), dim, color))
 		}
-		var partition *protocol.ConsumerPartition
-		if number < len(partitions) {
-			partition = partitions[number]
+		mode := "commits from the log"
+		switch {
+		case c.Mode == kafkafeed.ModePoll:
+			mode = "commits polled"
+		case c.Mode == kafkafeed.ModeAuto:
+			mode = "starting"
+		case c.Read != nil && !c.Ready:
+			mode = fmt.Sprintf("%.0f %% of the log read", *c.Read*100)
 		}
-		newest := newestCommit(partition)
-		// A partition that holds nothing, be it that nothing was written or that all was deleted, has no lag to know.
-		if newest == nil && end > logStart(partition) || newest != nil && !trusted(partition) {
-			r.LagAtLeast = true
-			late.missing()
+		poll := "no poll yet"
+		if c.LastPoll != nil {
+			poll = fmt.Sprintf("poll %s ago took %v", age(max(0, r.at.UnixMilli()-*c.LastPoll)), max(time.Duration(c.PollMs), 1)*time.Millisecond)
 		}
-		if partition == nil {
-			continue
+		line := fmt.Sprintf("%s  %s  %s", paint(c.Cluster, bold, color), mode, poll)
+		if len(c.Missing) > 0 {
+			line += "  " + paint("! "+printable(strings.Join(c.Missing, "; ")), red, color)
 		}
-		if partition.Owner != "" || partition.ClientID != "" {
-			members[owner{partition.Owner, partition.ClientID}] = true
-		}
-		if newest == nil {
-			continue
-		}
-		since, exact := lastMove(partition.Offsets)
-		if since > moved {
-			moved, r.MovedAtLeast = since, !exact
-		}
-		facts.committed = true
-		facts.rewound = facts.rewound || rewound(partition.Offsets)
-		facts.ahead = facts.ahead || partition.State == protocol.PartitionAhead
-		facts.reset = facts.reset || partition.State == protocol.PartitionReset
-		facts.beyond = facts.beyond || partition.State == protocol.PartitionBeyondEnd
-		facts.restored = facts.restored || partition.State == protocol.PartitionRestored
-		if partition.Lost != nil {
-			r.Lost += *partition.Lost
-		}
-		if d := partition.Difference; partition.State == protocol.PartitionBeyondEnd && d != nil && *d < 0 {
-			r.BeyondEnd += uint64(-*d)
-		}
-		if !trusted(partition) {
-			continue
-		}
-		r.Lag += partition.CurrentLag
-		r.LagKnown = true
-		late.add(partition.TimeLag)
-		rates.add(partition, now)
-		lags := lagSeries(partition, now.UnixMilli())
-		facts.samples = max(facts.samples, len(lags))
-		series = append(series, lags)
+		lines = append(lines, line)
 	}
-	r.Members = len(members)
-	r.LagAtLeast = r.LagAtLeast && r.LagKnown
-	r.TimeLag = late.result()
-	r.Rates = rates.result(r.LagKnown && !r.LagAtLeast)
-	if moved > 0 {
-		r.Moved = max(0, now.Sub(time.UnixMilli(moved)))
-	}
-	r.Trend = sumSeries(series, trendPoints)
-	r.State = classify(r, facts, pace)
-	return r
+	return lines
 }
 
-// logStart is the first offset that a partition still holds, 0 if that is not known.
-func logStart(partition *protocol.ConsumerPartition) int64 {
-	if partition == nil || partition.LogStartOffset == nil {
-		return 0
+// groupLines is the table of groups, as far as it fits.
+func (m model) groupLines() []string {
+	// The widths are those of all groups, whatever the filter: no column jumps while one types.
+	g := layout(groupColumns, m.reading.groups, m.seen, m.width-2)
+	lines := []string{"  " + g.titles(m.color)}
+	for i := m.groups.top; i < min(m.groups.top+m.room(), len(m.rows)); i++ {
+		lines = append(lines, m.line(g.row(m.rows[i], m.color), i == m.groups.cursor))
 	}
-	return *partition.LogStartOffset
+	if len(m.rows) == 0 && m.filter != "" {
+		lines = append(lines, paint("  no group matches", dim, m.color))
+	}
+	return lines
 }
 
-// lastMove finds when the newest commit came to where it is: the time of the oldest commit in the unbroken run of equal
-// offsets at the end of the window. exact is false where the run fills all that the window knows, so that the commit may
-// have been there for longer.
-func lastMove(window []*protocol.ConsumerOffset) (at int64, exact bool) {
-	newest := window[len(window)-1]
-	at = newest.Timestamp
-	for i := len(window) - 2; i >= 0 && window[i] != nil; i-- {
-		if window[i].Offset != newest.Offset {
-			return at, true
-		}
-		at = window[i].Timestamp
+// partitionLines is the table of the partitions of the group that is open.
+func (m model) partitionLines() []string {
+	name := paint(printable(m.open.group), bold, m.color)
+	switch {
+	case !m.loaded:
+		return []string{name}
+	case m.detail == nil:
+		return []string{name + "  has gone"}
 	}
-	return at, false
+	g := layout(partitionColumns, m.partitions, m.partitionsSeen, m.width-2)
+	lines := []string{
+		name + "  " + paint(statusName(m.detail.Status), statusStyle(m.detail.Status), m.color) + "  " + m.detail.Why,
+		"  " + g.titles(m.color),
+	}
+	for i := m.partitionList.top; i < min(m.partitionList.top+m.room(), len(m.partitions)); i++ {
+		lines = append(lines, m.line(g.row(m.partitions[i], m.color), i == m.partitionList.cursor))
+	}
+	return lines
 }
 
-// rewound tells whether a commit in the window went back.
-func rewound(window []*protocol.ConsumerOffset) bool {
-	for i := 1; i < len(window); i++ {
-		if window[i-1] != nil && window[i] != nil && window[i].Offset < window[i-1].Offset {
-			return true
-		}
+// line is a row with or without the cursor on it.
+func (m model) line(text string, cursor bool) string {
+	switch {
+	case !cursor:
+		return "  " + text
+	case !m.color:
+		return marker + " " + text
 	}
-	return false
+	return paint(marker, bold, m.color) + " " + paint(pad(ansi.Strip(text), m.width-2, false), chosen, m.color)
 }
+
+// below is what stands between the groups and the last line: the newest events.
+func (m model) below() []string {
+	n := min(shownEvents, m.height/6, len(m.reading.events))
+	if m.page != groupsPage || n == 0 {
+		return nil
+	}
+	lines := []string{""}
+	for _, e := range m.reading.events[len(m.reading.events)-n:] {
+		lines = append(lines, eventLine(e, m.color))
+	}
+	return lines
+}
+
+// footer says which keys there are, or what is typed.
+func (m model) footer() string {
+	keys := "esc back  ↑↓ scroll  ? help  q quit"
+	switch {
+	case m.typing:
+		return "/" + m.filter + paint(" ", chosen, m.color) + paint("  enter keeps  esc clears", dim, m.color)
+	case m.page == groupsPage && m.filter != "":
+		return "filter: " + m.filter + paint("  esc clears", dim, m.color)
+	case m.page == groupsPage:
+		keys = "↑↓ move  enter partitions  ←→ sort  / filter  e events  ? help  q quit"
+	}
+	return paint(keys, dim, m.color)
+}
+
+// lines is the text of the page of events or of help.
+func (m model) lines() []string {
+	if m.page == helpPage {
+		return helpLines
+	}
+	if len(m.reading.events) == 0 {
+		return []string{"nothing has happened yet"}
+	}
+	lines := make([]string, 0, len(m.reading.events))
+	for _, e := range m.reading.events {
+		lines = append(lines, eventLine(e, false))
+	}
+	return lines
+}
+
+func eventLine(e event, color bool) string {
+	return paint(e.At.Format(time.TimeOnly)+"  "+printable(e.Text), dim, color)
+}
+
+var helpLines = strings.Split(`Keys
+  ↑ ↓ pgup pgdn home end   move or scroll; also k j b space g G
+  enter                    the partitions of the group: owner, commit, end, lag, lost
+  ← →                      sort by the column before or after;  r  reverses
+  /                        show only the groups whose name, topic, cluster or state holds a text
+  e                        what has happened
+  esc                      back; clears the filter
+  q ctrl+c                 quit
+
+States, the most alarming first
+  STOPPED      has had messages to read, and committed nothing, for several times its longest pause
+  STALLED      commits the same offset again and again, with messages to read
+  BEYOND END   committed offsets that the log does not have
+  RESET        the log was cut or made again since the commit
+  REWOUND      went back to read again, and has not caught up since
+  LAGGING      falls further behind
+  CATCHING UP  is behind, and the lag shrinks
+  BEHIND       is behind; too little is known to tell where the lag goes
+  RESTORED     known from before a restart, and not confirmed since
+  NO COMMIT    has committed nothing, though there is something to read
+  OK           nothing left to read, or keeps up with what is written
+
+Numbers
+  ≥ is a lower bound, ± by how much a time may be wrong, - is not known
+  LOST counts messages that were deleted before the group read them
+  CATCH UP is there if the lag shrinks and at least three commits tell how fast`, "\n")

@@ -107,7 +107,7 @@ func (w *workload) loop(ctx context.Context, events *eventLog) {
 	defer ticker.Stop()
 	for {
 		if err := w.step(ctx); err != nil && ctx.Err() == nil {
-			events.problems(time.Now(), []error{fmt.Errorf("the demo's workload: %w", err)})
+			events.add(time.Now(), "the demo's workload: %v", err)
 		}
 		select {
 		case <-ticker.C:
@@ -117,8 +117,22 @@ func (w *workload) loop(ctx context.Context, events *eventLog) {
 	}
 }
 
-// settled is after how many steps every behaviour of the script is there to be seen.
-func (w *workload) settled() int { return scriptSettled }
+// settle steps until every behaviour of the script is there to be seen.
+func (w *workload) settle(ctx context.Context) error {
+	ticker := time.NewTicker(demoStep)
+	defer ticker.Stop()
+	for range scriptSettled {
+		if err := w.step(ctx); err != nil {
+			return err
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
 
 // close ends groups and producer.
 func (w *workload) close() {

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/inspector"
+	"github.com/lagkeeper/storage/protocol"
+	"github.com/lagkeeper/storage/status"
+)
+
+// reading is everything that there is to show, at one moment.
+type reading struct {
+	at       time.Time
+	clusters []clusterState
+	groups   []*groupRow // the most alarming first, then by lag
+	events   []event     // oldest first
+}
+
+// groupRow is a group as the table shows it.
+type groupRow struct {
+	inspector.GroupRow
+	at    int64  // when it was read, in Unix milliseconds
+	topic string // its name if the group has one, else their number
+	trend []float64
+	// shownCluster is the cluster if there are several.
+	shownCluster string
+}
+
+// groupKey names a group.
+type groupKey struct{ cluster, group string }
+
+func (r *groupRow) key() groupKey { return groupKey{r.Cluster, r.Group} }
+
+// trendLength is how many readings a trend shows.
+const trendLength = 10
+
+// reader reads the store for the screen.
+type reader struct {
+	source   inspector.Source
+	clusters []string
+	states   func() []clusterState // of the clusters
+	now      func() time.Time
+
+	before map[groupKey]*groupRow // of the newest reading
+	polls  map[string]int64       // the newest poll of each cluster in it
+	buffer protocol.Group
+}
+
+// read reads every group.
+func (r *reader) read(ctx context.Context) (reading, error) {
+	out := reading{at: r.now(), clusters: r.states()}
+	rows := make(map[groupKey]*groupRow, len(r.before))
+	polls := make(map[string]int64)
+	for _, c := range out.clusters {
+		if c.LastPoll != nil {
+			polls[c.Cluster] = *c.LastPoll
+		}
+	}
+	err := r.each(ctx, func(cluster, name string, group *protocol.Group) {
+		row := &groupRow{GroupRow: inspector.RowOf(cluster, name, group, status.Options{}), at: group.TakenAt.UnixMilli()}
+		row.topic = fmt.Sprintf("%d topics", len(group.Topics))
+		if len(group.Topics) == 1 {
+			row.topic = group.Topics[0].Name
+		}
+		if len(r.clusters) > 1 {
+			row.shownCluster = cluster
+		}
+		row.trend = r.trend(row, polls[cluster] != r.polls[cluster])
+		rows[row.key()] = row
+		out.groups = append(out.groups, row)
+	})
+	r.before, r.polls = rows, polls
+	slices.SortFunc(out.groups, byAlarm)
+	return out, err
+}
+
+// trend returns the lags of a group at the newest polls, -1 for one that is not known.
+func (r *reader) trend(row *groupRow, polled bool) []float64 {
+	var lags []float64
+	if before := r.before[row.key()]; before != nil {
+		lags = before.trend
+		if !polled {
+			lags = lags[:len(lags)-1] // which the newest takes the place of
+		}
+	}
+	lag := -1.0
+	if row.Lag.Messages != nil {
+		lag = float64(*row.Lag.Messages)
+	}
+	return append(slices.Clone(lags[max(0, len(lags)-trendLength+1):]), lag)
+}
+
+// details reads every group with its partitions, by cluster and name.
+func (r *reader) details(ctx context.Context) (out []*inspector.GroupDetail, err error) {
+	err = r.each(ctx, func(cluster, name string, group *protocol.Group) {
+		out = append(out, inspector.DetailOf(cluster, name, group, status.Options{}))
+	})
+	return out, err
+}
+
+// detail reads one group, nil if it is not there.
+func (r *reader) detail(ctx context.Context, key groupKey) (*inspector.GroupDetail, error) {
+	var group protocol.Group
+	err := r.source.Group(storage.Uncounted(ctx), key.cluster, key.group, &group)
+	if errors.Is(err, storage.ErrUnknownGroup) || errors.Is(err, storage.ErrUnknownCluster) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return inspector.DetailOf(key.cluster, key.group, &group, status.Options{}), nil
+}
+
+func (r *reader) each(ctx context.Context, do func(cluster, name string, group *protocol.Group)) error {
+	ctx = storage.Uncounted(ctx)
+	for _, cluster := range r.clusters {
+		names, err := r.source.Groups(ctx, cluster)
+		if err != nil {
+			return fmt.Errorf("read groups of cluster %s: %w", cluster, err)
+		}
+		for _, name := range slices.Sorted(names) {
+			switch err := r.source.Group(ctx, cluster, name, &r.buffer); {
+			case err == nil:
+				do(cluster, name, &r.buffer)
+			case !errors.Is(err, storage.ErrUnknownGroup): // which has gone since it was listed
+				return fmt.Errorf("read group %q of cluster %s: %w", name, cluster, err)
+			}
+		}
+	}
+	return nil
+}
+
+// missing returns what the reading lacks, each in a line.
+func (r *reading) missing() (out missing) {
+	for _, cluster := range r.clusters {
+		for _, what := range cluster.Missing {
+			out = append(out, cluster.Cluster+": "+what)
+		}
+	}
+	return out
+}
+
+// byAlarm puts the most alarming group first, and of two the one that is further behind.
+func byAlarm(a, b *groupRow) int {
+	return cmp.Or(compareStatus(a.Status, b.Status), -compareKnown(a.Lag.Messages, b.Lag.Messages),
+		cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Group, b.Group))
+}
+
+func compareStatus(a, b status.Status) int {
+	switch {
+	case a.Worse(b):
+		return -1
+	case b.Worse(a):
+		return +1
+	}
+	return 0
+}
+
+// compareKnown puts what is not known before everything else.
+func compareKnown[T cmp.Ordered](a, b *T) int {
+	switch {
+	case a == nil && b == nil:
+		return 0
+	case a == nil:
+		return -1
+	case b == nil:
+		return +1
+	}
+	return cmp.Compare(*a, *b)
+}

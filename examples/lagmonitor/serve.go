@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/lagkeeper/storage/inspector"
+	lagprom "github.com/lagkeeper/storage/prometheus"
+)
+
+const (
+	// maxConnections bounds memory: a connection costs some 10 kB; one that is over the limit waits in the system's queue.
+	maxConnections = 1100 // more than the listeners of the inspector
+	// maxScrapes is how many scrapes are answered at a time. Each may hold a page of its own for as long as its client
+	// takes to read it: a few MB, compressed.
+	maxScrapes = 16
+	// requestTimeout is how long a client may take to ask, answerTimeout until it has the answer (a Prometheus gives up
+	// after 10 s unless told otherwise; the inspector extends it for its live connections), and idleTimeout until it asks
+	// again: scrapes are mostly 15 to 60 s apart.
+	requestTimeout = 5 * time.Second
+	answerTimeout  = 15 * time.Second
+	idleTimeout    = 75 * time.Second
+	maxHeader      = 16 << 10
+	// goodbye is how long an answer that is being sent may take once the monitor ends.
+	goodbye = time.Second
+)
+
+// server serves what is mounted on it until it is closed.
+type server struct {
+	listener net.Listener
+	server   *http.Server
+	done     chan struct{} // closed when the server has ended
+}
+
+// serve listens on an address and serves.
+func serve(address string, handler http.Handler) (*server, error) {
+	listener, err := net.Listen("tcp", loopbackUnlessNamed(address))
+	if err != nil {
+		return nil, fmt.Errorf("serve: %w", err)
+	}
+	s := &server{listener: limitConnections(listener, maxConnections), done: make(chan struct{})}
+	s.server = &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: requestTimeout,
+		ReadTimeout:       requestTimeout,
+		WriteTimeout:      answerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+	}
+	go func() {
+		defer close(s.done)
+		_ = s.server.Serve(s.listener) // http.ErrServerClosed, or what Accept has met: there is nobody left to serve
+	}()
+	return s, nil
+}
+
+// loopbackUnlessNamed returns the address to listen on. Group names and lags are nobody's business unless somebody says so:
+// :9099 is this machine alone, 0.0.0.0:9099 every interface.
+func loopbackUnlessNamed(address string) string {
+	if port, ok := strings.CutPrefix(address, ":"); ok {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return address
+}
+
+// url is where the server is, for this machine.
+func (s *server) url() string {
+	address := s.listener.Addr().String()
+	for _, every := range []string{"[::]:", "0.0.0.0:"} {
+		if port, ok := strings.CutPrefix(address, every); ok {
+			address = "localhost:" + port
+		}
+	}
+	return "http://" + address
+}
+
+// close ends the serving: no more requests are taken, and those that are answered have a moment.
+func (s *server) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), goodbye)
+	defer cancel()
+	if s.server.Shutdown(ctx) != nil {
+		_ = s.server.Close()
+	}
+	<-s.done
+}
+
+// health answers /healthz: the store answers, whatever Kafka does.
+func (m *monitorState) health(w http.ResponseWriter, r *http.Request) {
+	if _, err := m.store.Clusters(r.Context()); err != nil {
+		http.Error(w, "the store does not answer", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+// lateAfter is after how many intervals without a poll a cluster is not ready any more.
+const lateAfter = 5
+
+// ready answers /readyz: every cluster has been read whole, and polls come.
+func (m *monitorState) ready(w http.ResponseWriter, _ *http.Request) {
+	var late []string
+	for _, s := range m.sources {
+		switch state := s.state(); {
+		case !state.Ready:
+			late = append(late, s.name+": "+strings.Join(state.Missing, "; "))
+		case time.Now().UnixMilli()-*state.LastPoll > lateAfter*m.cfg.interval.Milliseconds()+state.PollMs:
+			late = append(late, fmt.Sprintf("%s: the last poll was %s ago", s.name, age(time.Now().UnixMilli()-*state.LastPoll)))
+		}
+	}
+	if len(late) > 0 {
+		http.Error(w, strings.Join(late, "\n"), http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+// handlers returns what is served at each address: the pages, the metrics, or both at one. close ends the pages.
+func (m *monitorState) handlers(opts options) (served map[string]*http.ServeMux, end func(), err error) {
+	served, end = make(map[string]*http.ServeMux), func() {}
+	mux := func(address string) *http.ServeMux {
+		if served[address] == nil {
+			served[address] = http.NewServeMux()
+			served[address].HandleFunc("GET /healthz", m.health)
+			served[address].HandleFunc("GET /readyz", m.ready)
+		}
+		return served[address]
+	}
+	if opts.metrics != "" {
+		collector, err := lagprom.New(m.coordinator, lagprom.Options{Lags: &lagprom.LagOptions{}})
+		if err != nil {
+			return nil, end, fmt.Errorf("serve metrics: %w", err)
+		}
+		registry := prometheus.NewRegistry()
+		registry.MustRegister(collector, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		mux(opts.metrics).Handle("GET /metrics", lagprom.NewHandler(registry, maxScrapes))
+	}
+	if opts.http != "" {
+		pages, err := inspector.New(m.store, inspector.Options{Interval: m.cfg.interval})
+		if err != nil {
+			return nil, end, fmt.Errorf("serve pages: %w", err)
+		}
+		end = func() { _ = pages.Close() }
+		mux(opts.http).Handle("/", pages)
+	}
+	return served, end, nil
+}
