@@ -129,33 +129,34 @@ type submitter interface {
 // patience is how long Stop waits for a module that has a channel of its own to take what was sent before.
 const patience = time.Second
 
-// forwarder returns what hands a request to a module, and calls lost for those that the module does not take.
-func forwarder(module Module, giveUp <-chan struct{}, lost func(*protocol.StorageRequest)) func(*protocol.StorageRequest) {
-	channel := module.GetCommunicationChannel()
+// forwarder returns what hands requests to a module, and calls lost for those that the module does not take.
+func forwarder(module Module, giveUp <-chan struct{}, lost func(*protocol.StorageRequest)) channel.Handler {
+	requests := module.GetCommunicationChannel()
 	// A module may embed one of ours and put a channel of its own before it.
-	if m, ok := module.(submitter); ok && m.submitsFor() == channel {
+	if m, ok := module.(submitter); ok && m.submitsFor() == requests {
+		submit := m.Submit
 		if ours, ok := module.(*InMemoryStorage); ok {
-			return ours.relay.Submit
+			submit = ours.relay.Submit
 		}
-		return m.Submit
+		return channel.Handler{One: submit, Copies: true}
 	}
-	return func(request *protocol.StorageRequest) {
+	return channel.Handler{One: func(request *protocol.StorageRequest) {
 		defer func() {
 			if recover() != nil { // the module has closed its channel
 				lost(request)
 			}
 		}()
 		select {
-		case channel <- request:
+		case requests <- request:
 			return
 		default:
 		}
 		select {
-		case channel <- request:
+		case requests <- request:
 		case <-giveUp:
 			lost(request)
 		}
-	}
+	}}
 }
 
 // loser returns what becomes of requests that the module does not take: the Reply of a fetch is closed.

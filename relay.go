@@ -121,7 +121,7 @@ func (r *Relay) Start() {
 	run.ctx, run.cancel = context.WithCancel(context.Background())
 	run.builders = channel.StartBuilders(r.options.Workers, r.options.QueueDepth, func(a *channel.Answer) { r.answer(run, a) })
 	r.run.Store(run)
-	if r.receiver = channel.StartReceiver(r.requests, r.Submit); r.receiver.Closed() {
+	if r.receiver = channel.StartReceiver(r.requests, channel.Handler{One: r.Submit, Copies: true}); r.receiver.Closed() {
 		r.log.Warn("module channel is closed: no request is received")
 	}
 }
@@ -230,7 +230,7 @@ func (r *Relay) fetch(ctx context.Context, run *relayRun, request *protocol.Stor
 		}
 	}()
 	var err error
-	if a.Build, err = r.store.Fetch(ctx, request); err != nil {
+	if a.Build, err = r.store.Fetch(ctx, &a.Request); err != nil {
 		r.log.Dropped(request, err)
 		return
 	}

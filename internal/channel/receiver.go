@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -8,12 +9,22 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Receiver passes what comes over a channel of requests to one function, on one goroutine. It waits on that channel alone:
+// Receiver passes what comes over a channel of requests to one function, one after the other. It waits on that channel alone:
 // a select on a second channel, to be stopped by, would cost half as much again as the whole hand-off. So it is stopped
 // by a request of its own sent down the same channel, which has the virtue of coming after all that was sent before.
+//
+// A request is handled by the goroutine that receives it, at once. Only if one sender sends faster than that another goroutine
+// handles what was received.
 type Receiver struct {
 	channel chan *protocol.StorageRequest
-	handle  func(*protocol.StorageRequest)
+	handle  Handler
+	// queue is nil until senders have had to wait. Only the goroutine that receives uses it.
+	queue *queue
+	// rush is high while one sender sends faster than its requests are handled, streak how many requests in a row were there
+	// already; see judge.
+	rush, streak int
+	// parallel is false if requests must not be copied, and on one processor, which two goroutines would only share.
+	parallel bool
 
 	last *protocol.StorageRequest // the request that stops this receiver
 	done chan struct{}            // closed when the goroutine has ended
@@ -23,10 +34,20 @@ type Receiver struct {
 	stopping atomic.Bool
 	// over is true when the last request has been taken, by another receiver of the channel, or is waited for no longer.
 	over atomic.Bool
-	// handled counts the requests that were handled since Stop was called.
+	// handled counts how often the handler has returned since Stop was called.
 	handled atomic.Uint64
 	// passes counts how often another has passed the last request on.
 	passes atomic.Uint64
+}
+
+// Handler is what a Receiver passes requests to, one call after the other.
+type Handler struct {
+	// One handles a request. A nil one may come while others are handled.
+	One func(*protocol.StorageRequest)
+	// Many handles requests that are not nil, in their order; nil if there is nothing to gain over One.
+	Many func([]protocol.StorageRequest)
+	// Copies says that neither keeps a request. One that is kept must be the sender's own, so no other goroutine handles copies.
+	Copies bool
 }
 
 // lastRequest and lastReply together mark a request that stops a receiver.
@@ -47,9 +68,9 @@ const (
 )
 
 // StartReceiver begins to receive from a channel.
-func StartReceiver(channel chan *protocol.StorageRequest, handle func(*protocol.StorageRequest)) *Receiver {
+func StartReceiver(channel chan *protocol.StorageRequest, handle Handler) *Receiver {
 	r := &Receiver{
-		channel: channel, handle: handle,
+		channel: channel, handle: handle, parallel: handle.Copies && runtime.GOMAXPROCS(0) > 1,
 		last: &protocol.StorageRequest{RequestType: lastRequest, Reply: lastReply}, done: make(chan struct{}),
 	}
 	receivers.Store(r.last, r)
@@ -71,8 +92,86 @@ func StartReceiver(channel chan *protocol.StorageRequest, handle func(*protocol.
 func (r *Receiver) Closed() bool { return r.closed.Load() }
 
 func (r *Receiver) end() {
+	if r.queue != nil {
+		r.queue.close()
+	}
 	receivers.Delete(r.last)
 	close(r.done)
+}
+
+const (
+	// inRush is how high rush must be for requests to be queued, and mostRush how high it gets: a rush is over after some dozens
+	// of requests that were waited for.
+	inRush, mostRush = 32, 64
+	// crowd is how many requests in a row are there already only if several senders send, and afterCrowd what rush is then: some
+	// thousands of requests must come as one sender sends them.
+	crowd, afterCrowd = 4, -8192
+)
+
+// next returns the next request.
+func (r *Receiver) next() (request *protocol.StorageRequest, open bool) {
+	select {
+	case request, open = <-r.channel:
+		r.judge(true)
+	default:
+		r.judge(false)
+		request, open = <-r.channel
+	}
+	return request, open
+}
+
+// judge sees whether there is a rush, by whether the next request is there already: its sender then had to wait. One sender
+// without a pause is found waiting about every second time, so that counts twice as much as a request that is waited for. A
+// crowd of senders is no rush: they run on other processors while the requests of some are handled here, and one more
+// goroutine would be in their way.
+func (r *Receiver) judge(there bool) {
+	if !there {
+		r.streak = 0
+		if r.rush > 0 {
+			r.rush--
+		}
+		return
+	}
+	r.rush = min(r.rush+2, mostRush)
+	if r.streak++; r.streak > crowd {
+		r.rush = afterCrowd
+	}
+}
+
+// pass hands a request to the handler, or to the goroutine that does so while this one receives. A nil request has no place in
+// the order of others.
+func (r *Receiver) pass(request *protocol.StorageRequest) {
+	if r.queue == nil && r.rush >= inRush && r.parallel {
+		r.queue = startQueue(r.many)
+	}
+	if request != nil && r.queue != nil && (r.rush >= inRush || !r.queue.empty()) {
+		r.queue.push(request)
+		return
+	}
+	r.one(request)
+}
+
+func (r *Receiver) one(request *protocol.StorageRequest) {
+	r.handle.One(request)
+	r.progress()
+}
+
+func (r *Receiver) many(requests []protocol.StorageRequest) {
+	if r.handle.Many != nil {
+		r.handle.Many(requests)
+		r.progress()
+		return
+	}
+	for i := range requests {
+		r.one(&requests[i])
+	}
+}
+
+// progress tells a Stop that the handler has returned.
+func (r *Receiver) progress() {
+	if r.stopping.Load() {
+		r.handled.Add(1)
+	}
 }
 
 // run takes requests until the channel is closed or the last request has come; there says that first is one.
@@ -81,23 +180,23 @@ func (r *Receiver) run(first *protocol.StorageRequest, there bool) {
 	if there && r.take(first) {
 		return
 	}
-	for request := range r.channel {
+	for {
+		request, open := r.next()
+		if !open {
+			r.closed.Store(true)
+			return
+		}
 		if r.take(request) {
 			return
 		}
 	}
-	r.closed.Store(true)
 }
 
 // take handles a request, and reports whether it was the last.
 func (r *Receiver) take(request *protocol.StorageRequest) (last bool) {
 	if request == nil || request.RequestType != lastRequest || request.Reply != lastReply {
-		r.handle(request)
-		if r.stopping.Load() {
-			r.handled.Add(1)
-			return r.over.Load()
-		}
-		return false
+		r.pass(request)
+		return r.stopping.Load() && r.over.Load()
 	}
 	if request == r.last {
 		return true

@@ -20,7 +20,7 @@ func TestReceiverHandlesWhatWasSent(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			channel := make(chan *protocol.StorageRequest, capacity)
 			var got []int32
-			r := StartReceiver(channel, func(request *protocol.StorageRequest) { got = append(got, request.Partition) })
+			r := StartReceiver(channel, Handler{One: func(request *protocol.StorageRequest) { got = append(got, request.Partition) }})
 			for n := range int32(50) {
 				channel <- &protocol.StorageRequest{Partition: n}
 			}
@@ -48,10 +48,10 @@ func TestReceiverStopsWhileSendersWait(t *testing.T) {
 		channel := make(chan *protocol.StorageRequest)
 		busy := make(chan struct{})
 		var handled atomic.Int32
-		r := StartReceiver(channel, func(*protocol.StorageRequest) {
+		r := StartReceiver(channel, Handler{One: func(*protocol.StorageRequest) {
 			<-busy
 			handled.Add(1)
-		})
+		}})
 		quit := make(chan struct{})
 		var senders sync.WaitGroup
 		var sent atomic.Int32
@@ -93,7 +93,7 @@ func TestReceiverOfAClosedChannel(t *testing.T) {
 		closed <- &protocol.StorageRequest{}
 		close(closed)
 		handled := 0
-		r := StartReceiver(closed, func(*protocol.StorageRequest) { handled++ })
+		r := StartReceiver(closed, Handler{One: func(*protocol.StorageRequest) { handled++ }})
 		synctest.Wait()
 		r.Stop(StopPatience)
 		r.Stop(StopPatience)
@@ -101,7 +101,7 @@ func TestReceiverOfAClosedChannel(t *testing.T) {
 		require.True(t, r.closed.Load())
 
 		later := make(chan *protocol.StorageRequest)
-		r = StartReceiver(later, func(*protocol.StorageRequest) {})
+		r = StartReceiver(later, Handler{One: func(*protocol.StorageRequest) {}})
 		r.Stop(StopPatience)
 		close(later)
 		r.Stop(StopPatience)
@@ -118,7 +118,7 @@ func TestReceiversShareAChannel(t *testing.T) {
 			var handled atomic.Int32
 			var all []*Receiver
 			for range 4 {
-				all = append(all, StartReceiver(channel, func(*protocol.StorageRequest) { handled.Add(1) }))
+				all = append(all, StartReceiver(channel, Handler{One: func(*protocol.StorageRequest) { handled.Add(1) }}))
 			}
 			sent := int32(0)
 			for len(all) > 0 {
@@ -136,7 +136,7 @@ func TestReceiversShareAChannel(t *testing.T) {
 				channel := make(chan *protocol.StorageRequest, capacity)
 				var stops sync.WaitGroup
 				for range 4 {
-					r := StartReceiver(channel, func(*protocol.StorageRequest) {})
+					r := StartReceiver(channel, Handler{One: func(*protocol.StorageRequest) {}})
 					for range 2 {
 						stops.Add(1)
 						go func() {
@@ -159,7 +159,7 @@ func TestReceiverTakesForeignRequestsForRequests(t *testing.T) {
 	t.Parallel()
 	channel := make(chan *protocol.StorageRequest)
 	var got []*protocol.StorageRequest
-	r := StartReceiver(channel, func(request *protocol.StorageRequest) { got = append(got, request) })
+	r := StartReceiver(channel, Handler{One: func(request *protocol.StorageRequest) { got = append(got, request) }})
 	forged := &protocol.StorageRequest{RequestType: lastRequest}
 	channel <- forged
 	channel <- nil
@@ -174,9 +174,9 @@ func TestBusyReceiverIsPassed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		channel := make(chan *protocol.StorageRequest)
 		busy := make(chan struct{})
-		one := StartReceiver(channel, func(*protocol.StorageRequest) { <-busy })
+		one := StartReceiver(channel, Handler{One: func(*protocol.StorageRequest) { <-busy }})
 		channel <- &protocol.StorageRequest{}
-		other := StartReceiver(channel, func(*protocol.StorageRequest) {})
+		other := StartReceiver(channel, Handler{One: func(*protocol.StorageRequest) {}})
 		stopped := make(chan bool)
 		go func() { stopped <- one.Stop(time.Hour) }()
 		<-time.After(time.Second)
@@ -196,7 +196,7 @@ func TestStopGivesUp(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			channel := make(chan *protocol.StorageRequest, capacity)
 			busy := make(chan struct{})
-			r := StartReceiver(channel, func(*protocol.StorageRequest) { <-busy })
+			r := StartReceiver(channel, Handler{One: func(*protocol.StorageRequest) { <-busy }})
 			channel <- &protocol.StorageRequest{}
 			begun := time.Now()
 			require.False(t, r.Stop(3*time.Second))
@@ -206,10 +206,10 @@ func TestStopGivesUp(t *testing.T) {
 
 			slow := make(chan *protocol.StorageRequest, capacity)
 			handled := 0
-			r = StartReceiver(slow, func(*protocol.StorageRequest) {
+			r = StartReceiver(slow, Handler{One: func(*protocol.StorageRequest) {
 				<-time.After(2 * time.Second)
 				handled++
-			})
+			}})
 			for range capacity + 1 {
 				slow <- &protocol.StorageRequest{}
 			}
