@@ -174,6 +174,9 @@ func loser(log *zap.Logger) func(*protocol.StorageRequest) {
 // when the Coordinator does not run. It returns the error of the module, wrapped.
 func (c *Coordinator) Stop() error {
 	defer c.lines.Flush()
+	if m, ok := c.made().(interface{ cancelStart() }); ok {
+		m.cancelStart()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	state := c.state

@@ -1,17 +1,24 @@
 package storage
 
 import (
+	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"io"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/lagkeeper/storage/internal/clock"
 	"github.com/lagkeeper/storage/internal/engine"
 	"github.com/lagkeeper/storage/internal/snapshot"
 	"github.com/lagkeeper/storage/protocol"
@@ -29,7 +36,7 @@ func TestLeavingOut(t *testing.T) {
 	sink.log(zap.New(core), "snapshot")
 	require.Zero(t, logs.Len())
 	w := snapshot.NewWriter(io.Discard, snapshot.Header{})
-	sink.Sink = w
+	sink.Output = w.Blocks()
 	require.NoError(t, sink.WriteTopic(&snapshot.Topic{Name: large}))
 	require.NoError(t, sink.WriteGroup(&snapshot.Group{Name: "before"}))
 	require.NoError(t, sink.WriteGroup(&snapshot.Group{Name: large}))
@@ -83,4 +90,101 @@ func TestEveryReasonHasAnError(t *testing.T) {
 		require.False(t, seen[reason], reason)
 		seen[reason] = true
 	}
+}
+
+// restorable saves a store with some groups and returns the options to open it with.
+func restorable(t *testing.T) Options {
+	t.Helper()
+	options := Options{Clusters: []string{"local"}, SnapshotPath: filepath.Join(t.TempDir(), "lag"), SnapshotInterval: -1}
+	db, err := Open(options)
+	require.NoError(t, err)
+	require.NoError(t, db.SetEndOffset(t.Context(), "local", "topic", protocol.EndOffset{Offset: 9}))
+	for i := range 10 {
+		commit := protocol.Commit{Topic: "topic", Offset: 1, Timestamp: time.Now().UnixMilli()}
+		require.NoError(t, db.Commit(t.Context(), "local", fmt.Sprint("group", i), commit))
+	}
+	require.NoError(t, db.Close())
+	return options
+}
+
+// A Stop in the middle of a restore ends it, and leaves the path to the next.
+func TestStopEndsARestore(t *testing.T) {
+	t.Parallel()
+	options := restorable(t)
+	db := new(DB)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	db.opening.Store(&cancel)
+	clock := clock.Start()
+	defer clock.Stop()
+	with := options.withDefaults()
+	_, err := openPersistence(ctx, &with, func() *engine.Engine {
+		config := with.engine(clock, &db.hub)
+		config.Accept = func(string) bool {
+			db.cancelOpen()
+			return true
+		}
+		return engine.New(config)
+	})
+	require.ErrorIs(t, err, ErrStopped)
+
+	again, err := Open(options)
+	require.NoError(t, err)
+	require.Equal(t, 10, again.Restored().Groups)
+	require.NoError(t, again.Close())
+}
+
+// A context that is done ends OpenContext, and nothing is left of it.
+func TestOpenContext(t *testing.T) {
+	t.Parallel()
+	options := restorable(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := OpenContext(ctx, options)
+	require.ErrorIs(t, err, context.Canceled)
+	db, err := OpenContext(t.Context(), options)
+	require.NoError(t, err)
+	require.Equal(t, 10, db.Restored().Groups)
+	require.NoError(t, db.Close())
+}
+
+// What is restored before damage is found is told to be gone again, to whoever watches already.
+func TestDamageInTheMiddleOfARestore(t *testing.T) {
+	t.Parallel()
+	options := restorable(t)
+	held, err := os.ReadFile(options.SnapshotPath)
+	require.NoError(t, err)
+	// The names of the groups are in the block before the footer.
+	at := bytes.LastIndex(held, []byte("group9"))
+	require.Positive(t, at)
+	damaged := bytes.Clone(held)
+	damaged[at] ^= 1
+	require.NoError(t, os.WriteFile(options.SnapshotPath, damaged, 0o600))
+
+	db := new(DB)
+	events, err := db.Watch(t.Context(), WatchFilter{})
+	require.NoError(t, err)
+	require.NoError(t, db.open(t.Context(), options))
+	require.Len(t, db.Restored().Damaged, 1)
+	require.Empty(t, db.Restored().File)
+	topics, err := db.Topics(t.Context(), "local")
+	require.NoError(t, err)
+	require.Empty(t, slices.Collect(topics), "nothing is loaded by half")
+	require.NoError(t, db.Close())
+	known := make(map[string]bool)
+	for event := range events {
+		switch event.Kind {
+		case protocol.EventTopicCreated:
+			known[event.Topic] = true
+		case protocol.EventTopicDeleted:
+			delete(known, event.Topic)
+		}
+	}
+	require.Empty(t, known)
+}
+
+func TestRestoringIsLogged(t *testing.T) {
+	t.Parallel()
+	core, logs := observer.New(zap.InfoLevel)
+	restoring(zap.New(core), "lag")(3, 10)
+	require.Equal(t, []zap.Field{zap.String("snapshot", "lag"), zap.Uint64("groups", 3), zap.Uint64("of", 10)}, logs.All()[0].Context)
 }

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -157,7 +158,7 @@ func (m *InMemoryStorage) start() error {
 		return err
 	}
 	m.log().Info("starting", zap.Strings("clusters", options.Clusters))
-	if err := m.db.open(options); err != nil {
+	if err := m.db.open(context.Background(), options); err != nil {
 		return err
 	}
 	m.relay.Load().Start()
@@ -165,11 +166,16 @@ func (m *InMemoryStorage) start() error {
 	return nil
 }
 
+// cancelStart ends a Start that restores a snapshot, if there is one.
+func (m *InMemoryStorage) cancelStart() { m.db.cancelOpen() }
+
 // Stop ends the module: what was sent before takes effect, every Fetch accepted is answered or its Reply closed, and a
-// snapshot is saved if one is configured. It does nothing when the module does not run. The error is that of the snapshot;
+// snapshot is saved if one is configured. It does nothing when the module does not run; a Start that restores a snapshot ends with
+// ErrStopped. The error is that of the snapshot;
 // the module has stopped all the same.
 func (m *InMemoryStorage) Stop() error {
 	defer m.lines.FlushOwn()
+	m.cancelStart()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.state == started {

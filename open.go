@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -28,6 +29,8 @@ type DB struct {
 	lines   lines.Kept
 
 	mu sync.Mutex // held by open and close
+	// opening cancels an open that restores a snapshot; nil if there is none.
+	opening atomic.Pointer[context.CancelCauseFunc]
 }
 
 // session is a DB from its opening to its closing.
@@ -48,19 +51,27 @@ type session struct {
 
 // Open opens a store: empty, or with what the snapshot at Options.SnapshotPath holds. The error names every fault of the
 // options at once, or what the file system had to say.
-func Open(options Options) (*DB, error) {
+func Open(options Options) (*DB, error) { return OpenContext(context.Background(), options) }
+
+// OpenContext is Open that ends with the context's error if the context is done before the snapshot is restored, which takes
+// seconds for millions of partitions. Once the store is open the context has no bearing on it.
+func OpenContext(ctx context.Context, options Options) (*DB, error) {
 	db := new(DB)
-	if err := db.open(options); err != nil {
+	if err := db.open(ctx, options); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	return db, nil
 }
 
 // open begins a session. The DB must not be open.
-func (db *DB) open(options Options) error {
+func (db *DB) open(ctx context.Context, options Options) error {
 	defer db.lines.FlushOwn()
 	db.mu.Lock()
 	defer db.mu.Unlock()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	db.opening.Store(&cancel)
+	defer db.opening.Store(nil)
 	if err := options.Validate(); err != nil {
 		return err
 	}
@@ -70,13 +81,15 @@ func (db *DB) open(options Options) error {
 	s.stuck.log = s.options.Logger
 	config := s.options.engine(s.clock, &db.hub)
 	config.Stuck = s.stuck.warn
-	s.engine = engine.New(config)
-	if s.options.SnapshotPath != "" {
+	if s.options.SnapshotPath == "" {
+		s.engine = engine.New(config)
+	} else {
 		var err error
-		if s.persistence, err = openPersistence(&s.options, s.engine); err != nil {
+		if s.persistence, err = openPersistence(ctx, &s.options, func() *engine.Engine { return engine.New(config) }); err != nil {
 			s.clock.Stop()
 			return err
 		}
+		s.engine = s.persistence.engine
 	}
 	db.over.Store(false)
 	db.session.Store(s)
@@ -118,6 +131,13 @@ func (db *DB) Close() error {
 	// 4. End the loops of those who watch.
 	db.endWatching()
 	return err
+}
+
+// cancelOpen ends an open that restores a snapshot with ErrStopped, if there is one.
+func (db *DB) cancelOpen() {
+	if cancel := db.opening.Load(); cancel != nil {
+		(*cancel)(ErrStopped)
+	}
 }
 
 func (db *DB) endWatching() {

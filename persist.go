@@ -92,8 +92,8 @@ func (db *DB) Export(ctx context.Context, w io.Writer) error {
 		TakenAt: time.Now().UnixMilli(), Intervals: s.options.Intervals, Positions: s.engine.SavedPositions(),
 	}
 	var lenient leavingOut
-	_, err = jsonl.Write(w, header, func(sink snapshot.Sink) error {
-		lenient.Sink = withContext{ctx, sink}
+	_, err = jsonl.Write(w, header, func(out snapshot.Output) error {
+		lenient.Output = exporting{withContext{ctx, out}, out}
 		return s.engine.Save(&lenient)
 	})
 	lenient.log(s.options.Logger, "export")
@@ -152,6 +152,14 @@ func (c withContext) WriteGroup(g *snapshot.Group) error {
 	return c.Sink.WriteGroup(g)
 }
 
+// exporting is an Output whose records a Sink takes first.
+type exporting struct {
+	snapshot.Sink
+	out snapshot.Output
+}
+
+func (e exporting) Flush() error { return e.out.Flush() }
+
 // ReplayDone tells that the application has read __consumer_offsets from Restored().Watermark, or from its Positions, to the
 // end, or does not mean to. A commit that came from the snapshot and was not received again is confirmed by it: the group
 // stands where it stood. Until then every snapshot keeps the watermark, since what was committed in between may be in neither
@@ -198,16 +206,16 @@ func (db *DB) awaitReplay(s *session) {
 	})
 }
 
-// leavingOut is a Sink that leaves out what the format has no room for: one group must not cost the snapshot of all others.
+// leavingOut is an Output that leaves out what the format has no room for: one group must not cost the snapshot of all others.
 type leavingOut struct {
-	snapshot.Sink
+	snapshot.Output
 	count int
 	first error
 }
 
-func (l *leavingOut) WriteTopic(t *snapshot.Topic) error { return l.note(l.Sink.WriteTopic(t)) }
+func (l *leavingOut) WriteTopic(t *snapshot.Topic) error { return l.note(l.Output.WriteTopic(t)) }
 
-func (l *leavingOut) WriteGroup(g *snapshot.Group) error { return l.note(l.Sink.WriteGroup(g)) }
+func (l *leavingOut) WriteGroup(g *snapshot.Group) error { return l.note(l.Output.WriteGroup(g)) }
 
 func (l *leavingOut) note(err error) error {
 	if !errors.Is(err, snapshot.ErrTooLarge) {

@@ -1,8 +1,11 @@
 package storage
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,8 +49,8 @@ type persistence struct {
 	moved bool
 }
 
-// openPersistence locks the path of the snapshot and loads what is there into an engine.
-func openPersistence(options *Options, e *engine.Engine) (_ *persistence, err error) {
+// openPersistence locks the path of the snapshot and loads what is there into an engine, which newEngine makes.
+func openPersistence(ctx context.Context, options *Options, newEngine func() *engine.Engine) (_ *persistence, err error) {
 	log := options.Logger
 	path, err := snapfile.Resolve(options.SnapshotPath)
 	if err != nil {
@@ -62,8 +65,24 @@ func openPersistence(options *Options, e *engine.Engine) (_ *persistence, err er
 			err = errors.Join(err, lock.Unlock())
 		}
 	}()
-	loader := e.Loader()
-	report, err := snapfile.Load(path, snapfile.Options{}, func(r *snapshot.Reader) error { return r.CopyTo(loader) })
+	e, loaded := newEngine(), engine.Loaded{}
+	report, err := snapfile.Load(path, snapfile.Options{Progress: restoring(log, path)}, func(r *snapshot.Reader) error {
+		loaders := make([]*engine.Loader, cores())
+		sinks := make([]snapshot.Sink, len(loaders))
+		for i := range sinks {
+			loaders[i] = e.Loader()
+			sinks[i] = loaders[i]
+		}
+		if err := r.Read(ctx, sinks...); err != nil {
+			e.Abandon()
+			e = newEngine()
+			return err
+		}
+		for _, loader := range loaders {
+			loaded.Add(loader.Loaded)
+		}
+		return nil
+	})
 	for _, damage := range report.Damaged {
 		log.Error("snapshot is damaged", zap.String("file", damage.File), zap.String("set_aside", damage.SetAside),
 			zap.Error(damage.Err), zap.NamedError("set_aside_error", damage.SetAsideErr))
@@ -80,14 +99,14 @@ func openPersistence(options *Options, e *engine.Engine) (_ *persistence, err er
 	p := &persistence{path: path, intervals: options.Intervals, log: log, lock: lock, engine: e, version: e.Version(), sequence: report.Header.Sequence,
 		replaying: true}
 	p.restored = Restored{
-		File: report.File, Groups: int(report.Summary.Groups) - loader.Departed, Topics: int(report.Summary.Topics),
-		Skipped: loader.Skipped, Full: loader.Full,
+		File: report.File, Groups: int(report.Summary.Groups) - loaded.Departed, Topics: int(report.Summary.Topics),
+		Skipped: loaded.Skipped, Full: loaded.Full,
 	}
 	for _, damage := range report.Damaged {
 		p.restored.Damaged = append(p.restored.Damaged, DamagedSnapshot{damage.File, damage.SetAside, damage.Err})
 	}
-	if loader.Full > 0 {
-		log.Warn("the store is full: not everything that the snapshot holds was loaded", zap.Int("left_out", loader.Full),
+	if loaded.Full > 0 {
+		log.Warn("the store is full: not everything that the snapshot holds was loaded", zap.Int("left_out", loaded.Full),
 			zap.Int64("max_memory", options.MaxMemory), zap.Int64("bytes", e.Used()))
 	}
 	if report.File != "" {
@@ -98,10 +117,20 @@ func openPersistence(options *Options, e *engine.Engine) (_ *persistence, err er
 			p.restored.Watermark = time.UnixMilli(p.watermark)
 		}
 		log.Info("restored", zap.String("file", report.File), zap.Time("watermark", p.restored.Watermark),
-			zap.Int("groups", p.restored.Groups), zap.Int("skipped", loader.Skipped))
+			zap.Int("groups", p.restored.Groups), zap.Int("skipped", loaded.Skipped))
 	}
 	return p, nil
 }
+
+// restoring returns what logs how far a restore is.
+func restoring(log *zap.Logger, path string) func(done, of uint64) {
+	return func(done, of uint64) {
+		log.Info("restoring", zap.String("snapshot", path), zap.Uint64("groups", done), zap.Uint64("of", of))
+	}
+}
+
+// cores is how many goroutines restore and save a snapshot.
+func cores() int { return runtime.GOMAXPROCS(0) }
 
 // save makes a snapshot unless nothing has changed since the newest. It logs what came of it when it holds no lock.
 func (p *persistence) save() error {
@@ -160,8 +189,18 @@ func (p *persistence) saveQuietly() (did saving, err error) {
 	}
 	header := snapshot.Header{TakenAt: takenAt, Intervals: p.intervals, Sequence: p.sequence + 1, Positions: p.engine.SavedPositions()}
 	summary, err := snapfile.Save(p.path, header, func(w *snapshot.Writer) error {
-		did.leftOut.Sink = w
-		return p.engine.Save(&did.leftOut)
+		lenient := make([]leavingOut, cores())
+		outs := make([]snapshot.Output, len(lenient))
+		for i := range outs {
+			lenient[i].Output = w.Blocks()
+			outs[i] = &lenient[i]
+		}
+		err := p.engine.Save(outs...)
+		for i := range lenient {
+			did.leftOut.count += lenient[i].count
+			did.leftOut.first = cmp.Or(did.leftOut.first, lenient[i].first)
+		}
+		return err
 	}, snapfile.Options{})
 	if err != nil {
 		return did, fromEngine(err)

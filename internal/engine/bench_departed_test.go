@@ -16,6 +16,7 @@ type discardSink struct{}
 
 func (discardSink) WriteTopic(*snapshot.Topic) error { return nil }
 func (discardSink) WriteGroup(*snapshot.Group) error { return nil }
+func (discardSink) Flush() error                     { return nil }
 
 // BenchmarkCommitBesideDeletions deletes a million groups of one shard, then commits while a snapshot is written and the
 // deletions are forgotten, and reports the longest that a commit took.

@@ -244,7 +244,7 @@ func TestLoadedFutureFreezesNothing(t *testing.T) {
 	}
 
 	e, c, clock := newJumpy(t, 0)
-	require.NoError(t, old.Save(e.Loader()))
+	require.NoError(t, old.Save(loading{e.Loader()}))
 	require.Equal(t, []int64{clock.wall, clock.wall, clock.wall}, stamps(t, e, "group", "topic"))
 	reading := c.topics.Topic("topic").Read()
 	require.Equal(t, clock.wall, reading.View(0).Seen)

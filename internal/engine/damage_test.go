@@ -20,10 +20,16 @@ func (e *Engine) requireUnlocked(t *testing.T) {
 }
 
 // nothing is a sink that takes everything.
+// loading is a Loader that an engine saves to.
+type loading struct{ *Loader }
+
+func (loading) Flush() error { return nil }
+
 type nothing struct{}
 
 func (nothing) WriteTopic(*snapshot.Topic) error { return nil }
 func (nothing) WriteGroup(*snapshot.Group) error { return nil }
+func (nothing) Flush() error                     { return nil }
 
 // newDamageable makes an engine with a group on two topics, and a break of the group's memory.
 func newDamageable(t *testing.T) (e *Engine, c *Cluster, breakIt func()) {
@@ -108,6 +114,7 @@ func (s *badSink) record() error {
 
 func (s *badSink) WriteTopic(*snapshot.Topic) error { return s.record() }
 func (s *badSink) WriteGroup(*snapshot.Group) error { return s.record() }
+func (s *badSink) Flush() error                     { return nil }
 
 func TestForeignPanicDamagesNothing(t *testing.T) {
 	e, c, _ := newDamageable(t)

@@ -265,12 +265,12 @@ func runHostile(t *testing.T, data, requests []byte) {
 	var file, lines bytes.Buffer
 	header := snapshot.Header{TakenAt: startTime, Intervals: 5}
 	w := snapshot.NewWriter(&file, header)
-	if err := (&hostile{data}).records(w); err != nil {
+	if err := (&hostile{data}).records(w.Blocks()); err != nil {
 		return // no snapshot can hold it
 	}
 	_, err := w.Close()
 	require.NoError(t, err)
-	_, err = jsonl.Write(&lines, header, func(s snapshot.Sink) error { return (&hostile{data}).records(s) })
+	_, err = jsonl.Write(&lines, header, func(s snapshot.Output) error { return (&hostile{data}).records(s) })
 	require.NoError(t, err)
 
 	e, c, clock := newTestEngine(2, 5)
@@ -293,7 +293,7 @@ func runHostile(t *testing.T, data, requests []byte) {
 	load(file.Len(), e.Loader(), func(sink snapshot.Sink) error {
 		r, err := snapshot.NewReader(bytes.NewReader(file.Bytes()), int64(file.Len()))
 		require.NoError(t, err)
-		return r.CopyTo(sink)
+		return r.Read(t.Context(), sink)
 	})
 	whole := e.Import()
 	for _, sink := range []snapshot.Sink{whole, oneByOne{e}} {
@@ -312,13 +312,13 @@ func runHostile(t *testing.T, data, requests []byte) {
 
 	var saved bytes.Buffer
 	w = snapshot.NewWriter(&saved, header)
-	require.NoError(t, e.Save(w))
+	require.NoError(t, e.Save(w.Blocks(), w.Blocks()))
 	_, err = w.Close()
 	require.NoError(t, err)
 	r, err := snapshot.NewReader(bytes.NewReader(saved.Bytes()), int64(saved.Len()))
 	require.NoError(t, err)
 	again, _, _ := newTestEngine(3, 5)
-	require.NoError(t, r.CopyTo(again.Loader()))
+	require.NoError(t, r.Read(t.Context(), again.Loader(), again.Loader()))
 	again.checkInvariants(t)
 }
 

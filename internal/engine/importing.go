@@ -11,9 +11,10 @@ import (
 // Import takes the records of an import: a snapshot.Sink. Each is checked and built aside when it comes, so that an error can be
 // told with its line; nothing is changed before Apply. It needs no more memory than what it becomes.
 type Import struct {
-	engine *Engine
-	topics []importedTopic
-	groups []*group
+	engine  *Engine
+	builder builder
+	topics  []importedTopic
+	groups  []*group
 	// names holds what has come: a record that comes twice is an error.
 	names map[importedName]bool
 	// clusters are the names of the clusters that groups came for.
@@ -32,7 +33,7 @@ type importedName struct {
 
 // Import begins an import.
 func (e *Engine) Import() *Import {
-	return &Import{engine: e, names: make(map[importedName]bool), clusters: make(map[string]bool)}
+	return &Import{engine: e, builder: builder{engine: e}, names: make(map[importedName]bool), clusters: make(map[string]bool)}
 }
 
 // invalidError is an Invalid with a text of its own.
@@ -112,7 +113,7 @@ func (im *Import) WriteGroup(r *snapshot.Group) error {
 	if c == nil {
 		return nil
 	}
-	g, err := im.engine.buildGroup(c, r, im.engine.config.Clock.Now())
+	g, err := im.builder.group(c, r, im.engine.config.Clock.Now())
 	if err != nil || !im.engine.admits(r) {
 		return err
 	}

@@ -3,6 +3,8 @@ package engine
 import (
 	"math"
 	"slices"
+
+	"github.com/lagkeeper/storage/internal/snapshot"
 )
 
 // layout says in which slots of a group the partitions of one of its topics are: slots first to first+length-1. In a dense
@@ -76,6 +78,29 @@ func (g *group) slot(gt *groupTopic, partition int32) (slot uint32, ok bool) {
 		g.counted, gt.count = g.withCount(gt, grown), grown
 	}
 	return slot, true
+}
+
+// layAll makes the slots of the partitions of a record, in their order, for a topic that has none. It reports false if the group
+// has no room for them.
+func (g *group) layAll(gt *groupTopic, partitions []snapshot.GroupPartition) bool {
+	held := uint32(len(partitions))
+	span := uint32(partitions[held-1].Number) + 1
+	sparse := span > max(alwaysDense, denseSpread*held) && held <= mostSparse
+	length := held
+	if !sparse {
+		length = max(span, min(uint32(gt.count), alwaysDense))
+	}
+	length, ok := g.affords(length, length)
+	if !ok {
+		return false
+	}
+	g.lay(gt, sparse, length)
+	if sparse {
+		for i := range partitions {
+			g.numbers[gt.first+uint32(i)] = partitions[i].Number
+		}
+	}
+	return true
 }
 
 // newSlot makes the slot of a partition that has none.

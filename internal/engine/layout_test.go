@@ -225,13 +225,13 @@ func TestSparsePartitionsAreTold(t *testing.T) {
 
 	var file bytes.Buffer
 	w := snapshot.NewWriter(&file, snapshot.Header{TakenAt: startTime, Intervals: 3})
-	require.NoError(t, e.Save(w))
+	require.NoError(t, e.Save(w.Blocks(), w.Blocks()))
 	_, err := w.Close()
 	require.NoError(t, err)
 	r, err := snapshot.NewReader(bytes.NewReader(file.Bytes()), int64(file.Len()))
 	require.NoError(t, err)
 	restored, _, _ := newTestEngine(1, 3)
-	require.NoError(t, r.CopyTo(restored.Loader()))
+	require.NoError(t, r.Read(t.Context(), restored.Loader(), restored.Loader()))
 	restored.checkInvariants(t)
 	g := restored.onlyGroup(t, "group")
 	require.Equal(t, len(all), g.memory.windows)

@@ -1,12 +1,7 @@
 package engine
 
 import (
-	"fmt"
-	"slices"
-
-	"github.com/lagkeeper/storage/internal/ends"
 	"github.com/lagkeeper/storage/internal/snapshot"
-	"github.com/lagkeeper/storage/internal/window"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -14,8 +9,16 @@ import (
 // left out: clusters that are not configured, names that are too long, groups that the filters refuse or that have expired,
 // commits beyond the window or out of order. What is there already under the same name is replaced. It changes times in the records: none is left that is later
 // than now.
+//
+// A Loader is for one goroutine; several may load into one engine at once.
 type Loader struct {
-	engine *Engine
+	engine  *Engine
+	builder builder
+	Loaded
+}
+
+// Loaded counts what was not loaded.
+type Loaded struct {
 	// Skipped counts the groups and topics that were left out, Departed the records that are no groups but tell what was
 	// deleted.
 	Skipped, Departed int
@@ -23,8 +26,25 @@ type Loader struct {
 	Full int
 }
 
+// Add counts what another Loader did not load.
+func (l *Loaded) Add(other Loaded) {
+	l.Skipped += other.Skipped
+	l.Departed += other.Departed
+	l.Full += other.Full
+}
+
+// Abandon tells those who watch that what was loaded is gone again. The engine is not used any more.
+func (e *Engine) Abandon() {
+	if !e.config.Hub.Watched() {
+		return
+	}
+	for _, c := range e.clusters.Load().all {
+		_ = e.RemoveCluster(c.Name) // it is there
+	}
+}
+
 // Loader makes a Loader.
-func (e *Engine) Loader() *Loader { return &Loader{engine: e} }
+func (e *Engine) Loader() *Loader { return &Loader{engine: e, builder: builder{engine: e}} }
 
 // WriteTopic takes a topic.
 func (l *Loader) WriteTopic(r *snapshot.Topic) error {
@@ -74,7 +94,7 @@ func (l *Loader) WriteGroup(r *snapshot.Group) error {
 		l.Departed++
 		return e.loadDeparture(c, r, now)
 	}
-	g, err := e.buildGroup(c, r, now)
+	g, err := l.builder.group(c, r, now)
 	if err != nil {
 		return err
 	}
@@ -106,82 +126,6 @@ func (e *Engine) loadDeparture(c *Cluster, r *snapshot.Group, now int64) error {
 	}
 	s.loadDeparture(c, s.find(c, hash, r.Name), r, e.replay.Load(), now)
 	return nil
-}
-
-// buildTopic makes a topic of a record, which nobody sees yet.
-func (e *Engine) buildTopic(c *Cluster, r *snapshot.Topic, now int64) (*ends.Topic, error) {
-	clampEndOffsets(r, now)
-	return c.topics.Build(r)
-}
-
-// buildGroup makes a group of a record, which nobody sees yet. Its topics stand in for those of the cluster until place finds
-// these.
-func (e *Engine) buildGroup(c *Cluster, r *snapshot.Group, now int64) (*group, error) {
-	g := newGroup(c, c.hash(r.Name), r.Name)
-	g.committed = r.LastCommit != snapshot.Never
-	g.seen.Store(min(max(r.LastCommit, r.LastOwner), now)) // the clock may have been set back
-	names := make(map[string]bool, len(r.Topics))
-	for i := range r.Topics {
-		t := &r.Topics[i]
-		if names[t.Name] {
-			return nil, invalidf("group %q: topic %q stands there twice", r.Name, t.Name)
-		}
-		names[t.Name] = true
-		if err := e.buildGroupTopic(g, g.attach(&ends.Topic{Name: t.Name}), t, now); err != nil {
-			return nil, fmt.Errorf("group %q: topic %q: %w", r.Name, t.Name, err)
-		}
-	}
-	return g, nil
-}
-
-func (e *Engine) buildGroupTopic(g *group, index int, r *snapshot.GroupTopic, now int64) error {
-	gt := &g.topics[index]
-	gt.seen = min(r.LastCommit, now)
-	counted := g.withCount(gt, r.PartitionCount)
-	if counted > maxSlots {
-		return invalidf("%d partitions: a group has room for %d", counted, maxSlots)
-	}
-	gt.count, g.counted = r.PartitionCount, counted
-	var scratch window.Scratch
-	for i := range r.Partitions {
-		p := &r.Partitions[i]
-		slot, ok := g.slot(gt, p.Number)
-		if !ok {
-			return invalidf("partition %d: the group has no room for it", p.Number)
-		}
-		commits := inOrder(p.Commits)
-		commits = commits[max(0, len(commits)-e.config.Intervals):]
-		clampTimes(commits, now)
-		w := g.memory.add(slot, scratch.Plan(commits))
-		w.Fill(&scratch)
-		gt.committed = gt.committed || len(commits) > 0
-		if max(len(p.Owner), len(p.ClientID)) <= MaxName {
-			g.setOwner(slot, p.Owner, p.ClientID)
-		}
-		if w.Len() > 0 {
-			g.setKnown(slot, w.NewestOrder())
-		}
-		setIncarnation(w, uint8(p.Incarnation))
-		setRestored(w, true)
-	}
-	return nil
-}
-
-// inOrder leaves out what no window holds: negative offsets, which an earlier release stored, and orders below the one before.
-func inOrder(commits []protocol.StoredCommit) []protocol.StoredCommit {
-	newest := int64(0)
-	wrong := func(c protocol.StoredCommit) bool {
-		if c.Offset < 0 || c.Order < newest {
-			return true
-		}
-		newest = c.Order
-		return false
-	}
-	if !slices.ContainsFunc(commits, wrong) {
-		return commits
-	}
-	newest = 0
-	return slices.DeleteFunc(slices.Clone(commits), wrong)
 }
 
 // place puts a group that was built aside into its shard, in the place of the one of its name: whoever looks or commits

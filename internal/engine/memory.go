@@ -107,6 +107,32 @@ func (m *memory) add(slot uint32, size int) window.Window {
 	return w
 }
 
+// adopt adds windows that lie one behind the other in run, each with its slot in its tag, as a block without room for more, and
+// keeps nothing of run. It reports false, and changes nothing, if there is no room for another block.
+func (m *memory) adopt(run []byte) bool {
+	if len(m.blocks) > maxBlocks {
+		return false
+	}
+	if len(m.blocks) == 0 {
+		m.blocks = m.first[:1]
+	} else {
+		m.nextTail()
+	}
+	b := &m.blocks[m.tail]
+	b.bytes = append([]byte(nil), make([]byte, blockStart+len(run)+window.Padding)...)
+	b.bytes = b.bytes[:cap(b.bytes)]
+	m.held += cap(b.bytes)
+	copy(b.bytes[blockStart:], run)
+	b.used = int32(blockStart + len(run))
+	for at := blockStart; at < int(b.used); {
+		w := window.Window(b.bytes[at:])
+		m.slots[slotOf(w)] = reference(m.tail)<<unitBits | reference(at/unit)
+		m.windows++
+		at += w.Size()
+	}
+	return true
+}
+
 // resize moves the window of a slot to memory of size bytes, where it takes what it had no room for. growing says that it will
 // grow more.
 func (m *memory) resize(slot uint32, size int, growing bool, s *window.Scratch) window.Window {

@@ -185,12 +185,12 @@ func saveAndLoad(t *testing.T, e *Engine, model naive) {
 	t.Helper()
 	var file bytes.Buffer
 	w := snapshot.NewWriter(&file, snapshot.Header{TakenAt: startTime, Intervals: e.config.Intervals})
-	require.NoError(t, e.Save(w))
+	require.NoError(t, e.Save(w.Blocks(), w.Blocks()))
 	_, err := w.Close()
 	require.NoError(t, err)
 	r, err := snapshot.NewReader(bytes.NewReader(file.Bytes()), int64(file.Len()))
 	require.NoError(t, err)
-	require.NoError(t, r.CopyTo(e.Loader()))
+	require.NoError(t, r.Read(t.Context(), e.Loader(), e.Loader()))
 	for _, partitions := range model {
 		for _, p := range partitions {
 			p.known = 0

@@ -104,7 +104,7 @@ func TestMemoryIsCountedAsItChanges(t *testing.T) {
 		case choice < 993:
 			clock.now += 2_000_000
 		case choice < 995:
-			require.NoError(t, e.Save(e.Loader()))
+			require.NoError(t, e.Save(loading{e.Loader()}))
 		}
 		if step%500 == 0 {
 			requireCounted(t, e)

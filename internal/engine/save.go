@@ -2,8 +2,11 @@ package engine
 
 import (
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/lagkeeper/storage/internal/ends"
+	"github.com/lagkeeper/storage/internal/parallel"
 	"github.com/lagkeeper/storage/internal/snapshot"
 	"github.com/lagkeeper/storage/protocol"
 )
@@ -30,14 +33,14 @@ func (s *shard) version() uint64 {
 	return s.counts.commits[0] + s.counts.owners[0] + s.counts.expired + s.counts.swept + s.counts.loaded
 }
 
-// Save writes everything to sink while requests go on. Each group is written as it is at one moment; a shard is held only
-// while one group is copied, and never while the sink writes. Save works on a stopped engine too. It returns ErrDamaged, maybe
-// after it has written, if what it wrote may be half-changed.
-func (e *Engine) Save(sink snapshot.Sink) error {
+// Save writes everything to outs, each of which is used by a goroutine of its own, while requests go on. Each group is written as
+// it is at one moment; a shard is held only while one group is copied, and never while an Output writes. Save works on a stopped
+// engine too. It returns ErrDamaged, maybe after it has written, if what it wrote may be half-changed.
+func (e *Engine) Save(outs ...snapshot.Output) error {
 	if e.Damaged() {
 		return ErrDamaged
 	}
-	if err := e.save(sink); err != nil {
+	if err := e.save(outs); err != nil {
 		return err
 	}
 	if e.Damaged() {
@@ -46,55 +49,95 @@ func (e *Engine) Save(sink snapshot.Sink) error {
 	return nil
 }
 
-func (e *Engine) save(sink snapshot.Sink) error {
-	w := saver{engine: e, sink: sink, written: make(map[*ends.Topic]bool)}
+func (e *Engine) save(outs []snapshot.Output) error {
+	written := &writtenTopics{topics: make(map[*ends.Topic]bool)}
+	savers := make([]saver, len(outs))
+	for i := range savers {
+		savers[i] = saver{engine: e, out: outs[i], written: written}
+	}
 	clusters := e.clusters.Load().all
 	for _, c := range clusters {
-		for _, t := range c.topics.Topics(nil) {
-			if err := w.topic(c, t); err != nil {
-				return err
-			}
+		topics := c.topics.Topics(nil)
+		for _, t := range topics {
+			written.topics[t] = true
+		}
+		if err := each(savers, len(topics), func(w *saver, i int) error { return w.topic(c, topics[i]) }); err != nil {
+			return err
+		}
+	}
+	for i := range savers {
+		if err := savers[i].out.Flush(); err != nil {
+			return err
 		}
 	}
 	var groups []*group
 	for i := range e.shards {
 		s := &e.shards[i]
 		// Before the groups, since one may come back meanwhile, and after them, since one may depart.
-		from, err := w.departed(s, 1)
+		from, err := savers[0].departed(s, 1)
 		if err != nil {
 			return err
 		}
 		for _, c := range clusters {
 			groups = s.appendGroups(groups[:0], c)
-			for _, g := range groups {
-				if err := w.group(s, g); err != nil {
-					return err
-				}
+			if err := each(savers, len(groups), func(w *saver, i int) error { return w.group(s, groups[i]) }); err != nil {
+				return err
 			}
 		}
-		if _, err := w.departed(s, from); err != nil {
+		if _, err := savers[0].departed(s, from); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// each calls do with each number below n, on as many goroutines as there are savers.
+func each(savers []saver, n int, do func(w *saver, i int) error) error {
+	if n == 0 {
+		return nil
+	}
+	var next atomic.Int64
+	return parallel.Do(min(n, len(savers)), func(k int) error {
+		for {
+			i := int(next.Add(1)) - 1
+			if i >= n {
+				return nil
+			}
+			if err := do(&savers[k], i); err != nil {
+				next.Store(int64(n)) // the others need not go on
+				return err
+			}
+		}
+	})
+}
+
 // saver holds the memory that saving needs, which is that of the largest group and the largest topic.
 type saver struct {
 	engine      *Engine
-	sink        snapshot.Sink
-	written     map[*ends.Topic]bool
+	out         snapshot.Output
+	written     *writtenTopics
 	topicRecord snapshot.Topic
 	groupRecord snapshot.Group
 	partitions  []snapshot.GroupPartition
 	commits     []protocol.StoredCommit
 }
 
+// writtenTopics holds the topics that stand before every group that is written from now on.
+type writtenTopics struct {
+	mu     sync.RWMutex
+	topics map[*ends.Topic]bool
+}
+
+func (w *writtenTopics) has(t *ends.Topic) bool {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.topics[t]
+}
+
 func (w *saver) topic(c *Cluster, t *ends.Topic) error {
-	w.written[t] = true
 	t.Save(&w.topicRecord)
 	w.topicRecord.Cluster = c.Name
-	return w.sink.WriteTopic(&w.topicRecord)
+	return w.out.WriteTopic(&w.topicRecord)
 }
 
 func (w *saver) group(s *shard, g *group) error {
@@ -116,10 +159,10 @@ func (w *saver) group(s *shard, g *group) error {
 			continue
 		}
 		w.fill(k, r)
-		if err := w.sink.WriteGroup(r); err != nil || deleted == nil {
+		if err := w.out.WriteGroup(r); err != nil || deleted == nil {
 			return err
 		}
-		return w.sink.WriteGroup(deleted)
+		return w.out.WriteGroup(deleted)
 	}
 }
 
@@ -128,14 +171,29 @@ func (w *saver) group(s *shard, g *group) error {
 // holds it, and as it was before: so a commit that is not in the snapshot is never older than the end offsets that are.
 func (w *saver) topicsOf(c *Cluster, k *Capture) (wrote bool, err error) {
 	for i := range k.held {
-		if t := k.held[i].topic; !w.written[t] {
-			if err := w.topic(c, t); err != nil {
+		if t := k.held[i].topic; !w.written.has(t) {
+			if err := w.late(c, t); err != nil {
 				return false, err
 			}
 			wrote = true
 		}
 	}
 	return wrote, nil
+}
+
+// late writes a topic, unless another saver has done so meanwhile. No other saver writes a group that holds it before it stands
+// there.
+func (w *saver) late(c *Cluster, t *ends.Topic) error {
+	w.written.mu.Lock()
+	defer w.written.mu.Unlock()
+	if w.written.topics[t] {
+		return nil
+	}
+	w.written.topics[t] = true
+	if err := w.topic(c, t); err != nil {
+		return err
+	}
+	return w.out.Flush()
 }
 
 // copyGroup copies what there is of a group, and what was deleted of it. It returns false if the group is no longer there.
@@ -201,7 +259,7 @@ func (w *saver) departed(s *shard, from uint64) (next uint64, err error) {
 		var more bool
 		if records, from, more = s.departedRecords(from); len(records) > 0 {
 			for i := range records {
-				if err := w.sink.WriteGroup(&records[i]); err != nil {
+				if err := w.out.WriteGroup(&records[i]); err != nil {
 					return 0, err
 				}
 			}

@@ -34,8 +34,8 @@ func loadNumbered(t *testing.T, fsys FS, path string) (uint64, LoadReport) {
 	t.Helper()
 	got := &snapshottest.State{}
 	report, err := Load(path, Options{FS: fsys}, func(r *snapshot.Reader) error {
-		got.Header = r.Header()
-		return r.CopyTo(got)
+		*got = snapshottest.State{Header: r.Header()}
+		return r.Read(t.Context(), got)
 	})
 	require.NoError(t, err)
 	if report.Source == Empty {
@@ -133,7 +133,7 @@ func TestCrashBeforeEveryOperationOfLoad(t *testing.T) {
 				}}
 			}
 			_ = saveNumbered(crashAfter(saveAt), "state", 4)
-			_, _ = Load("state", Options{FS: crashAfter(loadAt)}, func(r *snapshot.Reader) error { return r.CopyTo(&snapshottest.State{}) })
+			_, _ = Load("state", Options{FS: crashAfter(loadAt)}, func(r *snapshot.Reader) error { return r.Read(t.Context(), nowhere{}) })
 			got, _ := loadNumbered(t, m.killed(), "state")
 			require.GreaterOrEqual(t, got, uint64(3))
 		}

@@ -133,8 +133,8 @@ func TestKill(t *testing.T) {
 		require.NoError(t, err, "the lock ends with the process")
 		got := &snapshottest.State{}
 		report, err := Load(path, Options{}, func(r *snapshot.Reader) error {
-			got.Header = r.Header()
-			return r.CopyTo(got)
+			*got = snapshottest.State{Header: r.Header()}
+			return r.Read(t.Context(), got)
 		})
 		require.NoError(t, err)
 		require.NoError(t, lock.Unlock())

@@ -1,6 +1,7 @@
 package snapfile
 
 import (
+	"context"
 	"cmp"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/lagkeeper/storage/internal/snapshot"
@@ -64,23 +66,23 @@ type Damage struct {
 	Err error
 }
 
-// Load loads the newest sound snapshot of a path: the newest, else the one before, else none, whatever their times say. A
-// snapshot has been checked from end to end before apply is called with it, once at most. The caller holds the Lock of the
-// path.
+// Load loads the newest sound snapshot of a path: the newest, else the one before, else none, whatever their times say. It calls
+// apply, which reads the snapshot, for each that may be sound. The caller holds the Lock of the path.
 //
 //   - A damaged file, and one that the disk fails to read, is renamed to <its name>.damaged-<unixms>, never over another
-//     file, and reported. It is not an error.
+//     file, and reported. It is not an error. If that is found out when a part has been read, apply returns the error of the
+//     Reader and drops what was taken; it is called again with the one before.
 //   - A file of a version this package does not know is neither loaded nor passed over, since what the store saves later
 //     would destroy it: Load changes nothing and returns a *snapshot.VersionError. So it does for path.prev, even where path is
 //     sound: the next Save would replace it.
 //   - A file that is there and cannot be opened, for want of permission or because it is no regular file, is an error for
 //     the same reason.
 //   - A directory that is not there is an error: nothing could be saved to it.
-//   - What apply returns, and a failure to read while it reads, is returned. What it took must then be dropped.
+//   - Any other error of apply is returned.
 //
 // Temporary files that a crash has left are removed.
 func Load(path string, opts Options, apply func(*snapshot.Reader) error) (LoadReport, error) {
-	l := loader{fs: opts.fs(), path: path, unixMilli: opts.UnixMilli}
+	l := loader{fs: opts.fs(), path: path, unixMilli: opts.UnixMilli, progress: opts.Progress}
 	if l.unixMilli == nil {
 		l.unixMilli = func() int64 { return time.Now().UnixMilli() }
 	}
@@ -91,22 +93,32 @@ func Load(path string, opts Options, apply func(*snapshot.Reader) error) (LoadRe
 }
 
 // Verify checks one snapshot file from end to end and changes nothing.
-func Verify(path string, opts Options) (snapshot.Header, snapshot.Summary, error) {
+func Verify(ctx context.Context, path string, opts Options) (snapshot.Header, snapshot.Summary, error) {
 	file, err := opts.fs().Open(path)
 	if err != nil {
 		return snapshot.Header{}, snapshot.Summary{}, fmt.Errorf("verify snapshot: %w", err)
 	}
 	r, err := snapshot.NewReader(file, file.Size())
+	if err == nil {
+		err = r.Read(ctx, nowhere{})
+	}
 	if err = errors.Join(err, file.Close()); err != nil {
 		return snapshot.Header{}, snapshot.Summary{}, fmt.Errorf("verify snapshot %s: %w", path, err)
 	}
 	return r.Header(), r.Summary(), nil
 }
 
+// nowhere is a sink that keeps nothing.
+type nowhere struct{}
+
+func (nowhere) WriteTopic(*snapshot.Topic) error { return nil }
+func (nowhere) WriteGroup(*snapshot.Group) error { return nil }
+
 type loader struct {
 	fs        FS
 	path      string
 	unixMilli func() int64
+	progress  func(done, of uint64)
 	report    LoadReport
 }
 
@@ -146,19 +158,47 @@ func (l *loader) try(source Source, name string, apply func(*snapshot.Reader) er
 		return false, err
 	}
 	r, err := snapshot.NewReader(file, file.Size())
-	if err != nil {
-		_ = file.Close() // it was only read
+	applied := err == nil
+	if applied {
+		err = l.apply(r, apply)
+	}
+	_ = file.Close() // it was only read
+	switch {
+	case errors.As(err, new(*snapshot.CorruptError)) || errors.As(err, new(*snapshot.ReadError)):
 		l.setAside(name, err)
 		return false, nil
+	case err != nil && applied:
+		return false, fmt.Errorf("apply %s: %w", name, err)
+	case err != nil:
+		return false, err
 	}
 	l.report.Source, l.report.File = source, name
 	l.report.Header, l.report.Summary = r.Header(), r.Summary()
-	err = apply(r)
-	_ = file.Close() // it was only read
-	if err != nil {
-		return false, fmt.Errorf("apply %s: %w", name, err)
-	}
 	return true, nil
+}
+
+// apply calls apply, and Progress while that runs.
+func (l *loader) apply(r *snapshot.Reader, apply func(*snapshot.Reader) error) error {
+	if l.progress == nil {
+		return apply(r)
+	}
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer close(done)
+	wg.Go(func() {
+		ticker := time.NewTicker(progressInterval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				l.progress(r.Groups(), r.Summary().Groups)
+			case <-done:
+				return
+			}
+		}
+	})
+	return apply(r)
 }
 
 // setAside renames a damaged file to a name that nothing has.

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -38,6 +40,9 @@ func TestLoadNewestElsePreviousElseNothing(t *testing.T) {
 	load := func() (uint64, LoadReport) {
 		sequence := uint64(0)
 		report, err := Load(path, Options{UnixMilli: at}, func(r *snapshot.Reader) error {
+			if err := r.Read(t.Context(), nowhere{}); err != nil {
+				return err
+			}
 			sequence = r.Header().Sequence
 			return nil
 		})
@@ -141,7 +146,7 @@ func TestForeignVersionIsLeftAlone(t *testing.T) {
 			require.ErrorContains(t, err, path+c.future)
 			require.Equal(t, version.Known+2, version.Version)
 			require.ErrorAs(t, saveNumbered(OS{}, path, 2), &version)
-			_, _, err = Verify(path+c.future, Options{})
+			_, _, err = Verify(t.Context(), path+c.future, Options{})
 			require.ErrorAs(t, err, &version)
 
 			after, err := OS{}.Names(dir)
@@ -165,12 +170,12 @@ func TestClockSetBack(t *testing.T) {
 		report, err := Load(path, Options{}, func(*snapshot.Reader) error { return nil })
 		require.NoError(t, err)
 		require.Equal(t, s.Header, report.Header)
-		header, sum, err := Verify(path, Options{})
+		header, sum, err := Verify(t.Context(), path, Options{})
 		require.NoError(t, err)
 		require.Equal(t, s.Header, header)
 		require.Equal(t, report.Summary, sum)
 		if n > 0 {
-			before, _, err := Verify(path+".prev", Options{})
+			before, _, err := Verify(t.Context(), path+".prev", Options{})
 			require.NoError(t, err)
 			require.EqualValues(t, n, before.Sequence)
 		}
@@ -214,24 +219,79 @@ func TestLoadReturnsTheErrorOfApply(t *testing.T) {
 	require.Empty(t, report.Damaged)
 }
 
-// A file that changes between the two passes, which the lock is there to prevent.
-func TestFileChangesWhileItIsApplied(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "state")
-	require.NoError(t, saveNumbered(OS{}, path, 1))
-	_, err := Load(path, Options{}, func(r *snapshot.Reader) error {
-		flip(t, path, 120)
-		return r.CopyTo(&snapshottest.State{})
+// Damage that is found out when a part has been taken: apply is called again, with the one before.
+func TestDamageFoundWhileItIsApplied(t *testing.T) {
+	for _, last := range []error{nil, &snapshot.ReadError{Err: errors.New("of the disk")}} {
+		path := filepath.Join(t.TempDir(), "state")
+		require.NoError(t, saveNumbered(OS{}, path, 1))
+		require.NoError(t, saveNumbered(OS{}, path, 2))
+		var sequences []uint64
+		groups := 0
+		report, err := Load(path, Options{}, func(r *snapshot.Reader) error {
+			sequences = append(sequences, r.Header().Sequence)
+			if len(sequences) == 2 {
+				return r.Read(t.Context(), nowhere{})
+			}
+			if last != nil {
+				return last
+			}
+			flip(t, path, int64(r.Summary().Bytes)-100)
+			got := &snapshottest.State{}
+			err := r.Read(t.Context(), got)
+			groups = len(got.Topics)
+			return err
+		})
+		require.NoError(t, err)
+		require.Equal(t, []uint64{2, 1}, sequences)
+		require.Equal(t, Previous, report.Source)
+		require.EqualValues(t, 1, report.Header.Sequence)
+		require.Len(t, report.Damaged, 1)
+		if last == nil {
+			require.Positive(t, groups, "what came before the damage had been taken")
+			var corrupt *snapshot.CorruptError
+			require.ErrorAs(t, report.Damaged[0].Err, &corrupt)
+		} else {
+			require.ErrorIs(t, report.Damaged[0].Err, last)
+		}
+	}
+}
+
+// TestLoadTellsItsProgress holds a load up until it has said twice how far it is.
+func TestLoadTellsItsProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemFS()
+		require.NoError(t, saveNumbered(m, "state", 1))
+		type progress struct{ done, of uint64 }
+		var told []progress
+		goOn := make(chan struct{})
+		begun := time.Now()
+		_, err := Load("state", Options{FS: m, Progress: func(done, of uint64) {
+			if told = append(told, progress{done, of}); len(told) == 2 {
+				close(goOn)
+			}
+		}}, func(r *snapshot.Reader) error { return r.Read(t.Context(), waiting{goOn}) })
+		require.NoError(t, err)
+		require.Equal(t, []progress{{1, 3}, {1, 3}}, told)
+		require.Equal(t, 2*progressInterval, time.Since(begun))
 	})
-	var corrupt *snapshot.CorruptError
-	require.ErrorAs(t, err, &corrupt)
+}
+
+// waiting is a sink that waits for a channel to be closed.
+type waiting struct{ goOn chan struct{} }
+
+func (w waiting) WriteTopic(*snapshot.Topic) error { return nil }
+
+func (w waiting) WriteGroup(*snapshot.Group) error {
+	<-w.goOn
+	return nil
 }
 
 func TestVerifyNamesTheFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
-	_, _, err := Verify(path, Options{})
+	_, _, err := Verify(t.Context(), path, Options{})
 	require.ErrorIs(t, err, os.ErrNotExist)
 	require.NoError(t, os.WriteFile(path, []byte(strings.Repeat("x", 99)), 0o600))
-	_, _, err = Verify(path, Options{})
+	_, _, err = Verify(t.Context(), path, Options{})
 	require.ErrorContains(t, err, path)
 	require.ErrorContains(t, err, "magic")
 }

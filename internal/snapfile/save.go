@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"time"
 
 	"github.com/lagkeeper/storage/internal/snapshot"
 )
@@ -26,7 +27,13 @@ type Options struct {
 	FS FS
 	// UnixMilli names damaged files; nil means the system's clock.
 	UnixMilli func() int64
+	// Progress is called by Load every few seconds, from another goroutine, with the number of groups that have been read of how
+	// many; nil means nobody wants to know.
+	Progress func(done, of uint64)
 }
+
+// progressInterval is how often Progress is called: often enough that nobody takes a load for stuck.
+const progressInterval = 3 * time.Second
 
 func (o Options) fs() FS {
 	if o.FS == nil {

@@ -6,8 +6,8 @@ import (
 	"errors"
 	"hash/crc32"
 	"math"
+	"runtime"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,7 +20,7 @@ import (
 func blocksOf(t testing.TB, b []byte) (blocks [][]byte) {
 	t.Helper()
 	for rest := b[snapshot.PreambleSize : len(b)-len(snapshot.EndMagic)]; len(rest) > 0; {
-		length := snapshot.BlockHeadSize + int(binary.LittleEndian.Uint32(rest[8:]))
+		length := snapshot.BlockHeadSize + int(binary.LittleEndian.Uint64(rest[8:]))
 		require.LessOrEqual(t, length, len(rest))
 		blocks = append(blocks, rest[:length:length])
 		rest = rest[length:]
@@ -29,27 +29,30 @@ func blocksOf(t testing.TB, b []byte) (blocks [][]byte) {
 }
 
 func makeBlock(kind snapshot.BlockType, payload []byte) []byte {
-	b := binary.LittleEndian.AppendUint32(nil, uint32(kind))
-	return append(append(b, make([]byte, snapshot.BlockHeadSize-4)...), payload...)
+	b := append(make([]byte, snapshot.BlockHeadSize), payload...)
+	snapshot.PutBlockHead(b, kind)
+	return b
 }
 
-// assemble makes a file of blocks, with numbers, lengths, checksums and the end of the footer as they have to be. The
-// counts of records in the footer stay.
-func assemble(minor uint16, blocks ...[]byte) []byte {
-	b := snapshot.AppendPreamble(nil, snapshot.VersionMajor, minor)
+// assemble makes a file of blocks, with lengths, checksums and the end of the footer as they have to be. The counts of records in
+// the footer are the given ones, or stay.
+func assemble(blocks [][]byte, counts ...uint64) []byte {
+	b := snapshot.AppendPreamble(nil, snapshot.Version)
 	digest := uint32(0)
 	for n, block := range blocks {
 		block = slices.Clone(block)
-		binary.LittleEndian.PutUint32(block[4:], uint32(n))
-		binary.LittleEndian.PutUint32(block[8:], uint32(len(block)-snapshot.BlockHeadSize))
-		if snapshot.BlockType(binary.LittleEndian.Uint32(block)) == snapshot.BlockFooter {
+		kind := snapshot.BlockType(binary.LittleEndian.Uint32(block))
+		if kind == snapshot.BlockFooter {
 			payload := block[snapshot.BlockHeadSize:]
+			for i, count := range counts {
+				binary.LittleEndian.PutUint64(payload[8*i:], count)
+			}
 			binary.LittleEndian.PutUint64(payload[32:], uint64(n+1))
 			binary.LittleEndian.PutUint64(payload[40:], uint64(len(b)+len(block)+len(snapshot.EndMagic)))
 			binary.LittleEndian.PutUint32(payload[48:], digest)
 		}
-		binary.LittleEndian.PutUint32(block[12:], snapshot.BlockChecksum(block, block[snapshot.BlockHeadSize:]))
-		digest = crc32.Update(digest, snapshot.Castagnoli, block[12:16])
+		snapshot.PutBlockHead(block, kind)
+		digest = crc32.Update(digest, snapshot.Castagnoli, block[4:8])
 		b = append(b, block...)
 	}
 	return append(b, snapshot.EndMagic...)
@@ -132,22 +135,25 @@ func TestBlocksOutOfPlace(t *testing.T) {
 	raw := func(blocks ...[]byte) []byte {
 		return append(append(slices.Clone(b[:snapshot.PreambleSize]), bytes.Join(blocks, nil)...), snapshot.EndMagic...)
 	}
+	of := func(blocks ...[]byte) []byte { return assemble(blocks) }
 	for name, c := range map[string]struct {
 		file []byte
 		want string
 	}{
-		"swapped as they are":      {raw(header, groups, topics, footer), "says that it is block"},
-		"one lost, as they are":    {raw(header, topics, footer), "says that it is block"},
-		"one lost":                 {assemble(snapshot.VersionMinor, header, topics, footer), "footer counts"},
-		"one twice":                {assemble(snapshot.VersionMinor, header, topics, groups, groups, footer), "footer counts"},
-		"no header":                {assemble(snapshot.VersionMinor, topics, groups, footer), "the header is block 0"},
-		"two headers":              {assemble(snapshot.VersionMinor, header, header, topics, groups, footer), "the header is block 0"},
-		"no footer":                {assemble(snapshot.VersionMinor, header, topics, groups), "without its footer"},
+		"swapped as they are":      {raw(header, groups, topics, footer), "checksum of all blocks"},
+		"one lost, as they are":    {raw(header, topics, footer), "footer counts"},
+		"one lost":                 {of(header, topics, footer), "footer counts"},
+		"one twice":                {of(header, topics, groups, groups, footer), "footer counts"},
+		"no header":                {of(topics, groups, footer), "the header is the first block"},
+		"two headers":              {of(header, header, topics, groups, footer), "no block of this type here"},
+		"no footer":                {of(header, topics, groups), "no footer"},
+		"two footers":              {of(header, topics, groups, footer, footer), "no block of this type here"},
+		"a long footer":            {of(header, topics, groups, append(slices.Clone(footer), 0)), "no footer"},
 		"nothing but the preamble": {b[:snapshot.PreambleSize], "without its footer"},
 		"nothing":                  {nil, "empty"},
-		"bytes behind":             {append(slices.Clone(b), 0), "1 bytes follow"},
-		"twice":                    {append(slices.Clone(b), b...), "follow"},
-		"an unknown block":         {assemble(snapshot.VersionMinor, header, topics, makeBlock('X', nil), groups, footer), "no block of this type"},
+		"bytes behind":             {append(slices.Clone(b), 0), "bytes follow it"},
+		"twice":                    {append(slices.Clone(b), b...), "the footer counts"},
+		"an unknown block":         {of(header, topics, makeBlock('X', nil), groups, footer), "no block of this type here"},
 		"not a snapshot":           {bytes.Repeat([]byte("hello world\n"), 100), "not with the magic"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -165,37 +171,21 @@ func TestBlocksOutOfPlace(t *testing.T) {
 		require.ErrorContains(t, err, "checksum of all blocks")
 	})
 	t.Run("another order", func(t *testing.T) {
-		got, err := snapshottest.Decode(assemble(snapshot.VersionMinor, header, groups, topics, footer))
+		got, err := snapshottest.Decode(of(header, groups, topics, footer))
 		require.NoError(t, err)
 		require.Equal(t, s, got)
 	})
 }
 
-func TestLaterMinorVersion(t *testing.T) {
-	s, b := small(t)
-	blocks := blocksOf(t, b)
-	header := append(slices.Clone(blocks[0]), "a field of later"...)
-	footer := append(slices.Clone(blocks[3]), "a count of later"...)
-	later := makeBlock('N'|'E'<<8|'W'<<16|'!'<<24, []byte("what a later minor version has to say"))
-	b = assemble(7, header, later, blocks[1], later, blocks[2], later, footer)
-	got, err := snapshottest.Decode(b)
-	require.NoError(t, err)
-	require.Equal(t, s, got)
-
-	b[bytes.Index(b, []byte("what a later"))]++
-	_, err = snapshottest.Decode(b)
-	require.ErrorContains(t, err, "checksum", "a block that is skipped is checked")
-}
-
-func TestUnknownMajorVersion(t *testing.T) {
+func TestUnknownVersion(t *testing.T) {
 	_, b := small(t)
-	for _, major := range []uint16{0, 1, 3, 999, math.MaxUint16} {
-		future := append(snapshot.AppendPreamble(nil, major, 3), b[snapshot.PreambleSize:]...)
-		_, err := snapshottest.Decode(future)
+	for _, v := range []uint16{0, 1, 2, 4, 999, math.MaxUint16} {
+		foreign := append(snapshot.AppendPreamble(nil, v), b[snapshot.PreambleSize:]...)
+		_, err := snapshottest.Decode(foreign)
 		var version *snapshot.VersionError
 		require.ErrorAs(t, err, &version)
-		require.Equal(t, snapshot.VersionError{Version: int(major), Known: snapshot.VersionMajor}, *version)
-		_, err = snapshottest.Decode(future[:snapshot.PreambleSize])
+		require.Equal(t, snapshot.VersionError{Version: int(v), Known: snapshot.Version}, *version)
+		_, err = snapshottest.Decode(foreign[:snapshot.PreambleSize])
 		require.ErrorAs(t, err, &version, "only the preamble is the same in every version")
 	}
 }
@@ -206,33 +196,41 @@ func TestLengthsThatLie(t *testing.T) {
 	blocks := blocksOf(t, b)
 	huge := binary.AppendUvarint(nil, math.MaxUint64)
 	payload := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
-	group := []byte{snapshot.TagNew, 0, 1, 'c', 0, 1, 'g', 0}
+	group := []byte{0, 1, 'c', 0, 1, 'g', 0}
 	topic := []byte{snapshot.TagNew, 0, 1, 't'}
+	// A partition of a group and as many commits.
+	window := func(commits byte, rest ...byte) []byte {
+		return payload(group, topic, []byte{4, 0, 1}, binary.AppendUvarint(nil, uint64(commits)<<snapshot.PartitionBits), rest)
+	}
+	zeros := make([]byte, 8)
 	for name, c := range map[string]struct {
 		kind    snapshot.BlockType
 		payload []byte
 	}{
-		"string":            {snapshot.BlockGroups, payload([]byte{snapshot.TagNew, 0}, huge, []byte("abc"))},
-		"string number":     {snapshot.BlockGroups, payload([]byte{snapshot.TagNew}, huge)},
-		"flags":             {snapshot.BlockGroups, payload([]byte{snapshot.TagNew, 0, 0, 1, 255, 1})},
-		"partition count":   {snapshot.BlockGroups, payload(group, topic, huge, []byte{0, 0, 0})},
-		"partition":         {snapshot.BlockGroups, payload(group, topic, []byte{4, 0}, huge, []byte{0, 0, 0})},
-		"commits":           {snapshot.BlockGroups, payload(group, topic, []byte{4, 0, 1}, huge, []byte{0, 0, 0})},
-		"commit bits":       {snapshot.BlockGroups, payload(group, topic, []byte{4, 0, 1, 1 << 4, 0xf0, 0, 0, 0, 0, 0, 0})},
-		"lag bits":          {snapshot.BlockGroups, payload(group, topic, []byte{4, 0, 1, 1 << 4, snapshot.CommitLagSame, 0, 0, 0, 0, 0, 0})},
-		"goes on in vain":   {snapshot.BlockGroups, payload(group, []byte{snapshot.TagGoesOn})},
-		"goes on too early": {snapshot.BlockGroups, payload(group, []byte{snapshot.TagGoesOn, snapshot.TagContinued, 0})},
-		"continues nothing": {snapshot.BlockGroups, []byte{snapshot.TagContinued, 0}},
-		"continued topic":   {snapshot.BlockGroups, payload(group, []byte{snapshot.TagContinued, 0, 0})},
-		"number too long":   {snapshot.BlockGroups, bytes.Repeat([]byte{0xff}, 20)},
-		"end offsets":       {snapshot.BlockTopics, payload([]byte{snapshot.TagNew, 0, 0, 0, 0, 4, 0, 1, 0, 0}, huge, []byte{0, 0})},
-		"curve":             {snapshot.BlockTopics, payload([]byte{snapshot.TagNew, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0}, huge, []byte{0, 0})},
-		"topic goes on":     {snapshot.BlockTopics, []byte{snapshot.TagNew, 0, 0, 0, 0, 4, 0, 0, snapshot.TagGoesOn}},
-		"topic continues":   {snapshot.BlockTopics, []byte{snapshot.TagContinued, 0, 0}},
-		"incarnation":       {snapshot.BlockTopics, payload([]byte{snapshot.TagNew, 0, 0, 0, 0, 4, 0, 1}, huge, []byte{0, 0, 0, 0, 0})},
+		"string":             {snapshot.BlockGroups, payload([]byte{0}, huge, []byte("abc"))},
+		"string number":      {snapshot.BlockGroups, huge},
+		"flags":              {snapshot.BlockGroups, []byte{0, 0, 1, 255, 1}},
+		"half a group":       {snapshot.BlockGroups, group},
+		"half a topic":       {snapshot.BlockGroups, payload(group, topic)},
+		"another tag":        {snapshot.BlockGroups, payload(group, []byte{2})},
+		"partition count":    {snapshot.BlockGroups, payload(group, topic, huge, []byte{0, 0, 0})},
+		"partition":          {snapshot.BlockGroups, payload(group, topic, []byte{4, 0}, huge, []byte{0, 0, 0})},
+		"commits":            {snapshot.BlockGroups, payload(group, topic, []byte{4, 0, 1}, huge, []byte{0, 0, 0})},
+		"no columns":         {snapshot.BlockGroups, window(1)},
+		"the last column":    {snapshot.BlockGroups, window(1, 0, 0x80, 0, 0, 0)},
+		"a column too long":  {snapshot.BlockGroups, window(3, append([]byte{7, 2, 0, 0, 0, 0, 0, 0, 0, 0}, zeros...)...)},
+		"no times":           {snapshot.BlockGroups, window(3, append([]byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, zeros...)...)},
+		"one bit for times":  {snapshot.BlockGroups, window(3, append([]byte{1 << 6, 0, 0, 0, 0, 0, 0, 0, 0, 0}, zeros...)...)},
+		"number too long":    {snapshot.BlockGroups, bytes.Repeat([]byte{0xff}, 20)},
+		"end offsets":        {snapshot.BlockTopics, payload([]byte{0, 0, 0, 0, 4, 0, 1, 0, 0}, huge, []byte{0, 0})},
+		"curve":              {snapshot.BlockTopics, payload([]byte{0, 0, 0, 0, 4, 0, 1, 0, 0, 0}, huge, []byte{0, 0})},
+		"topic does not end": {snapshot.BlockTopics, []byte{0, 0, 0, 0, 4, 0}},
+		"half an id":         {snapshot.BlockTopics, []byte{0, 0, 0, 0, 4, 16, 1, 2, 3}},
+		"a short id":         {snapshot.BlockTopics, []byte{0, 0, 0, 0, 4, 3, 1, 2, 3, 0}},
+		"incarnation":        {snapshot.BlockTopics, payload([]byte{0, 0, 0, 0, 4, 0, 1}, huge, []byte{0, 0, 0, 0, 0})},
 	} {
 		t.Run(name, func(t *testing.T) {
-			file := assemble(0, blocks[0], makeBlock(c.kind, c.payload), blocks[3])
+			file := assemble([][]byte{blocks[0], makeBlock(c.kind, c.payload), blocks[3]})
 			allocated := testing.AllocsPerRun(1, func() {
 				_, err := snapshottest.Decode(file)
 				var corrupt *snapshot.CorruptError
@@ -242,34 +240,54 @@ func TestLengthsThatLie(t *testing.T) {
 			require.Less(t, allocated, 1000.0)
 		})
 	}
-}
-
-// What goes on in the next block has to go on there, and only there.
-func TestPartsThatDoNotFit(t *testing.T) {
-	_, b := small(t)
-	blocks := blocksOf(t, b)
-	group := []byte{snapshot.TagNew, 0, 1, 'c', 0, 1, 'g', 0, snapshot.TagNew, 0, 1, 't', 2, 0, 1, 0, snapshot.TagEnd, snapshot.TagGoesOn}
-	topic := []byte{snapshot.TagNew, 0, 1, 'c', 0, 1, 't', 2, 0, 1, 0, 0, 0, 0, snapshot.TagEnd, snapshot.TagGoesOn}
-	for name, c := range map[string]struct {
-		kind          snapshot.BlockType
-		first, second []byte
-		ok            bool
-	}{
-		"topic of a group goes on":         {snapshot.BlockGroups, group, []byte{snapshot.TagContinued, snapshot.TagContinued, 1, 0, snapshot.TagEnd, snapshot.TagEnd}, true},
-		"group goes on with another topic": {snapshot.BlockGroups, group, []byte{snapshot.TagContinued, snapshot.TagNew, 0, 1, 'u', 2, 0, 1, 0, snapshot.TagEnd, snapshot.TagEnd}, true},
-		"topic goes on":                    {snapshot.BlockTopics, topic, []byte{snapshot.TagContinued, 1, 0, 0, 0, 0, snapshot.TagEnd, snapshot.TagEnd}, true},
-		"the other first":                  {snapshot.BlockGroups, group, []byte{snapshot.TagContinued, snapshot.TagNew, 0, 1, 'u', 2, 0, 1, 0, snapshot.TagEnd, snapshot.TagContinued, 1, 0, snapshot.TagEnd, snapshot.TagEnd}, false},
-		"a partition again":                {snapshot.BlockGroups, group, []byte{snapshot.TagContinued, snapshot.TagContinued, 2, 0, snapshot.TagEnd, snapshot.TagEnd}, false},
-		"a new group":                      {snapshot.BlockGroups, group, []byte{snapshot.TagNew, 0, 0, 0, 0, 0, snapshot.TagEnd}, false},
-		"a new topic":                      {snapshot.BlockTopics, topic, []byte{snapshot.TagNew, 0, 0, 0, 0, 0, 0, snapshot.TagEnd, snapshot.TagEnd}, false},
-		"an empty block of groups":         {snapshot.BlockGroups, group, nil, false},
-		"an empty block of topics":         {snapshot.BlockTopics, topic, nil, false},
-	} {
+	for name, length := range map[string]uint64{"a block": 1 << 40, "all that there is": math.MaxUint64, "a byte": 1 << 10} {
 		t.Run(name, func(t *testing.T) {
-			_, err := snapshottest.Decode(assemble(0, blocks[0], makeBlock(c.kind, c.first), makeBlock(c.kind, c.second), blocks[3]))
-			require.Equal(t, c.ok, strings.Contains(err.Error(), "footer counts"), err)
+			block := makeBlock(snapshot.BlockGroups, []byte("0123"))
+			binary.LittleEndian.PutUint64(block[8:], length)
+			file := slices.Concat(b[:snapshot.PreambleSize], blocks[0], block, blocks[3], []byte(snapshot.EndMagic))
+			file = fixFooter(file)
+			_, err := snapshottest.Decode(file)
+			require.ErrorContains(t, err, "left before the footer")
 		})
 	}
+}
+
+// fixFooter makes the footer of a file count its bytes.
+func fixFooter(file []byte) []byte {
+	footer := file[len(file)-snapshot.TailSize : len(file)-len(snapshot.EndMagic)]
+	binary.LittleEndian.PutUint64(footer[snapshot.BlockHeadSize+40:], uint64(len(file)))
+	snapshot.PutBlockHead(footer, snapshot.BlockFooter)
+	return file
+}
+
+// TestMemoryOfHostileWindows decodes windows that take as few bytes for a commit as can be: what that takes stays in proportion to
+// what was read.
+func TestMemoryOfHostileWindows(t *testing.T) {
+	const commits = 100_000
+	partition := slices.Concat([]byte{1}, binary.AppendUvarint(nil, commits<<snapshot.PartitionBits), []byte{2 << 6 & 0xff, 0}, make([]byte, 8), make([]byte, commits-1))
+	payload := slices.Concat([]byte{0, 1, 'c', 0, 1, 'g', 0, snapshot.TagNew, 0, 1, 't', 200, 1, 0}, bytes.Repeat(partition, 20), []byte{0, 0})
+	header := blocksOf(t, (&snapshottest.State{}).Encode(t))
+	file := assemble([][]byte{header[0], makeBlock(snapshot.BlockGroups, payload), header[1]}, 0, 1, 20, 20*commits)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	r, err := snapshot.NewReader(bytes.NewReader(file), int64(len(file)))
+	require.NoError(t, err)
+	seen := 0
+	require.NoError(t, r.Read(t.Context(), counting{&seen}))
+	runtime.ReadMemStats(&after)
+	require.Equal(t, 20*commits, seen)
+	require.Less(t, float64(after.TotalAlloc-before.TotalAlloc)/float64(len(file)), 300.0, "bytes allocated for each that was read")
+}
+
+type counting struct{ commits *int }
+
+func (counting) WriteTopic(*snapshot.Topic) error { return nil }
+
+func (c counting) WriteGroup(g *snapshot.Group) error {
+	for _, p := range g.Topics[0].Partitions {
+		*c.commits += len(p.Commits)
+	}
+	return nil
 }
 
 func TestErrorSaysWhatAndWhere(t *testing.T) {
@@ -280,7 +298,7 @@ func TestErrorSaysWhatAndWhere(t *testing.T) {
 	_, err := snapshottest.Decode(b)
 	var corrupt *snapshot.CorruptError
 	require.True(t, errors.As(err, &corrupt))
-	require.EqualValues(t, at+12, corrupt.Offset)
+	require.EqualValues(t, at+4, corrupt.Offset)
 	require.Equal(t, 2, corrupt.Block)
 	require.Equal(t, "GRPS", corrupt.BlockType)
 	require.ErrorContains(t, err, "checksum")

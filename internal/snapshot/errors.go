@@ -32,6 +32,20 @@ func (e *CorruptError) Error() string {
 	return fmt.Sprintf("snapshot is damaged at byte %d (block %d, type %q): %s", e.Offset, e.Block, e.BlockType, e.Reason)
 }
 
+// ReadError is returned when a file cannot be read: the disk fails, say. What it holds is not known.
+type ReadError struct {
+	// Offset is the byte in the file that could not be read.
+	Offset int64
+	Err    error
+}
+
+func (e *ReadError) Error() string {
+	return fmt.Sprintf("read snapshot at byte %d: %v", e.Offset, e.Err)
+}
+
+// Unwrap returns what the file system had to say.
+func (e *ReadError) Unwrap() error { return e.Err }
+
 // VersionError is returned when a file or JSON header is sound as far as its version goes and has one that this release does
 // not read. The data is not damaged: a release that knows the version reads it, so it must not be overwritten.
 type VersionError struct {

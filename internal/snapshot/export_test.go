@@ -1,7 +1,5 @@
 package snapshot
 
-import "io"
-
 // What the tests of the format take of it.
 
 type BlockType = blockType
@@ -10,21 +8,16 @@ const (
 	BlockTopics, BlockGroups, BlockHeader, BlockFooter = blockTopics, blockGroups, blockHeader, blockFooter
 
 	PreambleSize, BlockHeadSize = preambleSize, blockHeadSize
-	BlockTarget, MaxPayload     = blockTarget, maxPayload
-	MaxName, EndMagic           = maxName, endMagic
-	VersionMajor, VersionMinor  = versionMajor, versionMinor
+	TailSize, FooterSize        = tailSize, footerSize
+	BlockTarget, MaxName        = blockTarget, maxName
+	EndMagic                    = endMagic
+	TagEnd, TagNew              = tagEnd, tagNew
 
-	TagEnd, TagNew, TagContinued, TagGoesOn = tagEnd, tagNew, tagContinued, tagGoesOn
-	CommitLagSame                           = commitLagSame
+	PartitionBits = partitionBits
 )
 
 var (
 	Castagnoli     = castagnoli
-	BlockChecksum  = blockChecksum
+	PutBlockHead   = putBlockHead
 	AppendPreamble = appendPreamble
 )
-
-// UncheckedReader reads blocks that no footer counts.
-func UncheckedReader(r io.ReaderAt, size int64, minor uint16, blocks int) *Reader {
-	return &Reader{minor: minor, src: r, size: size, sum: Summary{Blocks: uint64(blocks)}}
-}

@@ -11,22 +11,23 @@ import (
 // The format is drawn byte by byte in docs/format/snapshot.md.
 
 const (
-	versionMajor = 2
-	versionMinor = 0
+	// Version is the one version that is written and read.
+	Version = 3
 
 	magic    = "\x89LKSNAP\n"
 	endMagic = "LKSNEND\n"
 
-	// preambleSize is the length of magic, versions and their checksum, the same in every version.
+	// preambleSize is the length of magic, version and their checksum, the same in every version.
 	preambleSize = 16
-	// blockHeadSize is the length of a block's type, number, payload length and checksum.
+	// blockHeadSize is the length of a block's type, checksum and payload length.
 	blockHeadSize = 16
-	footerSize    = 6*8 + 4
+	// footerSize is the length of the payload of the footer, tailSize that of the whole block and the end magic.
+	footerSize = 6*8 + 4
+	tailSize   = blockHeadSize + footerSize + len(endMagic)
 
-	// blockTarget is the payload at which a block is closed.
+	// blockTarget is the payload at which a block is closed. It is what a core decodes in a few milliseconds, so that all have
+	// something to do to the end, and some hundred records, so that names are seldom told again.
 	blockTarget = 256 << 10
-	// maxPayload is the greatest payload of a block. One partition has to fit into one block, and nothing larger has to.
-	maxPayload = 16 << 20
 )
 
 type blockType uint32
@@ -43,16 +44,10 @@ func (t blockType) String() string {
 	return string(binary.LittleEndian.AppendUint32(nil, uint32(t)))
 }
 
-// Tags inside topic and group blocks.
+// tagEnd stands in place of a topic or partition behind the last; tagNew begins a topic of a group.
 const (
-	// tagEnd ends the topics of a group, or a topic; in place of a partition it ends the partitions.
 	tagEnd = 0
-	// tagNew begins a group or topic.
 	tagNew = 1
-	// tagContinued begins the rest of a group or topic that the block before broke off.
-	tagContinued = 2
-	// tagGoesOn breaks off: the rest is in the next block. Nothing follows it in its block.
-	tagGoesOn = 3
 )
 
 // Bits of the word before a group's partition; the number of commits stands above them.
@@ -61,7 +56,11 @@ const (
 	partitionClientID
 	partitionDeleted
 	partitionIncarnation
-	partitionBits = 4
+	// partitionMillis is set if a commit was observed at no whole second.
+	partitionMillis
+	// partitionUnknown is set if the lag of a commit is not known.
+	partitionUnknown
+	partitionBits = 6
 )
 
 // Bits of a group's or group topic's flags.
@@ -70,31 +69,25 @@ const (
 	hasLastOwner
 )
 
-// Bits of the byte before a commit.
-const (
-	commitLagKnown = 1 << iota
-	commitLagSame
-	// Two bits tell how the observed timestamp is stored.
-	commitObserved      = 3 << 2
-	observedSameSecond  = 0 << 2
-	observedNextSecond  = 1 << 2
-	observedSeconds     = 2 << 2
-	observedRaw         = 3 << 2
-	commitBits          = commitLagKnown | commitLagSame | commitObserved
-	leastBytesPerCommit = 4
-)
-
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func blockChecksum(head, payload []byte) uint32 {
-	return crc32.Update(crc32.Checksum(head[:blockHeadSize-4], castagnoli), castagnoli, payload)
+// putBlockHead fills in the head of a block, which has room for it before its payload.
+func putBlockHead(block []byte, kind blockType) {
+	binary.LittleEndian.PutUint32(block[0:], uint32(kind))
+	binary.LittleEndian.PutUint64(block[8:], uint64(len(block)-blockHeadSize))
+	binary.LittleEndian.PutUint32(block[4:], blockChecksum(block[:blockHeadSize], block[blockHeadSize:]))
 }
 
-func appendPreamble(b []byte, major, minor uint16) []byte {
+func blockChecksum(head, payload []byte) uint32 {
+	sum := crc32.Checksum(head[0:4], castagnoli)
+	return crc32.Update(crc32.Update(sum, castagnoli, head[8:]), castagnoli, payload)
+}
+
+func appendPreamble(b []byte, version uint16) []byte {
 	start := len(b)
 	b = append(b, magic...)
-	b = binary.LittleEndian.AppendUint16(b, major)
-	b = binary.LittleEndian.AppendUint16(b, minor)
+	b = binary.LittleEndian.AppendUint16(b, version)
+	b = append(b, 0, 0)
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
 }
 
@@ -104,35 +97,31 @@ func CheckVersion(r io.ReaderAt) error {
 	preamble := make([]byte, preambleSize)
 	n, err := r.ReadAt(preamble, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("read snapshot: %w", err)
+		return &ReadError{Offset: int64(n), Err: err}
 	}
-	_, err = parsePreamble(preamble[:n])
-	return err
+	return parsePreamble(preamble[:n])
 }
 
-// parsePreamble returns the minor version, a *VersionError for a sound preamble of another major version, or a
-// *CorruptError.
-func parsePreamble(b []byte) (minor uint16, err error) {
+func parsePreamble(b []byte) error {
 	corrupt := func(offset int64, format string, args ...any) error {
 		return &CorruptError{Offset: offset, Block: -1, Reason: fmt.Sprintf(format, args...)}
 	}
 	switch {
 	case len(b) == 0:
-		return 0, corrupt(0, "the file is empty")
+		return corrupt(0, "the file is empty")
 	case len(b) < preambleSize:
-		return 0, corrupt(int64(len(b)), "the file ends after %d bytes, within its first %d", len(b), preambleSize)
+		return corrupt(int64(len(b)), "the file ends after %d bytes, within its first %d", len(b), preambleSize)
 	case string(b[:8]) != magic:
-		return 0, corrupt(0, "it begins with %q, not with the magic %q", b[:8], magic)
+		return corrupt(0, "it begins with %q, not with the magic %q", b[:8], magic)
 	}
 	stored, computed := binary.LittleEndian.Uint32(b[12:]), crc32.Checksum(b[:12], castagnoli)
 	if stored != computed {
-		return 0, corrupt(12, "the checksum of the version is %08x, its bytes give %08x", stored, computed)
+		return corrupt(12, "the checksum of the version is %08x, its bytes give %08x", stored, computed)
 	}
-	major, minor := binary.LittleEndian.Uint16(b[8:]), binary.LittleEndian.Uint16(b[10:])
-	if major != versionMajor {
-		return 0, &VersionError{Version: int(major), Known: versionMajor}
+	if version := binary.LittleEndian.Uint16(b[8:]); version != Version {
+		return &VersionError{Version: int(version), Known: Version}
 	}
-	return minor, nil
+	return nil
 }
 
 // zigzag maps small numbers of either sign to small unsigned ones, and every int64 to a uint64 of its own.

@@ -31,8 +31,7 @@ func (c *counter) WriteGroup(g *snapshot.Group) error {
 	return nil
 }
 
-// TestGreatestRecordsFit writes the largest parts that a store takes: what can be broken off goes on in the next block,
-// and what cannot has room.
+// TestGreatestRecordsFit writes the largest parts that a store takes.
 func TestGreatestRecordsFit(t *testing.T) {
 	const longest = 32_767
 	name := func(n int) string { return fmt.Sprintf("%08d", n) + strings.Repeat("n", longest-8) }
@@ -72,15 +71,16 @@ func TestGreatestRecordsFit(t *testing.T) {
 
 	var file bytes.Buffer
 	w := snapshot.NewWriter(&file, snapshot.Header{TakenAt: 1})
-	require.NoError(t, w.WriteTopic(whole))
-	require.NoError(t, w.WriteTopic(long))
-	require.NoError(t, w.WriteGroup(g))
+	blocks := w.Blocks()
+	require.NoError(t, blocks.WriteTopic(whole))
+	require.NoError(t, blocks.WriteTopic(long))
+	require.NoError(t, blocks.WriteGroup(g))
 	sum, err := w.Close()
 	require.NoError(t, err)
 	require.EqualValues(t, 100_000, sum.Commits)
 	r, err := snapshot.NewReader(bytes.NewReader(file.Bytes()), int64(file.Len()))
 	require.NoError(t, err)
 	var seen counter
-	require.NoError(t, r.CopyTo(&seen))
+	require.NoError(t, r.Read(t.Context(), &seen))
 	require.Equal(t, counter{snapshot.MaxPartitions + 3, 100_000, 100 * longest}, seen)
 }

@@ -125,6 +125,14 @@ type Summary struct {
 	Bytes uint64
 }
 
+// add counts topics, groups and what they hold.
+func (s *Summary) add(more *Summary) {
+	s.Topics += more.Topics
+	s.Groups += more.Groups
+	s.GroupPartitions += more.GroupPartitions
+	s.Commits += more.Commits
+}
+
 // AddGroup counts a group and what it holds.
 func (s *Summary) AddGroup(g *Group) {
 	s.Groups++
@@ -136,11 +144,18 @@ func (s *Summary) AddGroup(g *Group) {
 	}
 }
 
-// Sink takes the records of a snapshot: a Writer, or an engine that loads. The record and all it points to
+// Sink takes the records of a snapshot: what writes one, or an engine that loads. The record and all it points to
 // are the caller's again when the call returns; names are strings and may be kept.
 type Sink interface {
 	WriteTopic(*Topic) error
 	WriteGroup(*Group) error
+}
+
+// Output is a Sink that writes a snapshot, alone or beside others.
+type Output interface {
+	Sink
+	// Flush makes what was written stand before what any other Output of the snapshot is given later.
+	Flush() error
 }
 
 // Validate returns an error unless a Writer takes the header.

@@ -1,53 +1,28 @@
 package snapshot
 
-// topicDecoder turns topic blocks into topics. It keeps the topic that a block breaks off until the next block.
+// topicDecoder turns topic blocks into topics.
 type topicDecoder struct {
 	takenAt int64
-	names   *names
+	names   names
 
-	topic Topic
-	// open is true while the topic goes on in the next block.
-	open     bool
+	topic    Topic
 	previous int32
 	// ends and curves are behind the topic's EndOffsets and Curves.
 	ends   []EndOffset
 	curves []byte
 }
 
-// block decodes one block and calls f with each topic that ends in it. It returns what f returned; a fault of the block
-// is in the cursor.
+// block decodes one block and calls f with each topic in it. It returns what f returned; a fault of the block is in the cursor.
 func (d *topicDecoder) block(c *cursor, f func(*Topic) error) error {
-	if d.open && len(c.payload) == 0 {
-		c.fail("the block is empty where a topic must go on")
-	}
+	d.names.begin()
 	for c.left() > 0 {
-		switch tag := c.uvarint(); {
-		case c.err != nil:
-			return nil
-		case tag == tagNew && !d.open:
-			d.begin(c)
-		case tag == tagContinued && d.open:
-		case tag == tagNew:
-			c.fail("a topic begins where the one broken off must go on")
-		default:
-			c.fail("%d begins no topic here", tag)
-		}
-		d.open = false
+		d.begin(c)
 		d.partitions(c)
-		tail := c.uvarint()
 		if c.err != nil {
 			return nil
 		}
-		switch {
-		case tail == tagEnd:
-			if err := f(&d.topic); err != nil {
-				return err
-			}
-		case tail == tagGoesOn && c.left() == 0:
-			d.open = true
-		default:
-			c.fail("%d ends no topic here", tail)
-			return nil
+		if err := f(&d.topic); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -65,7 +40,6 @@ func (d *topicDecoder) begin(c *cursor) {
 		copy(d.topic.ID[:], c.bytes(n, "a topic id"))
 	}
 }
-
 func (d *topicDecoder) partitions(c *cursor) {
 	chain := endOffsetChain{firstTimestamp: d.takenAt}
 	incarnation := int64(0)

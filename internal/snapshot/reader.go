@@ -1,34 +1,48 @@
 package snapshot
 
 import (
+	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
+	"sync/atomic"
+
+	"github.com/lagkeeper/storage/internal/parallel"
 )
 
-// Reader reads a snapshot that has been found sound from its first byte to its last. It keeps one block and one record in
-// memory, which it uses again and again. A Reader is for one goroutine.
+// Reader reads a snapshot.
 type Reader struct {
 	src    io.ReaderAt
 	size   int64
-	minor  uint16
 	header Header
 	sum    Summary
+	// footer is the byte at which the footer begins, digest what it says of all blocks before.
+	footer int64
+	digest uint32
+	// first is the byte at which the blocks of records begin, firstDigest the digest of what stands before.
+	first       int64
+	firstDigest uint32
 
-	frames frames
-	names  names
-	topics topicDecoder
-	groups groupDecoder
+	groups atomic.Uint64
 }
 
-// NewReader checks and decodes the whole of a snapshot of the given size once, and keeps nothing but its header and its
-// counts. It returns a *CorruptError for damage, a *VersionError for a version this package does not know, and whatever
-// error r returned. Once NewReader has answered, only a file that changes or a disk that fails makes Topics or Groups
-// return an error that is not the callback's.
+// NewReader checks the two ends of a snapshot of the given size: its version, header and footer. It returns a *VersionError for a
+// version this package does not know, a *ReadError if r fails and a *CorruptError for damage.
 func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
 	sr := &Reader{src: r, size: size}
-	if err := sr.validate(); err != nil {
+	preamble := make([]byte, min(max(size, 0), preambleSize))
+	if err := readAt(r, preamble, 0); err != nil {
+		return nil, err
+	}
+	if err := parsePreamble(preamble); err != nil {
+		return nil, err
+	}
+	if err := sr.readFooter(); err != nil {
+		return nil, err
+	}
+	if err := sr.readHeader(); err != nil {
 		return nil, err
 	}
 	return sr, nil
@@ -37,158 +51,123 @@ func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
 // Header returns what the snapshot says of itself.
 func (r *Reader) Header() Header { return r.header }
 
-// Summary returns what the snapshot holds.
+// Summary returns what the snapshot holds, as its footer says; that it does is known when Read has returned.
 func (r *Reader) Summary() Summary { return r.sum }
 
-// Topics calls f with each topic in the order written, until f returns an error, which Topics returns. The topic and all
-// it points to belong to the Reader when f returns; names may be kept.
-func (r *Reader) Topics(f func(*Topic) error) error {
-	return r.records(func(t blockType) bool { return t == blockTopics }, f, nil)
-}
+// Groups returns the number of groups that Read has handed out so far. It may be called at any time.
+func (r *Reader) Groups() uint64 { return r.groups.Load() }
 
-// Groups calls f with each group, as Topics does with each topic.
-func (r *Reader) Groups(f func(*Group) error) error {
-	return r.records(func(t blockType) bool { return t == blockGroups }, nil, f)
-}
-
-// CopyTo writes all topics and then all groups to the sink.
-func (r *Reader) CopyTo(sink Sink) error {
-	if err := r.Topics(sink.WriteTopic); err != nil {
-		return err
+// Read checks and decodes the whole of the snapshot, once, and gives each record to one of the sinks, each of which is used by a
+// goroutine of its own. All topics of the file that stand before a group have been taken when that is given to a sink.
+//
+// If Read returns an error, what the sinks took must be dropped: a *CorruptError or *ReadError, what a sink returned, or the cause
+// for which the context was cancelled.
+func (r *Reader) Read(ctx context.Context, sinks ...Sink) error {
+	s := &scan{reader: r, at: r.first, number: 1, digest: r.firstDigest}
+	workers := make([]worker, len(sinks))
+	for i := range workers {
+		workers[i] = worker{scan: s, sink: sinks[i]}
+		workers[i].topics.takenAt, workers[i].groups.takenAt = r.header.TakenAt, r.header.TakenAt
 	}
-	return r.Groups(sink.WriteGroup)
-}
-
-// records decodes the blocks of the wanted type.
-func (r *Reader) records(want func(blockType) bool, topic func(*Topic) error, group func(*Group) error) error {
-	r.rewind()
-	for r.frames.number < int(r.sum.Blocks) {
-		fr, err := r.frames.next(want)
-		if err != nil {
-			return err
-		}
-		if !want(fr.kind) {
-			continue
-		}
-		if fr.kind == blockTopics {
-			err = r.topicBlock(&fr, topic)
-		} else {
-			err = r.groupBlock(&fr, group)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// rewind goes back to the first block.
-func (r *Reader) rewind() {
-	r.frames = frames{src: r.src, size: r.size, at: preambleSize, payload: r.frames.payload}
-	r.topics.open, r.groups.open = false, false
-}
-
-func (r *Reader) cursor(fr *frame) *cursor {
-	return &cursor{payload: fr.payload, start: fr.start + blockHeadSize, block: fr.number, kind: fr.kind}
-}
-
-func (r *Reader) topicBlock(fr *frame, f func(*Topic) error) error {
-	r.names.begin()
-	r.topics.takenAt, r.topics.names = r.header.TakenAt, &r.names
-	c := r.cursor(fr)
-	if err := r.topics.block(c, f); err != nil {
-		return err
-	}
-	if c.err != nil {
-		return c.err
-	}
-	return nil
-}
-
-func (r *Reader) groupBlock(fr *frame, f func(*Group) error) error {
-	r.names.begin()
-	r.groups.takenAt, r.groups.names = r.header.TakenAt, &r.names
-	c := r.cursor(fr)
-	if err := r.groups.block(c, f); err != nil {
-		return err
-	}
-	if c.err != nil {
-		return c.err
-	}
-	return nil
-}
-
-// validate reads every block, decodes what it knows and holds it against the footer.
-func (r *Reader) validate() error {
-	preamble := make([]byte, min(max(r.size, 0), preambleSize))
-	r.frames = frames{src: r.src, size: r.size}
-	if err := r.frames.readAt(preamble, 0); err != nil {
-		return err
-	}
-	var err error
-	if r.minor, err = parsePreamble(preamble); err != nil {
-		return err
-	}
-	r.rewind()
-	var seen Summary
+	defer context.AfterFunc(ctx, func() { s.stop(context.Cause(ctx)) })()
 	for {
-		before := r.frames.digest
-		fr, err := r.frames.next(func(blockType) bool { return true })
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		more, err := s.begin()
 		if err != nil {
 			return err
 		}
-		if err := r.inPlace(&fr); err != nil {
-			return err
+		if !more {
+			break
 		}
-		switch fr.kind {
-		case blockHeader:
-			err = r.readHeader(&fr)
-		case blockTopics:
-			err = r.topicBlock(&fr, func(*Topic) error {
-				seen.Topics++
-				return nil
-			})
-		case blockGroups:
-			err = r.groupBlock(&fr, func(g *Group) error {
-				seen.AddGroup(g)
-				return nil
-			})
-		case blockFooter:
-			seen.Blocks = uint64(r.frames.number)
-			return r.readFooter(&fr, seen, before)
-		}
-		if err != nil {
-			return err
+		if err := parallel.Do(len(workers), func(i int) error { return workers[i].run() }); err != nil {
+			return s.failure()
 		}
 	}
+	var seen Summary
+	for i := range workers {
+		seen.add(&workers[i].seen)
+	}
+	return r.compare(s, &seen)
 }
 
-// inPlace refuses a block that may not stand where it stands.
-func (r *Reader) inPlace(fr *frame) error {
-	known := true
-	switch fr.kind {
-	case blockHeader, blockTopics, blockGroups, blockFooter:
-	default:
-		known = false
+// compare holds what was seen against the footer.
+func (r *Reader) compare(s *scan, seen *Summary) error {
+	corrupt := func(offset int, format string, args ...any) error {
+		return &CorruptError{
+			Offset: r.footer + int64(offset), Block: s.number, BlockType: blockFooter.String(), Reason: fmt.Sprintf(format, args...),
+		}
 	}
-	switch {
-	case (fr.number == 0) != (fr.kind == blockHeader):
-		return r.frames.corrupt(fr, fr.start, "the header is block 0 and no other")
-	case !known && r.minor <= versionMinor:
-		return r.frames.corrupt(fr, fr.start, "version %d.%d has no block of this type", versionMajor, r.minor)
-	case r.topics.open && known && fr.kind != blockTopics:
-		return r.frames.corrupt(fr, fr.start, "a topic breaks off in the block before and does not go on in this one")
-	case r.groups.open && known && fr.kind != blockGroups:
-		return r.frames.corrupt(fr, fr.start, "a group breaks off in the block before and does not go on in this one")
+	seen.Blocks = uint64(s.number) + 1
+	for i, count := range [...]struct {
+		what       string
+		said, seen uint64
+	}{
+		{"topics", r.sum.Topics, seen.Topics}, {"groups", r.sum.Groups, seen.Groups},
+		{"partitions of groups", r.sum.GroupPartitions, seen.GroupPartitions}, {"commits", r.sum.Commits, seen.Commits},
+		{"blocks", r.sum.Blocks, seen.Blocks},
+	} {
+		if count.said != count.seen {
+			return corrupt(blockHeadSize+8*i, "the footer counts %d %s, the file has %d", count.said, count.what, count.seen)
+		}
+	}
+	if r.digest != s.digest {
+		return corrupt(blockHeadSize+48, "the footer's checksum of all blocks is %08x, the blocks give %08x", r.digest, s.digest)
 	}
 	return nil
 }
 
-func (r *Reader) readHeader(fr *frame) error {
-	c := r.cursor(fr)
+func (r *Reader) readFooter() error {
+	r.footer = max(r.size-int64(tailSize), preambleSize)
+	tail := make([]byte, r.size-r.footer)
+	if err := readAt(r.src, tail, r.footer); err != nil {
+		return err
+	}
+	corrupt := func(offset int, format string, args ...any) error {
+		return &CorruptError{Offset: r.footer + int64(offset), Block: -1, Reason: fmt.Sprintf(format, args...)}
+	}
+	if len(tail) < tailSize || string(tail[tailSize-len(endMagic):]) != endMagic {
+		return corrupt(len(tail), "the file does not end with the end magic %q: it ends without its footer, or bytes follow it", endMagic)
+	}
+	head, payload := tail[:blockHeadSize], tail[blockHeadSize:blockHeadSize+footerSize]
+	if binary.LittleEndian.Uint32(head) != uint32(blockFooter) || binary.LittleEndian.Uint64(head[8:]) != footerSize {
+		return corrupt(0, "it has no footer before the end magic")
+	}
+	if stored, computed := binary.LittleEndian.Uint32(head[4:]), blockChecksum(head, payload); stored != computed {
+		return corrupt(4, "the footer's checksum is %08x, its bytes give %08x", stored, computed)
+	}
+	for i, to := range [...]*uint64{
+		&r.sum.Topics, &r.sum.Groups, &r.sum.GroupPartitions, &r.sum.Commits, &r.sum.Blocks, &r.sum.Bytes,
+	} {
+		*to = binary.LittleEndian.Uint64(payload[8*i:])
+	}
+	r.digest = binary.LittleEndian.Uint32(payload[48:])
+	if r.sum.Bytes != uint64(r.size) {
+		return corrupt(blockHeadSize+40, "the footer counts %d bytes, the file has %d", r.sum.Bytes, r.size)
+	}
+	return nil
+}
+
+func (r *Reader) readHeader() error {
+	s := &scan{reader: r, at: preambleSize}
+	fr, err := s.head()
+	if err != nil {
+		return err
+	}
+	if fr.kind != blockHeader {
+		return fr.corrupt(0, "the header is the first block and no other")
+	}
+	var payload []byte
+	if payload, err = fr.read(r.src, nil); err != nil {
+		return err
+	}
+	c := fr.cursor(payload)
 	fixed := c.bytes(20, "the header")
-	positions := r.readPositions(c)
-	// What a later minor version has added stands behind.
+	positions := readPositions(c)
+	if c.err == nil && c.left() > 0 {
+		c.fail("%d bytes follow the header", c.left())
+	}
 	if c.err != nil {
 		return c.err
 	}
@@ -199,19 +178,22 @@ func (r *Reader) readHeader(fr *frame) error {
 		Positions: positions,
 	}
 	if err := r.header.Validate(); err != nil {
-		return r.frames.corrupt(fr, c.start+8, "%v", err)
+		return fr.corrupt(blockHeadSize+8, "%v", err)
 	}
+	s.pass(&fr)
+	r.first, r.firstDigest = s.at, s.digest
 	return nil
 }
 
 // leastBytesPerPosition is what a position takes: three numbers.
 const leastBytesPerPosition = 3
 
-func (r *Reader) readPositions(c *cursor) []Position {
-	r.names.begin()
+func readPositions(c *cursor) []Position {
+	var names names
+	names.begin()
 	var positions []Position
 	for range c.count(leastBytesPerPosition, "positions") {
-		p := Position{Cluster: r.names.next(c)}
+		p := Position{Cluster: names.next(c)}
 		partition, offset := c.uvarint(), c.uvarint()
 		if partition > math.MaxInt32 || offset > math.MaxInt64 {
 			c.fail("partition %d of a commit log is at %d, out of range", partition, offset)
@@ -225,44 +207,14 @@ func (r *Reader) readPositions(c *cursor) []Position {
 	return positions
 }
 
-// readFooter holds the footer against what was seen, and the end of the file against the footer.
-func (r *Reader) readFooter(fr *frame, seen Summary, digest uint32) error {
-	c := r.cursor(fr)
-	fixed := c.bytes(footerSize, "the footer")
-	if c.err != nil {
-		return c.err
+// readAt fills b. A file that is shorter than it was is damaged; any other failure is the disk's and says so.
+func readAt(src io.ReaderAt, b []byte, at int64) error {
+	n, err := src.ReadAt(b, at)
+	if n == len(b) {
+		return nil
 	}
-	seen.Bytes = uint64(r.frames.at) + uint64(len(endMagic))
-	for i, count := range [...]struct {
-		what string
-		seen uint64
-	}{
-		{"topics", seen.Topics}, {"groups", seen.Groups}, {"partitions of groups", seen.GroupPartitions},
-		{"commits", seen.Commits}, {"blocks", seen.Blocks}, {"bytes", seen.Bytes},
-	} {
-		if said := binary.LittleEndian.Uint64(fixed[8*i:]); said != count.seen {
-			return r.frames.corrupt(fr, c.start+int64(8*i), "the footer counts %d %s, the file has %d", said, count.what,
-				count.seen)
-		}
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return &CorruptError{Offset: at + int64(n), Block: -1, Reason: "the file ends here, it was longer before"}
 	}
-	if said := binary.LittleEndian.Uint32(fixed[48:]); said != digest {
-		return r.frames.corrupt(fr, c.start+48, "the footer's checksum of all blocks is %08x, the blocks give %08x", said,
-			digest)
-	}
-	end := make([]byte, min(int64(len(endMagic)), r.size-r.frames.at))
-	if err := r.frames.readAt(end, r.frames.at); err != nil {
-		return err
-	}
-	at := &CorruptError{Offset: r.frames.at, Block: -1}
-	switch {
-	case string(end) != endMagic:
-		at.Reason = fmt.Sprintf("it ends with %q, not with the end magic %q", end, endMagic)
-		return at
-	case uint64(r.size) != seen.Bytes:
-		at.Offset += int64(len(endMagic))
-		at.Reason = fmt.Sprintf("%d bytes follow the end", uint64(r.size)-seen.Bytes)
-		return at
-	}
-	r.sum = seen
-	return nil
+	return &ReadError{Offset: at + int64(n), Err: err}
 }

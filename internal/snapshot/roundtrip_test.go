@@ -2,14 +2,19 @@ package snapshot_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lagkeeper/storage/internal/parallel"
 	"github.com/lagkeeper/storage/internal/snapshot"
 	"github.com/lagkeeper/storage/internal/snapshottest"
 	"github.com/lagkeeper/storage/protocol"
@@ -35,7 +40,7 @@ func TestRoundTripOfNothing(t *testing.T) {
 	require.Equal(t, want, got)
 }
 
-// A group or topic far larger than a block is spread over many, and comes back in one piece.
+// A group or topic far larger than a block is meant to be makes a larger block of its own.
 func TestGroupAndTopicLargerThanABlock(t *testing.T) {
 	g := snapshottest.NewGenerator(t, false)
 	want := g.State(2, 3)
@@ -53,8 +58,9 @@ func TestGroupAndTopicLargerThanABlock(t *testing.T) {
 	wide := snapshot.Topic{Cluster: "c", Name: "wide", PartitionCount: snapshot.MaxPartitions}
 	for n := range int32(40_000) {
 		wide.Partitions = append(wide.Partitions, snapshot.Partition{
-			Number: 26 * n, Incarnation: uint32(n), LogStart: -1, EndOffsets: []snapshot.EndOffset{{int64(n), snapshottest.Now}, {int64(2 * n), snapshottest.Now + 1}},
-			Curve: []byte("0123456789")[: n%11 : n%11],
+			Number: 26 * n, Incarnation: uint32(n), LogStart: -1,
+			EndOffsets: []snapshot.EndOffset{{Offset: int64(n), Timestamp: snapshottest.Now}, {Offset: int64(2 * n), Timestamp: snapshottest.Now + 1}},
+			Curve:      []byte("0123456789")[: n%11 : n%11],
 		})
 		if n%11 == 0 {
 			wide.Partitions[n].Curve = nil
@@ -66,69 +72,162 @@ func TestGroupAndTopicLargerThanABlock(t *testing.T) {
 	got, err := snapshottest.Decode(b)
 	require.NoError(t, err)
 	require.Equal(t, want, got)
+	require.Len(t, blocksOf(t, b), 5, "the groups behind the large one have a block of their own")
+}
 
-	blocks := blocksOf(t, b)
-	require.Greater(t, len(blocks), 7)
-	for _, block := range blocks {
-		require.LessOrEqual(t, len(block), snapshot.BlockHeadSize+2*snapshot.BlockTarget+snapshot.BlockTarget/2+1000)
+// Topics and groups may be mixed, by several writers at once, and read by several: all topics of a run of blocks before the
+// groups behind them.
+func TestManyWritersAndReaders(t *testing.T) {
+	g := snapshottest.NewGenerator(t, false)
+	want := g.State(40, 400)
+	for _, n := range []int{1, 2, 5} {
+		var b bytes.Buffer
+		w := snapshot.NewWriter(&b, want.Header)
+		outs := make([]*snapshot.BlockWriter, n)
+		for i := range outs {
+			outs[i] = w.Blocks()
+		}
+		require.NoError(t, parallel.Do(n, func(i int) error {
+			for k := i; k < 20; k += n {
+				if err := outs[i].WriteTopic(&want.Topics[k]); err != nil {
+					return err
+				}
+			}
+			return outs[i].Flush()
+		}))
+		require.NoError(t, parallel.Do(n, func(i int) error {
+			for k := i; k < 400; k += n {
+				if err := outs[i].WriteGroup(&want.Groups[k]); err != nil {
+					return err
+				}
+				if k%20 == 0 { // a topic that is younger than the others
+					if err := outs[i].WriteTopic(&want.Topics[20+k/20]); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		}))
+		sum, err := w.Close()
+		require.NoError(t, err)
+		require.EqualValues(t, 40, sum.Topics)
+		require.EqualValues(t, 400, sum.Groups)
+
+		r, err := snapshot.NewReader(bytes.NewReader(b.Bytes()), int64(b.Len()))
+		require.NoError(t, err)
+		require.Equal(t, sum, r.Summary())
+		states, sinks := make([]snapshottest.State, n), make([]snapshot.Sink, n)
+		for i := range sinks {
+			sinks[i] = &states[i]
+		}
+		require.NoError(t, r.Read(t.Context(), sinks...))
+		require.EqualValues(t, 400, r.Groups())
+		got := snapshottest.State{Header: r.Header()}
+		for i := range states {
+			got.Topics, got.Groups = append(got.Topics, states[i].Topics...), append(got.Groups, states[i].Groups...)
+		}
+		require.Equal(t, want.Header, got.Header)
+		require.ElementsMatch(t, want.Topics, got.Topics)
+		require.ElementsMatch(t, want.Groups, got.Groups)
 	}
 }
 
-// A partition that is larger than a block is meant to be makes a larger block.
-func TestPartitionLargerThanABlock(t *testing.T) {
-	g := snapshottest.NewGenerator(t, false)
-	curve := make([]byte, 11*snapshot.BlockTarget+7)
-	for i := range curve {
-		curve[i] = byte(g.Uint32())
-	}
-	want := &snapshottest.State{Topics: []snapshot.Topic{{Name: "t", PartitionCount: 2, Partitions: []snapshot.Partition{{Curve: curve}, {Number: 1}}}}}
-	b := want.Encode(t)
-	got, err := snapshottest.Decode(b)
-	require.NoError(t, err)
-	require.Equal(t, want, got)
-	require.Len(t, blocksOf(t, b), 4)
-
-	tooLarge := makeBlock('X', make([]byte, snapshot.MaxPayload+1))
-	_, err = snapshottest.Decode(assemble(1, blocksOf(t, b)[0], tooLarge))
-	require.ErrorContains(t, err, "the limit is 16777216")
-}
-
-// Topics and groups may be mixed, and read in either order, more than once.
-func TestRecordsInAnyOrder(t *testing.T) {
-	g := snapshottest.NewGenerator(t, false)
-	want := g.State(3, 3)
+// TestTopicsBeforeTheirGroups asks at each group whether its topic has been taken.
+func TestTopicsBeforeTheirGroups(t *testing.T) {
 	var b bytes.Buffer
-	w := snapshot.NewWriter(&b, want.Header)
-	for i := range 3 {
-		require.NoError(t, w.WriteGroup(&want.Groups[i]))
-		require.NoError(t, w.WriteTopic(&want.Topics[i]))
+	w := snapshot.NewWriter(&b, snapshot.Header{})
+	out := w.Blocks()
+	for i := range 300 {
+		name := fmt.Sprint(i)
+		require.NoError(t, out.WriteTopic(&snapshot.Topic{Name: name}))
+		require.NoError(t, out.WriteGroup(&snapshot.Group{Topics: []snapshot.GroupTopic{{Name: name}}}))
 	}
-	sum, err := w.Close()
+	_, err := w.Close()
 	require.NoError(t, err)
-	require.EqualValues(t, 2+6, sum.Blocks)
-
 	r, err := snapshot.NewReader(bytes.NewReader(b.Bytes()), int64(b.Len()))
 	require.NoError(t, err)
-	require.Equal(t, sum, r.Summary())
-	for range 2 {
-		got := &snapshottest.State{Header: r.Header()}
-		require.NoError(t, r.Groups(got.WriteGroup))
-		require.NoError(t, r.Topics(got.WriteTopic))
-		require.Equal(t, want, got)
-	}
+	known := &known{topics: make(map[string]bool)}
+	require.NoError(t, r.Read(t.Context(), known, known, known))
+	require.Len(t, known.topics, 300)
+	require.Zero(t, known.missing)
 }
 
-func TestReaderReturnsTheErrorOfTheCallback(t *testing.T) {
+type known struct {
+	mu      sync.Mutex
+	topics  map[string]bool
+	missing int
+}
+
+func (k *known) WriteTopic(t *snapshot.Topic) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.topics[t.Name] = true
+	return nil
+}
+
+func (k *known) WriteGroup(g *snapshot.Group) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.topics[g.Topics[0].Name] {
+		k.missing++
+	}
+	return nil
+}
+
+func TestReaderReturnsTheErrorOfTheSink(t *testing.T) {
 	g := snapshottest.NewGenerator(t, false)
 	b := g.State(3, 3).Encode(t)
 	r, err := snapshot.NewReader(bytes.NewReader(b), int64(len(b)))
 	require.NoError(t, err)
 	mine := errors.New("mine")
-	calls := 0
-	require.ErrorIs(t, r.Groups(func(*snapshot.Group) error { calls++; return mine }), mine)
-	require.ErrorIs(t, r.Topics(func(*snapshot.Topic) error { calls++; return mine }), mine)
-	require.Equal(t, 2, calls)
-	require.NoError(t, r.CopyTo(&snapshottest.State{}), "what broke off earlier does not matter")
+	for range 2 {
+		require.ErrorIs(t, r.Read(t.Context(), failing{mine}, failing{mine}), mine)
+	}
+	require.NoError(t, r.Read(t.Context(), &snapshottest.State{}), "what broke off earlier does not matter")
+	failed := &snapshot.ReadError{}
+	_, err = snapshot.NewReader(failingReader{mine}, 1000)
+	require.ErrorAs(t, err, &failed)
+	require.ErrorIs(t, err, mine)
+}
+
+type failing struct{ err error }
+
+func (f failing) WriteTopic(*snapshot.Topic) error { return f.err }
+func (f failing) WriteGroup(*snapshot.Group) error { return f.err }
+
+type failingReader struct{ err error }
+
+func (f failingReader) ReadAt([]byte, int64) (int, error) { return 0, f.err }
+
+// TestReadIsCancelled ends a Read in the middle of a block, and does not begin one.
+func TestReadIsCancelled(t *testing.T) {
+	b := snapshottest.NewGenerator(t, false).State(0, 50).Encode(t)
+	r, err := snapshot.NewReader(bytes.NewReader(b), int64(len(b)))
+	require.NoError(t, err)
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		c := &cancelling{after: 7, cancel: func() {
+			cancel()
+			synctest.Wait()
+		}}
+		require.ErrorIs(t, r.Read(ctx, c), context.Canceled)
+		require.Equal(t, 7, c.taken)
+		require.ErrorIs(t, r.Read(ctx, c), context.Canceled)
+		require.Equal(t, 7, c.taken)
+	})
+}
+
+type cancelling struct {
+	snapshottest.State
+	taken, after int
+	cancel       func()
+}
+
+func (c *cancelling) WriteGroup(*snapshot.Group) error {
+	if c.taken++; c.taken == c.after {
+		c.cancel()
+	}
+	return nil
 }
 
 func TestUnknownLagReadsAsZero(t *testing.T) {
@@ -158,9 +257,10 @@ func TestWriterRefusesWhatAReaderWould(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := snapshot.NewWriter(io.Discard, snapshot.Header{})
-			err := w.WriteGroup(group)
+			out := w.Blocks()
+			err := out.WriteGroup(group)
 			require.ErrorContains(t, err, `topic "t"`)
-			require.Equal(t, err, w.WriteGroup(one(0)), "the error sticks")
+			require.Equal(t, err, out.WriteGroup(one(0)), "the error sticks")
 			_, closeErr := w.Close()
 			require.Equal(t, err, closeErr)
 
@@ -168,37 +268,32 @@ func TestWriterRefusesWhatAReaderWould(t *testing.T) {
 			for _, p := range group.Topics[0].Partitions {
 				topic.Partitions = append(topic.Partitions, snapshot.Partition{Number: p.Number})
 			}
-			require.ErrorContains(t, snapshot.NewWriter(io.Discard, snapshot.Header{}).WriteTopic(topic), `topic "t"`)
+			require.ErrorContains(t, snapshot.NewWriter(io.Discard, snapshot.Header{}).Blocks().WriteTopic(topic), `topic "t"`)
 		})
 	}
 	t.Run("header", func(t *testing.T) {
-		require.ErrorContains(t, snapshot.NewWriter(io.Discard, snapshot.Header{Intervals: -1}).WriteTopic(&snapshot.Topic{}), "intervals")
-		large := snapshot.Header{Positions: []snapshot.Position{{Cluster: strings.Repeat("x", snapshot.MaxPayload)}}}
-		require.Error(t, snapshot.NewWriter(io.Discard, large).WriteTopic(&snapshot.Topic{}))
+		require.ErrorContains(t, snapshot.NewWriter(io.Discard, snapshot.Header{Intervals: -1}).Blocks().WriteTopic(&snapshot.Topic{}), "intervals")
 	})
-	t.Run("too large for a block", func(t *testing.T) {
-		large := strings.Repeat("x", snapshot.MaxPayload)
+	t.Run("too long a name", func(t *testing.T) {
+		large := strings.Repeat("x", snapshot.MaxName+1)
 		w := snapshot.NewWriter(io.Discard, snapshot.Header{})
+		out := w.Blocks()
 		for _, group := range []*snapshot.Group{
 			{Name: large}, {Cluster: large}, {Topics: []snapshot.GroupTopic{{Name: large}}},
 			{Topics: []snapshot.GroupTopic{{PartitionCount: 1, Partitions: []snapshot.GroupPartition{{Owner: large}}}}},
 			{Topics: []snapshot.GroupTopic{{PartitionCount: 1, Partitions: []snapshot.GroupPartition{{ClientID: large}}}}},
 		} {
-			require.ErrorIs(t, w.WriteGroup(group), snapshot.ErrTooLarge)
+			require.ErrorIs(t, out.WriteGroup(group), snapshot.ErrTooLarge)
 		}
-		require.ErrorIs(t, w.WriteTopic(&snapshot.Topic{Name: large}), snapshot.ErrTooLarge)
-		require.ErrorIs(t, w.WriteTopic(&snapshot.Topic{Cluster: large}), snapshot.ErrTooLarge)
-		longest := strings.Repeat("x", snapshot.MaxName)
-		require.NoError(t, w.WriteGroup(&snapshot.Group{Name: longest, Cluster: longest, Topics: []snapshot.GroupTopic{{
+		require.ErrorIs(t, out.WriteTopic(&snapshot.Topic{Name: large}), snapshot.ErrTooLarge)
+		require.ErrorIs(t, out.WriteTopic(&snapshot.Topic{Cluster: large}), snapshot.ErrTooLarge)
+		longest := large[1:]
+		require.NoError(t, out.WriteGroup(&snapshot.Group{Name: longest, Cluster: longest, Topics: []snapshot.GroupTopic{{
 			Name: longest, PartitionCount: 1, Partitions: []snapshot.GroupPartition{{Owner: longest, ClientID: longest}},
 		}}}), "the longest fits, and what was too large left nothing behind")
 		sum, err := w.Close()
 		require.NoError(t, err)
 		require.EqualValues(t, 1, sum.Groups)
-		w = snapshot.NewWriter(io.Discard, snapshot.Header{})
-		require.ErrorContains(t, w.WriteTopic(&snapshot.Topic{Name: "t", PartitionCount: 9, Partitions: []snapshot.Partition{{
-			Number: 4, Curve: []byte(large),
-		}}}), "partition 4 does not fit")
 	})
 }
 
@@ -208,7 +303,7 @@ func TestWriterErrorSticks(t *testing.T) {
 	whole := len(s.Encode(t))
 	for limit := 0; limit < whole; limit += 1 + g.IntN(whole/200) {
 		w := snapshot.NewWriter(&limitedWriter{limit: limit}, s.Header)
-		err := s.CopyTo(w)
+		err := s.Fill(w)
 		_, closeErr := w.Close()
 		require.ErrorIs(t, closeErr, io.ErrShortWrite)
 		if err != nil {
@@ -230,10 +325,12 @@ func (w *limitedWriter) Write(b []byte) (int, error) {
 
 func TestWriterAfterClose(t *testing.T) {
 	w := snapshot.NewWriter(io.Discard, snapshot.Header{})
+	out := w.Blocks()
 	_, err := w.Close()
 	require.NoError(t, err)
-	require.ErrorIs(t, w.WriteGroup(&snapshot.Group{}), snapshot.ErrClosed)
-	require.ErrorIs(t, w.WriteTopic(&snapshot.Topic{}), snapshot.ErrClosed)
+	require.ErrorIs(t, out.WriteGroup(&snapshot.Group{}), snapshot.ErrClosed)
+	require.ErrorIs(t, out.WriteTopic(&snapshot.Topic{}), snapshot.ErrClosed)
+	require.ErrorIs(t, out.Flush(), snapshot.ErrClosed)
 	_, err = w.Close()
 	require.ErrorIs(t, err, snapshot.ErrClosed)
 }
@@ -244,9 +341,9 @@ func TestNoAllocationPerRecord(t *testing.T) {
 	}
 	g := snapshottest.NewGenerator(t, false)
 	s := g.State(20, 200)
-	w := snapshot.NewWriter(io.Discard, s.Header)
+	out := snapshot.NewWriter(io.Discard, s.Header).Blocks()
 	write := func() {
-		if err := s.CopyTo(w); err != nil {
+		if err := s.CopyTo(out); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -259,10 +356,10 @@ func TestNoAllocationPerRecord(t *testing.T) {
 	r, err := snapshot.NewReader(bytes.NewReader(b), int64(len(b)))
 	require.NoError(t, err)
 	read := func() {
-		if err := errors.Join(r.Topics(func(*snapshot.Topic) error { return nil }), r.Groups(func(*snapshot.Group) error { return nil })); err != nil {
+		if err := r.Read(t.Context(), nowhere{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	// The names of groups are new strings each time.
-	require.LessOrEqual(t, testing.AllocsPerRun(50, read), float64(len(s.Groups)+10))
+	// The names of groups are new strings each time, and so is what a Read works in.
+	require.LessOrEqual(t, testing.AllocsPerRun(50, read), float64(len(s.Groups)+300))
 }

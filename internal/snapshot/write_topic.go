@@ -1,12 +1,9 @@
 package snapshot
 
-import (
-	"errors"
-	"fmt"
-)
+import "errors"
 
 // endOffsetChain is what the next end offset is written relative to. It runs through the partitions of a topic, since
-// neighbours see their end offsets at nearly the same times, and begins anew with each topic and block.
+// neighbours see their end offsets at nearly the same times, and begins anew with each topic.
 type endOffsetChain struct {
 	offset, timestamp         int64
 	offsetStep, timestampStep int64
@@ -15,18 +12,19 @@ type endOffsetChain struct {
 }
 
 // WriteTopic writes one topic. The topic must obey the bounds that its type states.
-func (w *Writer) WriteTopic(t *Topic) error {
-	if err := w.ready(); err != nil {
+func (w *BlockWriter) WriteTopic(t *Topic) error {
+	if err := w.to.ready(); err != nil {
 		return err
 	}
 	if err := t.Validate(); err != nil {
-		return w.fail(err)
+		return w.to.fail(err)
 	}
 	if err := errors.Join(checkName("cluster", t.Cluster), checkName("topic", t.Name)); err != nil {
 		return err
 	}
-	w.enter(blockTopics)
-	w.uvarint(tagNew)
+	if err := w.enter(blockTopics); err != nil {
+		return err
+	}
 	w.name(t.Cluster)
 	w.name(t.Name)
 	w.uvarint(uint64(t.PartitionCount))
@@ -36,21 +34,11 @@ func (w *Writer) WriteTopic(t *Topic) error {
 		w.uvarint(uint64(len(t.ID)))
 		w.block = append(w.block, t.ID[:]...)
 	}
-
-	chain := endOffsetChain{firstTimestamp: w.takenAt}
+	chain := endOffsetChain{firstTimestamp: w.to.takenAt}
 	incarnation := uint32(0)
 	previous := int32(-1)
 	for i := range t.Partitions {
 		p := &t.Partitions[i]
-		if w.full() {
-			w.uvarint(tagEnd)
-			w.uvarint(tagGoesOn)
-			w.flush()
-			w.begin(blockTopics)
-			w.uvarint(tagContinued)
-			chain = endOffsetChain{firstTimestamp: w.takenAt}
-			incarnation = 0
-		}
 		w.uvarint(uint64(p.Number - previous))
 		previous = p.Number
 		w.varint(int64(p.Incarnation) - int64(incarnation))
@@ -59,25 +47,13 @@ func (w *Writer) WriteTopic(t *Topic) error {
 		w.endOffsets(&chain, p.EndOffsets)
 		w.uvarint(uint64(len(p.Curve)))
 		w.block = append(w.block, p.Curve...)
-		if !w.fits() {
-			return w.fail(fmt.Errorf("topic %q of cluster %q: partition %d does not fit into a block of %d bytes",
-				t.Name, t.Cluster, p.Number, maxPayload))
-		}
 	}
 	w.uvarint(tagEnd)
-	w.uvarint(tagEnd)
-	if !w.fits() {
-		return w.fail(fmt.Errorf("topic %.100q of cluster %.100q: its names do not fit into a block of %d bytes",
-			t.Name, t.Cluster, maxPayload))
-	}
-	w.sum.Topics++
-	if w.full() {
-		w.flush()
-	}
-	return w.err
+	w.records.Topics++
+	return w.flushFull()
 }
 
-func (w *Writer) endOffsets(c *endOffsetChain, ends []EndOffset) {
+func (w *BlockWriter) endOffsets(c *endOffsetChain, ends []EndOffset) {
 	w.uvarint(uint64(len(ends)))
 	for i := range ends {
 		e := &ends[i]

@@ -2,6 +2,7 @@
 package snapshottest
 
 import (
+	"context"
 	"bytes"
 	"fmt"
 	"math"
@@ -69,15 +70,18 @@ func (s *State) CopyTo(sink snapshot.Sink) error {
 	return nil
 }
 
+// Save is CopyTo for an Output.
+func (s *State) Save(out snapshot.Output) error { return s.CopyTo(out) }
+
 // Fill is CopyTo for what wants a Writer.
-func (s *State) Fill(w *snapshot.Writer) error { return s.CopyTo(w) }
+func (s *State) Fill(w *snapshot.Writer) error { return s.CopyTo(w.Blocks()) }
 
 // Encode makes a file of the state.
 func (s *State) Encode(t testing.TB) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := snapshot.NewWriter(&b, s.Header)
-	require.NoError(t, s.CopyTo(w))
+	require.NoError(t, s.Fill(w))
 	sum, err := w.Close()
 	require.NoError(t, err)
 	require.EqualValues(t, b.Len(), sum.Bytes)
@@ -91,7 +95,10 @@ func Decode(b []byte) (*State, error) {
 		return nil, err
 	}
 	s := &State{Header: r.Header()}
-	return s, r.CopyTo(s)
+	if err := r.Read(context.Background(), s); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Generator makes random states. A wild one uses the whole range of every field, one that is not makes what a store has.

@@ -16,7 +16,7 @@ func BenchmarkWrite(b *testing.B) {
 	size := 0
 	from := snapshottest.StartBench(b)
 	for range b.N {
-		sum, err := Write(io.Discard, s.Header, s.CopyTo)
+		sum, err := Write(io.Discard, s.Header, s.Save)
 		require.NoError(b, err)
 		size = int(sum.Bytes)
 	}
@@ -26,7 +26,7 @@ func BenchmarkWrite(b *testing.B) {
 func BenchmarkRead(b *testing.B) {
 	s := snapshottest.BenchState()
 	var lines bytes.Buffer
-	_, err := Write(&lines, s.Header, s.CopyTo)
+	_, err := Write(&lines, s.Header, s.Save)
 	require.NoError(b, err)
 	from := snapshottest.StartBench(b)
 	for range b.N {

@@ -19,7 +19,7 @@ import (
 func linesOf(t testing.TB, s *snapshottest.State) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	sum, err := Write(&b, s.Header, s.CopyTo)
+	sum, err := Write(&b, s.Header, s.Save)
 	require.NoError(t, err)
 	require.EqualValues(t, b.Len(), sum.Bytes)
 	return b.Bytes()
@@ -51,7 +51,7 @@ func TestJSONLinesRoundTrip(t *testing.T) {
 			r, err := snapshot.NewReader(bytes.NewReader(b), int64(len(b)))
 			require.NoError(t, err)
 			var again bytes.Buffer
-			_, err = Write(&again, r.Header(), r.CopyTo)
+			_, err = Write(&again, r.Header(), func(out snapshot.Output) error { return r.Read(t.Context(), out) })
 			require.NoError(t, err)
 			require.Equal(t, string(lines), again.String())
 		}
@@ -204,9 +204,9 @@ func TestJSONLinesErrorsOfOthers(t *testing.T) {
 	_, _, err = fromLines(io.MultiReader(bytes.NewReader(lines[:200]), errReader{mine}), 0)
 	require.ErrorIs(t, err, mine)
 
-	_, err = Write(io.Discard, s.Header, func(snapshot.Sink) error { return mine })
+	_, err = Write(io.Discard, s.Header, func(snapshot.Output) error { return mine })
 	require.ErrorIs(t, err, mine)
-	_, err = Write(&limitedWriter{limit: 300}, s.Header, s.CopyTo)
+	_, err = Write(&limitedWriter{limit: 300}, s.Header, s.Save)
 	require.ErrorIs(t, err, io.ErrShortWrite)
 	w := NewWriter(io.Discard, snapshot.Header{Intervals: -1})
 	require.Error(t, w.WriteTopic(&snapshot.Topic{}))

@@ -21,8 +21,8 @@ type Writer struct {
 	closed  bool
 }
 
-// Write writes what fill gives to the Sink.
-func Write(w io.Writer, header snapshot.Header, fill func(snapshot.Sink) error) (snapshot.Summary, error) {
+// Write writes what fill gives to the Output.
+func Write(w io.Writer, header snapshot.Header, fill func(snapshot.Output) error) (snapshot.Summary, error) {
 	jw := NewWriter(w, header)
 	if err := fill(jw); err != nil {
 		return snapshot.Summary{}, err
@@ -77,6 +77,9 @@ func (w *Writer) WriteGroup(g *snapshot.Group) error {
 	w.sum.AddGroup(g)
 	return nil
 }
+
+// Flush has nothing to do: each line is written when it comes.
+func (w *Writer) Flush() error { return w.ready() }
 
 // Close writes the last line, which counts the others. It does not close the io.Writer. Called again, it returns
 // ErrClosed.

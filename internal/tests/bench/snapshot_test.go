@@ -73,14 +73,30 @@ func BenchmarkSnapshot(b *testing.B) {
 				Clusters: contract.GeneratorClusters,
 				Settings: map[string]any{"snapshot-path": copied, "snapshot-interval": 0},
 			}).(*storage.InMemoryStorage)
+			runtime.GC()
+			before := heap()
+			stop := sampleHeap()
 			b.StartTimer()
 			must(b, m.Start())
 			b.StopTimer()
+			peak := stop() - before
+			runtime.GC()
+			// What the reading takes beyond what it becomes.
+			b.ReportMetric(float64(peak)/float64(heap()-before), "peak-of-heap")
 			if m.Store().(storage.Persistent).Restored().Groups != groups {
 				b.Fatal("restored", m.Store().(storage.Persistent).Restored().Groups)
 			}
 			must(b, m.Stop())
 			b.StartTimer()
+		}
+	})
+	b.Run("restore/floor=read", func(b *testing.B) {
+		for b.Loop() {
+			bytes, err := os.ReadFile(path)
+			must(b, err)
+			if len(bytes) == 0 {
+				b.Fatal("nothing was read")
+			}
 		}
 	})
 	b.Run("commits", func(b *testing.B) {

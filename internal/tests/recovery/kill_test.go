@@ -319,7 +319,7 @@ func (m *mortal) check(t *testing.T) {
 	// A kill between the two renames of a save leaves the one before alone.
 	for _, name := range []string{m.path, m.path + ".prev"} {
 		if _, err := os.Stat(name); err == nil {
-			header, _, err = snapfile.Verify(name, snapfile.Options{})
+			header, _, err = snapfile.Verify(t.Context(), name, snapfile.Options{})
 			require.NoError(t, err)
 			break
 		}
