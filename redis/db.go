@@ -113,7 +113,7 @@ func (db *DB) SeedEndOffsets(ctx context.Context, cluster, topic string, partiti
 
 func (db *DB) Commit(ctx context.Context, cluster, group string, commit protocol.Commit) error {
 	return db.changeGroup(ctx, cluster, group, func(op *groupOp) {
-		op.topics = []string{commit.Topic}
+		op.fed, op.topics = true, []string{commit.Topic}
 	}, func(c *engine.Cluster, op *groupOp) engine.Reason {
 		why := db.engine.Commit(c, group, &commit)
 		if why == 0 {
@@ -159,7 +159,7 @@ func (db *DB) commits(
 	}
 	var refused refusals
 	err := db.changeGroup(ctx, cluster, group, func(op *groupOp) {
-		op.topics = make([]string, len(commits))
+		op.fed, op.topics = true, make([]string, len(commits))
 		for i := range commits {
 			op.topics[i] = commits[i].Topic
 		}
@@ -246,7 +246,7 @@ func (db *DB) DeleteGroupTopic(ctx context.Context, cluster, group, topic string
 
 func (db *DB) DeletePartition(ctx context.Context, cluster, group, topic string, partition int32, order int64) error {
 	return db.changeGroup(ctx, cluster, group, func(op *groupOp) {
-		op.owners = true
+		op.fed, op.owners = true, true
 	}, func(c *engine.Cluster, op *groupOp) engine.Reason {
 		op.parts = append(op.parts, part{topic, partition})
 		return db.engine.DeletePartition(c, group, topic, partition, order)

@@ -92,6 +92,8 @@ func (db *DB) persist(ctx context.Context, attempt func(context.Context) error) 
 			}
 			pause = firstPause
 			continue
+		case isForFeed(err):
+			return err
 		case full(err):
 			return fmt.Errorf("%w: %w", storage.ErrFull, err)
 		case !temporary(err):

@@ -20,6 +20,10 @@ type groupOp struct {
 	// do applies the call to the engine. It may be called again if somebody else has changed the group meanwhile. It sets
 	// changed, and what it may have changed.
 	do func(*groupOp)
+	// keeping is set for what no feed brings: what the sweep does, and what follows from a topic's going. fed is set for what
+	// a feed brings that has the positions of the log, turns is that of the bucket when it began.
+	keeping, fed bool
+	turns        int64
 
 	changed bool
 	// parts are the partitions that may have changed; whole stands for all of them, owners for the owners of all topics.
@@ -38,7 +42,7 @@ type part struct {
 
 // onGroup lets an op take effect, or read, and waits until that is known. What was begun goes on if the context is done before.
 func (db *DB) onGroup(ctx context.Context, g *group, op *groupOp) error {
-	op.done = make(chan error, 1)
+	op.done, op.turns = make(chan error, 1), db.buckets[g.bucket].turns.Load()
 	if g.queue.add(op) {
 		db.retain(g)
 		db.leaders.Go(func() { db.lead(g) })
@@ -62,6 +66,10 @@ func (db *DB) lead(g *group) {
 		err := db.persist(db.ctx, func(ctx context.Context) error { return db.tryGroup(ctx, g, ops) })
 		if err != nil {
 			// It is told that it is not known what became of them.
+			g.loaded, g.tried, g.triedDelete = false, "", false
+		}
+		if err != nil {
+			// Those who come next have tried nothing.
 			g.loaded, g.tried, g.triedDelete = false, "", false
 		}
 		db.resize(g)
@@ -93,7 +101,7 @@ func (db *DB) tryGroup(ctx context.Context, g *group, ops []*groupOp) error {
 	next := db.groupChange(g, ops, events())
 	unlock(topics)
 	for {
-		stale, err := db.writeGroup(ctx, g, next, topics, seen)
+		stale, err := db.writeGroup(ctx, g, ops, next, topics, seen)
 		if err != nil || len(stale) == 0 {
 			return err
 		}
@@ -189,21 +197,34 @@ func unlock(topics []*topic) {
 	}
 }
 
+// originOf returns where ops come from; guarded is false if all are such as no feed brings.
+func originOf(g *group, ops []*groupOp) (from origin, guarded bool) {
+	from = origin{cluster: g.cluster.Name}
+	for _, op := range ops {
+		if op.keeping {
+			continue
+		}
+		if !guarded || op.turns < from.turns {
+			from.turns = op.turns
+		}
+		guarded, from.fed = true, from.fed || op.fed
+	}
+	return from, guarded
+}
+
 // writeGroup carries out a change, nil if there is none, and compares the versions of the group and of topics with those in
 // Redis in the same round trip. It returns the topics that are others.
-func (db *DB) writeGroup(ctx context.Context, g *group, next *groupState, topics []*topic, seen []sight) ([]*topic, error) {
-	commands := make(rueidis.Commands, 0, 1+len(topics))
-	if next != nil {
-		g.tried, g.triedDelete = next.version, next.version == ""
-		commands = append(commands, db.evalsha(&next.change))
-	} else {
-		commands = append(commands, db.client.B().Hget().Key(g.key).Field(fieldVersion).Build())
-	}
+func (db *DB) writeGroup(
+	ctx context.Context, g *group, ops []*groupOp, next *groupState, topics []*topic, seen []sight,
+) ([]*topic, error) {
+	commands := make(rueidis.Commands, 1, 1+len(topics))
 	for _, t := range topics {
 		commands = append(commands, db.client.B().Hget().Key(t.key).Field(fieldVersion).Build())
 	}
-	results := db.client.DoMulti(ctx, commands...)
+	var results []rueidis.RedisResult
 	if next == nil {
+		commands[0] = db.client.B().Hget().Key(g.key).Field(fieldVersion).Build()
+		results = db.client.DoMulti(ctx, commands...)
 		version, err := textOf(results[0])
 		if err != nil {
 			return nil, err
@@ -215,7 +236,19 @@ func (db *DB) writeGroup(ctx context.Context, g *group, next *groupState, topics
 	} else {
 		// Until it is known what became of it the copy means nothing.
 		g.loaded = false
-		failed, err := db.outcome(ctx, &next.change, results[0])
+		send := func() (failed int, err error) {
+			g.tried, g.triedDelete = next.version, next.version == ""
+			commands[0] = db.evalsha(&next.change)
+			results = db.client.DoMulti(ctx, commands...)
+			return db.outcome(ctx, &next.change, results[0])
+		}
+		var failed int
+		var err error
+		if from, guarded := originOf(g, ops); guarded {
+			failed, err = db.guarded(g.bucket, from, &next.change, send)
+		} else {
+			failed, err = send()
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -34,6 +34,7 @@ func (db *DB) loadGroup(ctx context.Context, g *group, topics []*topic) (done bo
 	if err := db.loadTopics(ctx, held); err != nil {
 		return false, err
 	}
+	db.remember(g, record)
 	lock(held)
 	defer unlock(held)
 	if version == "" {
@@ -52,6 +53,21 @@ func (db *DB) loadGroup(ctx context.Context, g *group, topics []*topic) (done bo
 	state.version, state.several = version, len(state.topics) > 1
 	g.settle(state)
 	return done, nil
+}
+
+// remember lets a group keep topics that were not deleted although nothing is known of them: the server has lost them, and the
+// next poll makes them again.
+func (db *DB) remember(g *group, record *engine.GroupRecord) {
+	for i := range record.Topics {
+		held := &record.Topics[i]
+		t := db.topic(g.cluster, held.Name)
+		t.state.Lock()
+		if t.loaded && t.version == "" && t.known == nil {
+			t.cluster.Table().Remember(t.name, held.UID())
+			t.known = t.cluster.Table().Topic(t.name)
+		}
+		t.state.Unlock()
+	}
 }
 
 // unique returns each topic once.

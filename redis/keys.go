@@ -14,6 +14,7 @@ const (
 	fieldTopic     = "t"
 	fieldPartition = "p"
 	fieldOwners    = "o"
+	fieldDeletions = "d"
 )
 
 // counted returns a name behind its length, so that what follows it cannot be taken for a part of it.
@@ -59,6 +60,10 @@ func (db *DB) topicKey(bucket int, cluster, topic string) string {
 
 func (db *DB) topicsKey(bucket int, cluster string) string {
 	return db.topicTag(bucket) + "topics:" + counted(cluster)
+}
+
+func (db *DB) deletedKey(bucket int, cluster string) string {
+	return db.topicTag(bucket) + "deleted:" + counted(cluster)
 }
 
 func (db *DB) topicEventsKey(bucket int) string { return db.topicTag(bucket) + "events" }

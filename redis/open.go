@@ -2,6 +2,7 @@ package lagredis
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -31,6 +32,9 @@ type DB struct {
 	engine *engine.Engine
 	groups groupCache
 	topics topicCache
+	// holder is the name of this process as the holder of leases; buckets is what it knows of each bucket.
+	holder  string
+	buckets []bucketState
 
 	collector collector
 	watching  watching
@@ -69,6 +73,7 @@ func (db *DB) open(ctx context.Context, options Options) error {
 	defer db.life.Unlock()
 	db.options = options.withDefaults()
 	db.log = db.options.Store.Logger
+	db.holder, db.buckets = hex.EncodeToString([]byte(newVersion())), make([]bucketState, db.options.Buckets)
 	if err := db.persist(ctx, db.connect); err != nil {
 		return fmt.Errorf("open store: %w", err)
 	}

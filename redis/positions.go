@@ -28,6 +28,7 @@ func (db *DB) SetPosition(ctx context.Context, cluster string, log protocol.Posi
 		return fmt.Errorf("%w: position %d of partition %d", storage.ErrInvalid, log.Offset, log.Partition)
 	}
 	bucket := db.positionBucket(log.Partition)
+	from := db.buckets[bucket].fedBy(c.Name)
 	key := db.positionsKey(bucket, c.Name)
 	partition := strconv.Itoa(int(log.Partition))
 	if int(log.Partition) >= engine.MaxPositions {
@@ -39,7 +40,9 @@ func (db *DB) SetPosition(ctx context.Context, cluster string, log protocol.Posi
 	return db.persist(ctx, func(ctx context.Context) error {
 		var x change
 		x.run("HSET", key, partition, strconv.FormatInt(log.Offset, 10))
-		_, err := db.outcome(ctx, &x, db.client.Do(ctx, db.evalsha(&x)))
+		_, err := db.guarded(bucket, from, &x, func() (int, error) {
+			return db.outcome(ctx, &x, db.client.Do(ctx, db.evalsha(&x)))
+		})
 		return err
 	})
 }
@@ -74,6 +77,9 @@ func (db *DB) Positions(ctx context.Context, cluster string) ([]protocol.Positio
 	}
 	defer db.end()
 	positions := []protocol.Position{}
+	for bucket := range db.buckets {
+		db.buckets[bucket].asks(c.Name)
+	}
 	err = db.persist(ctx, func(ctx context.Context) error {
 		positions = positions[:0]
 		return db.eachBucket(ctx, func(bucket int) rueidis.Completed {

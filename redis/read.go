@@ -104,6 +104,9 @@ func (db *DB) EndOffsets(ctx context.Context, cluster, topic string, dst []int64
 	var offsets []int64
 	err = db.onTopic(ctx, db.topic(c, topic), &topicOp{do: func(*topicOp) {
 		offsets, why = db.engine.EndOffsets(c, topic, nil)
+		if why == 0 && len(offsets) == 0 {
+			why = engine.UnknownTopic // nothing is known of it but that groups hold it
+		}
 	}})
 	if err != nil {
 		return dst, err

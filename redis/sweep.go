@@ -119,7 +119,7 @@ func (db *DB) sweepGroups(ctx context.Context, bucket int, c *engine.Cluster) er
 		return err
 	}
 	return db.eachGroup(ctx, c, due, func(g *group) *groupOp {
-		return &groupOp{all: true, do: func(op *groupOp) {
+		return &groupOp{all: true, keeping: true, do: func(op *groupOp) {
 			lost := db.engine.LoseDeleted(c, g.name)
 			op.changed = db.engine.SweepGroup(c, g.name) || lost
 		}}
@@ -147,7 +147,10 @@ func (db *DB) sweepTopics(ctx context.Context, bucket int, c *engine.Cluster) er
 		db.engine.NotePolled(c, newest)
 		oldest := db.client.B().Zrangebyscore().Key(db.topicsKey(bucket, c.Name)).Min("-inf").Max("(" + score(db.engine.OldestTopic())).Build()
 		names, err = db.client.Do(ctx, oldest).AsStrSlice()
-		return err
+		if err != nil {
+			return err
+		}
+		return db.sweepDeleted(ctx, bucket, c)
 	})
 	if err != nil {
 		return err
@@ -157,6 +160,31 @@ func (db *DB) sweepTopics(ctx context.Context, bucket int, c *engine.Cluster) er
 			op.changed = db.engine.ExpireTopic(c, name)
 		}})
 	})
+}
+
+// sweepDeleted forgets the topics of a bucket that were deleted so long ago that no group can still hold them.
+func (db *DB) sweepDeleted(ctx context.Context, bucket int, c *engine.Cluster) error {
+	key := db.deletedKey(bucket, c.Name)
+	names, err := db.client.Do(ctx, db.client.B().Zrangebyscore().Key(key).Min("-inf").Max("("+score(db.engine.OldestTopic())).Build()).AsStrSlice()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		topic := db.topicKey(bucket, c.Name, name)
+		version, err := textOf(db.client.Do(ctx, db.client.B().Hget().Key(topic).Field(fieldVersion).Build()))
+		if err != nil {
+			return err
+		}
+		var x change
+		x.expect(topic, fieldVersion, version)
+		x.expect(topic, fieldMeta, "")
+		x.run("DEL", topic)
+		x.run("ZREM", key, name)
+		if _, err := db.outcome(ctx, &x, db.client.Do(ctx, db.evalsha(&x))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // forgetUnknownTopics lets go of topics that callers have named and that there are not.

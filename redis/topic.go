@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/redis/rueidis"
 
@@ -49,6 +50,11 @@ func (db *DB) leadTopic(t *topic) {
 			return
 		}
 		err := db.persist(db.ctx, func(ctx context.Context) error { return db.tryTopic(ctx, t, ops) })
+		if err != nil {
+			t.state.Lock()
+			t.loaded, t.tried, t.triedDelete = false, "", false
+			t.state.Unlock()
+		}
 		if err != nil {
 			t.giveUp()
 		}
@@ -124,8 +130,21 @@ func (db *DB) putTopic(t *topic, fields map[string]string) error {
 	t.loaded = false
 	table := t.cluster.Table()
 	if fields[fieldVersion] == "" {
+		// It was never there, or the server has lost it: then what is known of it stays, and the next poll writes it again.
+		t.loaded, t.version, t.known = true, "", table.Topic(t.name)
+		if t.known == nil {
+			table.SetDeletions(t.name, 0)
+		}
+		return nil
+	}
+	if text, ok := fields[fieldDeletions]; ok {
+		n, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			return malformed("topic", t.name, err)
+		}
 		table.Forget(t.name)
-		t.loaded, t.version, t.known = true, "", nil
+		table.SetDeletions(t.name, n)
+		t.loaded, t.version, t.known = true, fields[fieldVersion], nil
 		return nil
 	}
 	type stored struct {
@@ -161,16 +180,16 @@ func (db *DB) putTopic(t *topic, fields map[string]string) error {
 // topicChange returns what has to be written for Redis to hold a topic as the engine holds it, and the version that it has then;
 // nil if nothing.
 func (db *DB) topicChange(t *topic, known *ends.Topic, ops []*topicOp, events []protocol.Event) (*change, string) {
-	changed, anew := known != t.known || len(events) > 0, known != t.known
+	changed, anew := known != t.known || len(events) > 0, known != t.known || t.version == ""
 	var parts []int32
 	for _, op := range ops {
 		changed = changed || op.changed
 		parts = append(parts, op.parts...)
 	}
-	if !changed {
+	if !changed || known == nil && t.known == nil {
 		return nil, ""
 	}
-	x, version := new(change), ""
+	x, version := new(change), newVersion()
 	x.expect(t.key, fieldVersion, t.version)
 	if anew && t.version != "" {
 		x.run("DEL", t.key)
@@ -178,8 +197,12 @@ func (db *DB) topicChange(t *topic, known *ends.Topic, ops []*topicOp, events []
 	list := db.topicsKey(t.bucket, t.cluster.Name)
 	if known == nil {
 		x.run("ZREM", list, t.name)
+		x.run("HSET", t.key, fieldVersion, version, fieldDeletions, strconv.FormatUint(t.cluster.Table().Deletions(t.name), 10))
+		x.run("ZADD", db.deletedKey(t.bucket, t.cluster.Name), score(db.clock.Now()), t.name)
 	} else {
-		version = newVersion()
+		if t.known == nil && t.version != "" {
+			x.run("ZREM", db.deletedKey(t.bucket, t.cluster.Name), t.name)
+		}
 		if anew {
 			parts = slices.Collect(known.Known())
 		}
@@ -215,7 +238,7 @@ func (db *DB) forgetTopic(ctx context.Context, t *topic) error {
 		return err
 	}
 	return db.eachGroup(ctx, t.cluster, holders, func(g *group) *groupOp {
-		return &groupOp{topics: []string{t.name}, all: true, do: func(op *groupOp) {
+		return &groupOp{topics: []string{t.name}, all: true, keeping: true, do: func(op *groupOp) {
 			op.changed = db.engine.LoseDeleted(g.cluster, g.name)
 		}}
 	})

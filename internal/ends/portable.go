@@ -97,8 +97,39 @@ func Departed(name string, uid uint64) *Topic {
 	return t
 }
 
+// Deletions returns how many topics of a name were deleted, as far as is known.
+func (t *Table) Deletions(name string) uint64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.deletions[name]
+}
+
+// SetDeletions notes how many topics of a name were deleted, which is known elsewhere.
+func (t *Table) SetDeletions(name string, n uint64) {
+	t.mu.Lock()
+	defer t.release()
+	if n == 0 {
+		delete(t.deletions, name)
+	} else {
+		t.deletions[name] = n
+	}
+}
+
+// Remember puts a topic into the table of which nothing is known but its uid, unless there is one of its name. It is not told
+// of.
+func (t *Table) Remember(name string, uid uint64) {
+	t.mu.Lock()
+	defer t.release()
+	if t.topics[name] == nil && !t.closed {
+		topic := &Topic{Name: strings.Clone(name), table: t, uid: uid}
+		topic.recountLocked()
+		topic.countLocked()
+		t.addLocked(topic)
+	}
+}
+
 // Recall puts a topic that is kept elsewhere into the table, in the place of the one of its name. Groups that hold that go on to
-// hold it if it is the same, which the uid says; otherwise it is deleted. It returns an error, and changes nothing, if the bytes
+// hold it unless it was deleted since, which the uid says. It returns an error, and changes nothing, if the bytes
 // are not those of a topic.
 func (t *Table) Recall(name string, meta []byte, partitions iter.Seq2[int32, []byte]) error {
 	built := &Topic{Name: strings.Clone(name), table: t}
@@ -109,7 +140,7 @@ func (t *Table) Recall(name string, meta []byte, partitions iter.Seq2[int32, []b
 	t.mu.Lock()
 	defer t.release()
 	topic := t.topics[name]
-	if topic != nil && topic.uid != built.uid {
+	if topic != nil && topic.uid < built.uid {
 		t.deleteLocked(topic, nil)
 		topic = nil
 	}

@@ -11,7 +11,7 @@ import (
 // portable returns a topic with all that its bytes can hold: two ids, a dip, an end offset that was refused.
 func portable(t testing.TB) *Table {
 	t.Helper()
-	table := NewTable(Options{History: 3, CurveSegments: 8})
+	table := NewTable(Options{CountDeletions: true, History: 3, CurveSegments: 8})
 	topic := table.Ensure("topic")
 	id := protocol.TopicID{1}
 	for i := range int64(5) {
@@ -51,12 +51,17 @@ func TestTopicThatIsKeptElsewhere(t *testing.T) {
 	}
 	require.Equal(t, from.AppendNewest(nil), got.AppendNewest(nil))
 
-	// The same topic stays the object that groups hold, another does not.
+	// The same topic stays the object that groups hold, one that was made after a deletion does not.
 	from.Set(EndOffset{Number: 0, Offset: 900, Seen: 3000})
 	require.NoError(t, recall(to, from))
 	require.Same(t, got, to.Topic("topic"))
 	require.EqualValues(t, 900, got.AppendNewest(nil)[0])
-	require.NoError(t, recall(to, portable(t).Topic("topic")))
+	other := portable(t)
+	require.NoError(t, recall(to, other.Topic("topic")))
+	require.Same(t, got, to.Topic("topic"), "it was lost and made again")
+	other.Forget("topic")
+	require.EqualValues(t, 1, other.Deletions("topic"))
+	require.NoError(t, recall(to, other.Ensure("topic")))
 	require.NotSame(t, got, to.Topic("topic"))
 	require.True(t, got.Deleted())
 	to.Forget("topic")

@@ -3,7 +3,6 @@
 package ends
 
 import (
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"unsafe"
@@ -26,6 +25,9 @@ type Options struct {
 	Reset                     func(t *Topic, partition int32)
 	// Damaged, if not nil, is called when a panic has interrupted a change of the table or of a topic.
 	Damaged func()
+	// CountDeletions makes the uid of a topic the number of topics of its name that were deleted before, so that a topic that is
+	// lost and made again has the uid that it had.
+	CountDeletions bool
 	// Grew, if not nil, is called with how many bytes a topic takes more, or less if that is negative.
 	Grew func(bytes int)
 }
@@ -38,13 +40,19 @@ type Table struct {
 	// topics by name, and how many there have been at most since the map was made; guarded by mu.
 	topics map[string]*Topic
 	most   int
+	// deletions counts by name the topics that were deleted, if they are counted; guarded by mu.
+	deletions map[string]uint64
 	// closed is set when no topic is to be added any more; guarded by mu.
 	closed bool
 }
 
 // NewTable makes an empty table.
 func NewTable(options Options) *Table {
-	return &Table{options: options, topics: make(map[string]*Topic)}
+	t := &Table{options: options, topics: make(map[string]*Topic)}
+	if options.CountDeletions {
+		t.deletions = make(map[string]uint64)
+	}
+	return t
 }
 
 func (t *Table) reset(topic *Topic, partition int32) {
@@ -88,6 +96,9 @@ func (t *Table) Delete(name string) *Topic {
 // deleteLocked is Delete for a topic, calls tell, and returns the identity.
 func (t *Table) deleteLocked(topic *Topic, tell func(*Topic)) identity {
 	delete(t.topics, topic.Name)
+	if t.deletions != nil {
+		t.deletions[topic.Name] = topic.uid + 1
+	}
 	// Nothing is told of a topic after its end.
 	topic.mu.Lock()
 	defer topic.release()
@@ -119,7 +130,7 @@ func (t *Table) Replace(old *Topic, end *EndOffset) bool {
 }
 
 func (t *Table) createLocked(name string) *Topic {
-	topic := &Topic{Name: strings.Clone(name), table: t, uid: rand.Uint64()}
+	topic := &Topic{Name: strings.Clone(name), table: t, uid: t.deletions[name]}
 	topic.recountLocked()
 	topic.countLocked()
 	t.addLocked(topic)

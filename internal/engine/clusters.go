@@ -62,7 +62,7 @@ func (set *clusterSet) find(name string) *Cluster {
 func (e *Engine) newCluster(name string) *Cluster {
 	c := &Cluster{Name: strings.Clone(name), lower: strings.ToLower(name), seed: maphash.MakeSeed()}
 	c.topics = ends.NewTable(ends.Options{
-		History: e.config.Intervals, CurveSegments: e.config.CurveSegments, Grew: e.room.add,
+		History: e.config.Intervals, CurveSegments: e.config.CurveSegments, Grew: e.room.add, CountDeletions: e.config.GroupsElsewhere,
 		Created: func(t *ends.Topic) { e.tell(protocol.EventTopicCreated, c, t, 0) },
 		Deleted: func(t *ends.Topic) { e.tell(protocol.EventTopicDeleted, c, t, 0) },
 		Expired: func(t *ends.Topic) { e.tell(protocol.EventTopicExpired, c, t, 0) },

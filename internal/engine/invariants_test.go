@@ -26,13 +26,17 @@ func (c *stoppedClock) Read() (now, elapsed int64) { return c.now, c.now }
 const startTime = int64(1_700_000_000_000)
 
 // newTestEngine makes an engine with one cluster, "local", and a clock that stands still.
-func newTestEngine(shards, intervals int) (*Engine, *Cluster, *stoppedClock) {
+func newTestEngine(shards, intervals int, change ...func(*Config)) (*Engine, *Cluster, *stoppedClock) {
 	clock := &stoppedClock{startTime}
-	e := New(Config{
+	config := Config{
 		Clusters: []string{"local"}, Shards: shards, Intervals: intervals,
 		ExpireGroup: 1_000_000_000, ExpireTopic: 1_000_000_000, CurveSegments: 8,
 		Clock: clock, Hub: &feed.Hub[protocol.Event]{},
-	})
+	}
+	for _, c := range change {
+		c(&config)
+	}
+	e := New(config)
 	return e, e.Cluster("local"), clock
 }
 

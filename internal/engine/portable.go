@@ -36,6 +36,12 @@ type TopicRecord struct {
 	Partitions   []PartitionRecord
 }
 
+// UID returns the uid of the topic, 0 if the record is malformed.
+func (r *TopicRecord) UID() uint64 {
+	meta := reader{rest: r.Meta}
+	return meta.fixed()
+}
+
 // PartitionRecord is one partition of a TopicRecord.
 type PartitionRecord struct {
 	Number int32
@@ -212,8 +218,8 @@ func (e *Engine) DropGroup(c *Cluster, name string) {
 	}
 }
 
-// PutGroup puts a group that is kept elsewhere in the place of the one of its name. A topic that is not in the cluster under
-// the uid of the record was deleted: the group holds it until somebody takes it away. It returns an error, and leaves what is
+// PutGroup puts a group that is kept elsewhere in the place of the one of its name. A topic that is not in the cluster, or
+// has a greater uid there than in the record, was deleted: the group holds it until somebody takes it away. It returns an error, and leaves what is
 // there, if the bytes are not those of a group.
 func (e *Engine) PutGroup(c *Cluster, name string, r *GroupRecord) error {
 	g := newGroup(c, c.hash(name), name)
@@ -269,7 +275,7 @@ func (e *Engine) decodeTopic(g *group, r *TopicRecord) error {
 		return errMalformed
 	}
 	topic := g.cluster.topics.Topic(r.Name)
-	if topic == nil || topic.UID() != uid {
+	if topic == nil || topic.UID() > uid {
 		topic = ends.Departed(r.Name, uid)
 	}
 	gt := &g.topics[g.attach(topic)]

@@ -41,7 +41,7 @@ func TestGroupThatIsKeptElsewhere(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	e, c, clock := newTestEngine(1, 5)
+	e, c, clock := newTestEngine(1, 5, func(config *Config) { config.GroupsElsewhere = true })
 	poll(t, e, c, 1000, "topic", "other", "owned")
 	require.Zero(t, e.SetEndOffset(c, "topic", &protocol.EndOffset{Partition: 300, Offset: math.MaxInt64}))
 	for i := range int64(20) {

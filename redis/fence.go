@@ -1,0 +1,172 @@
+package lagredis
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/redis/rueidis"
+
+	"github.com/lagkeeper/storage"
+)
+
+// bucketState is what this process knows of a bucket of groups.
+//
+// A failover may take the bucket back to an earlier state, and the server says so to nobody. It would do no harm if the feed
+// went back with it, to the position that the bucket holds. So a process that feeds a bucket counts its changes of it, one at a
+// time, and the bucket counts along in the same scripts: a change that finds another count than its own is refused, and so is all
+// that is fed into the bucket until the feed was told and has asked for the positions anew. Feeding on before that would give
+// commits lags that they do not have, as those before them would come later.
+type bucketState struct {
+	mu sync.Mutex // held while a change that is counted is under way; guards all below
+	// writer is the name under which the changes are counted, applied their number.
+	writer  string
+	applied int64
+	// turns counts how often it turned out that the bucket may be in an earlier state than was thought, and how often a feed
+	// was told so: whatever began before is refused. Read without mu by what begins.
+	turns atomic.Int64
+	// feeds are the clusters that are fed.
+	feeds map[string]*feedState
+	// fenced is set once this process has held the lease; epoch is that of the lease while it is held, "" otherwise.
+	fenced bool
+	epoch  string
+}
+
+// feedState is what the feed of a cluster knows of a bucket.
+type feedState struct {
+	// astray is set while the feed stands at a position that may not be that of the bucket, told once it was told so.
+	astray, told bool
+}
+
+const fieldEpoch = "e"
+
+var (
+	errTurned = fmt.Errorf("%w: the bucket is in an earlier state, its feed has to go on from the positions", storage.ErrUnavailable)
+	errFenced = fmt.Errorf("%w: another process feeds the bucket", storage.ErrUnavailable)
+)
+
+// turn begins to count anew, and leads all feeds astray.
+func (b *bucketState) turn() {
+	b.writer, b.applied = newVersion(), 0
+	b.turns.Add(1)
+	for _, feed := range b.feeds {
+		*feed = feedState{astray: true}
+	}
+}
+
+// feed returns the state of the feed of a cluster, and makes one if there is none.
+func (b *bucketState) feed(cluster string) *feedState {
+	if b.feeds[cluster] == nil {
+		if b.feeds == nil {
+			b.feeds = make(map[string]*feedState)
+		}
+		b.feeds[cluster] = new(feedState)
+	}
+	return b.feeds[cluster]
+}
+
+// asks notes that the feed of a cluster asks for the positions, before it gets them. It may be another feed of the cluster that
+// asks, so one that is astray and was not told stays so.
+func (b *bucketState) asks(cluster string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if feed := b.feed(cluster); feed.told {
+		*feed = feedState{}
+	}
+}
+
+// fedBy is where a position comes from.
+func (b *bucketState) fedBy(cluster string) origin {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.feed(cluster)
+	return origin{cluster: cluster, turns: b.turns.Load(), fed: true}
+}
+
+// origin is where a change comes from.
+type origin struct {
+	cluster string
+	// turns is that of the bucket when it began.
+	turns int64
+	// fed reports whether it is a commit, a deletion or a position, whose sender has the positions.
+	fed bool
+}
+
+// checkLocked returns an error if a change must not happen.
+func (b *bucketState) checkLocked(from origin) error {
+	if feed := b.feeds[from.cluster]; feed != nil && (feed.astray || from.turns != b.turns.Load()) {
+		if from.fed && feed.astray && !feed.told {
+			feed.told = true
+			b.turns.Add(1)
+		}
+		return errTurned
+	}
+	if b.fenced && b.epoch == "" {
+		return errFenced
+	}
+	return nil
+}
+
+// guarded lets a change of a bucket happen if the bucket is as this process left it, and the lease, if it ever had it, is still
+// its own. send sends the change and returns the number of the check that failed, as outcome does. The checks of the change
+// itself come first.
+func (db *DB) guarded(bucket int, from origin, x *change, send func() (failed int, err error)) (failed int, err error) {
+	b := &db.buckets[bucket]
+	b.mu.Lock()
+	if !b.fenced && len(b.feeds) == 0 {
+		b.mu.Unlock()
+		return send()
+	}
+	defer b.mu.Unlock()
+	if err := b.checkLocked(from); err != nil {
+		return 0, err
+	}
+	own := len(x.checks) / 3
+	db.count(bucket, b, x)
+	if b.fenced {
+		x.expect(db.leaseKey(bucket), fieldEpoch, b.epoch)
+	}
+	failed, err = send()
+	switch {
+	case err != nil:
+		if mayHaveHappened(err) {
+			b.turn()
+		}
+	case failed == 0:
+		b.applied++
+	case failed == own+1:
+		b.turn()
+		if err := b.checkLocked(from); err != nil {
+			return 0, err
+		}
+		return 0, errConflict // no feed has to know: once more, counted anew
+	case failed == own+2:
+		b.epoch = ""
+		return 0, errFenced
+	}
+	return failed, err
+}
+
+// count lets a change happen only after all that this process has made of the bucket before.
+func (db *DB) count(bucket int, b *bucketState, x *change) {
+	if b.writer == "" {
+		b.writer = newVersion()
+	}
+	before := ""
+	if b.applied > 0 {
+		before = strconv.FormatInt(b.applied, 10)
+	}
+	x.expect(db.writersKey(bucket), b.writer, before)
+	x.run("HSET", db.writersKey(bucket), b.writer, strconv.FormatInt(b.applied+1, 10))
+}
+
+// mayHaveHappened reports whether a change may have happened although it returned an error: the server has not answered.
+func mayHaveHappened(err error) bool {
+	_, answered := rueidis.IsRedisErr(err)
+	return !answered
+}
+
+// isForFeed reports whether nobody but the feed can do something about an error.
+func isForFeed(err error) bool { return errors.Is(err, errTurned) || errors.Is(err, errFenced) }

@@ -1,0 +1,200 @@
+package failover_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// gap is the longest time that something took which is tried again and again until it succeeds.
+type gap struct {
+	since   time.Time // when it was first tried, zero while nothing is to be done
+	longest time.Duration
+}
+
+func (g *gap) begin() {
+	if g.since.IsZero() {
+		g.since = time.Now()
+	}
+}
+
+func (g *gap) success() {
+	g.longest = max(g.longest, time.Since(g.since))
+	g.since = time.Time{}
+}
+
+// feed reads one log partition into a store, as kafkafeed does: it notes its position after each batch, and after an error it
+// asks where to go on.
+type feed struct {
+	store     storage.Store
+	log       *commitLog
+	partition int32
+
+	at       atomic.Int64 // the position that the store was last given
+	replays  int
+	writes   gap
+	problems []error // what must not happen
+}
+
+// run feeds until the context is done.
+func (f *feed) run(ctx context.Context) {
+	position := f.ask(ctx)
+	for ctx.Err() == nil {
+		records, grown := f.log.read(f.partition, position, 100)
+		if len(records) == 0 {
+			select {
+			case <-grown:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		f.writes.begin()
+		next := position + int64(len(records))
+		err := f.apply(ctx, records)
+		if err == nil {
+			err = f.store.SetPosition(ctx, cluster, protocol.Position{Partition: f.partition, Offset: next})
+		}
+		if err == nil {
+			f.writes.success()
+			position = next
+			f.at.Store(position)
+			continue
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if !errors.Is(err, storage.ErrUnavailable) && !errors.Is(err, errNotThere) {
+			f.problems = append(f.problems, err)
+			return
+		}
+		f.replays++
+		position = f.ask(ctx)
+	}
+}
+
+// ask asks the store where to go on.
+func (f *feed) ask(ctx context.Context) int64 {
+	for ctx.Err() == nil {
+		positions, err := f.store.Positions(ctx, cluster)
+		if err != nil {
+			if !errors.Is(err, storage.ErrUnavailable) && ctx.Err() == nil {
+				f.problems = append(f.problems, err)
+			}
+			continue
+		}
+		for _, position := range positions {
+			if position.Partition == f.partition {
+				return position.Offset
+			}
+		}
+		return 0
+	}
+	return 0
+}
+
+// errNotThere is what an end offset is missing for that the store has lost.
+var errNotThere = errors.New("topic is not there")
+
+// apply stores records: those of different groups at the same time, those of a group in their order.
+func (f *feed) apply(ctx context.Context, records []record) error {
+	byGroup := map[string][]protocol.Commit{}
+	for _, r := range records {
+		if !r.tombstone {
+			byGroup[r.group] = append(byGroup[r.group], r.commit)
+		}
+	}
+	errs := make(chan error, len(byGroup))
+	for group, commits := range byGroup {
+		go func() { errs <- f.commit(ctx, group, commits) }()
+	}
+	var all error
+	for range byGroup {
+		all = errors.Join(all, <-errs)
+	}
+	last := records[len(records)-1]
+	if all != nil || !last.tombstone {
+		return all
+	}
+	err := f.store.DeletePartition(ctx, cluster, last.group, last.commit.Topic, last.commit.Partition, last.commit.Order)
+	if errors.Is(err, storage.ErrUnknownGroup) || errors.Is(err, storage.ErrUnknownTopic) || errors.Is(err, storage.ErrUnknownPartition) ||
+		errors.Is(err, storage.ErrDuplicate) {
+		return nil // there is nothing to take out, or it is newer
+	}
+	return err
+}
+
+func (f *feed) commit(ctx context.Context, group string, commits []protocol.Commit) error {
+	err := f.store.CommitBatch(ctx, cluster, group, commits)
+	var batch *storage.BatchError
+	if !errors.As(err, &batch) {
+		return err
+	}
+	for _, refused := range batch.Refused {
+		switch {
+		case errors.Is(refused.Err, storage.ErrDuplicate), errors.Is(refused.Err, storage.ErrBackfill):
+			// A replay brings again what is there.
+		case errors.Is(refused.Err, storage.ErrUnknownTopic), errors.Is(refused.Err, storage.ErrUnknownPartition):
+			return errNotThere
+		default:
+			return fmt.Errorf("commit %v of %s: %w", commits[refused.Index], group, refused.Err)
+		}
+	}
+	return nil
+}
+
+// poll stores the end offsets of all topics.
+func poll(ctx context.Context, store storage.Store) error {
+	ends := make([]protocol.EndOffset, topicPartitions)
+	for _, topic := range topics {
+		for p := range ends {
+			ends[p] = protocol.EndOffset{Partition: int32(p), TopicPartitionCount: topicPartitions, Offset: endOffset, Timestamp: time.Now().UnixMilli()}
+		}
+		if err := store.SetEndOffsetBatch(ctx, cluster, topic, ends); err != nil {
+			return fmt.Errorf("poll %s: %w", topic, err)
+		}
+	}
+	return nil
+}
+
+// reader reads the groups of one bucket again and again.
+type reader struct {
+	store    storage.Store
+	groups   []string
+	reads    gap
+	problems []error // what must not happen
+}
+
+func (r *reader) run(ctx context.Context) {
+	var group protocol.Group
+	for i := 0; ctx.Err() == nil; i++ {
+		r.reads.begin()
+		err := r.store.Group(ctx, cluster, r.groups[i%len(r.groups)], &group)
+		switch {
+		case err == nil, errors.Is(err, storage.ErrUnknownGroup):
+			r.reads.success()
+		case errors.Is(err, storage.ErrUnavailable), ctx.Err() != nil:
+		default:
+			r.problems = append(r.problems, err)
+			return
+		}
+	}
+}
+
+// together runs functions until stop is called, which returns when all have ended.
+func together(functions ...func(context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	for _, function := range functions {
+		all.Go(func() { function(ctx) })
+	}
+	return func() {
+		cancel()
+		all.Wait()
+	}
+}

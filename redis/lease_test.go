@@ -1,0 +1,121 @@
+package lagredis_test
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/protocol"
+	lagredis "github.com/lagkeeper/storage/redis"
+	"github.com/lagkeeper/storage/redis/internal/redistest"
+)
+
+func inBubble(options *lagredis.Options) { options.Dial = redistest.DialInBubble }
+
+// A process that was paused while another took over changes nothing when it goes on, and has to take over itself.
+func TestTakeOverFencesWhoFedBefore(t *testing.T) {
+	servers, prefix, ctx := redistest.Single(t), freshPrefix(), context.Background()
+	before, after := open(t, servers, prefix), open(t, servers, prefix)
+	all := []int32{0, 1, 2, 3}
+	setEnd(t, before, "topic", 0, 100)
+	require.NoError(t, before.TakeOver(ctx, all...))
+	require.NoError(t, before.Commit(ctx, "local", "group", commit("topic", 0, 10, 1)))
+	require.NoError(t, before.SetPosition(ctx, "local", protocol.Position{Partition: 1, Offset: 7}))
+
+	require.NoError(t, after.TakeOver(ctx, all...))
+	require.ErrorIs(t, before.Commit(ctx, "local", "group", commit("topic", 0, 20, 2)), storage.ErrUnavailable)
+	require.ErrorIs(t, before.SetPosition(ctx, "local", protocol.Position{Partition: 1, Offset: 8}), storage.ErrUnavailable)
+	require.ErrorIs(t, before.DeleteGroup(ctx, "local", "group"), storage.ErrUnavailable)
+	positions, err := after.Positions(ctx, "local")
+	require.NoError(t, err)
+	require.Equal(t, []protocol.Position{{Partition: 1, Offset: 7}}, positions)
+	require.NoError(t, after.Commit(ctx, "local", "group", commit("topic", 0, 30, 3)))
+	require.Len(t, groupOf(t, before, "group").Topics[0].Partitions[0].Commits, 2, "10 and 30")
+
+	require.NoError(t, after.GiveUp(ctx, all...))
+	require.ErrorIs(t, after.Commit(ctx, "local", "group", commit("topic", 0, 40, 4)), storage.ErrUnavailable)
+	require.NoError(t, before.TakeOver(ctx, all...))
+	_, err = before.Positions(ctx, "local")
+	require.NoError(t, err)
+	require.NoError(t, before.Commit(ctx, "local", "group", commit("topic", 0, 50, 5)))
+	require.ErrorIs(t, before.TakeOver(ctx, 4), storage.ErrInvalid)
+	require.ErrorIs(t, before.GiveUp(ctx, -1), storage.ErrInvalid)
+}
+
+// shares is what processes were told to feed.
+type shares struct {
+	mu   sync.Mutex
+	held map[string][]int32 // guarded by mu
+}
+
+func (s *shares) tell(name string) func([]int32) {
+	return func(buckets []int32) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.held[name] = buckets
+	}
+}
+
+// all returns how many buckets each has, and all of them, ascending.
+func (s *shares) all() (counts, all []int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, held := range s.held {
+		counts = append(counts, len(held))
+		for _, bucket := range held {
+			all = append(all, int(bucket))
+		}
+	}
+	slices.Sort(counts)
+	slices.Sort(all)
+	return counts, all
+}
+
+// Every bucket is fed by one process, and all have about as many, whoever comes and goes.
+func TestShare(t *testing.T) {
+	servers, prefix := redistest.Single(t), freshPrefix()
+	synctest.Test(t, func(t *testing.T) {
+		s := &shares{held: map[string][]int32{}}
+		join := func(name string) (leave func()) {
+			db := open(t, servers, prefix, inBubble)
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				_ = db.Share(ctx, s.tell(name))
+			}()
+			return func() {
+				cancel()
+				<-ended
+			}
+		}
+		settled := func(counts ...int) {
+			t.Helper()
+			time.Sleep(3 * lagredis.DefaultLease)
+			synctest.Wait()
+			got, all := s.all()
+			require.Equal(t, counts, got)
+			require.Equal(t, []int{0, 1, 2, 3}, all)
+		}
+		leaveA := join("a")
+		settled(4)
+		leaveB := join("b")
+		settled(2, 2)
+		leaveC := join("c")
+		_, all := s.all()
+		require.Len(t, slices.Compact(all), len(all), "nothing is fed by two")
+		time.Sleep(3 * lagredis.DefaultLease)
+		leaveA()
+		settled(0, 2, 2)
+		leaveB()
+		settled(0, 0, 4)
+		leaveC()
+		require.Empty(t, s.held["c"])
+	})
+}
