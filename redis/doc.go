@@ -30,4 +30,15 @@
 //	{t0}:events            stream  what happened to topics of the bucket
 //	{t0}:topics:<c>        zset    topics by when they were last polled, Unix milliseconds
 //	{t0}:topic:<c>:<topic> hash    v: version; m: the topic; p…: a partition with its end offsets and their curve
+//
+// # Rights
+//
+// The user needs the keys of its prefix and these commands; the second line is what the script runs:
+//
+//	ACL SETUSER monitor on >secret resetkeys ~lagkeeper:* -@all +hello +ping +info +cluster|slots +cluster|shards +asking
+//	  +hset +hdel +del +zadd +zrem +sadd +srem +xadd +evalsha +eval
+//	  +hget +hgetall +hlen +hexists +smembers +zrange +zrangebyscore +zinter +xrange +xrevrange
+//
+// The server must not drop keys: Open returns an error for a maxmemory-policy of allkeys-*. If it has no memory left, writes
+// return storage.ErrFull.
 package lagredis

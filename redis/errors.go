@@ -59,7 +59,8 @@ func temporary(err error) bool {
 	}
 	fault, ok := rueidis.IsRedisErr(err)
 	if !ok {
-		return !errors.Is(err, errMalformed)
+		// What a client could not be made for is no error of the server any more.
+		return !errors.Is(err, errMalformed) && !strings.Contains(err.Error(), "WRONGPASS") && !strings.Contains(err.Error(), "NOAUTH")
 	}
 	for _, code := range []string{
 		"LOADING", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "MASTERDOWN", "MOVED", "ASK", "BUSY", "NOREPLICAS", "UNBLOCKED",

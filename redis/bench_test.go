@@ -1,0 +1,210 @@
+package lagredis_test
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lagkeeper/storage/protocol"
+	lagredis "github.com/lagkeeper/storage/redis"
+	"github.com/lagkeeper/storage/redis/internal/redistest"
+)
+
+// The benchmarks report, beside what a caller sees, what a call costs the servers: exec-µs is the time in which they carried
+// commands out, as INFO commandstats has it, cpu-µs all that their processes took, reading from sockets and writing to them
+// included.
+
+const (
+	benchPartitions = 100
+	benchGroups     = 64
+)
+
+// serverTime is what servers have spent, in microseconds.
+type serverTime struct{ exec, cpu float64 }
+
+func spent(servers *redistest.Servers, nodes int) (all serverTime) {
+	for i := range nodes {
+		for line := range strings.Lines(servers.Do(i, "INFO", "commandstats")) {
+			// cmdstat_hget:calls=1,usec=2,…; what scripts call is counted with the script already.
+			name, fields, _ := strings.Cut(line, ":")
+			if name != "cmdstat_evalsha" && name != "cmdstat_eval" && !topLevel[name] {
+				continue
+			}
+			for field := range strings.SplitSeq(fields, ",") {
+				if usec, ok := strings.CutPrefix(field, "usec="); ok {
+					n, _ := strconv.ParseFloat(usec, 64)
+					all.exec += n
+				}
+			}
+		}
+		for line := range strings.Lines(servers.Do(i, "INFO", "cpu")) {
+			name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+			if name == "used_cpu_sys" || name == "used_cpu_user" {
+				n, _ := strconv.ParseFloat(value, 64)
+				all.cpu += n * 1e6
+			}
+		}
+	}
+	return all
+}
+
+// topLevel are the commands that are sent beside the script, and not by it but once.
+var topLevel = map[string]bool{"cmdstat_hgetall": true, "cmdstat_ping": true, "cmdstat_zinter": true, "cmdstat_zrangebyscore": true}
+
+// report reports rates of n units since a moment.
+func report(b *testing.B, servers *redistest.Servers, nodes int, before serverTime, n int, unit string) {
+	after := spent(servers, nodes)
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), unit+"s/s")
+	b.ReportMetric((after.exec-before.exec)/float64(n), "exec-µs/"+unit)
+	b.ReportMetric((after.cpu-before.cpu)/float64(n), "cpu-µs/"+unit)
+}
+
+// benchServers starts a single node, or three masters.
+func benchServers(b *testing.B, masters int) *redistest.Servers {
+	b.Helper()
+	if masters == 1 {
+		return redistest.Single(b, "appendonly", "no")
+	}
+	return redistest.Cluster(b, masters, 0, "appendonly", "no")
+}
+
+func openBench(b *testing.B, servers *redistest.Servers, prefix string) *lagredis.DB {
+	b.Helper()
+	db := open(b, servers, prefix, func(o *lagredis.Options) { o.Store.Intervals, o.Buckets = 10, 50 })
+	var ends []protocol.EndOffset
+	for p := range int32(benchPartitions) {
+		ends = append(ends, protocol.EndOffset{Partition: p, TopicPartitionCount: benchPartitions, Offset: 1 << 30})
+	}
+	require.NoError(b, db.SetEndOffsetBatch(context.Background(), "local", "topic", ends))
+	return db
+}
+
+// batchOf fills a batch with the commits of a round: one of each partition, some messages later than before.
+func batchOf(batch []protocol.Commit, round, order int64) []protocol.Commit {
+	batch = batch[:0]
+	for p := range int32(benchPartitions) {
+		batch = append(batch, protocol.Commit{
+			Topic: "topic", Partition: p, Offset: 1_000_000 + 500*round + int64(p), Order: order + int64(p),
+			Timestamp: time.Now().UnixMilli() - 600_000 + 5000*min(round, 120),
+		})
+	}
+	return batch
+}
+
+// BenchmarkCommitBatch stores batches as a feeder does: each of a hundred commits of one group, several at once.
+func BenchmarkCommitBatch(b *testing.B) {
+	for _, masters := range []int{1, 3} {
+		b.Run(fmt.Sprintf("masters=%d", masters), func(b *testing.B) {
+			servers := benchServers(b, masters)
+			db := openBench(b, servers, freshPrefix())
+			var orders atomic.Int64
+			var rounds [benchGroups]int64
+			store := func(g int, batch []protocol.Commit) error {
+				rounds[g]++
+				batch = batchOf(batch, rounds[g], orders.Add(benchPartitions))
+				return db.CommitBatch(context.Background(), "local", "group-"+strconv.Itoa(g), batch)
+			}
+			for g := range benchGroups {
+				for range 10 {
+					require.NoError(b, store(g, nil))
+				}
+			}
+			before := spent(servers, masters)
+			b.ResetTimer()
+			var feeders sync.WaitGroup
+			var left atomic.Int64
+			left.Store(int64(b.N))
+			const atOnce = 16
+			for f := range atOnce {
+				feeders.Go(func() {
+					var batch []protocol.Commit
+					for g := f; left.Add(-1) >= 0; g = (g + atOnce) % benchGroups {
+						if err := store(g, batch); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			}
+			feeders.Wait()
+			b.StopTimer()
+			report(b, servers, masters, before, b.N*benchPartitions, "commit")
+		})
+	}
+}
+
+// BenchmarkCommit stores commits one by one, many at once, of as many groups as there are senders or of one.
+func BenchmarkCommit(b *testing.B) {
+	for _, groups := range []int{1, benchGroups} {
+		b.Run(fmt.Sprintf("groups=%d", groups), func(b *testing.B) {
+			servers := benchServers(b, 1)
+			db := openBench(b, servers, freshPrefix())
+			var orders atomic.Int64
+			before := spent(servers, 1)
+			b.SetParallelism(128)
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					order := orders.Add(1)
+					c := protocol.Commit{
+						Topic: "topic", Partition: int32(order % benchPartitions), Offset: order, Order: -1, Timestamp: time.Now().UnixMilli(),
+					}
+					if err := db.Commit(context.Background(), "local", "group-"+strconv.FormatInt(order%int64(groups), 10), c); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+			b.StopTimer()
+			report(b, servers, 1, before, b.N, "commit")
+		})
+	}
+}
+
+// BenchmarkGroup reads a group of a hundred partitions and ten commits: cold, as one who has no copy of it, and warm.
+func BenchmarkGroup(b *testing.B) {
+	servers, prefix := benchServers(b, 1), freshPrefix()
+	writer := openBench(b, servers, prefix)
+	for round := range int64(10) {
+		require.NoError(b, writer.CommitBatch(context.Background(), "local", "group", batchOf(nil, round, round*benchPartitions+1)))
+	}
+	read := func(b *testing.B, db *lagredis.DB) {
+		var group protocol.Group
+		before := spent(servers, 1)
+		b.ResetTimer()
+		for range b.N {
+			require.NoError(b, db.Group(context.Background(), "local", "group", &group))
+		}
+		b.StopTimer()
+		report(b, servers, 1, before, b.N, "group")
+	}
+	b.Run("warm", func(b *testing.B) { read(b, writer) })
+	b.Run("cold", func(b *testing.B) {
+		read(b, open(b, servers, prefix, func(o *lagredis.Options) { o.Store.Intervals, o.Buckets, o.CacheBytes = 10, 50, 1 }))
+	})
+}
+
+// BenchmarkMemory reports what a group-partition of ten commits takes, by MEMORY USAGE of all keys that hold it.
+func BenchmarkMemory(b *testing.B) {
+	servers, prefix := benchServers(b, 1), freshPrefix()
+	db := openBench(b, servers, prefix)
+	for n := range int64(b.N) {
+		for g := range benchGroups {
+			for round := 10 * n; round < 10*(n+1); round++ {
+				require.NoError(b, db.CommitBatch(context.Background(), "local", "group-"+strconv.Itoa(g), batchOf(nil, round, (round+1)*1_000_000)))
+			}
+		}
+	}
+	total := 0
+	for key := range strings.Lines(servers.Do(0, "KEYS", prefix+"{g*")) {
+		n, err := strconv.Atoi(servers.Do(0, "MEMORY", "USAGE", strings.TrimSpace(key), "SAMPLES", "0"))
+		require.NoError(b, err)
+		total += n
+	}
+	b.ReportMetric(float64(total)/(benchGroups*benchPartitions), "B/partition")
+}
