@@ -80,6 +80,7 @@ func (a *applier) apply(ctx context.Context, effects []Effect) error {
 }
 
 func (a *applier) commit(ctx context.Context, entry Entry) error {
+	a.feed.open.note(entry.Topic, entry.Partition, entry.Offset)
 	commit := protocol.Commit{Topic: entry.Topic, Partition: entry.Partition, Offset: entry.Offset, Order: entry.Order,
 		Timestamp: entry.Timestamp}
 	if s := a.seeds[commitKey{entry.Group, entry.Topic, entry.Partition}]; s != nil {

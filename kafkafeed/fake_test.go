@@ -333,19 +333,6 @@ func TestOwnersAreThoseOfTheMembers(t *testing.T) {
 	require.Empty(t, feed.Status().Errors[askMembers], feed.Status().LastError)
 }
 
-func TestEndOffsetsOfPartitionsWithOpenTransactions(t *testing.T) {
-	f := newFake(t)
-	f.produce("orders", 10)
-	f.commit("g", 0, 10)
-	f.inTransaction("open", &kgo.Record{Topic: "orders", Value: []byte("v")}, &kgo.Record{Topic: "orders", Value: []byte("v")})
-	for want, opts := range map[string][]Opt{"10 12 2": nil, "10 10 0": {LastStableOffset()}} {
-		store := openStore(t, "")
-		feed := runFeed(t, store, f.opts(opts...)...)
-		<-feed.Ready()
-		require.Equal(t, lags{"g orders 0": want}, storedLags(t, store))
-	}
-}
-
 func TestWhatFailsTheSameWayIsLoggedOnce(t *testing.T) {
 	f := newFake(t)
 	lines := &lines{}

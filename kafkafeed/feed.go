@@ -37,6 +37,8 @@ type Feed struct {
 	// reconcile is true if commits of the log were missed and have to be asked for.
 	reconcile atomic.Bool
 
+	open openEnds
+
 	// timesFailed is true if a partition that a group is behind on could not be asked for its past.
 	timesFailed atomic.Bool
 	times       sync.Mutex

@@ -38,7 +38,7 @@ type config struct {
 	topics     func(string) bool
 	hooks      []Hook
 	log        kgo.Logger
-	lastStable bool
+	end        endKind
 	window     int
 	maxPending int
 	shard      string
@@ -70,9 +70,14 @@ func WithHooks(hooks ...Hook) Opt { return func(c *config) { c.hooks = append(c.
 // WithLogger sets the logger. The default logs nothing. The client has a logger of its own, which ClientOpts sets.
 func WithLogger(log kgo.Logger) Opt { return func(c *config) { c.log = log } }
 
-// LastStableOffset makes the last stable offset of a partition its end, in place of the high watermark: what a consumer
-// that reads committed messages only can read.
-func LastStableOffset() Opt { return func(c *config) { c.lastStable = true } }
+// LastStableOffset makes the last stable offset of a partition its end: what a consumer that reads committed messages only can
+// read. The default is the last stable offset too, but for partitions on which a group has committed beyond it while transactions
+// are open: there it is the high watermark, as such a group reads uncommitted messages.
+func LastStableOffset() Opt { return func(c *config) { c.end = lastStable } }
+
+// HighWatermark makes the high watermark of a partition its end, as kafka-consumer-groups --describe does. A group that reads
+// committed messages only has a lag then while transactions are open.
+func HighWatermark() Opt { return func(c *config) { c.end = highWatermark } }
 
 // Window sets how many commits of a partition are replayed when a store that began empty has caught up: the intervals of
 // the store. The default is DefaultWindow.

@@ -11,9 +11,6 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// gone is in how many complete listings in a row a topic or a group must be missing before it is deleted from the store.
-const gone = 2
-
 // confirm is how old a commit that does not move may become in the store before it is told again in poll mode, so that a
 // group that Kafka still knows does not expire.
 const confirm = time.Hour
@@ -24,65 +21,6 @@ type polled struct {
 	at     time.Time
 }
 
-// pollEnds stores the topics and the end offset of every partition. It returns an error if nothing could be asked.
-func (f *Feed) pollEnds(ctx context.Context) error {
-	at := time.Now()
-	m, err := f.metadata(ctx)
-	if err != nil {
-		f.failed(askMetadata, err)
-		return err
-	}
-	f.state.allowed(askMetadata)
-	topics := m.topics
-	f.logCount.Store(topics[logTopic].count)
-	of := make(partitions, len(topics))
-	for name, t := range topics {
-		if f.wantsTopic(name, t.internal) {
-			for partition := range t.count {
-				of[name] = append(of[name], partition)
-			}
-		}
-	}
-	type answer struct {
-		found offsets
-		err   error
-	}
-	started := make(chan answer, 1)
-	go func() {
-		found, err := f.listOffsets(ctx, of, timeStart, false)
-		started <- answer{found, err}
-	}()
-	ends, endErr := f.listOffsets(ctx, of, timeEnd, f.lastStable)
-	starts := <-started
-	f.asked(askEnds, endErr)
-	f.asked(askStarts, starts.err)
-	for name, found := range ends {
-		told := make([]protocol.EndOffset, 0, len(found))
-		for partition, end := range found {
-			told = append(told, protocol.EndOffset{Partition: partition, TopicPartitionCount: topics[name].count, Offset: end,
-				Timestamp: at.UnixMilli(), LogStartOffset: min(starts.found[name][partition], end), TopicID: topics[name].id})
-		}
-		refused, err := refusals(f.target.store.SetEndOffsetBatch(ctx, f.cluster, name, told))
-		if err != nil {
-			return err
-		}
-		if len(refused) > 0 {
-			f.failed(askStoreWrites, refused[0].Err)
-		}
-	}
-	if err := f.deleteTopics(ctx, m, of); err != nil {
-		return err
-	}
-	if err := f.early.retry(ctx, f.target, f.state); err != nil {
-		return err
-	}
-	if len(ends) == 0 && endErr != nil {
-		return endErr
-	}
-	f.state.change(func(s *Status) { s.LastPoll, s.PollDuration = at, time.Since(at) })
-	return nil
-}
-
 // asked notes how a request went.
 func (f *Feed) asked(request string, err error) {
 	if err != nil {
@@ -90,41 +28,6 @@ func (f *Feed) asked(request string, err error) {
 	} else {
 		f.state.allowed(request)
 	}
-}
-
-// deleteTopics deletes what Kafka has no more: what was not listed twice in a row, and then is not known to any broker that is
-// asked for it by name.
-func (f *Feed) deleteTopics(ctx context.Context, m *metadata, wanted partitions) error {
-	stored, err := f.target.store.Topics(ctx, f.cluster)
-	if err != nil {
-		return err
-	}
-	missing := make(map[string]int)
-	var deleted, doubtful []string
-	for name := range stored {
-		if _, ok := wanted[name]; ok || m.unsure[name] {
-			continue
-		}
-		missing[name] = f.missingTopics[name] + 1
-		_, listed := m.topics[name]
-		switch {
-		case missing[name] < gone:
-		case listed:
-			deleted = append(deleted, name) // it is not wanted any more
-		default:
-			doubtful = append(doubtful, name)
-		}
-	}
-	absent, err := f.absent(ctx, m.brokers, doubtful)
-	f.asked(askTopics, err)
-	for _, name := range append(deleted, absent...) {
-		if err := known(f.target.store.DeleteTopic(ctx, f.cluster, name)); err != nil {
-			return err
-		}
-		delete(missing, name)
-	}
-	f.missingTopics = missing
-	return nil
 }
 
 // pollGroups stores who owns what, and in poll mode what is committed.
@@ -160,53 +63,6 @@ func (f *Feed) storedGroups(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	return slices.Collect(groups), nil
-}
-
-// deleteGroups deletes what the store had before the groups were listed, and Kafka has no more. That no broker lists a group is
-// not enough: a broker lists only the groups whose part of the log it has begun to lead, so right after a start it lists
-// none. The group's coordinator has to say that it knows no commit of it.
-func (f *Feed) deleteGroups(ctx context.Context, stored []string, listed map[string]groupType) error {
-	if f.mode() != ModePoll && !f.caughtUp.Load() {
-		return nil // what the log still tells would bring them back
-	}
-	missing := make(map[string]int)
-	var deleted, doubtful, passed []string
-	for _, group := range stored {
-		if listed[group] != "" {
-			continue
-		}
-		if f.foreign(group) && (f.shared || !f.member()) {
-			continue // who has it may not be known yet
-		}
-		missing[group] = f.missingGroups[group] + 1
-		switch {
-		case missing[group] < gone:
-		case f.foreign(group):
-			passed = append(passed, group)
-		case f.wantsGroup(group):
-			doubtful = append(doubtful, group)
-		default:
-			deleted = append(deleted, group)
-		}
-	}
-	err := f.fetchCommits(ctx, doubtful, nil, func(group string, committed offsets) {
-		if len(committed) == 0 {
-			deleted = append(deleted, group)
-		}
-	})
-	f.asked(askMissing, err)
-	if err := f.pass(ctx, passed); err != nil {
-		return err
-	}
-	for _, group := range deleted {
-		if err := known(f.target.store.DeleteGroup(ctx, f.cluster, group)); err != nil {
-			return err
-		}
-		delete(missing, group)
-		f.members.forget(group)
-	}
-	f.missingGroups = missing
-	return nil
 }
 
 // pollCommits asks for what is committed in poll mode, and in any mode if commits of the log were missed.
@@ -269,6 +125,7 @@ func (f *Feed) tellGroup(ctx context.Context, group string, committed offsets) e
 			continue
 		}
 		for partition, offset := range found {
+			f.open.note(topic, partition, offset)
 			before, ok := f.polled[commitKey{group, topic, partition}]
 			if !ok || before.offset != offset || now.Sub(before.at) > confirm {
 				moved = append(moved, protocol.Commit{Topic: topic, Partition: partition, Offset: offset, Order: -1,

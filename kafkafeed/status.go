@@ -33,6 +33,9 @@ type Status struct {
 	// waited in vain: their topic was deleted, or is not wanted.
 	Early        int
 	EarlyDropped uint64
+	// OpenPartitions is the number of partitions that had open transactions at the last poll; 0 with LastStableOffset and
+	// HighWatermark, as only one end is asked for then.
+	OpenPartitions int
 	// LastPoll is when the newest complete poll of end offsets was begun, PollDuration how long it took.
 	LastPoll     time.Time
 	PollDuration time.Duration

@@ -1,0 +1,88 @@
+package kafkafeed
+
+import "context"
+
+// gone is in how many complete listings in a row a topic or a group must be missing before it is deleted from the store.
+const gone = 2
+
+// deleteTopics deletes what Kafka has no more: what was not listed twice in a row, and then is not known to any broker that is
+// asked for it by name.
+func (f *Feed) deleteTopics(ctx context.Context, m *metadata, wanted partitions) error {
+	stored, err := f.target.store.Topics(ctx, f.cluster)
+	if err != nil {
+		return err
+	}
+	missing := make(map[string]int)
+	var deleted, doubtful []string
+	for name := range stored {
+		if _, ok := wanted[name]; ok || m.unsure[name] {
+			continue
+		}
+		missing[name] = f.missingTopics[name] + 1
+		_, listed := m.topics[name]
+		switch {
+		case missing[name] < gone:
+		case listed:
+			deleted = append(deleted, name) // it is not wanted any more
+		default:
+			doubtful = append(doubtful, name)
+		}
+	}
+	absent, err := f.absent(ctx, m.brokers, doubtful)
+	f.asked(askTopics, err)
+	for _, name := range append(deleted, absent...) {
+		if err := known(f.target.store.DeleteTopic(ctx, f.cluster, name)); err != nil {
+			return err
+		}
+		delete(missing, name)
+	}
+	f.missingTopics = missing
+	return nil
+}
+
+// deleteGroups deletes what the store had before the groups were listed, and Kafka has no more. That no broker lists a group is
+// not enough: a broker lists only the groups whose part of the log it has begun to lead, so right after a start it lists
+// none. The group's coordinator has to say that it knows no commit of it.
+func (f *Feed) deleteGroups(ctx context.Context, stored []string, listed map[string]groupType) error {
+	if f.mode() != ModePoll && !f.caughtUp.Load() {
+		return nil // what the log still tells would bring them back
+	}
+	missing := make(map[string]int)
+	var deleted, doubtful, passed []string
+	for _, group := range stored {
+		if listed[group] != "" {
+			continue
+		}
+		if f.foreign(group) && (f.shared || !f.member()) {
+			continue // who has it may not be known yet
+		}
+		missing[group] = f.missingGroups[group] + 1
+		switch {
+		case missing[group] < gone:
+		case f.foreign(group):
+			passed = append(passed, group)
+		case f.wantsGroup(group):
+			doubtful = append(doubtful, group)
+		default:
+			deleted = append(deleted, group)
+		}
+	}
+	err := f.fetchCommits(ctx, doubtful, nil, func(group string, committed offsets) {
+		if len(committed) == 0 {
+			deleted = append(deleted, group)
+		}
+	})
+	f.asked(askMissing, err)
+	if err := f.pass(ctx, passed); err != nil {
+		return err
+	}
+	for _, group := range deleted {
+		if err := known(f.target.store.DeleteGroup(ctx, f.cluster, group)); err != nil {
+			return err
+		}
+		delete(missing, group)
+		f.members.forget(group)
+	}
+	f.missingGroups = missing
+	return nil
+}

@@ -1,0 +1,169 @@
+package kafkafeed
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// endKind is which of its ends a partition with open transactions has in the store.
+type endKind int
+
+const (
+	readableEnd   endKind = iota // the last stable offset, unless a group is beyond it
+	highWatermark                // what is written
+	lastStable                   // what is before the first open transaction
+)
+
+// pollEnds stores the topics and the end offset of every partition. It returns an error if nothing could be asked.
+func (f *Feed) pollEnds(ctx context.Context) error {
+	at := time.Now()
+	m, err := f.metadata(ctx)
+	if err != nil {
+		f.failed(askMetadata, err)
+		return err
+	}
+	f.state.allowed(askMetadata)
+	topics := m.topics
+	f.logCount.Store(topics[logTopic].count)
+	of := make(partitions, len(topics))
+	for name, t := range topics {
+		if f.wantsTopic(name, t.internal) {
+			for partition := range t.count {
+				of[name] = append(of[name], partition)
+			}
+		}
+	}
+	var starts offsets
+	var startErr error
+	var wg sync.WaitGroup
+	wg.Go(func() { starts, startErr = f.listOffsets(ctx, of, timeStart, false) })
+	ends, endErr := f.listEnds(ctx, of)
+	wg.Wait()
+	f.asked(askEnds, endErr)
+	f.asked(askStarts, startErr)
+	for name, found := range ends {
+		told := make([]protocol.EndOffset, 0, len(found))
+		for partition, end := range found {
+			told = append(told, protocol.EndOffset{Partition: partition, TopicPartitionCount: topics[name].count, Offset: end,
+				Timestamp: at.UnixMilli(), LogStartOffset: min(starts[name][partition], end), TopicID: topics[name].id})
+		}
+		refused, err := refusals(f.target.store.SetEndOffsetBatch(ctx, f.cluster, name, told))
+		if err != nil {
+			return err
+		}
+		if len(refused) > 0 {
+			f.failed(askStoreWrites, refused[0].Err)
+		}
+	}
+	if err := f.deleteTopics(ctx, m, of); err != nil {
+		return err
+	}
+	if err := f.early.retry(ctx, f.target, f.state); err != nil {
+		return err
+	}
+	if len(ends) == 0 && endErr != nil {
+		return endErr
+	}
+	f.state.change(func(s *Status) { s.LastPoll, s.PollDuration = at, time.Since(at) })
+	return nil
+}
+
+// listEnds asks for the ends of partitions. What no leader answered in full is absent.
+func (f *Feed) listEnds(ctx context.Context, of partitions) (offsets, error) {
+	switch f.end {
+	case highWatermark:
+		return f.listOffsets(ctx, of, timeEnd, false)
+	case lastStable:
+		return f.listOffsets(ctx, of, timeEnd, true)
+	}
+	committed := f.open.committed()
+	high, err := f.listOffsets(ctx, of, timeEnd, false)
+	if err != nil && len(high) == 0 {
+		return nil, err
+	}
+	answered := make(partitions, len(high))
+	for name, found := range high {
+		for partition := range found {
+			answered[name] = append(answered[name], partition)
+		}
+	}
+	// What is asked second is lower only if a transaction is open.
+	stable, stableErr := f.listOffsets(ctx, answered, timeEnd, true)
+	if stableErr != nil {
+		err = stableErr
+	}
+	open := make(map[commitKey]openEnd)
+	for name, found := range stable {
+		var stored []int64
+		for partition, end := range found {
+			if end >= high[name][partition] {
+				continue
+			}
+			if stored == nil {
+				stored, _ = f.target.store.EndOffsets(ctx, f.cluster, name, nil) // none are known of a new topic
+			}
+			key := commitKey{topic: name, partition: partition}
+			beyond := committed[key].beyond || committed[key].highest > end
+			open[key] = openEnd{highest: committed[key].highest, beyond: beyond}
+			// An end in the store never goes back, unless the log does.
+			if beyond || int(partition) < len(stored) && stored[partition] > end {
+				found[partition] = high[name][partition]
+			}
+		}
+	}
+	f.open.set(open)
+	f.state.change(func(s *Status) { s.OpenPartitions = len(open) })
+	return stable, err
+}
+
+// openEnd is what groups do on a partition with open transactions.
+type openEnd struct {
+	highest int64 // the highest commit
+	beyond  bool  // reports whether a group committed beyond the last stable offset: it reads uncommitted messages
+}
+
+// openEnds are the partitions that had open transactions at the last poll.
+type openEnds struct {
+	some atomic.Bool // reports whether there are any
+
+	mu   sync.Mutex
+	ends map[commitKey]openEnd // guarded by mu
+}
+
+// note takes a commit.
+func (o *openEnds) note(topic string, partition int32, offset int64) {
+	if !o.some.Load() {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	key := commitKey{topic: topic, partition: partition}
+	if end, ok := o.ends[key]; ok && offset > end.highest {
+		end.highest = offset
+		o.ends[key] = end
+	}
+}
+
+// committed returns what was noted.
+func (o *openEnds) committed() map[commitKey]openEnd {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return maps.Clone(o.ends)
+}
+
+// set begins with the partitions of a poll, and keeps what was noted since the poll began.
+func (o *openEnds) set(ends map[commitKey]openEnd) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for key, end := range ends {
+		end.highest = max(end.highest, o.ends[key].highest)
+		ends[key] = end
+	}
+	o.ends = ends
+	o.some.Store(len(ends) > 0)
+}
