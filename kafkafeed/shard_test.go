@@ -92,7 +92,7 @@ func TestShardsShareTheLog(t *testing.T) {
 	})
 	feeds[0].stop()
 	agree(t, stores[1], want)
-	require.Len(t, feeds[1].partitions(), shardLogs)
+	eventually(t, "it reads all of the log", func() bool { return len(feeds[1].partitions()) == shardLogs })
 }
 
 func stored(t *testing.T, store storage.Store) (groups []string) {
@@ -140,11 +140,14 @@ func TestShardsOfASharedStoreHandOverPositions(t *testing.T) {
 		})
 	}
 	agree(t, store, want)
-	read := uint64(0)
-	for _, feed := range feeds {
-		read += feed.Status().Records[KindCommit]
-	}
-	require.Equal(t, commits, read, "each commit is read by one feed, once")
+	eventually(t, "each commit was read by one feed, once", func() bool {
+		read := uint64(0)
+		for _, feed := range feeds {
+			read += feed.Status().Records[KindCommit]
+		}
+		require.LessOrEqual(t, read, commits)
+		return read == commits // they are counted after they are stored
+	})
 }
 
 func TestOpenTransactionIsHandedOver(t *testing.T) {
@@ -204,7 +207,10 @@ func TestLogThatGrows(t *testing.T) {
 		return f.client.ProduceSync(t.Context(), logCommit(2, "g", 1, 12)).FirstErr() == nil
 	})
 	agree(t, store, lags{"g orders 0": "11 100 89", "g orders 1": "12 100 88"})
-	require.Equal(t, uint64(3), feed.Status().Records[KindCommit], "nothing is read again")
+	eventually(t, "three records were read", func() bool {
+		require.LessOrEqual(t, feed.Status().Records[KindCommit], uint64(3), "nothing is read again")
+		return feed.Status().Records[KindCommit] == 3 // they are counted after they are stored
+	})
 	require.Len(t, feed.Status().Logs, 3)
 	require.Equal(t, ModeLog, feed.Status().Mode)
 	// A group that moved commits with lower orders than before.
