@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/spf13/viper"
 	"go.uber.org/zap"
@@ -9,11 +10,19 @@ import (
 	"github.com/lagkeeper/storage"
 	"github.com/lagkeeper/storage/kafkafeed"
 	"github.com/lagkeeper/storage/protocol"
+	lagredis "github.com/lagkeeper/storage/redis"
 )
+
+// registerRedis makes the class redis known, which a configuration can name. A class of your own is registered in the same
+// way, and nothing else changes.
+var registerRedis = sync.OnceValue(lagredis.Register)
 
 // newStore configures a store of the class that the configuration names, as an application does that embeds it. It returns
 // what is wrong with the configuration.
 func newStore(v *viper.Viper, logger *zap.Logger) (_ *storage.Coordinator, wrong faults) {
+	if err := registerRedis(); err != nil {
+		wrong.add("%v", err)
+	}
 	level := zap.NewAtomicLevelAt(zap.WarnLevel)
 	app := &protocol.ApplicationContext{Logger: logger, LogLevel: &level, ConfigurationValid: true}
 	coordinator := &storage.Coordinator{App: app, Log: logger, Viper: v}

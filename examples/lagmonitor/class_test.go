@@ -1,0 +1,64 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// redisServer starts a Redis that keeps nothing, and returns its address once it listens.
+func redisServer(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil && os.Getenv("CI") != "true" {
+		t.Skip("no redis-server: install it to run this test")
+	}
+	require.NoError(t, err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := listener.Addr().(*net.TCPAddr)
+	require.NoError(t, listener.Close())
+	server := exec.Command(path, "--bind", "127.0.0.1", "--port", fmt.Sprint(address.Port), "--save", "", "--appendonly", "no", "--dir", t.TempDir())
+	require.NoError(t, server.Start())
+	t.Cleanup(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+	})
+	require.NoError(t, until(testContext(t), func() bool {
+		conn, err := net.Dial("tcp", address.String())
+		if err != nil {
+			return false
+		}
+		return conn.Close() == nil
+	}))
+	return address.String()
+}
+
+// The class of the store is a matter of configuration, and so is what is wrong with it.
+func TestAnotherClass(t *testing.T) {
+	ctx := testContext(t)
+	cluster, client := newCluster(t)
+	write(t, ctx, client, 5)
+	commit(t, ctx, client, "g", 2)
+	file := "[storage.shared]\nclass-name = \"redis\"\n%s\n[cluster.prod]\nservers = [\"" + cluster.ListenAddrs()[0] + "\"]\n"
+	var stdout, stderr bytes.Buffer
+	path := configFile(t, "bad.toml", fmt.Sprintf(file, "buckets = 0"))
+	assert.Equal(t, exitUsage, run(ctx, []string{"--config", path, "--once"}, &stdout, &stderr))
+	assert.Contains(t, stderr.String(), "storage.shared.addresses")
+	assert.Contains(t, stderr.String(), "storage.shared.buckets")
+
+	path = configFile(t, "redis.toml", fmt.Sprintf(file, "addresses = [\""+redisServer(t)+"\"]"))
+	stderr.Reset()
+	require.Equal(t, exitOK, run(ctx, []string{"--config", path, "--once"}, &stdout, &stderr), stderr.String())
+	assert.Regexp(t, `(?m)^BEHIND +g +t +6 +0 +18 `, stdout.String())
+	// What the first run left there is found again by another.
+	stdout.Reset()
+	require.Equal(t, exitOK, run(ctx, []string{"--config", path, "--once", "--json"}, &stdout, &stderr), stderr.String())
+	assert.Contains(t, stdout.String(), `"group":"g"`)
+}
