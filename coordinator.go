@@ -124,6 +124,8 @@ type submitter interface {
 	Submit(*protocol.StorageRequest)
 	// submitsFor returns the channel that Submit stands for.
 	submitsFor() chan *protocol.StorageRequest
+	// submitMany returns what does many requests faster than one by one, nil if nothing does.
+	submitMany() func([]protocol.StorageRequest)
 }
 
 // patience is how long Stop waits for a module that has a channel of its own to take what was sent before.
@@ -138,7 +140,7 @@ func forwarder(module Module, giveUp <-chan struct{}, lost func(*protocol.Storag
 		if ours, ok := module.(*InMemoryStorage); ok {
 			submit = ours.relay.Submit
 		}
-		return channel.Handler{One: submit, Copies: true}
+		return channel.Handler{One: submit, Many: m.submitMany(), Copies: true}
 	}
 	return channel.Handler{One: func(request *protocol.StorageRequest) {
 		defer func() {

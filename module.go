@@ -28,7 +28,7 @@ type Module interface {
 }
 
 // Backend is what a module implements so that NewRelay can make its channel half: the typed API, and fetches in two steps.
-// It may also be a Watcher, a Persistent, a ClusterSet and, or its module in its place, a StatsSource; the Coordinator offers what it finds.
+// It may also be Remote, a Watcher, a Persistent, a ClusterSet and, or its module in its place, a StatsSource; the Coordinator offers what it finds.
 type Backend interface {
 	Store
 
@@ -36,6 +36,13 @@ type Backend interface {
 	// is left to the function it returns, which is called at most once, on any goroutine, and may take its time.
 	// An error stands for a Reply that is closed without a value.
 	Fetch(ctx context.Context, request *protocol.StorageRequest) (answer func() any, err error)
+}
+
+// Remote is a Backend that waits for a server in most calls. A Relay makes calls of it at once where the order of requests allows
+// that, and hands it batches.
+type Remote interface {
+	// InFlight returns the number of calls that a Relay may have under way at once.
+	InFlight() int
 }
 
 // StoreSource is a module with a typed API; Coordinator.Store offers it.

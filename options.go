@@ -171,3 +171,36 @@ func milliseconds(d time.Duration) int64 {
 	}
 	return d.Milliseconds()
 }
+
+// RelayOptions are the settings of a Relay. The zero value of each field stands for its default, and so does what is out of
+// range.
+type RelayOptions struct {
+	// Workers is how many goroutines build answers; default 20. While answers wait for other answers of the same Relay there
+	// are up to 1,024 more.
+	Workers int
+	// QueueDepth is the capacity of the request channel and, per worker, of the queue of answers to build, which holds at
+	// most 1,024; default 0, which is a channel without a buffer.
+	QueueDepth int
+	// ReplyTimeout is for how long an answer that nobody reads stays deliverable; default 30 s.
+	ReplyTimeout time.Duration
+	// MaxUnread and MaxUnreadBytes bound the answers that nobody has read, in number and in an estimate of their memory; defaults
+	// 1,024 and 64 MiB. Beyond that the oldest goes, but never the newest.
+	MaxUnread, MaxUnreadBytes int
+}
+
+func (o RelayOptions) withDefaults() RelayOptions {
+	if o.Workers < 1 {
+		o.Workers = 20
+	}
+	o.QueueDepth = max(o.QueueDepth, 0)
+	if o.ReplyTimeout <= 0 {
+		o.ReplyTimeout = 30 * time.Second
+	}
+	if o.MaxUnread < 1 {
+		o.MaxUnread = 1024
+	}
+	if o.MaxUnreadBytes < 1 {
+		o.MaxUnreadBytes = 64 << 20
+	}
+	return o
+}

@@ -2,9 +2,11 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,39 +16,6 @@ import (
 	"github.com/lagkeeper/storage/internal/lines"
 	"github.com/lagkeeper/storage/protocol"
 )
-
-// RelayOptions are the settings of a Relay. The zero value of each field stands for its default, and so does what is out of
-// range.
-type RelayOptions struct {
-	// Workers is how many goroutines build answers; default 20. While answers wait for other answers of the same Relay there
-	// are up to 1,024 more.
-	Workers int
-	// QueueDepth is the capacity of the request channel and, per worker, of the queue of answers to build, which holds at
-	// most 1,024; default 0, which is a channel without a buffer.
-	QueueDepth int
-	// ReplyTimeout is for how long an answer that nobody reads stays deliverable; default 30 s.
-	ReplyTimeout time.Duration
-	// MaxUnread and MaxUnreadBytes bound the answers that nobody has read, in number and in an estimate of their memory; defaults
-	// 1,024 and 64 MiB. Beyond that the oldest goes, but never the newest.
-	MaxUnread, MaxUnreadBytes int
-}
-
-func (o RelayOptions) withDefaults() RelayOptions {
-	if o.Workers < 1 {
-		o.Workers = 20
-	}
-	o.QueueDepth = max(o.QueueDepth, 0)
-	if o.ReplyTimeout <= 0 {
-		o.ReplyTimeout = 30 * time.Second
-	}
-	if o.MaxUnread < 1 {
-		o.MaxUnread = 1024
-	}
-	if o.MaxUnreadBytes < 1 {
-		o.MaxUnreadBytes = 64 << 20
-	}
-	return o
-}
 
 // Relay is the channel half of a module: it takes requests of the channel protocol and lets a Store do what they ask. A
 // module on any engine embeds one.
@@ -121,7 +90,7 @@ func (r *Relay) Start() {
 	run.ctx, run.cancel = context.WithCancel(context.Background())
 	run.builders = channel.StartBuilders(r.options.Workers, r.options.QueueDepth, func(a *channel.Answer) { r.answer(run, a) })
 	r.run.Store(run)
-	if r.receiver = channel.StartReceiver(r.requests, channel.Handler{One: r.Submit, Copies: true}); r.receiver.Closed() {
+	if r.receiver = channel.StartReceiver(r.requests, channel.Handler{One: r.Submit, Many: r.submitMany(), Copies: true}); r.receiver.Closed() {
 		r.log.Warn("module channel is closed: no request is received")
 	}
 }
@@ -170,10 +139,7 @@ func (r *Relay) Submit(request *protocol.StorageRequest) {
 	}
 	switch request.RequestType {
 	case protocol.StorageSetConsumerOffset:
-		err = r.store.Commit(ctx, request.Cluster, request.Group, protocol.Commit{
-			Topic: request.Topic, Partition: request.Partition,
-			Offset: request.Offset, Order: request.Order, Timestamp: request.Timestamp,
-		})
+		err = r.store.Commit(ctx, request.Cluster, request.Group, commitOf(request))
 	case protocol.StorageSetBrokerOffset:
 		err = r.store.SetEndOffset(ctx, request.Cluster, request.Topic, protocol.EndOffset{
 			Partition: request.Partition, TopicPartitionCount: request.TopicPartitionCount,
@@ -207,6 +173,83 @@ func (r *Relay) Submit(request *protocol.StorageRequest) {
 		r.log.Dropped(request, err)
 	} else {
 		r.log.Done(request)
+	}
+}
+
+// submitMany returns what does requests of a Remote store, as many at once as their order allows; nil for other stores.
+func (r *Relay) submitMany() func([]protocol.StorageRequest) {
+	remote, ok := r.store.(Remote)
+	if !ok {
+		return nil
+	}
+	return func(requests []protocol.StorageRequest) {
+		for step := range channel.Steps(requests) {
+			var calls sync.WaitGroup
+			room := make(chan struct{}, max(remote.InFlight(), 1))
+			for _, chain := range step {
+				room <- struct{}{}
+				calls.Go(func() {
+					defer func() { <-room }()
+					r.submitChain(chain)
+				})
+			}
+			calls.Wait()
+		}
+	}
+}
+
+// submitChain does requests about one group or one topic, commits that follow one another in one call.
+func (r *Relay) submitChain(chain []*protocol.StorageRequest) {
+	for len(chain) > 0 {
+		n := 0
+		for n < len(chain) && chain[n].RequestType == protocol.StorageSetConsumerOffset {
+			n++
+		}
+		if n < 2 {
+			n = 1
+			r.Submit(chain[0])
+		} else {
+			r.commitMany(chain[:n])
+		}
+		chain = chain[n:]
+	}
+}
+
+// commitMany stores commits of one group.
+func (r *Relay) commitMany(requests []*protocol.StorageRequest) {
+	defer r.contain(requests[0])
+	commits := make([]protocol.Commit, len(requests))
+	for i, request := range requests {
+		commits[i] = commitOf(request)
+	}
+	ctx := context.Background()
+	if run := r.run.Load(); run != nil {
+		ctx = run.ctx
+	}
+	err := r.store.CommitBatch(ctx, requests[0].Cluster, requests[0].Group, commits)
+	faults := make([]error, len(requests))
+	var batch *BatchError
+	if errors.As(err, &batch) {
+		for _, refusal := range batch.Refused {
+			faults[refusal.Index] = refusal.Err
+		}
+	}
+	for i, request := range requests {
+		switch {
+		case err != nil && batch == nil:
+			r.log.Dropped(request, err)
+		case faults[i] != nil:
+			r.log.Dropped(request, faults[i])
+		default:
+			r.log.Done(request)
+		}
+	}
+}
+
+func commitOf(request *protocol.StorageRequest) protocol.Commit {
+	return protocol.Commit{
+		Topic: request.Topic, Partition: request.Partition,
+		Offset: request.Offset, Order: request.Order, Timestamp: request.Timestamp,
 	}
 }
 

@@ -191,3 +191,7 @@ func (m *Module) Stop() error {
 	m.Relay.Stop()
 	return m.db.Close()
 }
+
+// InFlight returns the number of calls that the channel half has under way at once: calls share round trips, so it takes many
+// to keep a server busy.
+func (db *DB) InFlight() int { return 128 }

@@ -13,8 +13,8 @@ import (
 // a select on a second channel, to be stopped by, would cost half as much again as the whole hand-off. So it is stopped
 // by a request of its own sent down the same channel, which has the virtue of coming after all that was sent before.
 //
-// A request is handled by the goroutine that receives it, at once. Only if one sender sends faster than that another goroutine
-// handles what was received.
+// A request is handled by the goroutine that receives it, at once. Only if one sender sends faster than that, or if many
+// requests are handled faster than one by one, another goroutine handles what was received.
 type Receiver struct {
 	channel chan *protocol.StorageRequest
 	handle  Handler
@@ -141,10 +141,11 @@ func (r *Receiver) judge(there bool) {
 // pass hands a request to the handler, or to the goroutine that does so while this one receives. A nil request has no place in
 // the order of others.
 func (r *Receiver) pass(request *protocol.StorageRequest) {
-	if r.queue == nil && r.rush >= inRush && r.parallel {
+	rush := r.rush >= inRush && r.parallel || r.handle.Many != nil
+	if r.queue == nil && rush {
 		r.queue = startQueue(r.many)
 	}
-	if request != nil && r.queue != nil && (r.rush >= inRush || !r.queue.empty()) {
+	if request != nil && r.queue != nil && (rush || !r.queue.empty()) {
 		r.queue.push(request)
 		return
 	}

@@ -1,0 +1,71 @@
+package channel
+
+import (
+	"iter"
+
+	"github.com/lagkeeper/storage/protocol"
+)
+
+// about is what the effect of a request depends on.
+type about uint8
+
+const (
+	aboutAll about = iota
+	aboutGroup
+	aboutTopic
+	// aboutNothing is what fetches change: they only have to see what was set before, and nothing that is set later.
+	aboutNothing
+)
+
+func aboutOf(request *protocol.StorageRequest) about {
+	switch request.RequestType {
+	case protocol.StorageSetConsumerOffset, protocol.StorageSetConsumerOwner, protocol.StorageClearConsumerOwners,
+		protocol.StorageSetDeleteGroup:
+		return aboutGroup
+	case protocol.StorageSetBrokerOffset:
+		return aboutTopic
+	case protocol.StorageFetchClusters, protocol.StorageFetchConsumers, protocol.StorageFetchTopics,
+		protocol.StorageFetchConsumer, protocol.StorageFetchTopic, protocol.StorageFetchConsumersForTopic:
+		return aboutNothing
+	}
+	return aboutAll
+}
+
+type chainKey struct{ cluster, name string }
+
+// Steps splits requests into steps, and each step into chains: a step begins when the one before has ended, its chains may be
+// carried out at once, and the requests of a chain one after the other. So whatever concerns one group, or one topic, happens in
+// the order sent.
+func Steps(requests []protocol.StorageRequest) iter.Seq[[][]*protocol.StorageRequest] {
+	return func(yield func([][]*protocol.StorageRequest) bool) {
+		for from := 0; from < len(requests); {
+			kind, to := aboutOf(&requests[from]), from+1
+			for to < len(requests) && kind != aboutAll && aboutOf(&requests[to]) == kind {
+				to++
+			}
+			if !yield(chains(requests[from:to], kind)) {
+				return
+			}
+			from = to
+		}
+	}
+}
+
+func chains(requests []protocol.StorageRequest, kind about) (all [][]*protocol.StorageRequest) {
+	index := make(map[chainKey]int)
+	for i := range requests {
+		request := &requests[i]
+		key := chainKey{request.Cluster, request.Group}
+		if kind == aboutTopic {
+			key.name = request.Topic
+		}
+		at, ok := index[key]
+		if !ok || kind == aboutNothing {
+			at = len(all)
+			index[key] = at
+			all = append(all, nil)
+		}
+		all[at] = append(all[at], request)
+	}
+	return all
+}
