@@ -17,9 +17,11 @@ import (
 	"github.com/lagkeeper/storage/redis/internal/redistest"
 )
 
-// TestMain lets the client's refresh of a topology that was asked for before it was closed come to its end, a second later.
+// TestMain lets go of what the client of Redis does after it was closed: a refresh of the topology that was asked for before ends a
+// second later, and a connection to a node that has left is closed after five.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"))
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"),
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"))
 }
 
 // prefixes counts the states that tests have made, each of which has keys of its own.

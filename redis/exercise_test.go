@@ -1,0 +1,55 @@
+package lagredis_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/spf13/viper"
+	"go.uber.org/zap"
+
+	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/protocol"
+	lagredis "github.com/lagkeeper/storage/redis"
+	"github.com/lagkeeper/storage/redis/internal/redistest"
+	"github.com/lagkeeper/storage/storagetest"
+)
+
+// factory returns a factory of modules that share servers, and nothing else.
+func factory(servers *redistest.Servers) storagetest.Factory {
+	return func(t *testing.T, config storagetest.Config) storage.Module {
+		t.Cleanup(outlastClient)
+		v := viper.New()
+		v.Set("storage.test.class-name", "redis")
+		v.Set("storage.test.addresses", servers.Addresses())
+		v.Set("storage.test.key-prefix", freshPrefix())
+		for key, value := range config.Settings {
+			v.Set("storage.test."+key, value)
+		}
+		for _, cluster := range config.Clusters {
+			v.Set("cluster."+cluster+".class-name", "kafka")
+		}
+		module := &lagredis.Module{
+			App: &protocol.ApplicationContext{Logger: zap.NewNop()}, Log: zap.NewNop(), Viper: v, Dial: redistest.DialInBubble,
+		}
+		module.Configure("test", "storage.test")
+		return module
+	}
+}
+
+// outlastClient lets the time of a bubble pass that the client of Redis needs: it closes a connection that it has no more use for
+// five seconds later, and no goroutine may outlive a bubble. Outside of one, nobody waits for that.
+func outlastClient() {
+	if now := time.Now(); now.Year() == 2000 {
+		time.Sleep(6 * time.Second)
+	}
+}
+
+// TestExerciseSingleNode runs the suite of all modules, the recorded traces among it, against one server.
+func TestExerciseSingleNode(t *testing.T) {
+	storagetest.Exercise(t, factory(redistest.Single(t)))
+}
+
+// TestExerciseCluster runs it against a cluster.
+func TestExerciseCluster(t *testing.T) {
+	storagetest.Exercise(t, factory(redistest.Cluster(t, 3, 1)))
+}
