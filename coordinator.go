@@ -20,7 +20,7 @@ import (
 // Coordinator reads the configuration, makes exactly one Module and relays to it what the application sends over its
 // StorageChannel.
 type Coordinator struct {
-	// App is the application's context. Its StorageChannel is made where it is nil.
+	// App is the application's context. Its StorageChannel is made if it is nil.
 	App *protocol.ApplicationContext
 	// Log takes what the subsystem has to say; nil stands for App.Logger, and if that is nil too nothing is logged.
 	Log *zap.Logger
@@ -46,8 +46,8 @@ func (c *Coordinator) made() Module {
 	return nil
 }
 
-// Configure makes the module that is configured under the key storage, or an inmemory module named "default" where there
-// is none, and configures it. It panics with a string that says what is wrong where the configuration cannot be used: more
+// Configure makes the module that is configured under the key storage, or an inmemory module named "default" if there
+// is none, and configures it. It panics with a string that says what is wrong if the configuration cannot be used: more
 // than one module, an unknown class, or what the module itself refuses. It panics also while the Coordinator runs.
 func (c *Coordinator) Configure() {
 	defer c.lines.Flush()
@@ -113,7 +113,7 @@ func (c *Coordinator) start() error {
 	c.giveUp = make(chan struct{})
 	c.receiver = channel.StartReceiver(c.App.StorageChannel, forwarder(c.made(), c.giveUp, loser(c.log())))
 	if c.receiver.Closed() {
-		c.log().Warn("StorageChannel is closed: no request is received")
+		c.log().Warn("StorageChannel closed: no more requests are received")
 	}
 	c.state = started
 	return nil
@@ -193,7 +193,7 @@ func (c *Coordinator) Stop() error {
 	// 1. Pass on what was sent, then receive no more.
 	timer := time.AfterFunc(patience, func() { close(c.giveUp) })
 	if !c.receiver.Stop(channel.StopPatience) {
-		c.log().Error("stop: request does not return")
+		c.log().Error("stop: request has not returned")
 	}
 	timer.Stop()
 	// 2. Stop the module.

@@ -141,7 +141,7 @@ func TestWhichModule(t *testing.T) {
 		c := withSettings(append(settings, "cluster.local.class-name", "kafka")...)
 		c.Log = zap.New(core)
 		c.Configure()
-		require.NotNil(t, c.App.StorageChannel, "the channel is made where there is none")
+		require.NotNil(t, c.App.StorageChannel, "the channel is made if there is none")
 		require.NoError(t, c.Start())
 		require.NoError(t, c.Stop())
 		of := logs.FilterField(zap.String("module", name)).FilterField(zap.String("class", "inmemory"))

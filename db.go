@@ -314,7 +314,7 @@ func (db *DB) Fetch(ctx context.Context, request *protocol.StorageRequest) (func
 	}
 }
 
-// outcome is errorOf for what may be refused because the store is full, of which the log tells now and then.
+// outcome is errorOf for what may be refused because the store is full, of which the log warns now and then.
 func (db *DB) outcome(why engine.Reason) error {
 	if why == engine.Full {
 		db.warnFull()
@@ -338,7 +338,7 @@ func (db *DB) warnFull() {
 		return
 	}
 	if n := s.refused.Add(1); lines.WorthALine(n) {
-		s.options.Logger.Warn("the store is full: new groups, topics and partitions are refused until there is room",
+		s.options.Logger.Warn("store full: new groups, topics and partitions are refused until there is room",
 			zap.Int64("max_memory", s.options.MaxMemory), zap.Int64("bytes", s.engine.Used()), zap.Uint64("count", n))
 	}
 }
@@ -351,7 +351,7 @@ type stuckGroups struct {
 
 func (s *stuckGroups) warn(cluster, group string) {
 	if n := s.n.Add(1); lines.WorthALine(n) {
-		s.log.Warn("fresh commits are refused because of their orders; if the cluster was rebuilt or failed over, call ForgetOrders",
+		s.log.Warn("fresh commits refused because of their orders: if the cluster was rebuilt or failed over, call ForgetOrders",
 			zap.String("cluster", cluster), zap.String("consumer", group), zap.Uint64("count", n))
 	}
 }

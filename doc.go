@@ -6,8 +6,8 @@
 // Open makes a DB, the store in the memory of the process. Its methods are the interface Store: writers for end offsets,
 // commits and owners, readers for groups, topics and lists, batches, and errors that say why something was refused. An
 // answer says beside the lag what that lag is worth: protocol.PartitionState, and the lag in time with its margin. Watch
-// tells what changes, Stats counts, and with Options.SnapshotPath the state survives a restart. Package status judges a
-// group, package trend tells rates and directions.
+// yields what changes, Stats counts, and with Options.SnapshotPath the state survives a restart. Package status judges a
+// group, package trend works out rates and directions.
 //
 // # The channel
 //
@@ -23,6 +23,6 @@
 // Backend, and as many of Watcher, StatsSource and Persistent as it can, and gets its channel half from NewRelay; package
 // storagetest holds the suite that it then must pass.
 //
-// Time is in Unix milliseconds, but for configuration keys, which are in seconds, and where a time.Time or time.Duration says
+// Time is in Unix milliseconds, except for configuration keys, which are in seconds, and where a time.Time or time.Duration says
 // so itself.
 package storage

@@ -61,7 +61,7 @@ var (
 	ErrStopped = errors.New("storage: store stopped")
 )
 
-// Reason says why the store did not do what it was asked. It is the key of the drops in Stats.
+// Reason says why the store refused a request. It is the key of the drops in Stats.
 type Reason string
 
 // The reasons, each for the error of its name.

@@ -16,7 +16,7 @@ import (
 //
 // The cluster holds the topic "testtopic" with one partition whose end offset is 4321. The group "testgroup" has committed
 // ten times: offsets 1000, 1100 to 1900, orders 10 to 19, ten seconds apart, the first 100 seconds ago. The group
-// "testgroup2" has the first five of these commits. All is stored when the function returns. It panics where the store
+// "testgroup2" has the first five of these commits. All is stored when the function returns. It panics if the store
 // does not start.
 func CoordinatorWithOffsets() *Coordinator {
 	viper.Reset()

@@ -126,7 +126,7 @@ func (m *InMemoryStorage) submitsFor() chan *protocol.StorageRequest {
 // submitMany returns nil: the DB waits for nobody.
 func (m *InMemoryStorage) submitMany() func([]protocol.StorageRequest) { return nil }
 
-// Submit does what a request says without the way through the channel. Before Configure it does nothing.
+// Submit carries out a request without the way through the channel. Before Configure it does nothing.
 func (m *InMemoryStorage) Submit(request *protocol.StorageRequest) {
 	m.relay.Submit(request)
 }

@@ -38,7 +38,7 @@ type Backend interface {
 	Fetch(ctx context.Context, request *protocol.StorageRequest) (answer func() any, err error)
 }
 
-// Remote is a Backend that waits for a server in most calls. A Relay makes calls of it at once where the order of requests allows
+// Remote is a Backend that waits for a server in most calls. A Relay makes calls of it at once if the order of requests allows
 // that, and hands it batches.
 type Remote interface {
 	// InFlight returns the number of calls that a Relay may have under way at once.
@@ -51,7 +51,7 @@ type StoreSource interface {
 	Store() Store
 }
 
-// Watcher is a Store that tells what changes in it.
+// Watcher is a Store that yields what changes in it.
 type Watcher interface {
 	// Watch returns the changes from the call on; DB.Watch says more. It returns ErrStopped while the store does not run.
 	Watch(ctx context.Context, filter WatchFilter) (iter.Seq[protocol.Event], error)

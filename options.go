@@ -53,10 +53,10 @@ type Options struct {
 	// calls ReplayDone, and a restored topic whose end offsets nobody has polled for gone; default 10 minutes. A negative
 	// duration waits for ever.
 	ReplayTimeout time.Duration
-	// MaxMemory is how many bytes, as Stats counts them, the store may take before it refuses new groups, topics and
+	// MaxMemory is the number of bytes, as Stats counts them, at which the store refuses new groups, topics and
 	// partitions; 0 is no limit.
 	MaxMemory int64
-	// Logger takes what the store has to say; nil means that nothing is logged. It is called by a goroutine that nothing in the
+	// Logger takes the log lines of the store; nil means that nothing is logged. It is called by a goroutine that nothing in the
 	// store waits for, so that a hook of it may call the store, Close included.
 	Logger *zap.Logger
 }
@@ -175,7 +175,7 @@ func milliseconds(d time.Duration) int64 {
 // RelayOptions are the settings of a Relay. The zero value of each field stands for its default, and so does what is out of
 // range.
 type RelayOptions struct {
-	// Workers is how many goroutines build answers; default 20. While answers wait for other answers of the same Relay there
+	// Workers is the number of goroutines that build answers; default 20. While answers wait for other answers of the same Relay there
 	// are up to 1,024 more.
 	Workers int
 	// QueueDepth is the capacity of the request channel and, per worker, of the queue of answers to build, which holds at

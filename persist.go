@@ -15,15 +15,15 @@ import (
 
 // Restored is what a store began with.
 type Restored struct {
-	// File is the snapshot that was loaded, "" where the store began empty.
+	// File is the snapshot that was loaded, "" if the store began empty.
 	File string
 	// Watermark is the moment from which on the application reads __consumer_offsets again: what was committed before is
-	// in the snapshot. Zero where the store began empty, or had begun empty and ReplayDone was not called since: nothing
+	// in the snapshot. Zero if the store began empty, or had begun empty and ReplayDone was not called since: nothing
 	// can be taken for known. It is never later than now.
 	Watermark time.Time
-	// Groups and Topics are how many the snapshot held, Skipped how many of them today's configuration left out.
+	// Groups and Topics are the numbers that the snapshot held, Skipped the number of them that today's configuration left out.
 	Groups, Topics, Skipped int
-	// Full is how many of Skipped did not fit into Options.MaxMemory.
+	// Full is the number of Skipped that did not fit into Options.MaxMemory.
 	Full int
 	// Damaged are the snapshots that were not sound and were set aside.
 	Damaged []DamagedSnapshot
@@ -31,7 +31,7 @@ type Restored struct {
 
 // DamagedSnapshot is a snapshot file that was not sound.
 type DamagedSnapshot struct {
-	// File is the name that the file had, SetAside the one it has now; SetAside is "" where it could not be renamed.
+	// File is the name that the file had, SetAside the one it has now; SetAside is "" if it could not be renamed.
 	File, SetAside string
 	// Err says what was wrong and where.
 	Err error
@@ -41,12 +41,12 @@ type DamagedSnapshot struct {
 type SnapshotStats struct {
 	// Saved and Failed count the snapshots that were made and those that could not be.
 	Saved, Failed uint64
-	// Last is when the newest was begun; zero where there is none since Start.
+	// Last is when the newest was begun; zero if there is none since Start.
 	Last time.Time
 	// Duration is how long the newest took, Bytes its size.
 	Duration time.Duration
 	Bytes    uint64
-	// LeftOut is how many groups and topics the newest lacks because the format has no room for them.
+	// LeftOut is the number of groups and topics that the newest lacks because the format has no room for them.
 	LeftOut int
 }
 
@@ -72,7 +72,7 @@ func (db *DB) Snapshot(ctx context.Context) error {
 	return p.save()
 }
 
-// Restored tells what the store began with; it is the zero value where no snapshot-path is configured.
+// Restored returns what the store began with; it is the zero value if no snapshot-path is configured.
 func (db *DB) Restored() Restored {
 	if p := db.persistence(); p != nil {
 		return p.restored
@@ -121,7 +121,7 @@ func (db *DB) Import(ctx context.Context, r io.Reader) error {
 		return fmt.Errorf("import: %w", fromEngine(err))
 	}
 	if !report.Complete {
-		s.options.Logger.Warn("import has no end line: it was made by hand, or is not complete")
+		s.options.Logger.Warn("import has no end line: written by hand, or incomplete")
 	}
 	// What came waits for being confirmed, as after a start.
 	db.awaitImport(s)
@@ -145,7 +145,7 @@ func (c withContext) WriteTopic(t *snapshot.Topic) error {
 }
 
 func (c withContext) WriteGroup(g *snapshot.Group) error {
-	if err := c.ctx.Err(); err != nil || g.TellsDeletion() {
+	if err := c.ctx.Err(); err != nil || g.IsDeletion() {
 		// What was deleted matters to a replay alone.
 		return err
 	}
@@ -160,7 +160,7 @@ type exporting struct {
 
 func (e exporting) Flush() error { return e.out.Flush() }
 
-// ReplayDone tells that the application has read __consumer_offsets from Restored().Watermark, or from its Positions, to the
+// ReplayDone says that the application has read __consumer_offsets from Restored().Watermark, or from its Positions, to the
 // end, or does not mean to. A commit that came from the snapshot and was not received again is confirmed by it: the group
 // stands where it stood. Until then every snapshot keeps the watermark, since what was committed in between may be in neither
 // the snapshot nor, after another restart, in what the application would read. An application calls it after every start,
@@ -231,6 +231,6 @@ func (l *leavingOut) note(err error) error {
 // log says what was left out, if anything.
 func (l *leavingOut) log(log *zap.Logger, of string) {
 	if l.count > 0 {
-		log.Warn("left out of the "+of+" what does not fit", zap.Int("records", l.count), zap.NamedError("first", l.first))
+		log.Warn("records left out of the "+of+": too large", zap.Int("records", l.count), zap.NamedError("first", l.first))
 	}
 }

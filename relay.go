@@ -17,7 +17,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Relay is the channel half of a module: it takes requests of the channel protocol and lets a Store do what they ask. A
+// Relay is the channel half of a module: it takes requests of the channel protocol and has a Store carry them out. A
 // module on any engine embeds one.
 //
 // A Set takes effect, and what a Fetch answers is settled, before the next request is looked at: so requests take effect
@@ -91,7 +91,7 @@ func (r *Relay) Start() {
 	run.builders = channel.StartBuilders(r.options.Workers, r.options.QueueDepth, func(a *channel.Answer) { r.answer(run, a) })
 	r.run.Store(run)
 	if r.receiver = channel.StartReceiver(r.requests, channel.Handler{One: r.Submit, Many: r.submitMany(), Copies: true}); r.receiver.Closed() {
-		r.log.Warn("module channel is closed: no request is received")
+		r.log.Warn("module channel closed: no more requests are received")
 	}
 }
 
@@ -123,7 +123,7 @@ func (r *Relay) Stop() {
 	run.unread.Close()
 }
 
-// Submit does what a request asks, as if it had come over the channel, without the way through it. It waits for no
+// Submit carries out a request, as if it had come over the channel, without the way through it. It waits for no
 // requester, may be called from any number of goroutines, and does nothing but close the Reply when the Relay is stopped.
 func (r *Relay) Submit(request *protocol.StorageRequest) {
 	defer r.contain(request)
@@ -311,7 +311,7 @@ const offers = 4
 
 // offer delivers an answer and closes the Reply, if that does not mean to wait. It reports whether that is done with.
 func (r *Relay) offer(a *channel.Answer, value any) (done bool) {
-	defer r.forgive(&a.Request, &done)
+	defer r.recoverClosed(&a.Request, &done)
 	for n := range offers {
 		if n > 0 {
 			runtime.Gosched()
@@ -344,7 +344,7 @@ func (r *Relay) wait(u *channel.Unread, w *channel.UnreadAnswer) {
 
 // hold is offer with waiting. If the answer has to go unread, it returns what counts those.
 func (r *Relay) hold(u *channel.Unread, w *channel.UnreadAnswer, timeout <-chan time.Time) (count *atomic.Uint64, done bool) {
-	defer r.forgive(&w.Request, &done)
+	defer r.recoverClosed(&w.Request, &done)
 	select {
 	case w.Request.Reply <- w.Value:
 		u.Remove(w)
@@ -366,8 +366,8 @@ func (r *Relay) close(a *channel.Answer) {
 	}
 }
 
-// forgive ends the panic that comes of a Reply that its requester has closed, or used for two requests.
-func (r *Relay) forgive(request *protocol.StorageRequest, done *bool) {
+// recoverClosed recovers from the panic of a send on a Reply that its requester has closed, or used for two requests.
+func (r *Relay) recoverClosed(request *protocol.StorageRequest, done *bool) {
 	if recover() != nil {
 		*done = true
 		r.log.Fault(&r.counts.closedReplies, "reply channel was closed by its requester", request)

@@ -26,8 +26,8 @@ type persistence struct {
 
 	restored Restored
 
-	// tellDamaged is done when it was logged that the state is damaged.
-	tellDamaged sync.Once
+	// logDamaged is done when it was logged that the state is damaged.
+	logDamaged sync.Once
 
 	// mu is held while a snapshot is made.
 	mu      sync.Mutex
@@ -36,16 +36,16 @@ type persistence struct {
 	version uint64 // of the engine when the newest snapshot was begun
 	// sequence counts the snapshots of the path.
 	sequence uint64
-	// saved is replaced under mu and read without: who asks does not wait for a snapshot.
+	// saved is replaced under mu and read without: a reader does not wait for a snapshot.
 	saved atomic.Pointer[SnapshotStats]
 
 	// replay guards what follows.
 	replay sync.Mutex
-	// replaying is true until ReplayDone. So long every snapshot says that it was taken at watermark, in Unix milliseconds;
+	// replaying is true until ReplayDone. Until then every snapshot says that it was taken at watermark, in Unix milliseconds;
 	// 0 is before everything.
 	replaying bool
 	watermark int64
-	// moved is true from ReplayDone until a snapshot tells the new watermark.
+	// moved is true from ReplayDone until a snapshot has the new watermark.
 	moved bool
 }
 
@@ -84,11 +84,11 @@ func openPersistence(ctx context.Context, options *Options, newEngine func() *en
 		return nil
 	})
 	for _, damage := range report.Damaged {
-		log.Error("snapshot is damaged", zap.String("file", damage.File), zap.String("set_aside", damage.SetAside),
+		log.Error("corrupt snapshot", zap.String("file", damage.File), zap.String("set_aside", damage.SetAside),
 			zap.Error(damage.Err), zap.NamedError("set_aside_error", damage.SetAsideErr))
 	}
 	for _, removed := range report.Removed {
-		log.Info("removed an old file of the snapshot", zap.String("file", removed))
+		log.Info("removed old snapshot file", zap.String("file", removed))
 	}
 	for _, warning := range report.Warnings {
 		log.Warn("snapshot directory", zap.Error(warning))
@@ -106,7 +106,7 @@ func openPersistence(ctx context.Context, options *Options, newEngine func() *en
 		p.restored.Damaged = append(p.restored.Damaged, DamagedSnapshot{damage.File, damage.SetAside, damage.Err})
 	}
 	if loaded.Full > 0 {
-		log.Warn("the store is full: not everything that the snapshot holds was loaded", zap.Int("left_out", loaded.Full),
+		log.Warn("store full: snapshot loaded in part", zap.Int("left_out", loaded.Full),
 			zap.Int64("max_memory", options.MaxMemory), zap.Int64("bytes", e.Used()))
 	}
 	if report.File != "" {
@@ -136,13 +136,13 @@ func cores() int { return runtime.GOMAXPROCS(0) }
 func (p *persistence) save() error {
 	did, err := p.saveQuietly()
 	if did.relocked {
-		p.log.Error("lock file of the snapshot was removed or replaced, and has been locked again", zap.String("snapshot", p.path))
+		p.log.Error("lock file of the snapshot was removed or replaced: locked again", zap.String("snapshot", p.path))
 	}
 	did.leftOut.log(p.log, "snapshot")
 	switch {
 	case errors.Is(err, ErrDamaged):
-		p.tellDamaged.Do(func() {
-			p.log.Error("a panic has damaged the state: no more snapshots are made; open the store again to go on from the newest",
+		p.logDamaged.Do(func() {
+			p.log.Error("state damaged by a panic: no more snapshots are saved; reopen the store to continue from the newest",
 				zap.String("snapshot", p.path), zap.Error(err))
 		})
 	case err != nil && !errors.Is(err, ErrStopped):
@@ -206,7 +206,7 @@ func (p *persistence) saveQuietly() (did saving, err error) {
 		return did, fromEngine(err)
 	}
 	if moves {
-		p.told()
+		p.markSaved()
 	}
 	p.sequence++
 	p.version = version
@@ -250,8 +250,8 @@ func (p *persistence) replayDone() {
 	p.replaying = false
 }
 
-// told notes that a snapshot tells the new watermark.
-func (p *persistence) told() {
+// markSaved notes that a snapshot has the new watermark.
+func (p *persistence) markSaved() {
 	p.replay.Lock()
 	defer p.replay.Unlock()
 	p.moved = false

@@ -142,10 +142,10 @@ func (db *DB) Stats() (Stats, error) {
 
 // RelayStats is what a Relay has done since it was made.
 type RelayStats struct {
-	// QueuedRequests and QueuedAnswers are how many requests wait in the Relay's channel now, and how many answers wait to
+	// QueuedRequests and QueuedAnswers are the numbers of requests that wait in the Relay's channel now, and of answers that wait to
 	// be built.
 	QueuedRequests, QueuedAnswers int
-	// WaitingReplies is how many answers wait for their requester to read them now, WaitingBytes an estimate of the memory that
+	// WaitingReplies is the number of answers that wait for their requester to read them now, WaitingBytes an estimate of the memory that
 	// they take. AbandonedReplies counts those that nobody read: TimedOutReplies because the reply timeout had passed,
 	// EvictedReplies because newer ones needed their place, and the others because the Relay stopped.
 	WaitingReplies, WaitingBytes                      int
@@ -181,7 +181,7 @@ func (r *Relay) Stats() RelayStats {
 type uncountedKey struct{}
 
 // Uncounted returns a context with which the reads of a Store do not count as requests in Stats. It is for what watches a
-// store from outside, as an exporter of its metrics does: what it reads at its own pace would hide what the application asks.
+// store from outside, as an exporter of its metrics does: its reads at its own pace would hide those of the application.
 // Writes count whatever the context.
 func Uncounted(ctx context.Context) context.Context {
 	return context.WithValue(ctx, uncountedKey{}, true)

@@ -22,7 +22,7 @@ type Store interface {
 	// SetEndOffsetBatch stores the end offsets of many partitions of one topic. What is sound is stored; the error, if any,
 	// is a *BatchError.
 	SetEndOffsetBatch(ctx context.Context, cluster, topic string, ends []protocol.EndOffset) error
-	// SeedEndOffsets tells what the end offset of a partition was before the store began to watch it, so that a lag in time can
+	// SeedEndOffsets stores what the end offset of a partition was before the store began to watch it, so that a lag in time can
 	// be older than the store. What the store has measured stays as it is: points that are not older than the first end offset
 	// that it remembers, or contradict what is known, are left out. A lag that rests on points says so with its Source, and its
 	// margin includes theirs. It does nothing if Options.CurveSegments turns the lag in time off. There may be 128 points; their
@@ -31,7 +31,7 @@ type Store interface {
 	// or above protocol.MaxTimeMargin, or an unknown source: no point is taken then.
 	SeedEndOffsets(ctx context.Context, cluster, topic string, partition int32, points []protocol.EndOffsetAt) error
 	// Commit stores one commit. It returns ErrTooOld, ErrFiltered, ErrUnknownTopic, ErrUnknownPartition, ErrInvalid,
-	// ErrBackfill or ErrDuplicate where the commit is dropped.
+	// ErrBackfill or ErrDuplicate if the commit is dropped.
 	Commit(ctx context.Context, cluster, group string, commit protocol.Commit) error
 	// CommitBatch stores many commits of one group, in the order given, and costs far less than that many calls of Commit.
 	// What is sound is stored; the error, if any, is a *BatchError.
@@ -44,7 +44,7 @@ type Store interface {
 	// reasons of Commit.
 	ReplaceCommits(ctx context.Context, cluster, group string, commits []protocol.Commit) error
 	// SetOwner stores who consumes a partition. It returns ErrFiltered, ErrUnknownTopic, ErrUnknownPartition or
-	// ErrInvalid where that is dropped.
+	// ErrInvalid if that is dropped.
 	SetOwner(ctx context.Context, cluster, group string, owner protocol.PartitionOwner) error
 	// SetOwners makes owners all that a group has: a partition that is not among them has none afterwards, nor has one whose
 	// new owner is refused. Nobody sees the old owners gone and the new ones missing, and a watcher learns only of what is
@@ -63,7 +63,7 @@ type Store interface {
 	DeleteGroupTopic(ctx context.Context, cluster, group, topic string) error
 
 	// DeletePartition takes one partition out of a group, as a tombstone in __consumer_offsets does. order is the tombstone's
-	// position there: what the group has committed since stays, and is told by ErrDuplicate, as the tombstone is known then.
+	// position there: what the group has committed since stays, and the call returns ErrDuplicate, as for a tombstone that is known.
 	// An order of 0 or less takes the partition out whatever was committed. The topic goes from the group with its last
 	// partition, the group with its last topic. It returns ErrUnknownGroup, ErrUnknownTopic, ErrUnknownPartition and
 	// ErrInvalid.
@@ -97,7 +97,7 @@ type Store interface {
 	// order; none for an unknown topic.
 	GroupsOfTopic(ctx context.Context, cluster, topic string) (iter.Seq[string], error)
 	// EndOffsets appends the newest end offset of each partition of a topic to dst and returns the result; the index is
-	// the partition, and -1 stands where none is known yet. It returns ErrUnknownTopic.
+	// the partition, and it is -1 for a partition without one. It returns ErrUnknownTopic.
 	EndOffsets(ctx context.Context, cluster, topic string, dst []int64) ([]int64, error)
 	// Group fills into with everything about a group, reusing its memory. It returns ErrUnknownGroup, and leaves into
 	// empty then.

@@ -1,5 +1,5 @@
 // Package inspector shows a store in a browser: its groups and topics, the lag of each in messages and in time with its
-// margin, what changes, and how the store itself fares. It is an http.Handler that an application mounts where it likes,
+// margin, what changes, and how the store itself fares. It is an http.Handler that an application mounts if it likes,
 // made of the standard library alone; its pages are part of the binary.
 //
 //	h, err := inspector.New(db, inspector.Options{}) // or coordinator.Store()

@@ -51,7 +51,7 @@ type Collector struct {
 
 var _ prom.Collector = (*Collector)(nil)
 
-// collection is what all who ask for it at the same time share.
+// collection is what all callers at the same time share.
 type collection struct {
 	done    chan struct{} // closed when metrics is complete
 	metrics []prom.Metric

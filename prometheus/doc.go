@@ -1,5 +1,5 @@
 // Package prometheus exports a store of github.com/lagkeeper/storage to Prometheus: what the store holds and does, and,
-// where that is wanted, how far the consumer groups are behind.
+// if that is wanted, how far the consumer groups are behind.
 //
 //	collector, err := lagprom.New(coordinator, lagprom.Options{Lags: &lagprom.LagOptions{MaxSeries: 50_000}})
 //	if err != nil { … }
@@ -9,7 +9,7 @@
 //
 // README.md lists the metrics. Three things hold for all of them:
 //
-//   - What is not known is not exported: there is no 0 that looks healthy. Where the lag of a group on a partition cannot be
+//   - What is not known is not exported: there is no 0 that looks healthy. If the lag of a group on a partition cannot be
 //     trusted, all there is of it is the series that says so, lagstore_consumergroup_state.
 //   - What was deleted or has expired is not exported again: the groups are listed anew at every collection.
 //   - No writer of the store waits for a collection for longer than it takes to copy one group, or to count what a few

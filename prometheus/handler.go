@@ -13,7 +13,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 )
 
-// Handler serves what a Gatherer gathers, as text. Unlike promhttp it gathers and renders once for all who ask meanwhile, and
+// Handler serves what a Gatherer gathers, as text. Unlike promhttp it gathers and renders once for all requests that come meanwhile, and
 // keeps the page compressed while it is sent: a client that does not read costs a few MB at most, however many series there
 // are, and no gathering of its own.
 type Handler struct {
@@ -70,7 +70,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Content-Type", string(format))
 	header.Set("Vary", "Accept-Encoding")
-	// What cannot be sent has nobody to be told of: the client is gone, or the server's time is up.
+	// A failed write is reported to nobody: the client is gone, or the server's time is up.
 	if acceptsGzip(r.Header) {
 		header.Set("Content-Encoding", "gzip")
 		_, _ = w.Write(p.gzip)

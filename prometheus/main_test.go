@@ -16,7 +16,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// TestMain fails the whole run where a test leaves a goroutine behind.
+// TestMain fails the whole run if a test leaves a goroutine behind.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
@@ -91,7 +91,7 @@ func lint(t testing.TB, registry prom.Gatherer) {
 	require.Empty(t, problems)
 }
 
-// value reads the one series of a metric that has these labels; ok is false where there is none.
+// value reads the one series of a metric that has these labels; ok is false if there is none.
 func value(t testing.TB, registry prom.Gatherer, metric string, labels map[string]string) (value float64, ok bool) {
 	t.Helper()
 	families, err := registry.Gather()

@@ -16,7 +16,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// place is a partition of a group, or of its topic where there is no partition.
+// place is a partition of a group, or of its topic if there is no partition.
 type place struct{ group, topic, partition string }
 
 // listed is what the store lists.

@@ -14,7 +14,7 @@ import (
 type Options struct {
 	// Prefix is what the name of every metric begins with; default "lagstore_".
 	Prefix string
-	// ConstLabels are added to every series, to tell the stores of one process apart; default none.
+	// ConstLabels are added to every series, to distinguish the stores of one process; default none.
 	ConstLabels prom.Labels
 	// Lags says how the lags are exported; nil, the default, exports none.
 	Lags *LagOptions
@@ -71,7 +71,7 @@ var names = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
 // ownLabels are the labels that the metrics have of themselves.
 var ownLabels = []string{"type", "outcome", "fault", "cluster", "group", "topic", "partition", "state", "reason"}
 
-// Validate reports every fault at once, and nil where there is none.
+// Validate reports every fault at once, and nil if there is none.
 func (o Options) Validate() error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }

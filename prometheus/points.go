@@ -30,7 +30,7 @@ const (
 	lagSeries // how many there are
 )
 
-// lagDescriptions are the names, and the help for each aggregation; there is no such metric where the help is empty.
+// lagDescriptions are the names, and the help for each aggregation; there is no such metric if the help is empty.
 var lagDescriptions = [lagSeries]struct {
 	name string
 	help [2]string
@@ -47,16 +47,16 @@ var lagDescriptions = [lagSeries]struct {
 		PerTopic: "1 if partitions that hold messages are not in the sum because their lag is not known; 0 otherwise.",
 	}},
 	timeLag: {"time_lag_seconds", [2]string{
-		PerPartition: "How long ago the message that the group is at was the newest; absent where nothing can be said.",
-		PerTopic:     "Greatest time lag of the partitions; absent where nothing can be said of any.",
+		PerPartition: "How long ago the message that the group is at was the newest; absent if it is unknown.",
+		PerTopic:     "Greatest time lag of the partitions; absent if none is known.",
 	}},
 	timeLagError: {"time_lag_error_seconds", [2]string{
-		PerPartition: "By how much the time lag may be wrong, either way; absent where it is a lower bound.",
-		PerTopic:     "By how much the greatest time lag may be wrong, either way; absent where it is a lower bound.",
+		PerPartition: "By how much the time lag may be wrong, either way; absent if it is a lower bound.",
+		PerTopic:     "By how much the greatest time lag may be wrong, either way; absent if it is a lower bound.",
 	}},
 	timeLagIsLowerBound: {"time_lag_is_lower_bound", [2]string{
-		PerPartition: "1 where the time lag is at least what is said; 0 otherwise.",
-		PerTopic:     "1 where the greatest time lag is at least what is said; 0 otherwise.",
+		PerPartition: "1 if the time lag is a lower bound; 0 otherwise.",
+		PerTopic:     "1 if the greatest time lag is a lower bound; 0 otherwise.",
 	}},
 	commitAge: {"commit_age_seconds", [2]string{
 		PerPartition: "Age of the newest commit.",
@@ -69,8 +69,8 @@ var lagDescriptions = [lagSeries]struct {
 		PerTopic:     "How long ago the newest end offset was seen, of the partition that was not seen for longest.",
 	}},
 	lostMessages: {"lost_messages", [2]string{
-		PerPartition: "Messages that were deleted before the group could read them; absent where none are known.",
-		PerTopic:     "Messages that were deleted before the group could read them; absent where none are known.",
+		PerPartition: "Messages that were deleted before the group could read them; absent if none are known.",
+		PerTopic:     "Messages that were deleted before the group could read them; absent if none are known.",
 	}},
 	beyondEndMessages: {"beyond_end_messages", [2]string{
 		PerPartition: "Commit less end offset, in messages, if the group is in the state beyond_end; absent otherwise.",

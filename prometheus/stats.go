@@ -10,7 +10,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// outcomeDone is the outcome of a request that did what it asked.
+// outcomeDone is the outcome of a request that was carried out.
 const outcomeDone = "done"
 
 // expected are the reasons for which a type of request can be dropped, beside an unknown cluster. Their series are there
@@ -40,7 +40,7 @@ func typeLabel(request protocol.StorageRequestConstant) string {
 	return strings.TrimPrefix(request.String(), "Storage")
 }
 
-// plainMetric is a metric without labels that Stats tells.
+// plainMetric is a metric of Stats without labels.
 type plainMetric struct {
 	name, help string
 	kind       prom.ValueType
@@ -57,9 +57,9 @@ var plainMetrics = []plainMetric{
 	{"groups", "Consumer groups in the store.", gauge, func(s *storage.Stats) float64 { return float64(s.Groups) }},
 	{"group_topics", "Topics that groups hold, counted once for each group.", gauge, func(s *storage.Stats) float64 { return float64(s.GroupTopics) }},
 	{"group_partitions", "Partitions that groups hold, counted once for each group.", gauge, func(s *storage.Stats) float64 { return float64(s.GroupPartitions) }},
-	{"topics", "Topics that are known of the brokers.", gauge, func(s *storage.Stats) float64 { return float64(s.Topics) }},
-	{"partitions", "Partitions that are known of the brokers.", gauge, func(s *storage.Stats) float64 { return float64(s.Partitions) }},
-	{"memory_bytes", "Memory of groups and topics, but for the inner parts of Go's maps.", gauge, func(s *storage.Stats) float64 { return float64(s.Bytes) }},
+	{"topics", "Topics that have an end offset.", gauge, func(s *storage.Stats) float64 { return float64(s.Topics) }},
+	{"partitions", "Partitions of the topics that have an end offset.", gauge, func(s *storage.Stats) float64 { return float64(s.Partitions) }},
+	{"memory_bytes", "Memory of groups and topics, without the inner parts of Go's maps.", gauge, func(s *storage.Stats) float64 { return float64(s.Bytes) }},
 	{"queued_requests", "Requests that wait in the module's channel.", gauge, func(s *storage.Stats) float64 { return float64(s.Relay.QueuedRequests) }},
 	{"queued_answers", "Answers that wait to be built.", gauge, func(s *storage.Stats) float64 { return float64(s.Relay.QueuedAnswers) }},
 	{"waiting_replies", "Answers that wait for their requester to read them.", gauge, func(s *storage.Stats) float64 { return float64(s.Relay.WaitingReplies) }},
@@ -76,8 +76,8 @@ var plainMetrics = []plainMetric{
 	{"watcher_unread_events", "Events that watchers have not read, counted once for each watcher.", gauge, func(s *storage.Stats) float64 { return float64(s.Watchers.UnreadEvents) }},
 	{"watcher_unread_bytes", "Memory of the events that watchers have not read.", gauge, func(s *storage.Stats) float64 { return float64(s.Watchers.UnreadBytes) }},
 	{"watcher_missed_events_total", "Events that watchers did not get because they read too slowly.", counter, func(s *storage.Stats) float64 { return float64(s.Watchers.Missed) }},
-	{"watchers_refused_total", "Watchers refused because there were too many.", counter, func(s *storage.Stats) float64 { return float64(s.Watchers.Refused) }},
-	{"damaged", "1 once a panic has interrupted a change, from when on no snapshot is saved.", gauge, func(s *storage.Stats) float64 { return zeroOrOne(s.Damaged) }},
+	{"watchers_refused_total", "Watchers refused because of the limit.", counter, func(s *storage.Stats) float64 { return float64(s.Watchers.Refused) }},
+	{"damaged", "1 once a panic has interrupted a change; no snapshot is saved after that.", gauge, func(s *storage.Stats) float64 { return zeroOrOne(s.Damaged) }},
 	{"lost_log_lines_total", "Log lines that were not written because the logger panicked or did not return.", counter, func(s *storage.Stats) float64 { return float64(s.LostLines) }},
 	{"panics_total", "Panics that were contained.", counter, func(s *storage.Stats) float64 { return float64(s.Panics + s.Relay.Panics) }},
 	{"snapshots_saved_total", "Snapshots that were saved.", counter, func(s *storage.Stats) float64 { return float64(s.Snapshots.Saved) }},
@@ -108,7 +108,7 @@ var abandonedMetrics = []struct {
 	{"timed_out", func(s *storage.RelayStats) uint64 { return s.TimedOutReplies }},
 	{"evicted", func(s *storage.RelayStats) uint64 { return s.EvictedReplies }},
 	{"stopped", func(s *storage.RelayStats) uint64 {
-		// A module that does not tell the causes apart may count more of them than all.
+		// A module that does not distinguish the causes may count more of them than all.
 		return s.AbandonedReplies - min(s.AbandonedReplies, s.TimedOutReplies+s.EvictedReplies)
 	}},
 }
@@ -139,9 +139,9 @@ func newStatsMetrics(o Options) *statsMetrics {
 		return prom.NewDesc(o.Prefix+name, help, labels, o.ConstLabels)
 	}
 	m := &statsMetrics{
-		running:   desc("running", "1 while the store runs; 0 otherwise, and then all else is absent."),
-		requests:  desc("requests_total", "Requests by type and by what became of them: done, or why they were dropped.", "type", "outcome"),
-		faults:    desc("faulty_requests_total", "Requests that could not be looked at, by fault of their sender.", "fault"),
+		running:   desc("running", "1 while the store runs; 0 otherwise, and all other metrics are absent."),
+		requests:  desc("requests_total", "Requests by type and outcome: done, or the reason why they were dropped.", "type", "outcome"),
+		faults:    desc("faulty_requests_total", "Invalid requests, by the fault of their sender.", "fault"),
 		abandoned: desc("abandoned_replies_total", "Answers that nobody read, by cause.", "cause"),
 	}
 	for _, p := range plainMetrics {

@@ -62,10 +62,10 @@ func (c *StatusConstant) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("read status: %q is no status", text)
+	return fmt.Errorf("unknown status %.40q", text)
 }
 
-// EvaluatorRequest asks an evaluator for the status of a group.
+// EvaluatorRequest requests the status of a group from an evaluator.
 type EvaluatorRequest struct {
 	// Reply takes the answer.
 	Reply chan *ConsumerGroupStatus
@@ -86,9 +86,9 @@ type ConsumerGroupStatus struct {
 	Complete float32 `json:"complete"`
 	// Partitions are the partitions asked for.
 	Partitions []*PartitionStatus `json:"partitions"`
-	// TotalPartitions is how many partitions the group has, listed in Partitions or not.
+	// TotalPartitions is the number of partitions of the group, listed in Partitions or not.
 	TotalPartitions int `json:"partition_count"`
-	// Maxlag is the partition with the greatest lag, nil where there is none.
+	// Maxlag is the partition with the greatest lag, nil if there is none.
 	Maxlag *PartitionStatus `json:"maxlag"`
 	// TotalLag is the sum of the lags of all partitions, in messages.
 	TotalLag uint64 `json:"totallag"`
@@ -101,7 +101,7 @@ type PartitionStatus struct {
 	Owner     string         `json:"owner"`
 	ClientID  string         `json:"client_id"`
 	Status    StatusConstant `json:"status"`
-	// Start and End are the oldest and the newest commit of the window, nil where there is none.
+	// Start and End are the oldest and the newest commit of the window, nil if there is none.
 	Start *ConsumerOffset `json:"start"`
 	End   *ConsumerOffset `json:"end"`
 	// CurrentLag is how far the group is behind now, in messages.

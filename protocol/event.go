@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Event is something that changed in a store, as a watcher is told. Which fields are set is said at the kinds. In JSON its
+// Event is something that changed in a store, as a watcher gets it. Each kind says which fields are set. In JSON its
 // time is time_ms, a number of Unix milliseconds that is absent if the time is not known.
 type Event struct {
 	Kind EventKind `json:"kind"`
@@ -64,36 +64,36 @@ type EventKind string
 
 // The kinds of events. The events of one group come in the order in which they happened, and so do those of one topic.
 const (
-	// EventMissed tells that Missed events were dropped here, because the watcher did not read. What it knew may be out
+	// EventMissed means that Missed events were dropped here, because the watcher did not read. What it knew may be out
 	// of date: it lists again.
 	EventMissed EventKind = "missed"
-	// EventGroupCreated tells of the first sign of a Group.
+	// EventGroupCreated means that a Group gave its first sign of life.
 	EventGroupCreated EventKind = "group-created"
-	// EventGroupExpired tells that a Group is gone because it gave no sign of life.
+	// EventGroupExpired means that a Group is gone because it gave no sign of life.
 	EventGroupExpired EventKind = "group-expired"
-	// EventGroupDeleted tells that a Group is gone because it, or its last topic, was deleted.
+	// EventGroupDeleted means that a Group is gone because it, or its last topic, was deleted.
 	EventGroupDeleted EventKind = "group-deleted"
-	// EventGroupTopicCreated tells that a Group holds another Topic.
+	// EventGroupTopicCreated means that a Group holds another Topic.
 	EventGroupTopicCreated EventKind = "group-topic-created"
-	// EventGroupTopicExpired tells that a living Group holds a Topic no longer, since it did not commit it.
+	// EventGroupTopicExpired means that a living Group holds a Topic no longer, since it did not commit it.
 	EventGroupTopicExpired EventKind = "group-topic-expired"
-	// EventGroupTopicDeleted tells that a living Group holds a Topic no longer, since that was deleted.
+	// EventGroupTopicDeleted means that a living Group holds a Topic no longer, since that was deleted.
 	EventGroupTopicDeleted EventKind = "group-topic-deleted"
-	// EventTopicCreated tells that a Topic has its first end offset.
+	// EventTopicCreated means that a Topic has its first end offset.
 	EventTopicCreated EventKind = "topic-created"
-	// EventTopicDeleted tells that a Topic was deleted from the brokers.
+	// EventTopicDeleted means that a Topic was deleted from the brokers.
 	EventTopicDeleted EventKind = "topic-deleted"
-	// EventIncarnationChanged tells that the end offset of a Partition of a Topic went back: it was recreated or
+	// EventIncarnationChanged means that the end offset of a Partition of a Topic went back: it was recreated or
 	// truncated.
 	EventIncarnationChanged EventKind = "incarnation-changed"
-	// EventOwnerChanged tells that a Partition of a Topic has another Owner in a Group.
+	// EventOwnerChanged means that a Partition of a Topic has another Owner in a Group.
 	EventOwnerChanged EventKind = "owner-changed"
-	// EventOwnersCleared tells that no partition of a Group has an owner any more.
+	// EventOwnersCleared means that no partition of a Group has an owner any more.
 	EventOwnersCleared EventKind = "owners-cleared"
-	// EventTopicExpired tells that a Topic is gone because its end offsets were not polled for too long.
+	// EventTopicExpired means that a Topic is gone because its end offsets were not polled for too long.
 	EventTopicExpired EventKind = "topic-expired"
-	// EventStoreFull tells that the store takes as much memory as it may, and that something new was refused for the first
-	// time since there was room. It is about no cluster, group or topic, and comes whatever of those a watcher asked for.
+	// EventStoreFull means that the store takes as much memory as it may, and that something new was refused for the first
+	// time since there was room. It is about no cluster, group or topic, and comes whatever the filter of a watcher says.
 	EventStoreFull EventKind = "store-full"
 )
 

@@ -11,7 +11,7 @@ import (
 // PartitionState says what the lag of a group on a partition is worth.
 type PartitionState string
 
-// The states. If several hold, the first in this order is told.
+// The states. If several hold, the first in this order counts.
 const (
 	// PartitionUnknown, the zero value, is the state of what no store has judged.
 	PartitionUnknown PartitionState = ""

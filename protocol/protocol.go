@@ -20,7 +20,7 @@ type ApplicationContext struct {
 	// EvaluatorChannel takes requests for the status of a group. The storage subsystem does not touch it.
 	EvaluatorChannel chan *EvaluatorRequest
 	// StorageChannel takes the requests for the storage subsystem. The application makes it, unbuffered or buffered,
-	// before it configures the storage Coordinator; where it is nil the Coordinator makes one. A request sent here must
+	// before it configures the storage Coordinator; if it is nil, the Coordinator makes one. A request sent here must
 	// not be changed by its sender before it has been answered or, for one without an answer, taken effect; the
 	// subsystem never changes it.
 	StorageChannel chan *StorageRequest
@@ -32,7 +32,7 @@ type ApplicationContext struct {
 // Module is the life of one configured unit of a subsystem.
 type Module interface {
 	// Configure reads the configuration below configRoot for the module called name. It panics with a string that
-	// says what is wrong where the configuration cannot be used.
+	// says what is wrong if the configuration cannot be used.
 	Configure(name, configRoot string)
 	// Start begins the work of the module and returns at once. After an error nothing is left running.
 	Start() error
@@ -43,7 +43,7 @@ type Module interface {
 // Coordinator is the life of one subsystem: it configures, starts and stops the modules of its kind.
 type Coordinator interface {
 	// Configure reads the configuration of the subsystem and creates its modules. It panics with a string that says
-	// what is wrong where the configuration cannot be used.
+	// what is wrong if the configuration cannot be used.
 	Configure()
 	// Start starts the modules and returns at once. After an error nothing is left running.
 	Start() error

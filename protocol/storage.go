@@ -9,7 +9,7 @@ import (
 // StorageRequestConstant is the type of a StorageRequest.
 type StorageRequestConstant int
 
-// The request types. A Fetch is answered on StorageRequest.Reply by exactly one value, after which Reply is closed; where
+// The request types. A Fetch is answered on StorageRequest.Reply by exactly one value, after which Reply is closed; if
 // there is nothing to answer, Reply is closed without a value.
 const (
 	// StorageSetBrokerOffset stores the end offset of a topic-partition. It takes Cluster, Topic, Partition,
@@ -22,7 +22,7 @@ const (
 	StorageSetConsumerOwner StorageRequestConstant = 2
 	// StorageSetDeleteTopic removes a topic from the brokers and from every group. It takes Cluster and Topic.
 	StorageSetDeleteTopic StorageRequestConstant = 3
-	// StorageSetDeleteGroup removes a group or, where Topic is set, that topic from the group. It takes Cluster, Group
+	// StorageSetDeleteGroup removes a group or, if Topic is set, that topic from the group. It takes Cluster, Group
 	// and, if wanted, Topic.
 	StorageSetDeleteGroup StorageRequestConstant = 4
 	// StorageFetchClusters answers []string, the configured clusters.
@@ -34,7 +34,7 @@ const (
 	// StorageFetchConsumer answers ConsumerTopics, everything about the Group of Cluster.
 	StorageFetchConsumer StorageRequestConstant = 8
 	// StorageFetchTopic answers []int64, the newest end offset of each partition of Topic in Cluster; the index is the
-	// partition, and -1 stands where none is known yet.
+	// partition, and it is -1 for a partition without one.
 	StorageFetchTopic StorageRequestConstant = 9
 	// StorageClearConsumerOwners empties owner and client id of every partition of a group. It takes Cluster and Group.
 	StorageClearConsumerOwners StorageRequestConstant = 10
@@ -78,7 +78,7 @@ func (c StorageRequestConstant) MarshalJSON() ([]byte, error) {
 	return json.Marshal(c.String())
 }
 
-// StorageRequest asks the storage subsystem for one thing. Which fields count is said at the constants; the others are
+// StorageRequest is one request to the storage subsystem. The constants say which fields count; the others are
 // ignored. The subsystem never changes a request.
 type StorageRequest struct {
 	RequestType StorageRequestConstant
@@ -93,12 +93,12 @@ type StorageRequest struct {
 
 	// Partition is the number of a partition of Topic, from 0.
 	Partition int32
-	// TopicPartitionCount is how many partitions Topic has; 0 or less if the sender does not know. The count that the store
+	// TopicPartitionCount is the number of partitions of Topic; 0 or less if the sender does not know. The count that the store
 	// knows never shrinks, so this alone cannot tell that a topic was made again with fewer partitions: TopicID can.
 	TopicPartitionCount int32
 	// Offset is the end offset (the next that the partition will assign) or the commit, at least 0.
 	Offset int64
-	// Order is the position of the commit in __consumer_offsets, greater being newer; 0 or less where the sender knows
+	// Order is the position of the commit in __consumer_offsets, greater being newer; 0 or less if the sender knows
 	// none, which makes the commit the newest.
 	Order int64
 	// Timestamp is when the offset was seen or committed, in Unix milliseconds.
@@ -125,21 +125,21 @@ type ConsumerPartitions []*ConsumerPartition
 // ConsumerPartition is what is known of one group on one partition.
 type ConsumerPartition struct {
 	// Offsets are the last commits, oldest first, with exactly as many entries as the configured intervals: nil entries
-	// come first where there were fewer commits. It is empty where the group never committed.
+	// come first if there were fewer commits. It is empty if the group never committed.
 	Offsets []*ConsumerOffset `json:"offsets"`
-	// BrokerOffsets are the last end offsets of the partition, oldest first; empty where none is known.
+	// BrokerOffsets are the last end offsets of the partition, oldest first; empty if none is known.
 	BrokerOffsets []int64 `json:"-"`
 	// Owner is the host that consumes the partition, "" when unknown.
 	Owner string `json:"owner"`
 	// ClientID is the client id of the consumer, "" when unknown.
 	ClientID string `json:"client_id"`
-	// CurrentLag is the newest end offset less the newest commit, in messages; 0 where either is missing or the commit
+	// CurrentLag is the newest end offset less the newest commit, in messages; 0 if either is missing or the commit
 	// is ahead.
 	CurrentLag uint64 `json:"current-lag"`
 
-	// State says what CurrentLag is worth. This and what follows is absent from JSON where it is not known.
+	// State says what CurrentLag is worth. This and what follows is absent from JSON if it is not known.
 	State PartitionState `json:"state,omitempty"`
-	// Difference is the newest end offset less the newest commit, below 0 where the commit is ahead; nil where either is
+	// Difference is the newest end offset less the newest commit, below 0 if the commit is ahead; nil if either is
 	// missing or they belong to different incarnations of the partition.
 	Difference *int64 `json:"lag-difference,omitempty"`
 	// EndOffsetAge is how long ago the newest end offset was seen; nil if none is known.
@@ -147,10 +147,10 @@ type ConsumerPartition struct {
 	// LogStartOffset is the first offset that the partition still holds, also for a partition without a commit: if it is
 	// the newest end offset, there is nothing to read. nil means that it is not known.
 	LogStartOffset *int64 `json:"-"`
-	// TimeLag is the lag in time; nil where nothing can be said.
+	// TimeLag is the lag in time; nil if nothing can be said.
 	TimeLag *TimeLag `json:"time-lag,omitempty"`
-	// Lost is how many messages the group can no longer read because its commit lies below the first offset that the
-	// partition still holds; nil where there are none or that offset is not known.
+	// Lost is the number of messages that the group can no longer read because its commit lies below the first offset that the
+	// partition still holds; nil if there are none or that offset is not known.
 	Lost *uint64 `json:"lost-messages,omitempty"`
 }
 
@@ -158,14 +158,14 @@ type ConsumerPartition struct {
 type ConsumerOffset struct {
 	// Offset is the committed offset: the next that the group will read.
 	Offset int64 `json:"offset"`
-	// Order is the position of the commit in __consumer_offsets. Where the sender knew none it is that of the commit
-	// before, 0 where there was none.
+	// Order is the position of the commit in __consumer_offsets. If the sender knew none it is that of the commit
+	// before, 0 if there was none.
 	Order int64 `json:"-"`
 	// Timestamp is when the group committed, in Unix milliseconds.
 	Timestamp int64 `json:"timestamp"`
 	// ObservedTimestamp is when the storage subsystem took the commit, in Unix milliseconds, rounded down to a second.
 	ObservedTimestamp int64 `json:"observedAt"`
-	// Lag is how far the commit was behind the end offset when it was taken, in messages; nil where that is not known,
+	// Lag is how far the commit was behind the end offset when it was taken, in messages; nil if that is not known,
 	// as for a commit that arrived out of order.
 	Lag *Lag `json:"lag"`
 }

@@ -70,7 +70,7 @@ var (
 type field struct {
 	name string
 	typ  reflect.Type
-	json string // the whole json tag; "" where there is none
+	json string // the whole json tag; "" if there is none
 }
 
 func TestSurfaceFields(t *testing.T) {

@@ -7,7 +7,7 @@ import "time"
 type EndOffset struct {
 	// Partition is the number of the partition, from 0.
 	Partition int32
-	// TopicPartitionCount is how many partitions the topic has; 0 or less if the caller does not know. The count that the
+	// TopicPartitionCount is the number of partitions of the topic; 0 or less if the caller does not know. The count that the
 	// store knows never shrinks, so this alone cannot tell that a topic was made again with fewer partitions: TopicID can.
 	TopicPartitionCount int32
 	// Offset is the next offset that the partition will assign, at least 0.
@@ -16,12 +16,12 @@ type EndOffset struct {
 	Timestamp int64
 	// LogStartOffset is the first offset that the partition still holds; 0 or less if the caller does not know.
 	LogStartOffset int64
-	// TopicID is the id of the topic, zero if the caller does not know. With it the store tells a topic that was made again
+	// TopicID is the id of the topic, zero if the caller does not know. With it the store distinguishes a topic that was made again
 	// from one whose log was cut, or read from a replica that is behind.
 	TopicID TopicID
 }
 
-// EndOffsetAt is what the end offset of a partition was at a moment, as the time of a record tells it: the end offset was not
+// EndOffsetAt is what the end offset of a partition was at a moment, by the time of a record: the end offset was not
 // above Offset at Time − Margin, and not below it at Time + Margin.
 type EndOffsetAt struct {
 	// Offset is that of the first record that was written at Time or later, at least 0.
@@ -56,7 +56,7 @@ type Commit struct {
 	Partition int32
 	// Offset is the next offset that the group will read, at least 0.
 	Offset int64
-	// Order is the position of the commit in __consumer_offsets, greater being newer; 0 or less where the caller knows
+	// Order is the position of the commit in __consumer_offsets, greater being newer; 0 or less if the caller knows
 	// none, which makes the commit the newest.
 	Order int64
 	// Timestamp is when the group committed, in Unix milliseconds. There is no default: a commit without a time, or with
@@ -64,7 +64,7 @@ type Commit struct {
 	Timestamp int64
 }
 
-// PartitionOwner tells who consumes a partition for a group: what the typed API takes in place of a
+// PartitionOwner is who consumes a partition for a group: what the typed API takes in place of a
 // StorageSetConsumerOwner request.
 type PartitionOwner struct {
 	Topic     string
@@ -109,9 +109,9 @@ type GroupTopic struct {
 
 // GroupPartition is what is known of one group on one partition.
 type GroupPartition struct {
-	// Commits are the last commits, oldest first; empty where the group never committed.
+	// Commits are the last commits, oldest first; empty if the group never committed.
 	Commits []StoredCommit
-	// EndOffsets are the last end offsets of the partition, oldest first; empty where none is known.
+	// EndOffsets are the last end offsets of the partition, oldest first; empty if none is known.
 	EndOffsets []int64
 	// TimedEndOffsets are end offsets of the partition with the times at which they were measured, oldest first, for
 	// whoever works out a rate: the newest, and some of those before it that belong to the same incarnation. It is empty if
@@ -120,16 +120,16 @@ type GroupPartition struct {
 	// Owner and ClientID are "" when unknown.
 	Owner    string
 	ClientID string
-	// CurrentLag is the newest end offset less the newest commit, in messages; 0 where either is missing or the commit
+	// CurrentLag is the newest end offset less the newest commit, in messages; 0 if either is missing or the commit
 	// is ahead.
 	CurrentLag uint64
 
 	// State says what CurrentLag is worth.
 	State PartitionState
-	// Difference is the newest end offset less the newest commit, below 0 where the commit is ahead; see
+	// Difference is the newest end offset less the newest commit, below 0 if the commit is ahead; see
 	// DifferenceKnown.
 	Difference int64
-	// DifferenceKnown is false where end offset or commit is missing, or they belong to different incarnations of the
+	// DifferenceKnown is false if end offset or commit is missing, or they belong to different incarnations of the
 	// partition.
 	DifferenceKnown bool
 	// EndOffsetAge is how long ago the newest end offset was seen; below 0 if none is known.
@@ -137,10 +137,10 @@ type GroupPartition struct {
 	// LogStartOffset is the first offset that the partition still holds, also for a partition without a commit: if it is
 	// the newest end offset, there is nothing to read. -1 means that it is not known.
 	LogStartOffset int64
-	// TimeLag is the lag in time; its Kind is TimeLagUnknown where nothing can be said.
+	// TimeLag is the lag in time; its Kind is TimeLagUnknown if nothing can be said.
 	TimeLag TimeLag
-	// Lost is how many messages the group can no longer read because its commit lies below the first offset that the
-	// partition still holds; 0 where there are none or that offset is not known.
+	// Lost is the number of messages that the group can no longer read because its commit lies below the first offset that the
+	// partition still holds; 0 if there are none or that offset is not known.
 	Lost uint64
 }
 
@@ -153,8 +153,8 @@ type TimedEndOffset struct {
 // StoredCommit is a commit as it is kept.
 type StoredCommit struct {
 	Offset int64
-	// Order is the position of the commit in __consumer_offsets. Where the sender knew none it is that of the commit
-	// before, 0 where there was none.
+	// Order is the position of the commit in __consumer_offsets. If the sender knew none it is that of the commit
+	// before, 0 if there was none.
 	Order int64
 	// Timestamp is when the group committed, in Unix milliseconds.
 	Timestamp int64
@@ -162,6 +162,6 @@ type StoredCommit struct {
 	ObservedTimestamp int64
 	// Lag is how far the commit was behind the end offset when it was taken, in messages; see LagKnown.
 	Lag uint64
-	// LagKnown is false where Lag is not known, as for a commit that arrived out of order.
+	// LagKnown is false if Lag is not known, as for a commit that arrived out of order.
 	LagKnown bool
 }

@@ -33,7 +33,7 @@ const (
 	Lagging Status = "LAGGING"
 	// CatchingUp means that the group is behind, and the lag shrinks.
 	CatchingUp Status = "CATCHING UP"
-	// Behind means that the group is behind, and that too little is known to tell where the lag goes: of its lags, or why it
+	// Behind means that the group is behind, and that too little is known to see where the lag goes: of its lags, or why it
 	// has been silent for several times its longest pause, if that is not long enough yet to be Stopped.
 	Behind Status = "BEHIND"
 	// Restored means that what is known is from before a restart and has not been confirmed.
@@ -42,7 +42,7 @@ const (
 	NoCommit Status = "NO COMMIT"
 	// OK means that nothing is left to read, or that the group keeps up with what is written.
 	OK Status = "OK"
-	// Unknown, the zero value, means that nothing can be said: no end offset is known, or nothing was asked.
+	// Unknown, the zero value, means that nothing can be said: no end offset is known, or nothing was judged.
 	Unknown Status = ""
 )
 
@@ -182,7 +182,7 @@ func OfPartition(p *protocol.GroupPartition, now time.Time, options Options) Ver
 		}
 		return verdict(OK, "behind by %d and keeping up", p.CurrentLag)
 	default:
-		return verdict(Behind, "behind by %d, too few lags known to tell where it goes", p.CurrentLag)
+		return verdict(Behind, "behind by %d, too few lags known to see if it goes", p.CurrentLag)
 	}
 }
 

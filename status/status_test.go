@@ -57,8 +57,8 @@ func TestOfPartition(t *testing.T) {
 		"reset":                 {partition(protocol.PartitionReset, 10, point{1, 5, 10}), Reset, "the end offset went back below the commit"},
 		"restored":              {partition(protocol.PartitionRestored, 10, point{1, 5, 10}), Restored, "not confirmed since the restart"},
 		"beyond the end":        {partition(protocol.PartitionBeyondEnd, 10, point{1, 15, 10}), BeyondEnd, "committed 5 messages beyond the end"},
-		"one commit, fresh":     {partition(behind, 10, point{5, 5, 10}), Behind, "behind by 5, too few lags known to tell where it goes"},
-		"one commit, no rhythm": {partition(behind, 10, point{300, 5, 10}), Behind, "behind by 5, too few lags known to tell where it goes"},
+		"one commit, fresh":     {partition(behind, 10, point{5, 5, 10}), Behind, "behind by 5, too few lags known to see if it goes"},
+		"one commit, no rhythm": {partition(behind, 10, point{300, 5, 10}), Behind, "behind by 5, too few lags known to see if it goes"},
 		"one commit, stale":     {partition(behind, 10, point{301, 5, 10}), Stopped, "behind by 5, silent for 5m1s"},
 		"one commit, growing": {func() protocol.GroupPartition {
 			p := partition(behind, 50, point{60, 5, 10})
@@ -66,8 +66,8 @@ func TestOfPartition(t *testing.T) {
 				p.TimedEndOffsets = append(p.TimedEndOffsets[:i], protocol.TimedEndOffset{Offset: 10 * (i + 1), Time: now.Add(time.Duration(i-4) * 10 * time.Second)})
 			}
 			return p
-		}(), Behind, "behind by 45, too few lags known to tell where it goes"},
-		"one commit, vague lag": {within(partition(behind, 10, point{5, 5, 10}), 1000, 120_000), Behind, "behind by 5, too few lags known to tell where it goes"},
+		}(), Behind, "behind by 45, too few lags known to see if it goes"},
+		"one commit, vague lag": {within(partition(behind, 10, point{5, 5, 10}), 1000, 120_000), Behind, "behind by 5, too few lags known to see if it goes"},
 		"grows, vague lag": {func() protocol.GroupPartition {
 			p := within(partition(behind, 90, point{20, 0, 10}, point{15, 10, 30}, point{10, 20, 50}, point{5, 30, 70}), 60_000, 120_000)
 			p.TimeLag.Source = "broker"

@@ -26,7 +26,7 @@ const significance = 1.645
 // threshold is the part of the lag that a change has to be to count.
 const threshold = 0.01
 
-// DirectionOf tells whether the lag of a group grows, from the lags of the commits of the newest run, and the end offsets
+// DirectionOf returns whether the lag of a group grows or shrinks, from the lags of the commits of the newest run, and the end offsets
 // seen once the group was overdue (silent for longer than its longest pause): a group that is stuck commits no lag that
 // would show it. Those seen before are left out, as between two commits every lag grows.
 //
@@ -56,7 +56,7 @@ type series struct {
 	ends    []protocol.TimedEndOffset
 }
 
-// at is lag i, and false where it is not known.
+// at is lag i, and false if it is not known.
 func (s series) at(i int) (lag uint64, ok bool) {
 	if i < len(s.commits) {
 		return s.commits[i].Lag, s.commits[i].LagKnown
@@ -97,7 +97,7 @@ func (s series) direction() Direction {
 	}
 }
 
-// significant tells whether chance is a poor explanation for the score of a number of lags. That ties lower the variance is
+// significant reports whether chance is a poor explanation for the score of a number of lags. That ties lower the variance is
 // left out, which makes for fewer trends and not for more.
 func significant(score, known int) bool {
 	score = max(score, -score)
@@ -108,7 +108,7 @@ func significant(score, known int) bool {
 	return float64(score-1) >= significance*math.Sqrt(n*(n-1)*(2*n+5)/18)
 }
 
-// relevant tells whether the lag changed by enough between the older and the newer half.
+// relevant reports whether the lag changed by enough between the older and the newer half.
 func (s series) relevant(known int) bool {
 	var older, newer float64
 	half, n := known/2, 0

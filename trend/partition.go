@@ -7,16 +7,16 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// OfPartition is everything there is to tell of a group on one partition of a typed answer, as of now: the TakenAt of the
+// OfPartition works out everything about a group on one partition of a typed answer, as of now: the TakenAt of the
 // answer.
 //
 // The rate of production comes from the end offsets of the answer that have a time (TimedEndOffsets), which reach a few
-// polls back. What was before the oldest of them is taken from the commits: a commit whose lag is known tells which end
-// offset the store knew when it took the commit. What is told so is as coarse as the polls: with three polls or fewer in the
+// polls back. What was before the oldest of them is taken from the commits: a commit whose lag is known shows which end
+// offset the store knew when it took the commit. What is known so is as coarse as the polls: with three polls or fewer in the
 // time that the commits span, take the rate of production for a hint.
 //
 // If the partition was recreated or truncated since the newest commit (protocol.PartitionReset), what the group did before
-// says nothing: only Freshness is told. Nor is there a CatchUp for a group that is behind, unless both rates come from three
+// says nothing: only Freshness is known. Nor is there a CatchUp for a group that is behind, unless both rates come from three
 // commits and end offsets or more.
 func OfPartition(p *protocol.GroupPartition, now time.Time) Trend {
 	if p.State == protocol.PartitionReset {
@@ -31,11 +31,11 @@ func OfPartition(p *protocol.GroupPartition, now time.Time) Trend {
 	return t
 }
 
-// meaningful is from how many commits and end offsets on a rate is good enough to tell the future by: two make a rate, but
-// nothing says that it was not chance.
+// meaningful is from how many commits and end offsets on a rate is good enough to predict by: two make a rate, but
+// that may be chance.
 const meaningful = 3
 
-// observed returns the commits and the end offsets of a partition that belong to one incarnation, as far as can be told;
+// observed returns the commits and the end offsets of a partition that belong to one incarnation, as far as is known;
 // the end offsets are appended to dst.
 func observed(p *protocol.GroupPartition, dst []protocol.TimedEndOffset) ([]protocol.StoredCommit, []protocol.TimedEndOffset) {
 	commits, ends := p.Commits, dst
@@ -55,7 +55,7 @@ func observed(p *protocol.GroupPartition, dst []protocol.TimedEndOffset) ([]prot
 		if len(p.TimedEndOffsets) > 0 && at >= p.TimedEndOffsets[0].Time.UnixMilli() {
 			continue // from here on the store has measured
 		}
-		// A group that is ahead of the polls knows better than the next poll that it is told of.
+		// A group that is ahead of the polls knows better than the next poll that the answer has.
 		if len(ends) == 0 || end >= ends[len(ends)-1].Offset {
 			ends = append(ends, protocol.TimedEndOffset{Offset: end, Time: time.UnixMilli(at)})
 		}
@@ -64,7 +64,7 @@ func observed(p *protocol.GroupPartition, dst []protocol.TimedEndOffset) ([]prot
 }
 
 // endAtCommit is the end offset that the store knew when it took a commit and when that was, and false if the lag of the
-// commit does not tell. A commit at or above the end offset tells that the end is no further back. One that is read again
+// commit does not show it. A commit at or above the end offset shows that the end is no further back. One that is read again
 // long after it was made, as after a restart, has the lag of that later moment: the later of its two times counts.
 func endAtCommit(c *protocol.StoredCommit) (end, at int64, ok bool) {
 	end = int64(uint64(c.Offset) + c.Lag)

@@ -8,7 +8,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Production is the rate at which end offsets grew over their newest run, and not known where that spans no time.
+// Production is the rate at which end offsets grew over their newest run, and not known if that spans no time.
 func Production(ends []protocol.TimedEndOffset) Rate {
 	if len(ends) == 0 {
 		return Rate{}
@@ -18,10 +18,10 @@ func Production(ends []protocol.TimedEndOffset) Rate {
 	return rate(since(first.Offset, last.Offset), since(first.Time.UnixMilli(), last.Time.UnixMilli()))
 }
 
-// Consumption is the rate at which a group committed over the newest run of its commits, and not known where that spans no
+// Consumption is the rate at which a group committed over the newest run of its commits, and not known if that spans no
 // time.
 //
-// A group that falls silent commits nothing that would tell of it. So the silence since the newest commit counts as far as
+// A group that falls silent commits nothing that would show it. So the silence since the newest commit counts as far as
 // it is longer than the longest pause of the run: the rate of a group that commits every 5 s is untouched for 5 s, and then
 // sinks towards 0 without a step.
 func Consumption(commits []protocol.StoredCommit, now time.Time) Rate {

@@ -1,5 +1,5 @@
-// Package trend tells how a group moves on one partition, from what is stored of it: its last commits and the end offsets
-// of the partition with their times. Everything here is a pure function of its arguments, and what cannot be told is marked
+// Package trend works out how a group moves on one partition, from what is stored of it: its last commits and the end offsets
+// of the partition with their times. Everything here is a pure function of its arguments, and what cannot be known is marked
 // as not known instead of being 0.
 //
 // All functions look only at the newest run of what they are given: the longest stretch up to the newest element in which
@@ -16,7 +16,7 @@ import (
 
 // Rate is a number of messages per second.
 type Rate struct {
-	// PerSecond is never negative, and 0 where Known is false.
+	// PerSecond is never negative, and 0 if Known is false.
 	PerSecond float64
 	Known     bool
 }
@@ -42,7 +42,7 @@ type Trend struct {
 	Freshness Duration
 }
 
-// Of is everything there is to tell, from the last commits and end offsets, both oldest first and of one incarnation of
+// Of works out everything, from the last commits and end offsets, both oldest first and of one incarnation of
 // the partition, as of now. How old the newest end offset is, and so what the rate of production is worth, is the caller's
 // to tell.
 func Of(commits []protocol.StoredCommit, ends []protocol.TimedEndOffset, now time.Time) Trend {
@@ -58,7 +58,7 @@ func Of(commits []protocol.StoredCommit, ends []protocol.TimedEndOffset, now tim
 	return t
 }
 
-// Freshness is how long ago the newest commit was made, 0 where its time is in the future, and not known without a commit.
+// Freshness is how long ago the newest commit was made, 0 if its time is in the future, and not known without a commit.
 func Freshness(commits []protocol.StoredCommit, now time.Time) Duration {
 	if len(commits) == 0 {
 		return Duration{}
@@ -68,7 +68,7 @@ func Freshness(commits []protocol.StoredCommit, now time.Time) Duration {
 }
 
 // CatchUp is the time until a group at the offset commit has read everything, with the end offset at end now and both
-// moving on at the given rates. It is 0 for a group that has, and not known where a rate is not, or where it would never
+// moving on at the given rates. It is 0 for a group that has, and not known if a rate is not, or if it would never
 // be: the group reads no faster than the producer writes, or so little faster that it takes more than 292 years.
 func CatchUp(commit, end int64, consumed, produced Rate) Duration {
 	if commit >= end {
@@ -88,7 +88,7 @@ func CatchUp(commit, end int64, consumed, produced Rate) Duration {
 // longest is the longest time.Duration in whole milliseconds.
 const longest = uint64(math.MaxInt64 / time.Millisecond)
 
-// since is how far to lies after from, 0 where it does not.
+// since is how far to lies after from, 0 if it does not.
 func since(from, to int64) uint64 {
 	if to <= from {
 		return 0

@@ -1,4 +1,4 @@
-// Package clock tells the time to a path that cannot afford to ask the operating system for it.
+// Package clock gives the time to a path that cannot afford a call of the operating system.
 package clock
 
 import (
@@ -8,28 +8,28 @@ import (
 )
 
 const (
-	// tick is how often the coarse time is renewed while anybody asks for it.
+	// tick is how often the coarse time is renewed while anybody reads it.
 	tick = 10 * time.Millisecond
-	// idleTicks is for how many ticks nobody may have asked before the clock goes to sleep.
+	// idleTicks is for how many ticks nobody may have read it before the clock goes to sleep.
 	idleTicks = 2
 	// nearSecond is how close to the next second, in milliseconds, the coarse time is not trusted.
 	nearSecond = 2 * int64(tick/time.Millisecond)
 )
 
-// Clock tells the time of day. Coarse costs a nanosecond or two, since one goroutine reads the system's clock for all;
-// that goroutine sleeps while nobody asks, or hardly anybody: who asks less than once a tick gets the system's time. The zero value is not usable; make it with Start.
+// Clock is the time of day. Coarse costs a nanosecond or two, since one goroutine reads the system's clock for all;
+// that goroutine sleeps while hardly anybody reads: a caller that reads less than once a tick gets the system's time. The zero value is not usable; make it with Start.
 type Clock struct {
 	// milliseconds is the coarse time, 0 while the clock sleeps. Written by the goroutine only.
 	milliseconds atomic.Int64
-	// last is when a sleeping clock was asked last.
+	// last is when a sleeping clock was read last.
 	last atomic.Int64
-	// asked is set by whoever asks and cleared at each tick.
-	asked atomic.Bool
+	// used is set by each reader and cleared at each tick.
+	used atomic.Bool
 
 	// started is what the monotonic clock is read against; never changes.
 	started time.Time
 
-	wake chan struct{} // holds one token when a sleeping clock was asked
+	wake chan struct{} // holds one token when a sleeping clock was read
 	quit chan struct{} // closed by Stop
 	done chan struct{} // closed when the goroutine has ended
 	once sync.Once
@@ -42,7 +42,7 @@ func Start() *Clock {
 	return c
 }
 
-// Stop ends the goroutine and waits for it. The clock goes on telling the time, from the system.
+// Stop ends the goroutine and waits for it. The clock goes on giving the time, from the system.
 func (c *Clock) Stop() {
 	c.once.Do(func() { close(c.quit) })
 	<-c.done
@@ -62,8 +62,8 @@ func (c *Clock) Read() (now, elapsed int64) {
 // one unless the machine is so busy that the clock's goroutine does not get to run.
 func (c *Clock) Coarse() int64 {
 	ms := c.milliseconds.Load()
-	if !c.asked.Load() {
-		c.asked.Store(true)
+	if !c.used.Load() {
+		c.used.Store(true)
 	}
 	if ms != 0 && ms%1000 < 1000-nearSecond {
 		return ms
@@ -87,14 +87,14 @@ func (c *Clock) run() {
 			return
 		case <-c.wake:
 		}
-		if !c.runWhileAsked() {
+		if !c.runWhileUsed() {
 			return
 		}
 	}
 }
 
-// runWhileAsked renews the time until nobody has asked for a while; it returns false when the clock was stopped.
-func (c *Clock) runWhileAsked() bool {
+// runWhileUsed renews the time until nobody has read it for a while; it returns false when the clock was stopped.
+func (c *Clock) runWhileUsed() bool {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	defer c.milliseconds.Store(0)
@@ -106,7 +106,7 @@ func (c *Clock) runWhileAsked() bool {
 		case <-ticker.C:
 		}
 		c.milliseconds.Store(c.Now())
-		if c.asked.Swap(false) {
+		if c.used.Swap(false) {
 			idle = 0
 		}
 	}

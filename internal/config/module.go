@@ -1,5 +1,5 @@
 // Package config reads what an application has configured in a viper into plain values. All faults are found at once, what
-// is not set is told to the viper, so that an application that shows its configuration shows the defaults, and a key that
+// is not set is set in the viper as a default, so that an application that shows its configuration shows the defaults, and a key that
 // nobody reads is warned of.
 package config
 
@@ -57,7 +57,7 @@ func ReadModule(v *viper.Viper, root, className string) (Module, error) {
 // readModule calls more to read the keys that only some class of modules has.
 func readModule(r *reader, className string, more func()) (Module, error) {
 	v := r.viper
-	// Before viper is told defaults, which would make a table of what is none.
+	// Before viper is given defaults, which would make a table of what is none.
 	if r.checkTable(); len(r.faults) > 0 {
 		return Module{}, r.err()
 	}
@@ -79,7 +79,7 @@ func readModule(r *reader, className string, more func()) (Module, error) {
 		GroupDeny:        r.expression("group-denylist", "group-blacklist"),
 	}
 	if v.Get(r.key("expire-topic")) == nil {
-		tellDefault(v, r.key("expire-topic"), number(expireGroup))
+		giveDefault(v, r.key("expire-topic"), number(expireGroup))
 	}
 	m.ExpireTopic = r.seconds("expire-topic", expireGroup, 1)
 	m.QueueDepth = int(r.integer("queue-depth", 1, 0, maxQueueDepth))
@@ -106,7 +106,7 @@ const (
 )
 
 // WhichModule returns the name and the class of the module that is configured under storage. className is the class of one
-// that names none. If no module is configured it tells viper of the one named default.
+// that names none. If no module is configured it sets the one named default in viper.
 func WhichModule(v *viper.Viper, className string) (name, class string, err error) {
 	const root = "storage"
 	var modules map[string]any
@@ -118,12 +118,12 @@ func WhichModule(v *viper.Viper, className string) (name, class string, err erro
 	}
 	names := namesOf(modules)
 	if len(names) > 1 {
-		// One that an earlier call told of is none.
-		names = slices.DeleteFunc(names, func(name string) bool { return name == defaultName && toldDefault(v, defaultClass) })
+		// One that an earlier call set is none.
+		names = slices.DeleteFunc(names, func(name string) bool { return name == defaultName && isGivenDefault(v, defaultClass) })
 	}
 	switch len(names) {
 	case 0:
-		tellDefault(v, defaultClass, className)
+		giveDefault(v, defaultClass, className)
 		return defaultName, className, nil
 	case 1:
 		name = names[0]

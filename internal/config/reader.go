@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/viper"
 )
 
-// reader reads keys, tells viper the defaults of those that are not set, so that an application that shows its
+// reader reads keys, gives viper the defaults of those that are not set, so that an application that shows its
 // configuration shows them, and remembers what is wrong.
 type reader struct {
 	viper *viper.Viper

@@ -17,7 +17,7 @@ import (
 type answer struct {
 	// value is what a fetch answered.
 	value any
-	// replied is false where Reply was closed without a value, or the request is no fetch.
+	// replied is false if Reply was closed without a value, or the request is no fetch.
 	replied bool
 	// err is what the typed API returned; it is always nil over the channel.
 	err error
@@ -29,11 +29,11 @@ type way struct {
 	// ask carries out a request and returns when it has been carried out, which for a set over the channel is
 	// unknowable: it has been sent.
 	ask func(t testing.TB, s *subject, r *protocol.StorageRequest) answer
-	// typed is true where errors come back.
+	// typed is true if errors come back.
 	typed bool
 }
 
-// ways are all the ways to ask a module. The typed ones are skipped where it has no typed API.
+// ways are all the ways to ask a module. The typed ones are skipped if it has no typed API.
 var ways = []way{
 	{name: "channel", ask: overChannel},
 	{name: "typed", ask: overStore, typed: true},
@@ -50,7 +50,7 @@ func isFetch(r *protocol.StorageRequest) bool {
 	return false
 }
 
-// overChannel sends a request and, where it is a fetch, awaits its answer.
+// overChannel sends a request and, if it is a fetch, awaits its answer.
 func overChannel(t testing.TB, s *subject, r *protocol.StorageRequest) answer {
 	t.Helper()
 	request := *r
@@ -68,7 +68,7 @@ func overChannel(t testing.TB, s *subject, r *protocol.StorageRequest) answer {
 	return got
 }
 
-// send sends a request, or fails the test where the module does not take it.
+// send sends a request, or fails the test if the module does not take it.
 func send(t testing.TB, channel chan *protocol.StorageRequest, request *protocol.StorageRequest) {
 	t.Helper()
 	select {
@@ -255,7 +255,7 @@ var dropReasons = []error{
 	storage.ErrStale,
 }
 
-// reason returns which of the drop reasons an error is, and the error itself where it is none.
+// reason returns which of the drop reasons an error is, and the error itself if it is none.
 func reason(err error) error {
 	for _, known := range dropReasons {
 		if errors.Is(err, known) {

@@ -99,7 +99,7 @@ func (s *subject) open() {
 	}
 }
 
-// stop stops a module and fails the test where that errs or hangs.
+// stop stops a module and fails the test if that errs or hangs.
 func stop(t *testing.T, module protocol.Module) {
 	t.Helper()
 	stopped := make(chan error, 1)
@@ -134,7 +134,7 @@ func (c Config) int(key string, otherwise int) int {
 	}
 }
 
-// expression returns the expression under the first of the keys that is set, nil where none is.
+// expression returns the expression under the first of the keys that is set, nil if none is.
 func (c Config) expression(keys ...string) *regexp.Regexp {
 	for _, key := range keys {
 		if text, _ := c.Settings[key].(string); text != "" {

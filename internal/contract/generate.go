@@ -21,7 +21,7 @@ type Generator struct {
 	Keep bool
 	// Grain is the least difference of two timestamps in milliseconds, 0 meaning one.
 	Grain int64
-	// Expire is the age at which commits are too old, in milliseconds, 0 where none shall come near it.
+	// Expire is the age at which commits are too old, in milliseconds, 0 if none shall come near it.
 	Expire int64
 
 	// made is how many requests have been made.

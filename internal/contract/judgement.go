@@ -20,7 +20,7 @@ type judged struct {
 // behind is a known difference.
 func behind(by int64) *int64 { return &by }
 
-// judges checks what is said of a partition of "group" in "topic", and that nothing is said of a time lag where there is no
+// judges checks what is said of a partition of "group" in "topic", and that nothing is said of a time lag if there is no
 // difference. It returns the partition.
 func (w *world) judges(partition int, want judged) *protocol.ConsumerPartition {
 	w.t.Helper()

@@ -46,7 +46,7 @@ type modelGroup struct {
 	last activity
 }
 
-// activity tells when a group or topic was last committed and, which counts only where it never was, last given an owner.
+// activity tells when a group or topic was last committed and, which counts only if it never was, last given an owner.
 type activity struct {
 	committed, owned       int64
 	hasCommitted, hasOwned bool
@@ -87,7 +87,7 @@ func NewModel[C Configuration](of C, clock func() time.Time) *Model {
 	return m
 }
 
-// Handle carries out one request. A fetch returns its answer, with an error where Reply would be closed without a value. A
+// Handle carries out one request. A fetch returns its answer, with an error if Reply would be closed without a value. A
 // set returns the error that the typed API returns, and nil over the channel.
 func (m *Model) Handle(r *protocol.StorageRequest) (any, error) {
 	if r.RequestType == protocol.StorageFetchClusters {
@@ -225,7 +225,7 @@ func checkPartition(c *modelCluster, r *protocol.StorageRequest) error {
 	return nil
 }
 
-// partitionOf returns the group-partition of a request, and creates the group, its topic and partitions where needed.
+// partitionOf returns the group-partition of a request, and creates the group, its topic and partitions if needed.
 func partitionOf(c *modelCluster, r *protocol.StorageRequest) *modelPartition {
 	g := c.groups[r.Group]
 	if g == nil {

@@ -24,7 +24,7 @@ func (m *Model) commit(c *modelCluster, r *protocol.StorageRequest) error {
 		return err
 	}
 
-	// A window that is there can drop the commit; where there is none, nothing can any more.
+	// A window that is there can drop the commit; if there is none, nothing can any more.
 	p := partitionOf(c, r)
 	ends := &c.topics[r.Topic][r.Partition]
 	full := len(p.window) == m.intervals

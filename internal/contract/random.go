@@ -24,7 +24,7 @@ func Modes() []string {
 // that stands still, and returns when the module has been stopped. next returns the next requests, all carried out at the
 // time it is told, and how long to wait after them; no requests end the run.
 //
-// Where next lets time pass, no group or topic may expire within a second and a half of the times that next is told,
+// If next lets time pass, no group or topic may expire within a second and a half of the times that next is told,
 // unless sooner or at once: the sweep happens some time between.
 func CheckAgainstModel[C Configuration](
 	t *testing.T, factory func(*testing.T, C) storage.Module, config C, modeName string,

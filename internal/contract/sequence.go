@@ -16,9 +16,9 @@ type mode struct {
 	name string
 	// run carries out the requests in order and returns one answer for each.
 	run func(t testing.TB, s *subject, requests []*protocol.StorageRequest) []answer
-	// needsStore is true where only a module with the typed API can be asked so.
+	// needsStore is true if only a module with the typed API can be asked so.
 	needsStore bool
-	// typed is true where errors come back for every request.
+	// typed is true if errors come back for every request.
 	typed bool
 }
 

@@ -45,7 +45,7 @@ type TraceStep struct {
 	Owner          string `json:"owner"`
 	ClientID       string `json:"client_id"`
 
-	// Want is the answer of a fetch; NoReply is set instead where Reply was closed without a value.
+	// Want is the answer of a fetch; NoReply is set instead if Reply was closed without a value.
 	Want    json.RawMessage `json:"want"`
 	NoReply bool            `json:"no_reply"`
 }

@@ -16,7 +16,7 @@ import (
 // other tests, each of which runs over it too.
 func exerciseTyped(t *testing.T, factory Factory) {
 	ctx := context.Background()
-	// typed runs a test in a world asked over the typed API, and skips it where the module has none.
+	// typed runs a test in a world asked over the typed API, and skips it if the module has none.
 	typed := func(name string, run func(t *testing.T, w *world)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

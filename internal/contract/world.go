@@ -13,7 +13,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// world is a started module with short names for what tests do with it. Everything is about cluster "local" but where a
+// world is a started module with short names for what tests do with it. Everything is about cluster "local" unless a
 // method takes a whole request.
 type world struct {
 	*subject
@@ -73,7 +73,7 @@ func (w *world) sets(r protocol.StorageRequest) {
 	require.NoError(w.t, w.do(r).err, describe(&r))
 }
 
-// drops carries out a set and checks that it changes nothing and, where errors come back, that it has that reason.
+// drops carries out a set and checks that it changes nothing and, if errors come back, that it has that reason.
 func (w *world) drops(why error, r protocol.StorageRequest) {
 	w.t.Helper()
 	before := w.state()

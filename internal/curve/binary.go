@@ -129,7 +129,7 @@ func check(steps []byte, offset, first int64, span uint64, count int) (Segment, 
 	return newest, nil
 }
 
-// checkStep is the step that b ends with and what precedes it, and false where there is none in its shortest form.
+// checkStep is the step that b ends with and what precedes it, and false if there is none in its shortest form.
 func checkStep(b []byte) (s step, rest []byte, ok bool) {
 	if !whole(b) {
 		return step{}, nil, false
@@ -148,7 +148,7 @@ type decoder struct {
 	failed bool
 }
 
-// uvarint is the next number, which must be no more than limit and in its shortest form, or 0 where it is not.
+// uvarint is the next number, which must be no more than limit and in its shortest form, or 0 if it is not.
 func (d *decoder) uvarint(limit uint64) uint64 {
 	v, n := binary.Uvarint(d.rest)
 	if n <= 0 || v > limit || n > 1 && d.rest[n-1] == 0 {
@@ -159,7 +159,7 @@ func (d *decoder) uvarint(limit uint64) uint64 {
 	return v
 }
 
-// byte is the next byte, or 0 where there is none.
+// byte is the next byte, or 0 if there is none.
 func (d *decoder) byte() byte {
 	if len(d.rest) == 0 {
 		d.failed = true

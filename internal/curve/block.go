@@ -10,7 +10,7 @@ import (
 // of a partition knows anyway, its newest end offset and when that was seen, is not stored again: the newest segment of a
 // curve ends there. The zero value has room for none.
 //
-// Each curve has a place in the block: the margin of its points if it has any, where it begins unless it is short, its steps, and
+// Each curve has a place in the block: the margin of its points where it has any, if it begins unless it is short, its steps, and
 // how long its newest segment was seen. A curve that outgrows its place moves to the end of the block; if there is no room the block is made anew, in which
 // those that grow get some room to spare. A place never shrinks below what its curve took since it was moved there, since a
 // curve grows by a third between two thinnings and none is to move then.
@@ -38,7 +38,7 @@ const short = 12
 const (
 	spanShift  = 2
 	originBits = joinedBit | 3
-	// fromBit is set if the place tells where the curve begins.
+	// fromBit is set if the place says where the curve begins.
 	fromBit = 64
 	// maxFront is the most that a place holds before the steps.
 	maxFront   = marginSize + 1 + 2*8

@@ -35,7 +35,7 @@ func TestThinningCoversWhatItDropped(t *testing.T) {
 			before, after := m.segments[i], m.segments[i+1]
 			for _, commit := range []int64{before.Offset, after.Offset - 1, before.Offset + r.Int64N(after.Offset-before.Offset)} {
 				e := c.Lag(commit, at)
-				earliest, latest := at-before.Last, at-after.First // where message commit was written, as a lag
+				earliest, latest := at-before.Last, at-after.First // if message commit was written, as a lag
 				if e.Kind != Interpolated || earliest-e.Millis > e.ErrorMillis || e.Millis-latest > e.ErrorMillis {
 					t.Fatalf("commit %d: %+v (%s) does not cover %d to %d\nthinned %v\npolls %v", commit, e, e.Kind, latest, earliest,
 						c.AppendSegments(nil), m.segments)

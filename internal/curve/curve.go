@@ -1,4 +1,4 @@
-// Package curve keeps what the polls of one topic-partition told about its end offset over time, in a few hundred bytes,
+// Package curve keeps what the polls of one topic-partition showed of its end offset over time, in a few hundred bytes,
 // and answers from it how far behind a group is in time. It reads no message, no clock and starts no goroutine; the
 // caller gives it every time, in Unix milliseconds, and serialises the calls on one Curve.
 //
@@ -19,7 +19,7 @@
 //
 // The curves of some partitions lie in one Block: two pointer-free objects with a head of 12 bytes for each curve, and a step of 5
 // to 12 bytes between two segments (a byte of lengths, and the significant bytes of four differences; 35 at the very worst).
-// After a day of polls every 30 s with DefaultSegments a topic-partition takes, all told,
+// After a day of polls every 30 s with DefaultSegments a topic-partition takes, in all,
 //
 //	 23 bytes  written to once, then idle
 //	204 bytes  steady
@@ -33,7 +33,7 @@ package curve
 
 import "slices"
 
-// DefaultSegments is how many segments a curve has room for where nobody configured it.
+// DefaultSegments is how many segments a curve has room for if nobody configured it.
 const DefaultSegments = 32
 
 // MaxSegments is the most segments a curve can hold; Observe takes a greater limit for this one.
@@ -65,7 +65,7 @@ type Curve struct {
 	// n is the number of segments, at most MaxSegments and one that is yet to be thinned; 0 is the empty curve.
 	n uint8
 	// doubtful is how many segments, from the oldest, were seen before the clock last went back: their times are upper
-	// bounds by the present clock, so a commit between segments i and i+1 has no more than a lower bound where
+	// bounds by the present clock, so a commit between segments i and i+1 has no more than a lower bound if
 	// i < doubtful. Always less than n, or 0.
 	doubtful uint8
 	// seeded is how many segments, from the oldest, have both their times from points that Seed was given.
@@ -76,8 +76,8 @@ type Curve struct {
 	fromKnown bool
 }
 
-// Observe records that the end offset was offset at the time at (Unix milliseconds). Where the curve holds more than limit
-// segments then, it is thinned to three quarters of that, which spares the thinning to most calls. It returns true where
+// Observe records that the end offset was offset at the time at (Unix milliseconds). If the curve holds more than limit
+// segments then, it is thinned to three quarters of that, which spares the thinning to most calls. It returns true if
 // the offset went back: the partition was recreated or truncated, and the curve was reset first, as nothing may be computed
 // across two incarnations.
 //
@@ -207,7 +207,7 @@ func (c *Curve) push(offset, at int64) {
 }
 
 // dropFrom drops every segment first seen at the time at or later, and cuts the newest left to end at it. It returns false
-// where nothing would be left.
+// if nothing would be left.
 func (c *Curve) dropFrom(at int64) bool {
 	for c.newest.First >= at {
 		if c.n == 1 {

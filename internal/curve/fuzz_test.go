@@ -36,7 +36,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzObserveLag feeds polls, as 16 bytes each, or jumps of one byte where the first byte says so.
+// FuzzObserveLag feeds polls, as 16 bytes each, or jumps of one byte if the first byte says so.
 func FuzzObserveLag(f *testing.F) {
 	f.Add([]byte{0x00, 3, 200, 0x00, 3, 0, 0x00, 1, 100, 0x02, 9, 50, 0x00, 200, 10}, uint8(2), int64(3), int64(40))
 	f.Add(bytes.Repeat([]byte{0x00, 255, 30}, 100), uint8(32), int64(255), int64(90))

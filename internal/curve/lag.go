@@ -6,7 +6,7 @@ import "math"
 type Kind uint8
 
 const (
-	// Unknown is the kind where nothing can be said: no end offset was seen, or the group has no position.
+	// Unknown is the kind if nothing can be said: no end offset was seen, or the group has no position.
 	Unknown Kind = iota
 	// Exact is the kind of a group that had read everything at the newest poll.
 	Exact
@@ -36,7 +36,7 @@ type Estimate struct {
 	// Millis is the lag in ms, never negative: 0 for Exact, the lower bound for AtLeast, and meaningless for Unknown.
 	Millis int64
 	// ErrorMillis bounds the error in ms: the true lag is within Millis ± ErrorMillis. It is the time between the two
-	// polls around the message, or less where thinned polls in between are known to have agreed with the interpolation.
+	// polls around the message, or less if thinned polls in between are known to have agreed with the interpolation.
 	// For Exact it is the age of the newest poll: the group had read all there was then, and whatever was written since is
 	// younger than that. It is 0 for AtLeast, which has no upper bound, and for Unknown.
 	ErrorMillis int64
@@ -45,12 +45,12 @@ type Estimate struct {
 }
 
 // Lag is how long ago the message at offset commit, which a group that committed it will read next, was the newest, seen
-// from now (Unix milliseconds). The commit must be one of the incarnation that the curve is of: the curve cannot tell, and
+// from now (Unix milliseconds). The commit must be one of the incarnation that the curve is of: the curve cannot check it, and
 // the time lag of any other commit is unknown.
 //
 //   - An empty curve or a negative commit answers Unknown.
 //   - A commit at the newest end offset or beyond answers Exact, with a lag of 0.
-//   - A commit between two segments answers Interpolated, or AtLeast where the clock went back since.
+//   - A commit between two segments answers Interpolated, or AtLeast if the clock went back since.
 //   - A commit before the oldest segment answers AtLeast: the message was there when the curve began.
 //
 // A now before the newest poll, as when the clock went back or the caller took the time before the poll came in, is
@@ -101,7 +101,7 @@ func (c *Curve) atLeast(i uint8, first, now int64) Estimate {
 	return Estimate{Kind: AtLeast, Millis: max(0, elapsed(first, now)-int64(c.margin)), Source: c.origin.source()}
 }
 
-// elapsed is the time from one moment to another in ms, 0 where that is negative, and the greatest int64 where it is more.
+// elapsed is the time from one moment to another in ms, 0 if that is negative, and the greatest int64 if it is more.
 func elapsed(from, to int64) int64 {
 	if to <= from {
 		return 0

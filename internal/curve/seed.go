@@ -16,7 +16,7 @@ type Point struct {
 type Source uint8
 
 const (
-	// Measured is the source of what Observe was told.
+	// Measured is the source of what Observe takes.
 	Measured Source = iota
 	// FromStore, FromBroker and FromProducer are the sources of points, from the most reliable to the least.
 	FromStore

@@ -37,7 +37,7 @@ var clocks = []clock{
 		first, every, by := r.Int64N(hour), hour+r.Int64N(hour), 2*maxPoll+r.Int64N(2*hour)
 		return func(t int64) int64 { return t - (t+first)/every*by }
 	}},
-	// wrong by up to jitter at every reading, so that it goes back all the time where polls are frequent
+	// wrong by up to jitter at every reading, so that it goes back all the time if polls are frequent
 	{name: "jitters", slack: 2 * jitter, new: func(r *rand.Rand) func(int64) int64 {
 		return func(t int64) int64 { return t + r.Int64N(2*jitter+1) - jitter }
 	}},
@@ -136,7 +136,7 @@ func (s *simulation) disturb(now int64) {
 			s.world.writes, s.onClock = s.world.writes[:n], s.onClock[:n]
 		}
 	}
-	// where the end offset went back since the last poll and is not below what was seen, no poll can notice
+	// if the end offset went back since the last poll and is not below what was seen, no poll can notice
 	if s.curve.Len() > 0 && s.world.end() < newest.Offset {
 		s.world.produce(now, s.r.Int64N(newest.Offset-s.world.end()))
 		if len(s.world.writes) > len(s.onClock) {

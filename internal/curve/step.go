@@ -24,7 +24,7 @@ type step struct {
 	// gap is the time from the last time the segment before was seen to the first time the next one was, in ms.
 	gap uint64
 	// tighter is by how much the error of the interpolation between the two is known to be less than gap, in ms. It is 0
-	// where the two came from polls that followed each other; see thin.
+	// if the two came from polls that followed each other; see thin.
 	tighter uint64
 }
 

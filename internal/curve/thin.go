@@ -6,7 +6,7 @@ import (
 )
 
 // thin removes segments until no more than want are left, each time the one whose absence adds least to the error of the
-// time lags that the curve answers. It never removes the newest, and the oldest only where want is 1.
+// time lags that the curve answers. It never removes the newest, and the oldest only if want is 1.
 //
 // Visvalingam and Whyatt ("Line generalisation by repeated elimination of the smallest area", The Cartographic Journal
 // 30(1), 1993) remove the point that spans the smallest triangle with its neighbours, again and again. The order of
@@ -25,7 +25,7 @@ import (
 //
 //	|F − Q| ≤ max(errorA + |F(oⱼ) − firstⱼ|, errorB + |F(oⱼ) − lastⱼ|)
 //
-// for every offset of the merged gap, where the distances are rounded up since T rounds down: |⌊a⌋ − ⌊b⌋| ≤ ⌈|a − b|⌉.
+// for every offset of the merged gap, if the distances are rounded up since T rounds down: |⌊a⌋ − ⌊b⌋| ≤ ⌈|a − b|⌉.
 // Q and F both lie between lastᵢ and firstₖ too, so the merged gap itself is a bound as well, and the smaller one counts.
 // Both rest on polls that happened, whatever was thinned away in between.
 func (c *Curve) thin(want int) {
@@ -77,7 +77,7 @@ func (t *thinning) load(c *Curve) {
 }
 
 // cost is what removing segment j costs: the error bound of the merged gap by its age, the age being that of its newer
-// end. The newest gap has none, and is merged only where it is all there is.
+// end. The newest gap has none, and is merged only if it is all there is.
 //
 // It is a choice and not an answer, hence floats, and converted as if they were signed, which takes one instruction: between
 // times that are 292 million years apart the choice may be a poor one, and nothing more.
@@ -138,7 +138,7 @@ func merge(a, b step) step {
 	return m
 }
 
-// distance is |v − to| rounded up, for the v between whole and whole + 1 that is whole only where rest is 0.
+// distance is |v − to| rounded up, for the v between whole and whole + 1 that is whole only if rest is 0.
 func distance(whole, rest, to uint64) uint64 {
 	if whole < to {
 		return to - whole
@@ -159,7 +159,7 @@ func mulDiv(a, b, c uint64) (quotient, rest uint64) {
 	return bits.Div64(hi, lo, c)
 }
 
-// saturatingAdd is a + b, or the greatest uint64 where that is less.
+// saturatingAdd is a + b, or the greatest uint64 if that is less.
 func saturatingAdd(a, b uint64) uint64 {
 	sum, carry := bits.Add64(a, b, 0)
 	return sum | -carry

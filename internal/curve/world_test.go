@@ -39,13 +39,13 @@ func (w *world) endAt(t int64) int64 {
 	return w.writes[i-1].end
 }
 
-// index is the write that message c was part of, and false where it was not written yet.
+// index is the write that message c was part of, and false if it was not written yet.
 func (w *world) index(c int64) (int, bool) {
 	i := sort.Search(len(w.writes), func(i int) bool { return w.writes[i].end > c })
 	return i, i < len(w.writes)
 }
 
-// lag is the true time lag of a group that committed c: how long ago message c was written, 0 where it was not yet.
+// lag is the true time lag of a group that committed c: how long ago message c was written, 0 if it was not yet.
 func (w *world) lag(c, now int64) int64 {
 	i, ok := w.index(c)
 	if !ok {

@@ -9,14 +9,14 @@ import "github.com/lagkeeper/storage/internal/curve"
 //     the new end are as good as before; those above mean nothing until the end is at them again. If the next end offset makes
 //     up for the dip, as below, nothing was cut, and all that was seen is true.
 //   - No id is known: it may be another topic, so no commit from before means anything. If the next end offset comes within
-//     forgiveWithin and is not below the one before the dip, the dip was no more than a replica behind, and all is as before.
+//     dipWithin and is not below the one before the dip, the dip was no more than a replica behind, and all is as before.
 //
 // Incarnations are counted in eight bits, which is what the tag of a window has room for. A partition that goes back 256
 // times while a group commits nothing looks to that group as if it never had.
 
 const (
-	// forgiveWithin is for how many milliseconds a dip may be forgiven.
-	forgiveWithin = 60_000
+	// dipWithin is for how many milliseconds a dip may be undone: two replicas that answer in turn agree long before.
+	dipWithin = 60_000
 	// staleInARow is how many stale end offsets in a row are needed for the last to be taken: the clock was set back.
 	staleInARow = 3
 )
@@ -80,8 +80,8 @@ func (t *Topic) turnLocked(p *page, at int, r *ring, end *EndOffset, back bool) 
 		t.table.reset(t, end.Number)
 	} else {
 		dip := t.dips[end.Number]
-		if dip.forgivenBy(end) {
-			p.forgive(at, &dip)
+		if dip.endedBy(end) {
+			p.undo(at, &dip)
 			c = &dip.curve
 		}
 		t.forgetDipLocked(end.Number)
@@ -92,13 +92,13 @@ func (t *Topic) turnLocked(p *page, at int, r *ring, end *EndOffset, back bool) 
 	}
 }
 
-// forgivenBy reports whether an end offset says that there was no more than a dip.
-func (d *dip) forgivenBy(end *EndOffset) bool {
-	return end.Offset >= d.offset && distance(d.at, end.Seen) <= forgiveWithin
+// endedBy reports whether an end offset says that there was no more than a dip.
+func (d *dip) endedBy(end *EndOffset) bool {
+	return end.Offset >= d.offset && distance(d.at, end.Seen) <= dipWithin
 }
 
-// forgive makes the present incarnation of a partition the same log as the one before the dip, but for its curve.
-func (p *page) forgive(at int, from *dip) {
+// undo makes the present incarnation of a partition the same log as the one before the dip, but for its curve.
+func (p *page) undo(at int, from *dip) {
 	d := &p.details[at]
 	if !from.sameID {
 		d.same, d.cut = oneMore(from.same), oneMore(from.cut)

@@ -6,7 +6,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// How much a topic takes is counted where it changes, since a topic may have a million partitions and is asked often.
+// How much a topic takes is counted where it changes, since a topic may have a million partitions and is read often.
 
 // Size returns the number of partitions of the topic that have an end offset, and of the bytes that the topic takes.
 func (t *Topic) Size() (partitions, bytes int) {
@@ -33,14 +33,14 @@ func (t *Topic) recountLocked() {
 	t.growLocked(bytes - t.bytes)
 }
 
-// countLocked begins to tell the table what the topic takes.
+// countLocked begins to count for the table what the topic takes.
 func (t *Topic) countLocked() {
 	bytes := t.bytes
 	t.bytes, t.counted = 0, true
 	t.growLocked(bytes)
 }
 
-// measureLocked counts all that growLocked was told.
+// measureLocked counts all that growLocked would.
 func (t *Topic) measureLocked() (partitions, bytes int) {
 	bytes = int(unsafe.Sizeof(*t)) + len(t.Name) + t.identity.bytes()
 	for number := range t.dips {

@@ -107,7 +107,7 @@ func TestAtRandom(t *testing.T) {
 			resets := 0
 			table := NewTable(Options{History: history, CurveSegments: 4, Reset: func(*Topic, int32) { resets++ }})
 			topic := table.Ensure("topic")
-			var known []*naive // nil where nothing is known
+			var known []*naive // nil if nothing is known
 			wantResets := 0
 			id := protocol.TopicID{1}
 			for i := range 3000 {

@@ -6,7 +6,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// identity tells the topics of one name apart by their ids.
+// identity distinguishes the topics of one name by their ids.
 type identity struct {
 	// id is the topic's, zero until it is known; seen is when an end offset last came with it, in Unix milliseconds.
 	id   protocol.TopicID

@@ -69,7 +69,7 @@ func (m *Image) addPage(p *page, length int) {
 }
 
 // AddLag copies what it takes to tell how long ago the message at which a commit stands was the newest, and if recent is set,
-// which end offsets were seen of late. The lags are asked for again by their numbers, from 0.
+// which end offsets were seen of late. The lags are read back by their numbers, from 0.
 func (m *Image) AddLag(r Reading, number int32, commit int64, recent bool) {
 	frozen := curve.Frozen{}
 	if p, at := r.index.find(number); p != nil && p.curves.Len() > 0 {
@@ -80,10 +80,10 @@ func (m *Image) AddLag(r Reading, number int32, commit int64, recent bool) {
 	m.lags = append(m.lags, frozen)
 }
 
-// TimeLag answers what was asked with AddLag.
+// TimeLag returns what AddLag noted.
 func (m *Image) TimeLag(lag int, now int64) curve.Estimate { return m.lags[lag].Lag(m.steps, now) }
 
-// Recent returns the newest segments of the curve behind a lag that AddLag was told to keep, newest first. It is good until
+// Recent returns the newest segments of the curve behind a lag that AddLag kept, newest first. It is good until
 // the next call.
 func (m *Image) Recent(lag int) []curve.Segment {
 	m.segments = m.lags[lag].AppendRecent(m.segments[:0], m.steps)

@@ -159,7 +159,7 @@ func (t *Table) Recall(name string, meta []byte, partitions iter.Seq2[int32, []b
 	return nil
 }
 
-// Forget deletes the topic of a name that was deleted elsewhere, and tells nobody.
+// Forget deletes the topic of a name that was deleted elsewhere, and publishes nothing.
 func (t *Table) Forget(name string) {
 	t.mu.Lock()
 	defer t.release()

@@ -107,7 +107,7 @@ func (d *dip) appendTo(dst []byte) []byte {
 	return d.curve.AppendBinary(append(dst, d.same, d.cut, sameID))
 }
 
-var errMalformedDip = errors.New("malformed bytes behind the curve")
+var errMalformedDip = errors.New("malformed bytes after the curve")
 
 // decode takes the curve of a partition in a record and what stands behind it; dipped is false if there is nothing.
 func decode(data []byte) (c curve.Curve, d dip, dipped bool, err error) {

@@ -13,7 +13,7 @@ import (
 // MaxPartitions is the largest number of partitions that a topic can have.
 const MaxPartitions = 1_048_576
 
-// Options say what a Table keeps and whom it tells.
+// Options say what a Table keeps and what it calls.
 type Options struct {
 	// History is how many end offsets are kept per partition.
 	History int
@@ -61,7 +61,7 @@ func (t *Table) reset(topic *Topic, partition int32) {
 	}
 }
 
-// Topic returns the topic of a name, nil where there is none.
+// Topic returns the topic of a name, nil if there is none.
 func (t *Table) Topic(name string) *Topic {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -82,7 +82,7 @@ func (t *Table) Ensure(name string) *Topic {
 	return topic
 }
 
-// Delete takes the topic of a name out of the table and marks it deleted. It returns nil where there is none.
+// Delete takes the topic of a name out of the table and marks it deleted. It returns nil if there is none.
 func (t *Table) Delete(name string) *Topic {
 	t.mu.Lock()
 	defer t.release()
@@ -93,20 +93,20 @@ func (t *Table) Delete(name string) *Topic {
 	return topic
 }
 
-// deleteLocked is Delete for a topic, calls tell, and returns the identity.
-func (t *Table) deleteLocked(topic *Topic, tell func(*Topic)) identity {
+// deleteLocked is Delete for a topic, calls notify, and returns the identity.
+func (t *Table) deleteLocked(topic *Topic, notify func(*Topic)) identity {
 	delete(t.topics, topic.Name)
 	if t.deletions != nil {
 		t.deletions[topic.Name] = topic.uid + 1
 	}
-	// Nothing is told of a topic after its end.
+	// Nothing is published about a topic after its end.
 	topic.mu.Lock()
 	defer topic.release()
 	topic.deleted.Store(true)
 	topic.growLocked(-topic.bytes)
 	topic.counted = false
-	if tell != nil {
-		tell(topic)
+	if notify != nil {
+		notify(topic)
 	}
 	return topic.identity
 }
@@ -198,7 +198,7 @@ func (t *Table) addLocked(topic *Topic) {
 	t.grewLocked(before)
 }
 
-// grewLocked tells how much more the table takes than before.
+// grewLocked counts how much more the table takes than before.
 func (t *Table) grewLocked(before int) {
 	if bytes := t.bytesLocked(); bytes != before && t.options.Grew != nil {
 		t.options.Grew(bytes - before)

@@ -15,7 +15,7 @@ type Topic struct {
 	// Name never changes.
 	Name  string
 	table *Table
-	// uid tells the topic from others of its name, also across processes. It never changes.
+	// uid distinguishes the topic from others of its name, also across processes. It never changes.
 	uid uint64
 
 	// deleted is set once, when the topic leaves its table; written under mu and that of the table.
@@ -34,12 +34,12 @@ type Topic struct {
 	mu sync.RWMutex
 	// identity says which topic of the name this is; guarded by mu.
 	identity identity
-	// dips holds the partitions whose newest end offset is below the one before, for as long as that may be forgiven;
+	// dips holds the partitions whose newest end offset is below the one before, for as long as that may be undone;
 	// guarded by mu, nil while there are none.
 	dips map[int32]dip
 	// known is how many partitions have an end offset, bytes what the topic takes; guarded by mu.
 	known, bytes int
-	// counted is set while the table is told how bytes changes.
+	// counted is set while the table counts how bytes changes.
 	counted bool
 }
 
@@ -97,7 +97,7 @@ const (
 	NoRoom
 )
 
-// UID tells the topic from others that have had its name.
+// UID distinguishes the topic from others that have had its name.
 func (t *Topic) UID() uint64 { return t.uid }
 
 // Deleted reports whether the topic has left its table.
@@ -238,7 +238,7 @@ func distance(from, to int64) uint64 {
 	return uint64(to) - uint64(from)
 }
 
-// AppendNewest appends the newest end offset of every partition to dst, -1 where none is known, and returns the result.
+// AppendNewest appends the newest end offset of every partition to dst, -1 if none is known, and returns the result.
 func (t *Topic) AppendNewest(dst []int64) []int64 {
 	x := t.index.Load()
 	from, count := len(dst), int(t.Count())

@@ -19,7 +19,7 @@ type Capture struct {
 	intervals int
 	// now is when it was taken, in Unix milliseconds.
 	now int64
-	// timed says whether the answer will tell when end offsets were measured.
+	// timed reports whether the answer says when end offsets were measured.
 	timed bool
 	// waits says whether windows that were restored wait for being confirmed.
 	waits bool
@@ -61,7 +61,7 @@ func (e *Engine) capture(c *Cluster, groupName string, timed bool) (*Capture, Re
 	for tries, taken := 0, false; !taken; tries++ {
 		k.grow()
 		why := e.withGroup(c, groupName, func(s *shard, g *group, _ int64) Reason {
-			// The lag in time is told to the millisecond.
+			// The lag in time is exact to the millisecond.
 			k.now = e.config.Clock.Now()
 			s.reading = true
 			taken = k.take(g, tries)
@@ -187,7 +187,7 @@ func (k *Capture) Release() {
 	captures.Put(k)
 }
 
-// window returns the window of a partition of a topic and its slot, nil where there is none.
+// window returns the window of a partition of a topic and its slot, nil if there is none.
 func (k *Capture) window(t *capturedTopic, partition int) (w window.Window, slot uint32) {
 	slot, ok := t.at(k.numbers, int32(partition))
 	if !ok {
@@ -196,7 +196,7 @@ func (k *Capture) window(t *capturedTopic, partition int) (w window.Window, slot
 	return k.windowOf(slot), slot
 }
 
-// windowOf returns the window of a slot, nil where there is none.
+// windowOf returns the window of a slot, nil if there is none.
 func (k *Capture) windowOf(slot uint32) window.Window {
 	r := k.slots[slot]
 	if r == 0 {
@@ -257,8 +257,8 @@ type lagFacts struct {
 	lost       uint64
 }
 
-// tell writes a judgement into an answer. It takes memory from ends and lags, which are left as they are if nothing is told.
-func (j *judgement) tell(out *protocol.ConsumerPartition, ends *[]endFacts, lags *[]lagFacts) {
+// write writes a judgement into an answer. It takes memory from ends and lags, which are left as they are if there is nothing to write.
+func (j *judgement) write(out *protocol.ConsumerPartition, ends *[]endFacts, lags *[]lagFacts) {
 	out.State = j.state
 	if j.endAge >= 0 {
 		to := &(*ends)[0]
@@ -313,7 +313,7 @@ func (k *Capture) ConsumerTopics() protocol.ConsumerTopics {
 			out.Offsets = none
 			w, slot := k.window(t, p)
 			j := k.judge(&end, w, lag)
-			j.tell(out, &endFactsSlab, &lagFactsSlab)
+			j.write(out, &endFactsSlab, &lagFactsSlab)
 			if w == nil {
 				continue
 			}

@@ -53,7 +53,7 @@ func names(t *testing.T, e *Engine, c *Cluster) []string {
 }
 
 // TestClockLeap lets the wall clock run ahead in one leap, as it does when it is set or the machine wakes, in each place
-// where something can expire by it.
+// if something can expire by it.
 func TestClockLeap(t *testing.T) {
 	t.Parallel()
 	for name, look := range map[string]func(t *testing.T, e *Engine, c *Cluster, clock *jumpyClock){

@@ -63,10 +63,10 @@ func (e *Engine) newCluster(name string) *Cluster {
 	c := &Cluster{Name: strings.Clone(name), lower: strings.ToLower(name), seed: maphash.MakeSeed()}
 	c.topics = ends.NewTable(ends.Options{
 		History: e.config.Intervals, CurveSegments: e.config.CurveSegments, Grew: e.room.add, CountDeletions: e.config.GroupsElsewhere,
-		Created: func(t *ends.Topic) { e.tell(protocol.EventTopicCreated, c, t, 0) },
-		Deleted: func(t *ends.Topic) { e.tell(protocol.EventTopicDeleted, c, t, 0) },
-		Expired: func(t *ends.Topic) { e.tell(protocol.EventTopicExpired, c, t, 0) },
-		Reset:   func(t *ends.Topic, p int32) { e.tell(protocol.EventIncarnationChanged, c, t, p) },
+		Created: func(t *ends.Topic) { e.publish(protocol.EventTopicCreated, c, t, 0) },
+		Deleted: func(t *ends.Topic) { e.publish(protocol.EventTopicDeleted, c, t, 0) },
+		Expired: func(t *ends.Topic) { e.publish(protocol.EventTopicExpired, c, t, 0) },
+		Reset:   func(t *ends.Topic, p int32) { e.publish(protocol.EventIncarnationChanged, c, t, p) },
 		Damaged: e.damage,
 	})
 	return c

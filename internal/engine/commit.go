@@ -10,7 +10,7 @@ import (
 func (e *Engine) Commit(c *Cluster, groupName string, in *protocol.Commit) Reason {
 	why, stuck := e.commitOne(c, groupName, in)
 	if stuck {
-		e.tellStuck(c, groupName)
+		e.reportStuck(c, groupName)
 	}
 	return why
 }
@@ -42,7 +42,7 @@ func (e *Engine) Commits(c *Cluster, groupName string, all []protocol.Commit, re
 		e.commitSome(&at, all[from:min(from+commitBatch, len(all))], from, refused)
 	}
 	if at.stuck {
-		e.tellStuck(c, groupName)
+		e.reportStuck(c, groupName)
 	}
 }
 
@@ -156,7 +156,7 @@ func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Rea
 	return 0
 }
 
-// locateGroup finds the group. Where there is none it says whether there may be one.
+// locateGroup finds the group. If there is none it says whether there may be one.
 func (e *Engine) locateGroup(s *shard, at *place, now int64) Reason {
 	if at.group != nil {
 		return 0
@@ -168,7 +168,7 @@ func (e *Engine) locateGroup(s *shard, at *place, now int64) Reason {
 	return 0
 }
 
-// locate finds the topic of a located group, and makes topic and group where they are to be made, once nothing stands
+// locate finds the topic of a located group, and makes topic and group if they are to be made, once nothing stands
 // against it. It returns the newest end offset of the partition and its incarnation.
 func (e *Engine) locate(s *shard, at *place, topic string, partition int32, now int64) (end int64, incarnation uint8, why Reason) {
 	g := at.group
@@ -252,8 +252,8 @@ func (e *Engine) late(s *shard, at *place, slot uint32, w window.Window, c *prot
 // have begun anew. Two that feed the same commits, or a replay, send none that are fresh.
 const refusedInRow = 10
 
-// tellStuck tells of a group whose fresh commits are refused. No lock is held.
-func (e *Engine) tellStuck(c *Cluster, group string) {
+// reportStuck reports a group whose fresh commits are refused. No lock is held.
+func (e *Engine) reportStuck(c *Cluster, group string) {
 	if e.config.Stuck != nil {
 		e.config.Stuck(c.Name, group)
 	}

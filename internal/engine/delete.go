@@ -222,7 +222,7 @@ func (s *shard) forgetOrders(groups []*group) ([]*group, Reason) {
 }
 
 // forgetSome takes the orders from some windows of a group, from slot at on, and returns the number of slots that are left.
-// packs tells from one call to the next whether windows have moved.
+// packs reports from one call to the next whether windows have moved.
 func (s *shard) forgetSome(g *group, at, packs *uint32) (left int, why Reason) {
 	s.mu.Lock()
 	defer s.release()

@@ -106,7 +106,7 @@ func (d *departure) record() snapshot.Group {
 	return r
 }
 
-// loadDeparture remembers what a record tells, but for the partitions with orders of their own: those came back, or were deleted
+// loadDeparture remembers what a record holds, but for the partitions with orders of their own: those came back, or were deleted
 // while the snapshot was taken.
 func (s *shard) loadDeparture(c *Cluster, g *group, r *snapshot.Group, replay uint32, now int64) {
 	if !s.remembers {

@@ -7,7 +7,7 @@ import (
 )
 
 // What was deleted may be in the part of the log that a replay reads again. So that its commits do not bring it back after
-// a restart, a snapshot tells what was deleted and up to which order each partition was known. In the store that deletes,
+// a restart, a snapshot holds what was deleted and up to which order each partition was known. In the store that deletes,
 // the memory refuses nothing: whoever deletes wants to begin with whatever comes next. After a restart it refuses until the
 // replay is done; so it does for a topic that a replay finds to be another, as what it brings may be of the former.
 
@@ -161,7 +161,7 @@ func (d *departures) drop(x *departure) {
 	}
 }
 
-// of returns the departure of a group, which it makes where there is none, as the newest of the queue.
+// of returns the departure of a group, which it makes if there is none, as the newest of the queue.
 func (d *departures) of(c *Cluster, name string, at int64) *departure {
 	if d.byGroup == nil {
 		d.byGroup = make(map[departedGroup]*departure)
@@ -197,7 +197,7 @@ func (d *departures) add(x *departure, topic string, p departedPartition) {
 	d.partitions++
 }
 
-// bound forgets the oldest where a shard remembers more than its part of what the store may.
+// bound forgets the oldest if a shard remembers more than its part of what the store may.
 func (d *departures) bound(shards int) {
 	groups, partitions := max(maxDeparted/shards, 1), max(maxDepartedPartitions/shards, 1)
 	for len(d.byGroup) > groups || d.partitions > partitions {

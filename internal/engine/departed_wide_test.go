@@ -10,7 +10,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// TestDeletionOfAGroupWithManyTopics deletes a group of 60,000 topics where deletions are remembered. If each topic is looked
+// TestDeletionOfAGroupWithManyTopics deletes a group of 60,000 topics if deletions are remembered. If each topic is looked
 // for among all that were remembered before it, that takes minutes.
 func TestDeletionOfAGroupWithManyTopics(t *testing.T) {
 	t.Parallel()

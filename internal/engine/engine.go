@@ -12,7 +12,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Clock tells the engine the time in Unix milliseconds.
+// Clock gives the engine the time in Unix milliseconds.
 type Clock interface {
 	// Coarse is cheap and may be a moment late.
 	Coarse() int64
@@ -41,7 +41,7 @@ type Config struct {
 	// MaxMemory is how many bytes, as Stats counts them, there may be until new groups, topics and partitions are refused; 0
 	// is no limit.
 	MaxMemory int64
-	// Clock tells the time.
+	// Clock gives the time.
 	Clock Clock
 	// Hub takes the events.
 	Hub *feed.Hub[protocol.Event]
@@ -52,7 +52,7 @@ type Config struct {
 	// GroupsElsewhere says that the engine holds only some of the groups, for whoever changes them one at a time: a topic that is
 	// deleted stays in each until LoseDeleted takes it away.
 	GroupsElsewhere bool
-	// Stuck, where not nil, is told of each group whose fresh commits are refused again and again because of their orders. It
+	// Stuck, if not nil, is called for each group whose fresh commits are refused again and again because of their orders. It
 	// is called without a lock, by whoever sent the commit.
 	Stuck func(cluster, group string)
 }
@@ -102,8 +102,8 @@ func New(config Config) *Engine {
 	return e
 }
 
-// tell publishes what happened to a topic.
-func (e *Engine) tell(kind protocol.EventKind, c *Cluster, t *ends.Topic, partition int32) {
+// publish publishes what happened to a topic.
+func (e *Engine) publish(kind protocol.EventKind, c *Cluster, t *ends.Topic, partition int32) {
 	if e.config.Hub.Watched() {
 		e.config.Hub.Publish(protocol.Event{
 			Kind: kind, Time: time.UnixMilli(e.config.Clock.Coarse()), Cluster: c.Name, Topic: t.Name, Partition: partition,
@@ -266,7 +266,7 @@ func validEndOffset(end *protocol.EndOffset) bool {
 	return end.Offset >= 0 && end.Partition >= 0 && end.Partition < ends.MaxPartitions && end.TopicPartitionCount <= ends.MaxPartitions
 }
 
-// EndOffsets appends the newest end offset of every partition of a topic to dst, -1 where none is known.
+// EndOffsets appends the newest end offset of every partition of a topic to dst, -1 if none is known.
 func (e *Engine) EndOffsets(c *Cluster, topic string, dst []int64) ([]int64, Reason) {
 	if e.stopped.Load() {
 		return dst, Stopped

@@ -10,7 +10,7 @@ const (
 	largestDrift = 60_000
 )
 
-// expiryTime tells the time by which groups and topics expire. It is that of the wall clock, until that runs ahead of the
+// expiryTime is the time by which groups and topics expire. It is that of the wall clock, until that runs ahead of the
 // monotonic clock in one leap: then the clock was set, or the machine was suspended, and what looks old may just not have
 // had its turn. For expiryGrace after a leap the expiry time goes on from where it was; then it follows the wall clock
 // again. Nothing ticks for that: a leap is found when somebody looks next, which the sweep does regularly.
@@ -54,7 +54,7 @@ func (x *expiryTime) now() int64 {
 	return wall - x.held
 }
 
-// older reports whether a time is more than age milliseconds ago by the expiry time, which is asked for only if the coarse
+// older reports whether a time is more than age milliseconds ago by the expiry time, which is read only if the coarse
 // time of the wall clock leaves it in doubt.
 func (e *Engine) older(t, coarse, age int64) bool {
 	const doubt = 1000

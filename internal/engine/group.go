@@ -45,7 +45,7 @@ type group struct {
 	// byName finds a topic in topics; nil while there are few.
 	byName  map[string]int
 	members members
-	// owners has for each slot the member that owns the partition; nil where nobody owns any.
+	// owners has for each slot the member that owns the partition; nil if nobody owns any.
 	owners []uint32
 	// numbers has for each slot of a sparse topic the number of its partition; nil in a group that has no such topic.
 	numbers []int32
@@ -83,7 +83,7 @@ func newGroup(c *Cluster, hash uint64, name string) *group {
 // fewTopics is up to how many topics are searched one by one.
 const fewTopics = 8
 
-// find returns the index of a topic, -1 where the group does not hold it.
+// find returns the index of a topic, -1 if the group does not hold it.
 func (g *group) find(topic string) int {
 	if g.byName != nil {
 		if i, ok := g.byName[topic]; ok {
@@ -193,7 +193,7 @@ func (g *group) windowAt(gt *groupTopic, partition int32) (w window.Window, slot
 	return g.windowOf(slot), slot
 }
 
-// windowOf returns the window of a slot, nil where there is none.
+// windowOf returns the window of a slot, nil if there is none.
 func (g *group) windowOf(slot uint32) window.Window {
 	if r := g.memory.slots[slot]; r != 0 {
 		return g.memory.window(r)

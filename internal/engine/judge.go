@@ -120,7 +120,7 @@ func milliseconds(ms uint64) time.Duration {
 	return time.Duration(ms) * time.Millisecond
 }
 
-// distance is to less from, 0 where to is not greater; it cannot overflow.
+// distance is to less from, 0 if to is not greater; it cannot overflow.
 func distance(from, to int64) uint64 {
 	if to <= from {
 		return 0

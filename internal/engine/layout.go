@@ -52,8 +52,8 @@ func (l *layout) partition(numbers []int32, slot uint32) int32 {
 // end returns the slot after the last.
 func (l *layout) end() uint32 { return l.first + l.length }
 
-// slot returns the index of the slot of a partition, and makes it where there is none. The topic must have the partition.
-// ok is false where the group has no room for it, or for a window that grows. A new slot must get a window.
+// slot returns the index of the slot of a partition, and makes it if there is none. The topic must have the partition.
+// ok is false if the group has no room for it, or for a window that grows. A new slot must get a window.
 func (g *group) slot(gt *groupTopic, partition int32) (slot uint32, ok bool) {
 	if g.memory.full() {
 		return 0, false
@@ -268,12 +268,12 @@ func (g *group) clearSlot(slot uint32) {
 	}
 }
 
-// moveSlot copies everything about a slot to another and tells its window.
+// moveSlot copies everything about a slot to another and updates its window.
 func (g *group) moveSlot(from, to uint32) {
 	g.copySlot(from, to, g.memory.slots, g.owners, g.known, g.numbers)
 }
 
-// copySlot copies everything about a slot to another of the given arrays and tells its window.
+// copySlot copies everything about a slot to another of the given arrays and updates its window.
 func (g *group) copySlot(from, to uint32, slots []reference, owners []uint32, known []int64, numbers []int32) {
 	r := g.memory.slots[from]
 	slots[to] = r

@@ -19,7 +19,7 @@ type Loader struct {
 
 // Loaded counts what was not loaded.
 type Loaded struct {
-	// Skipped counts the groups and topics that were left out, Departed the records that are no groups but tell what was
+	// Skipped counts the groups and topics that were left out, Departed the records that are no groups but hold what was
 	// deleted.
 	Skipped, Departed int
 	// Full counts those of Skipped that there was no room for.
@@ -83,14 +83,14 @@ func (l *Loader) WriteGroup(r *snapshot.Group) error {
 	c := e.Cluster(r.Cluster)
 	now := e.config.Clock.Now()
 	if c == nil || len(r.Name) > MaxName || !e.admits(r) {
-		if r.TellsDeletion() {
+		if r.IsDeletion() {
 			l.Departed++
 		} else {
 			l.Skipped++
 		}
 		return nil
 	}
-	if r.TellsDeletion() {
+	if r.IsDeletion() {
 		l.Departed++
 		return e.loadDeparture(c, r, now)
 	}
@@ -158,7 +158,7 @@ func (e *Engine) place(g *group, now int64) (bool, Reason) {
 	}
 	if old := s.find(g.cluster, g.hash, g.name); old != nil {
 		s.remove(old)
-		s.tell(protocol.EventGroupDeleted, old, nil, now)
+		s.publish(protocol.EventGroupDeleted, old, nil, now)
 	}
 	g.replay = e.replay.Load()
 	s.insert(g, now)

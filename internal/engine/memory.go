@@ -186,8 +186,8 @@ func (m *memory) tidy(index int) {
 // full says that there may be no block for another window.
 func (m *memory) full() bool { return len(m.blocks) >= maxBlocks && m.empty == 0 }
 
-// reserve takes size bytes at the end of the block that is being filled, which is built anew, or followed by another, where
-// there is no room. Where it is built anew, it gets one part in slack more room than it needs now.
+// reserve takes size bytes at the end of the block that is being filled, which is built anew, or followed by another, if
+// there is no room. If it is built anew, it gets one part in slack more room than it needs now.
 func (m *memory) reserve(size, slack int) reference {
 	if len(m.blocks) == 0 || !m.blocks[m.tail].fits(size) {
 		m.makeRoom(size, slack)

@@ -138,9 +138,9 @@ func (s *shard) replaceOwners(g *group, all []protocol.PartitionOwner, whys []Re
 	}
 	if s.hub.Watched() {
 		if left {
-			s.tellOwners(g, owners, m.list, now)
+			s.publishOwners(g, owners, m.list, now)
 		} else {
-			s.tell(protocol.EventOwnersCleared, g, nil, now)
+			s.publish(protocol.EventOwnersCleared, g, nil, now)
 		}
 	}
 	if g.members, g.owners = m, owners; !left {
@@ -149,8 +149,8 @@ func (s *shard) replaceOwners(g *group, all []protocol.PartitionOwner, whys []Re
 	return true
 }
 
-// tellOwners publishes how other owners differ from those that a group has.
-func (s *shard) tellOwners(g *group, owners []uint32, list []member, now int64) {
+// publishOwners publishes how other owners differ from those that a group has.
+func (s *shard) publishOwners(g *group, owners []uint32, list []member, now int64) {
 	for i := range g.topics {
 		gt := &g.topics[i]
 		for slot := gt.first; slot < gt.end(); slot++ {
@@ -170,7 +170,7 @@ func (s *shard) tellOwners(g *group, owners []uint32, list []member, now int64) 
 func (e *Engine) ClearOwners(c *Cluster, groupName string) Reason {
 	return e.withGroup(c, groupName, func(s *shard, g *group, now int64) Reason {
 		if g.clearOwners() {
-			s.tell(protocol.EventOwnersCleared, g, nil, now)
+			s.publish(protocol.EventOwnersCleared, g, nil, now)
 		}
 		s.account(g)
 		return 0
@@ -195,7 +195,7 @@ type member struct {
 	owner, clientID string
 }
 
-// number returns the number of a member, and adds it where it is new.
+// number returns the number of a member, and adds it if it is new.
 func (m *members) number(owner, clientID string) uint32 {
 	if owner == "" && clientID == "" {
 		return 0

@@ -65,7 +65,7 @@ func (e *Engine) ViewGroup(c *Cluster, name string, look func(GroupView)) bool {
 	return true
 }
 
-// Identity tells a group from one of the same name that came before it.
+// Identity distinguishes a group from one of the same name that came before it.
 func (v GroupView) Identity() any { return v.group }
 
 // Bytes returns how much memory the group takes.

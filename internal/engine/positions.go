@@ -12,7 +12,7 @@ import (
 // MaxPositions bounds the partitions of a commit log whose positions are kept for a cluster.
 const MaxPositions = 10_000
 
-// positions tell up to where each partition of a cluster's commit log has been applied.
+// positions are up to where each partition of a cluster's commit log has been applied.
 type positions struct {
 	mu sync.Mutex
 	// next is the next offset to read of each partition; guarded by mu.
@@ -63,7 +63,7 @@ func (p *positions) list() []protocol.Position {
 	return list
 }
 
-// forget forgets the positions of some partitions, of all where there are none.
+// forget forgets the positions of some partitions, of all if there are none.
 func (p *positions) forget(of []protocol.LogPartition) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

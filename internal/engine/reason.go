@@ -1,6 +1,6 @@
 package engine
 
-// Reason says why the store did not do what it was asked. It is an error; 0 stands for success and is never returned as
+// Reason says why the store refused a request. It is an error; 0 stands for success and is never returned as
 // one.
 type Reason uint8
 

@@ -7,12 +7,12 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// room keeps count of the memory that groups and topics take, as Stats tells it, and knows when that is too much.
+// room keeps count of the memory that groups and topics take, as Stats counts it, and knows when that is too much.
 type room struct {
 	used  atomic.Int64
 	limit int64 // 0 is none
-	// told is set from the first refusal until there is room again.
-	told atomic.Bool
+	// announced is set from the first refusal until there is room again.
+	announced atomic.Bool
 }
 
 // full reports whether nothing new is to be taken. What is known goes on, and may take the store beyond its limit by what
@@ -24,14 +24,14 @@ func (r *room) fits(bytes int) bool { return r.limit == 0 || r.used.Load()+int64
 
 // add counts bytes, or gives them back.
 func (r *room) add(bytes int) {
-	if used := r.used.Add(int64(bytes)); bytes < 0 && used < r.limit && r.told.Load() {
-		r.told.Store(false)
+	if used := r.used.Add(int64(bytes)); bytes < 0 && used < r.limit && r.announced.Load() {
+		r.announced.Store(false)
 	}
 }
 
-// refuse returns Full, and tells of it if it is the first time since there was room.
+// refuse returns Full, and publishes it if it is the first time since there was room.
 func (e *Engine) refuse(now int64) Reason {
-	if !e.room.told.Swap(true) && e.config.Hub.Watched() {
+	if !e.room.announced.Swap(true) && e.config.Hub.Watched() {
 		e.config.Hub.Publish(protocol.Event{Kind: protocol.EventStoreFull, Time: time.UnixMilli(now)})
 	}
 	return Full

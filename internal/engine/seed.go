@@ -12,7 +12,7 @@ import (
 // maxPoints is how many points one call of SeedEndOffsets takes: as many as the largest curve can hold.
 const maxPoints = curve.MaxSegments
 
-// SeedEndOffsets tells what the end offset of a partition was before the store began to watch it. The error is a Reason or
+// SeedEndOffsets stores what the end offset of a partition was before the store began to watch it. The error is a Reason or
 // wraps one.
 func (e *Engine) SeedEndOffsets(c *Cluster, topic string, partition int32, all []protocol.EndOffsetAt) error {
 	if e.stopped.Load() {

@@ -23,14 +23,14 @@ type shard struct {
 	groups map[uint64]*group
 	// mostGroups and mostTopics are how many entries groups and byTopic have had since they were made.
 	mostGroups, mostTopics int
-	// last is the group that was found last, nil where there was none.
+	// last is the group that was found last, nil if there was none.
 	last     *group
 	lastHash uint64
 	// lists holds the groups of each cluster that has any.
 	lists map[*Cluster][]*group
 	// byTopic holds the groups that have a topic.
 	byTopic map[*ends.Topic][]*group
-	// departures tell what was deleted, unless remembers is false; shards is how many shards share the bound of that.
+	// departures are what was deleted, unless remembers is false; shards is how many shards share the bound of that.
 	departures departures
 	remembers  bool
 	shards     int
@@ -87,8 +87,8 @@ func (s *shard) findLive(e *Engine, c *Cluster, hash uint64, name string, now in
 	return g
 }
 
-// tell publishes what happened to a group, and to a topic of it where t is not nil.
-func (s *shard) tell(kind protocol.EventKind, g *group, t *ends.Topic, now int64) {
+// publish publishes what happened to a group, and to a topic of it if t is not nil.
+func (s *shard) publish(kind protocol.EventKind, g *group, t *ends.Topic, now int64) {
 	if !s.hub.Watched() {
 		return
 	}
@@ -103,7 +103,7 @@ func (s *shard) tell(kind protocol.EventKind, g *group, t *ends.Topic, now int64
 func (s *shard) expire(g *group, now int64) {
 	s.counts.expired++
 	s.remove(g)
-	s.tell(protocol.EventGroupExpired, g, nil, now)
+	s.publish(protocol.EventGroupExpired, g, nil, now)
 }
 
 func (s *shard) add(c *Cluster, hash uint64, name string, now int64) *group {
@@ -125,7 +125,7 @@ func (s *shard) insert(g *group, now int64) {
 	if s.lastHash == g.hash {
 		s.last = nil // it may be a group that was replaced
 	}
-	s.tell(protocol.EventGroupCreated, g, nil, now)
+	s.publish(protocol.EventGroupCreated, g, nil, now)
 }
 
 // delete removes a group that somebody has deleted.
@@ -134,7 +134,7 @@ func (s *shard) delete(g *group, now int64) {
 		s.depart(g, &g.topics[i], now)
 	}
 	s.remove(g)
-	s.tell(protocol.EventGroupDeleted, g, nil, now)
+	s.publish(protocol.EventGroupDeleted, g, nil, now)
 }
 
 func (s *shard) remove(g *group) {
@@ -165,7 +165,7 @@ func (s *shard) remove(g *group) {
 	}
 }
 
-// swapRemove takes the group at a position out of a list and puts the last in its place. position tells where a group
+// swapRemove takes the group at a position out of a list and puts the last in its place. position returns where a group
 // keeps its position in that list.
 func (s *shard) swapRemove(list []*group, at int32, position func(*group) *int32) []*group {
 	last := len(list) - 1
@@ -197,7 +197,7 @@ func (s *shard) enlist(g *group, i int, now int64) {
 		s.mostTopics = len(s.byTopic)
 		s.accountIndexes()
 	}
-	s.tell(protocol.EventGroupTopicCreated, g, t, now)
+	s.publish(protocol.EventGroupTopicCreated, g, t, now)
 }
 
 // detach removes the topic at an index from a group, and the group when none is left; it says whether one is. The kinds
@@ -206,14 +206,14 @@ func (s *shard) detach(g *group, i int, ofTopic, ofGroup protocol.EventKind, now
 	s.depart(g, &g.topics[i], now)
 	if len(g.topics) == 1 {
 		s.remove(g)
-		s.tell(ofGroup, g, nil, now)
+		s.publish(ofGroup, g, nil, now)
 		return false
 	}
 	t := g.topics[i].topic
 	s.unlist(&g.topics[i])
 	g.detach(i)
 	s.account(g)
-	s.tell(ofTopic, g, t, now)
+	s.publish(ofTopic, g, t, now)
 	return true
 }
 

@@ -86,7 +86,7 @@ func (s *shard) mapBytes() int {
 	return shrink.Bytes(s.mostGroups, 8+pointer) + shrink.Bytes(s.mostTopics, pointer+int(unsafe.Sizeof([]*group(nil))))
 }
 
-// addGroups adds some groups of a cluster, from an index on, and returns the next index, -1 where there is none.
+// addGroups adds some groups of a cluster, from an index on, and returns the next index, -1 if there is none.
 func (s *shard) addGroups(st *Stats, c *Cluster, from int) (next int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,7 +108,7 @@ func (g *group) addTo(st *Stats) {
 	st.Bytes += g.bytes()
 }
 
-// bytes returns what the group takes. It looks at nothing that grows with the group, as it is asked at each commit.
+// bytes returns what the group takes. It looks at nothing that grows with the group, as it is called at each commit.
 func (g *group) bytes() int {
 	return int(unsafe.Sizeof(*g)) + len(g.name) + int(unsafe.Sizeof(g)) +
 		cap(g.topics)*int(unsafe.Sizeof(groupTopic{})) + len(g.topics)*int(unsafe.Sizeof(g)) +

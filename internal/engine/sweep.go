@@ -31,7 +31,7 @@ func (e *Engine) Sweep() {
 			}
 		}
 	}
-	// Behind the groups: one that has expired is told as such.
+	// Behind the groups: one that has expired is published as such.
 	e.sweepTopics()
 	for i := range e.shards {
 		e.shards[i].shrink()

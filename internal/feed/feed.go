@@ -11,7 +11,7 @@ import (
 // the events of one goroutine, or of goroutines that a lock keeps apart, in their order.
 //
 // An event is kept once, however many watchers have yet to read it, and what all watchers together have not read takes no
-// more than MaxBytes: the watcher that holds most loses all that it holds then, and is told so.
+// more than MaxBytes: the watcher that holds most loses all that it holds then, and gets a missed event.
 type Hub[E any] struct {
 	// Size returns the number of bytes that an event takes; nil stands for DefaultSize. It must not be changed while others
 	// publish.
@@ -81,7 +81,7 @@ func (h *Hub[E]) Publish(event E) {
 		if w.wants != nil && !w.wants(event) {
 			continue
 		}
-		// Once one was missed all are, until the watcher has been told: what it gets has no holes that it does not know of.
+		// Once one was missed all are, until the watcher has the missed event: what it gets has no holes that it does not know of.
 		if w.missed > 0 || w.unread() >= w.capacity {
 			w.miss(1)
 		} else {

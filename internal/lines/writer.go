@@ -102,7 +102,7 @@ func (w *writer) write(l line) {
 	}
 }
 
-// contain ends a panic of the logger. There is nobody to tell but the statistics.
+// contain ends a panic of the logger. It can only be counted.
 func (w *writer) contain() {
 	if recover() != nil {
 		w.faults.Add(1)

@@ -29,7 +29,7 @@ func saveNumbered(fsys FS, path string, sequence uint64) error {
 	return err
 }
 
-// loadNumbered loads and checks every record. It returns 0 where there was nothing to load.
+// loadNumbered loads and checks every record. It returns 0 if there was nothing to load.
 func loadNumbered(t *testing.T, fsys FS, path string) (uint64, LoadReport) {
 	t.Helper()
 	got := &snapshottest.State{}

@@ -9,7 +9,7 @@ var (
 	// ErrLocked is returned, inside a *LockedError, when another process uses the path.
 	ErrLocked = errors.New("snapshot is in use by another process")
 	// ErrLockLost is returned when the lock file was removed or replaced while it was locked: another process may use the path.
-	ErrLockLost = errors.New("lock file is gone, another process may use the snapshot")
+	ErrLockLost = errors.New("lock file is gone: another process may use the snapshot")
 	// ErrNameTooLong is returned when the name of a snapshot leaves no room for the suffixes of what stands beside it.
 	ErrNameTooLong = errors.New("name is too long")
 )

@@ -8,15 +8,15 @@ import (
 	"os"
 )
 
-// FS is what Save and Load ask of a file system. OS is the real one; tests inject faults.
+// FS is what Save and Load need of a file system. OS is the real one; tests inject faults.
 type FS interface {
 	// CreateTemp creates a new file in dir and opens it for writing. Its name is pattern with the * replaced by digits.
 	CreateTemp(dir, pattern string) (TempFile, error)
-	// Open opens a regular file for reading. The error matches fs.ErrNotExist where there is none.
+	// Open opens a regular file for reading. The error matches fs.ErrNotExist if there is none.
 	Open(name string) (OpenFile, error)
 	// Rename gives a file another name, in one step, replacing what had that name.
 	Rename(from, to string) error
-	// Remove removes a name. The error matches fs.ErrNotExist where there is none.
+	// Remove removes a name. The error matches fs.ErrNotExist if there is none.
 	Remove(name string) error
 	// Exists reports whether the name is taken, by whatever.
 	Exists(name string) (bool, error)
@@ -69,7 +69,7 @@ func (OS) Open(name string) (OpenFile, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("open %s: it is not a regular file", name)
+		return nil, fmt.Errorf("open %s: not a regular file", name)
 	}
 	f, err := os.Open(name)
 	if err != nil {
@@ -106,5 +106,5 @@ func (OS) Names(dir string) ([]string, error) {
 	return names, err
 }
 
-// SyncDir does nothing where the system cannot sync a directory.
+// SyncDir does nothing if the system cannot sync a directory.
 func (OS) SyncDir(dir string) error { return syncDir(dir) }

@@ -19,7 +19,7 @@ import (
 	"github.com/lagkeeper/storage/internal/snapshottest"
 )
 
-// killsOf returns how often TestKill kills: SNAPSHOT_KILLS times, else 25, or 10 where the race detector slows it down.
+// killsOf returns how often TestKill kills: SNAPSHOT_KILLS times, else 25, or 10 if the race detector slows it down.
 func killsOf(t *testing.T) int {
 	if s := os.Getenv("SNAPSHOT_KILLS"); s != "" {
 		n, err := strconv.Atoi(s)

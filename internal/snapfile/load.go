@@ -1,8 +1,8 @@
 package snapfile
 
 import (
-	"context"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,7 +16,7 @@ import (
 	"github.com/lagkeeper/storage/internal/snapshot"
 )
 
-// Source tells which file a state was loaded from.
+// Source is which file a state was loaded from.
 type Source int
 
 const (
@@ -39,7 +39,7 @@ func (s Source) String() string {
 	return "empty"
 }
 
-// LoadReport tells what Load found.
+// LoadReport is what Load found.
 type LoadReport struct {
 	Source Source
 	// File is the name of the file that was loaded, "" for none.
@@ -59,7 +59,7 @@ type LoadReport struct {
 type Damage struct {
 	// File is the name that the file had.
 	File string
-	// SetAside is the name that it has now; "" where giving it one failed, which SetAsideErr then says.
+	// SetAside is the name that it has now; "" if giving it one failed, which SetAsideErr then says.
 	SetAside    string
 	SetAsideErr error
 	// Err says what was wrong and where: a *snapshot.CorruptError, or what the disk returned.
@@ -73,7 +73,7 @@ type Damage struct {
 //     file, and reported. It is not an error. If that is found out when a part has been read, apply returns the error of the
 //     Reader and drops what was taken; it is called again with the one before.
 //   - A file of a version this package does not know is neither loaded nor passed over, since what the store saves later
-//     would destroy it: Load changes nothing and returns a *snapshot.VersionError. So it does for path.prev, even where path is
+//     would destroy it: Load changes nothing and returns a *snapshot.VersionError. So it does for path.prev, even if path is
 //     sound: the next Save would replace it.
 //   - A file that is there and cannot be opened, for want of permission or because it is no regular file, is an error for
 //     the same reason.
@@ -148,7 +148,7 @@ func (l *loader) load(apply func(*snapshot.Reader) error) error {
 	return nil
 }
 
-// try loads one file. It returns false where the file is not there or has been set aside.
+// try loads one file. It returns false if the file is not there or has been set aside.
 func (l *loader) try(source Source, name string, apply func(*snapshot.Reader) error) (found bool, err error) {
 	file, err := l.fs.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {

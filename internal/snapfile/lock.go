@@ -63,7 +63,7 @@ func Lock(path string) (*FileLock, error) {
 		}
 		return l, nil
 	}
-	return nil, fmt.Errorf("lock snapshot %s: lock file %s was replaced %d times meanwhile", path, name, lockTries)
+	return nil, fmt.Errorf("lock snapshot %s: lock file %s was replaced %d times", path, name, lockTries)
 }
 
 // Check returns an error matching ErrLockLost if the lock file is not the one that was locked: it was removed or replaced, so

@@ -38,7 +38,7 @@ func ownLock(file *os.File) error {
 	}
 	// The holder is written into the file, which must be no other file's second name.
 	if ok && stat.Nlink > 1 {
-		return fmt.Errorf("lock file %s has %d names, must have one", file.Name(), stat.Nlink)
+		return fmt.Errorf("lock file %s has %d hard links: must have one", file.Name(), stat.Nlink)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return file.Chmod(0o600)
@@ -61,6 +61,6 @@ func flock(file *os.File, how int) error {
 	}
 }
 
-// unlock ends the lock and closes the file. Closing alone would leave the lock for a moment where another goroutine is about
+// unlock ends the lock and closes the file. Closing alone would leave the lock for a moment if another goroutine is about
 // to start a process, which has the file too until it runs its program.
 func unlock(file *os.File) error { return errors.Join(flock(file, syscall.LOCK_UN), file.Close()) }

@@ -21,7 +21,7 @@ const (
 	damagedSuffix = ".damaged-"
 )
 
-// Options are what Save, Load and Verify may be told. The zero value is what a program wants.
+// Options are the settings of Save, Load and Verify. The zero value is what a program wants.
 type Options struct {
 	// FS is the file system; nil means OS.
 	FS FS
@@ -96,7 +96,7 @@ func save(fsys FS, path string, header snapshot.Header, fill func(*snapshot.Writ
 	return sum, nil
 }
 
-// writeTemp writes a whole snapshot next to path. Nothing is left of it where that fails, or where fill panics.
+// writeTemp writes a whole snapshot next to path. Nothing is left of it if that fails, or if fill panics.
 func writeTemp(fsys FS, path string, header snapshot.Header, fill func(*snapshot.Writer) error) (temp string, sum snapshot.Summary, err error) {
 	dir, base := filepath.Split(path)
 	if dir == "" {

@@ -7,7 +7,7 @@ import (
 )
 
 // cursor reads the payload of one block. The first fault sticks; from then on it stands at the end of the payload and
-// reads zeros, so that a loop that asks for err ends.
+// reads zeros, so that a loop that checks err ends.
 type cursor struct {
 	payload []byte
 	at      int
@@ -60,7 +60,7 @@ func (c *cursor) uint32(what string) uint32 {
 	return uint32(u)
 }
 
-// bytes returns the next n bytes, which belong to the block; nil where fewer are left.
+// bytes returns the next n bytes, which belong to the block; nil if fewer are left.
 func (c *cursor) bytes(n uint64, what string) []byte {
 	if n > uint64(c.left()) {
 		c.fail("%s claims %d bytes, %d are left in the block", what, n, c.left())
@@ -102,7 +102,7 @@ func (c *cursor) nextPartition(previous, count int32) (int32, bool) {
 		return 0, false
 	}
 	if step > uint64(count-1-previous) {
-		c.fail("partition %d+%d is out of range, the topic has %d", previous, step, count)
+		c.fail("invalid partition %d+%d: must be below %d", previous, step, count)
 		return 0, false
 	}
 	return previous + int32(step), true

@@ -27,9 +27,9 @@ type CorruptError struct {
 
 func (e *CorruptError) Error() string {
 	if e.Block < 0 {
-		return fmt.Sprintf("snapshot is damaged at byte %d: %s", e.Offset, e.Reason)
+		return fmt.Sprintf("corrupt snapshot at byte %d: %s", e.Offset, e.Reason)
 	}
-	return fmt.Sprintf("snapshot is damaged at byte %d (block %d, type %q): %s", e.Offset, e.Block, e.BlockType, e.Reason)
+	return fmt.Sprintf("corrupt snapshot at byte %d (block %d, type %q): %s", e.Offset, e.Block, e.BlockType, e.Reason)
 }
 
 // ReadError is returned when a file cannot be read: the disk fails, say. What it holds is not known.

@@ -20,7 +20,7 @@ type Header struct {
 	TakenAt int64
 	// Intervals is the configured number of commits kept per partition when the snapshot was taken.
 	Intervals int
-	// Sequence counts the snapshots of one store, 0 where the writer does not count. It is for people: which file is the
+	// Sequence counts the snapshots of one store, 0 if the writer does not count. It is for people: which file is the
 	// newest is decided by its name, never by Sequence or TakenAt.
 	Sequence uint64
 	// Positions say how far the commit log of each cluster had been applied before the first group was written. They ascend
@@ -50,11 +50,11 @@ type Topic struct {
 type Partition struct {
 	// Number is at least 0 and below the topic's PartitionCount.
 	Number int32
-	// Incarnation tells a partition from an earlier one of the same number. The format gives it no meaning.
+	// Incarnation distinguishes a partition from an earlier one of the same number. The format gives it no meaning.
 	Incarnation uint32
 	// LogStart is the first offset that the partition still holds.
 	LogStart int64
-	// EndOffsets is the history of the end offset, oldest first; empty where none is known.
+	// EndOffsets is the history of the end offset, oldest first; empty if none is known.
 	EndOffsets []EndOffset
 	// Curve is the engine's own, kept byte for byte; nil and empty are the same.
 	Curve []byte
@@ -71,14 +71,14 @@ type EndOffset struct {
 type Group struct {
 	Cluster, Name string
 	// LastCommit and LastOwner are when the group last committed, and last had an owner set, in Unix milliseconds; Never
-	// where that did not happen.
+	// if that did not happen.
 	LastCommit, LastOwner int64
 	// Topics are in the order given; their names are expected to be distinct, which the format does not check.
 	Topics []GroupTopic
 }
 
-// TellsDeletion reports whether the record is no group but tells what was deleted from one.
-func (g *Group) TellsDeletion() bool {
+// IsDeletion reports whether the record is no group but holds what was deleted from one.
+func (g *Group) IsDeletion() bool {
 	for i := range g.Topics {
 		for j := range g.Topics[i].Partitions {
 			return g.Topics[i].Partitions[j].DeletedOrder != 0
@@ -92,7 +92,7 @@ type GroupTopic struct {
 	Name string
 	// PartitionCount is 0 to MaxPartitions.
 	PartitionCount int32
-	// LastCommit is when the group last committed the topic, in Unix milliseconds; Never where it did not.
+	// LastCommit is when the group last committed the topic, in Unix milliseconds; Never if it did not.
 	LastCommit int64
 	// Partitions holds the partitions the group knows in ascending order of Number; one nothing is known of may be left
 	// out.
@@ -161,11 +161,11 @@ type Output interface {
 // Validate returns an error unless a Writer takes the header.
 func (h *Header) Validate() error {
 	if h.Intervals < 0 || h.Intervals > math.MaxInt32 {
-		return fmt.Errorf("header: intervals is %d, must be 0 to %d", h.Intervals, math.MaxInt32)
+		return fmt.Errorf("header: invalid intervals %d: must be between 0 and %d", h.Intervals, math.MaxInt32)
 	}
 	for i := range h.Positions {
 		if p := &h.Positions[i]; p.Partition < 0 || p.Offset < 0 {
-			return fmt.Errorf("header: partition %d of the commit log of cluster %.100q is at %d, must not be negative",
+			return fmt.Errorf("header: invalid position %[3]d of log partition %[1]d of cluster %.100[2]q: must not be negative",
 				p.Partition, p.Cluster, p.Offset)
 		}
 	}
@@ -207,7 +207,7 @@ func (g *Group) Validate() error {
 
 func validCount(count int32) error {
 	if count < 0 || count > MaxPartitions {
-		return fmt.Errorf("partition count is %d, must be 0 to %d", count, MaxPartitions)
+		return fmt.Errorf("invalid partition count %d: must be between 0 and %d", count, MaxPartitions)
 	}
 	return nil
 }
@@ -215,9 +215,9 @@ func validCount(count int32) error {
 func validNumber(number, previous, count int32) error {
 	switch {
 	case number < 0 || number >= count:
-		return fmt.Errorf("partition %d is out of range, the topic has %d", number, count)
+		return fmt.Errorf("invalid partition %d: must be below %d", number, count)
 	case number <= previous:
-		return fmt.Errorf("partition %d follows partition %d, must ascend", number, previous)
+		return fmt.Errorf("invalid partition %d after %d: must ascend", number, previous)
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ func (d *topicDecoder) partitions(c *cursor) {
 	}
 }
 
-// endOffsets decodes onto the common array. Where that moves, what was decoded before stays behind in the old one, sound.
+// endOffsets decodes onto the common array. If that moves, what was decoded before stays behind in the old one, sound.
 func (d *topicDecoder) endOffsets(c *cursor, chain *endOffsetChain) []EndOffset {
 	n := c.count(2, "end offsets")
 	start := len(d.ends)

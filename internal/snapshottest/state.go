@@ -2,8 +2,8 @@
 package snapshottest
 
 import (
-	"context"
 	"bytes"
+	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"

@@ -165,7 +165,7 @@ func (j *jsonGroupTopic) topic(t *snapshot.GroupTopic) error {
 	return nil
 }
 
-// positionsToJSON makes the part of the header that tells positions. It points into them.
+// positionsToJSON makes the part of the header that holds positions. It points into them.
 func positionsToJSON(positions []snapshot.Position) []jsonPosition {
 	to := make([]jsonPosition, len(positions))
 	for i := range positions {

@@ -38,7 +38,7 @@ func checkDensity(line []byte) error {
 			continue
 		}
 		if awaits && b != '{' && !(first && b == ']') {
-			return errors.New("an array holds something that is no object")
+			return errors.New("invalid array element: must be an object")
 		}
 		awaits, first = false, false
 		switch b {
@@ -47,7 +47,7 @@ func checkDensity(line []byte) error {
 		case '{', '[':
 			objects++
 			if depth++; depth > maxDepth {
-				return fmt.Errorf("objects and arrays lie more than %d deep in each other", maxDepth)
+				return fmt.Errorf("invalid nesting: must be at most %d deep", maxDepth)
 			}
 			inArray[depth] = b == '['
 			awaits, first = inArray[depth], inArray[depth]

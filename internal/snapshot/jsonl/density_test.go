@@ -35,15 +35,15 @@ func TestMemoryOfHostileLines(t *testing.T) {
 		"commits":           {before: group + in + `{"partition":0,"commits":[`, element: `{"offset":1}`, after: `]}]}]}`},
 		"empty objects":     {before: topic, element: `{}`, after: `]}`, refused: "objects, arrays and fields"},
 		"spaced objects":    {before: topic, element: " { } ", after: `]}`, refused: "objects, arrays and fields"},
-		"nulls":             {before: topic, element: `null`, after: `]}`, refused: "no object"},
-		"spaced nulls":      {before: topic, element: "\t null", after: `]}`, refused: "no object"},
-		"numbers":           {before: group, element: `10000`, after: `]}`, refused: "no object"},
-		"strings":           {before: group, element: `"name"`, after: `]}`, refused: "no object"},
-		"arrays":            {before: topic, element: `[]`, after: `]}`, refused: "no object"},
+		"nulls":             {before: topic, element: `null`, after: `]}`, refused: "must be an object"},
+		"spaced nulls":      {before: topic, element: "\t null", after: `]}`, refused: "must be an object"},
+		"numbers":           {before: group, element: `10000`, after: `]}`, refused: "must be an object"},
+		"strings":           {before: group, element: `"name"`, after: `]}`, refused: "must be an object"},
+		"arrays":            {before: topic, element: `[]`, after: `]}`, refused: "must be an object"},
 		"an unknown key":    {before: `{"kind":"group","x":[`, element: `{"y":1234567}`, after: `]}`, refused: "unknown field"},
-		"unknown nulls":     {before: `{"kind":"group","x":[`, element: `null`, after: `]}`, refused: "no object"},
+		"unknown nulls":     {before: `{"kind":"group","x":[`, element: `null`, after: `]}`, refused: "must be an object"},
 		"braces in a name":  {before: `{"kind":"group","cluster":"c","name":"`, element: `{[\"`, after: `"}`},
-		"a very deep value": {before: `{"kind":"group","x":`, element: `{"abcdefgh":{"x":1},"abcdefgh":`, after: `1`, refused: "deep in each other"},
+		"a very deep value": {before: `{"kind":"group","x":`, element: `{"abcdefgh":{"x":1},"abcdefgh":`, after: `1`, refused: "invalid nesting"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := (2 << 20) / len(of.element)

@@ -95,7 +95,7 @@ func TestJSONLinesOfTheDocumentation(t *testing.T) {
 
 	_, _, err = fromLines(strings.NewReader(strings.Replace(example, `"partition":0,"owner"`, `"partition":3,"owner"`, 1)), 0)
 	require.ErrorContains(t, err,
-		`line 3: group "billing" of cluster "local": topic "orders": partition 3 is out of range, the topic has 1`)
+		`line 3: group "billing" of cluster "local": topic "orders": invalid partition 3: must be below 1`)
 }
 
 // Lines made by hand: few keys, other order, spaces, blank lines, no last line and no last line feed.
@@ -133,7 +133,7 @@ func TestJSONLinesFaults(t *testing.T) {
 		"no header":            {`{"kind":"end"}` + "\n", 1, "first line"},
 		"two headers":          {header + header, 2, "first line"},
 		"after the end":        {header + `{"kind":"end"}` + "\n" + `{"kind":"end"}` + "\n", 3, "the last"},
-		"wrong count":          {header + `{"kind":"end","groups":1}` + "\n", 2, "counts 1 groups"},
+		"wrong count":          {header + `{"kind":"end","groups":1}` + "\n", 2, "invalid count of groups 1"},
 		"no version":           {`{"kind":"header"}` + "\n", 1, "without version"},
 		"no time":              {`{"kind":"header","version":1}` + "\n", 1, "without taken_at"},
 		"intervals":            {`{"kind":"header","version":1,"taken_at":1,"intervals":-1}` + "\n", 1, "intervals"},
@@ -141,7 +141,7 @@ func TestJSONLinesFaults(t *testing.T) {
 		"no partition":         {header + group + `{}]}]}`, 2, "without partition"},
 		"no offset":            {header + group + `{"partition":0,"commits":[{"timestamp":1}]}]}]}`, 2, "without offset"},
 		"null offset":          {header + group + `{"partition":0,"commits":[{"timestamp":1,"offset":null}]}]}]}`, 2, "without offset"},
-		"partition beyond":     {header + group + `{"partition":2}]}]}`, 2, "out of range"},
+		"partition beyond":     {header + group + `{"partition":2}]}]}`, 2, "invalid partition 2"},
 		"partition descends":   {header + group + `{"partition":1},{"partition":0}]}]}`, 2, "ascend"},
 		"more than 64 bits":    {header + group + `{"partition":0,"commits":[{"timestamp":1,"offset":9223372036854775808}]}]}]}`, 2, "int64"},
 		"a fraction":           {header + group + `{"partition":0,"commits":[{"timestamp":1.5,"offset":1}]}]}]}`, 2, "int64"},
@@ -154,9 +154,9 @@ func TestJSONLinesFaults(t *testing.T) {
 		"too many partitions":  {header + `{"kind":"topic","cluster":"c","name":"t","partition_count":1048577}`, 2, "1048576"},
 		"too long":             {header + strings.Repeat(" ", 2001), 2, "too long"},
 		"too long for ever":    {header + strings.Repeat("x", 300_000), 2, "too long"},
-		"nested":               {header + strings.Repeat("[", 1999), 2, "no object"},
-		"nested a little":      {header + strings.Repeat("[", 15), 2, "no object"},
-		"nested objects":       {header + strings.Repeat(`{"a":`, 15), 2, "more than 12 deep"},
+		"nested":               {header + strings.Repeat("[", 1999), 2, "must be an object"},
+		"nested a little":      {header + strings.Repeat("[", 15), 2, "must be an object"},
+		"nested objects":       {header + strings.Repeat(`{"a":`, 15), 2, "at most 12 deep"},
 		"nested a few times":   {header + strings.Repeat(`{"a":`, 5), 2, "JSON"},
 		"empty elements":       {header + `{"kind":"group","cluster":"c","name":"g","topics":[` + strings.Repeat("{},", 600) + `{}]}`, 2, "objects, arrays and fields, more than"},
 		"empty commits":        {header + `{"kind":"group","cluster":"c","name":"g","topics":[{"name":"t","partitions":[{"partition":0,"commits":[` + strings.Repeat("{},", 500), 2, "objects, arrays and fields, more than"},

@@ -119,7 +119,7 @@ type jsonGroupPartition struct {
 	Partition *int32 `json:"partition"`
 	Owner     text   `json:"owner"`
 	ClientID  text   `json:"client_id"`
-	// DeletedOrder stands only where something was deleted.
+	// DeletedOrder stands only if something was deleted.
 	DeletedOrder int64        `json:"deleted_order,omitempty"`
 	Incarnation  uint32       `json:"incarnation"`
 	Commits      []jsonCommit `json:"commits"`

@@ -11,7 +11,7 @@ import (
 	"github.com/lagkeeper/storage/internal/snapshot"
 )
 
-// Report tells what Read read.
+// Report is what Read read.
 type Report struct {
 	Header  snapshot.Header
 	Summary snapshot.Summary
@@ -55,7 +55,7 @@ func Read(r io.Reader, maxLine int, begin func(snapshot.Header) error, sink snap
 	}
 }
 
-// readLine appends the next line to dst, its line feed included. It returns io.EOF with the last line where no line feed
+// readLine appends the next line to dst, its line feed included. It returns io.EOF with the last line if no line feed
 // ends it.
 func readLine(in *bufio.Reader, dst []byte, maxLine int) ([]byte, error) {
 	for {
@@ -168,7 +168,7 @@ func (r *reader) end(line []byte) error {
 		{"group_partitions", j.Partitions, s.GroupPartitions}, {"commits", j.Commits, s.Commits},
 	} {
 		if count.said != count.seen {
-			return fmt.Errorf("it counts %d %s, the lines before hold %d", count.said, count.what, count.seen)
+			return fmt.Errorf("invalid count of %[2]s %[1]d: there are %[3]d", count.said, count.what, count.seen)
 		}
 	}
 	r.ended, r.report.Complete = true, true

@@ -31,7 +31,7 @@ func (p *partitionTruth) endAt(at int64) int64 {
 }
 
 // TestTimeLagHoldsTheTruth compares every lag in time with the truth, at moments that are close enough together for the store
-// to take its time from its coarse clock where it may.
+// to take its time from its coarse clock if it may.
 func TestTimeLagHoldsTheTruth(t *testing.T) {
 	t.Parallel()
 	kinds := map[protocol.TimeLagKind]int{}

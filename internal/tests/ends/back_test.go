@@ -199,7 +199,7 @@ func TestAnotherID(t *testing.T) {
 		next := kinds(w)
 		sleep(30)
 		w.id = secondID
-		require.NoError(w, w.pollOf(0, 1, 2000, 0), "also where it has grown beyond the old end")
+		require.NoError(w, w.pollOf(0, 1, 2000, 0), "also if it has grown beyond the old end")
 		ends, err := w.db.EndOffsets(w.Context(), testkit.Cluster, "topic", nil)
 		require.NoError(w, err)
 		require.Equal(w, []int64{2000}, ends)

@@ -134,7 +134,7 @@ func TestExtremeOrders(t *testing.T) {
 	}
 }
 
-// TestExtremeTimestamps follows extreme timestamps one after the other, also where nothing is too old and where almost
+// TestExtremeTimestamps follows extreme timestamps one after the other, also if nothing is too old and if almost
 // everything is too near.
 func TestExtremeTimestamps(t *testing.T) {
 	t.Parallel()

@@ -106,7 +106,7 @@ func TestStartOnAClosedChannel(t *testing.T) {
 	close(c.App.StorageChannel)
 	c.Configure()
 	require.NoError(t, c.Start())
-	require.Equal(t, 1, logs.FilterMessage("StorageChannel is closed: no request is received").FilterLevelExact(zap.WarnLevel).Len())
+	require.Equal(t, 1, logs.FilterMessage("StorageChannel closed: no more requests are received").FilterLevelExact(zap.WarnLevel).Len())
 	_, err := c.Store().Clusters(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, c.Stop())

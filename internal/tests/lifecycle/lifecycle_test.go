@@ -225,7 +225,7 @@ func call(s *testkit.Service, sender int, quit chan struct{}) {
 	}
 }
 
-// fillAmongOthers is fill where others send too.
+// fillAmongOthers is fill while others send too.
 func fillAmongOthers(s *testkit.Service, i int) {
 	s.T.Helper()
 	topic, group := fmt.Sprint("topic", i), fmt.Sprint("group", i)

@@ -129,7 +129,7 @@ func TestSnapshotOfTheFuture(t *testing.T) {
 	}
 }
 
-// TestDamagedSnapshot loads the one before where the newest is damaged, and nothing where both are.
+// TestDamagedSnapshot loads the one before if the newest is damaged, and nothing if both are.
 func TestDamagedSnapshot(t *testing.T) {
 	t.Parallel()
 	path := snapshotPath(t)
@@ -152,7 +152,7 @@ func TestDamagedSnapshot(t *testing.T) {
 	var corrupt *snapshot.CorruptError
 	require.ErrorAs(t, restored.Damaged[0].Err, &corrupt)
 	require.Positive(t, corrupt.Offset)
-	require.Equal(t, []string{"snapshot is damaged"}, k.errorsLogged())
+	require.Equal(t, []string{"corrupt snapshot"}, k.errorsLogged())
 	require.NoError(t, k.Stop())
 
 	// Nothing but the one before was there, and nothing changed.

@@ -159,7 +159,7 @@ func TestClosedChannel(t *testing.T) {
 		close(r.GetCommunicationChannel())
 		r.Start()
 		synctest.Wait()
-		require.Equal(t, 1, logs.FilterMessage("module channel is closed: no request is received").FilterLevelExact(zap.WarnLevel).Len())
+		require.Equal(t, 1, logs.FilterMessage("module channel closed: no more requests are received").FilterLevelExact(zap.WarnLevel).Len())
 		reply := make(chan any)
 		r.Submit(&protocol.StorageRequest{RequestType: protocol.StorageFetchConsumer, Group: "group", Reply: reply})
 		require.Equal(t, "group", read(t, reply))

@@ -173,7 +173,7 @@ func TestEndOffsetAge(t *testing.T) {
 	})
 }
 
-// TestPartitionJSON pins the keys: those of v1.0.0 as they were, the new ones absent where nothing is known.
+// TestPartitionJSON pins the keys: those of v1.0.0 as they were, the new ones absent if nothing is known.
 func TestPartitionJSON(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T, s *testkit.Service) {
 		text := func() string {

@@ -190,7 +190,7 @@ func TestWatchExpiryBeforeTheSweep(t *testing.T) {
 	}, "expire-group", 100, "sweep-interval", 10_000)
 }
 
-// TestWatchEnds ends watchers in every way there is. The bubble fails where a goroutine is left.
+// TestWatchEnds ends watchers in every way there is. The bubble fails if a goroutine is left.
 func TestWatchEnds(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T, s *testkit.Service) {
 		c := s.Module.(testkit.AsModule)

@@ -25,7 +25,7 @@ func newFollowed() followed {
 	return followed{topics: map[string]bool{}, groups: map[string]bool{}, groupTopics: map[string]bool{}}
 }
 
-// apply does what an event tells. It returns an error where the event cannot be: something comes that is there, or goes or
+// apply does what an event tells. It returns an error if the event cannot be: something comes that is there, or goes or
 // changes that is not.
 func (f followed) apply(e protocol.Event) error {
 	topic, group := e.Cluster+"/"+e.Topic, e.Cluster+"/"+e.Group
