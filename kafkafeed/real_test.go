@@ -1,6 +1,7 @@
 package kafkafeed
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -31,14 +32,17 @@ type world struct {
 // racing is true under the race detector.
 var racing bool
 
-func newWorld(t *testing.T, brokers int) *world {
+func newWorld(t *testing.T, brokers int) *world { return newWorldWith(t, brokers, nil) }
+
+// newWorldWith is newWorld with further properties of every broker.
+func newWorldWith(t *testing.T, brokers int, properties map[string]string) *world {
 	if racing {
 		t.Skip("a real Kafka is run without the race detector only; it watches the tests with the Kafka in the process")
 	}
 	if testing.Short() {
 		t.Skip("a real Kafka takes too long for -short")
 	}
-	kafka := kafkatest.Start(t, brokers, nil)
+	kafka := kafkatest.Start(t, brokers, properties)
 	client, err := kgo.NewClient(kgo.SeedBrokers(kafka.Addresses()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
@@ -78,23 +82,42 @@ type openTransaction struct {
 }
 
 func (w *world) begin(id string) *openTransaction {
-	request := kmsg.NewPtrInitProducerIDRequest()
-	request.TransactionalID, request.TransactionTimeoutMillis = &id, 600_000
-	var response *kmsg.InitProducerIDResponse
+	var x *openTransaction
 	eventually(w.t, "the transaction begins", func() bool {
 		var err error
-		response, err = request.RequestWith(w.t.Context(), w.client)
-		return err == nil && response.ErrorCode == 0
+		x, err = w.tryBegin(w.t.Context(), id)
+		return err == nil
 	})
-	return &openTransaction{w, id, response.ProducerID, response.ProducerEpoch}
+	return x
+}
+
+func (w *world) tryBegin(ctx context.Context, id string) (*openTransaction, error) {
+	request := kmsg.NewPtrInitProducerIDRequest()
+	request.TransactionalID, request.TransactionTimeoutMillis = &id, 600_000
+	response, err := request.RequestWith(ctx, w.client)
+	if err == nil {
+		err = kerr.ErrorForCode(response.ErrorCode)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &openTransaction{w, id, response.ProducerID, response.ProducerEpoch}, nil
 }
 
 func (x *openTransaction) commit(group, topic string, partition int32, offset int64) {
+	require.NoError(x.w.t, x.tryCommit(x.w.t.Context(), group, topic, partition, offset))
+}
+
+func (x *openTransaction) tryCommit(ctx context.Context, group, topic string, partition int32, offset int64) error {
 	add := kmsg.NewPtrAddOffsetsToTxnRequest()
 	add.TransactionalID, add.ProducerID, add.ProducerEpoch, add.Group = x.id, x.producer, x.epoch, group
-	added, err := add.RequestWith(x.w.t.Context(), x.w.client)
-	require.NoError(x.w.t, err)
-	require.NoError(x.w.t, kerr.ErrorForCode(added.ErrorCode))
+	added, err := add.RequestWith(ctx, x.w.client)
+	if err == nil {
+		err = kerr.ErrorForCode(added.ErrorCode)
+	}
+	if err != nil {
+		return err
+	}
 	request := kmsg.NewPtrTxnOffsetCommitRequest()
 	request.TransactionalID, request.ProducerID, request.ProducerEpoch, request.Group, request.Generation = x.id, x.producer, x.epoch, group, -1
 	t := kmsg.NewTxnOffsetCommitRequestTopic()
@@ -103,17 +126,23 @@ func (x *openTransaction) commit(group, topic string, partition int32, offset in
 	p.Partition, p.Offset = partition, offset
 	t.Partitions = append(t.Partitions, p)
 	request.Topics = append(request.Topics, t)
-	response, err := request.RequestWith(x.w.t.Context(), x.w.client)
-	require.NoError(x.w.t, err)
-	require.NoError(x.w.t, kerr.ErrorForCode(response.Topics[0].Partitions[0].ErrorCode))
+	response, err := request.RequestWith(ctx, x.w.client)
+	if err != nil {
+		return err
+	}
+	return kerr.ErrorForCode(response.Topics[0].Partitions[0].ErrorCode)
 }
 
-func (x *openTransaction) end(commit bool) {
+func (x *openTransaction) end(commit bool) { require.NoError(x.w.t, x.tryEnd(x.w.t.Context(), commit)) }
+
+func (x *openTransaction) tryEnd(ctx context.Context, commit bool) error {
 	request := kmsg.NewPtrEndTxnRequest()
 	request.TransactionalID, request.ProducerID, request.ProducerEpoch, request.Commit = x.id, x.producer, x.epoch, commit
-	response, err := request.RequestWith(x.w.t.Context(), x.w.client)
-	require.NoError(x.w.t, err)
-	require.NoError(x.w.t, kerr.ErrorForCode(response.ErrorCode))
+	response, err := request.RequestWith(ctx, x.w.client)
+	if err != nil {
+		return err
+	}
+	return kerr.ErrorForCode(response.ErrorCode)
 }
 
 func (w *world) feed(store storage.Store, opts ...Opt) *running {

@@ -214,6 +214,21 @@ func (c *Cluster) Describe() [][]string {
 	return rows
 }
 
+// Spawn runs a program of Kafka, such as a consumer that stays, until the test ends.
+func (c *Cluster) Spawn(class string, args ...string) {
+	c.t.Helper()
+	command := tied.Command(context.Background(), "java", append([]string{"-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", c.classes, class}, args...)...)
+	release, err := tied.Start(command)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() {
+		_ = command.Process.Kill() // it may have ended by itself
+		_ = command.Wait()
+		release()
+	})
+}
+
 // run runs a program of Kafka and returns what it printed.
 func (c *Cluster) run(class string, args ...string) string {
 	c.t.Helper()

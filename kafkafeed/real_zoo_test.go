@@ -1,0 +1,278 @@
+package kafkafeed
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/lagkeeper/storage"
+)
+
+// zoo is a world with groups and topics of every kind.
+type zoo struct {
+	*world
+	shown  map[string]bool // groups that Kafka's own tool has rows of
+	live   []string        // those of them with members
+	shared bool            // there is a share group
+}
+
+func newZoo(w *world) *zoo { return &zoo{world: w, shown: map[string]bool{}} }
+
+const (
+	streams = "shop.orders-enricher.v2"
+	wide    = 500 // partitions
+)
+
+func (z *zoo) topics() {
+	z.topic("orders", 3, 20)
+	z.topic("payments.eu", 2, 10)
+	z.topic("empty", 2, 0)
+	z.topic("single", 1, 10)
+	z.topic("wide", wide, 1)
+	z.topic(streams+"-KTABLE-STATE.STORE-0000000001-changelog", 2, 8)
+	z.topic(streams+"-KSTREAM.KEY-0000000002-repartition", 2, 8)
+
+	z.topic("grown", 1, 0)
+	z.commitAll("grown", 1, 2)
+	grown, err := z.admin.CreatePartitions(z.t.Context(), 2, "grown")
+	require.NoError(z.t, err)
+	require.NoError(z.t, grown.Error())
+	eventually(z.t, "the topic has grown", func() bool { return z.count("grown") == 3 })
+	z.client.PurgeTopicsFromClient("grown")
+	z.produce("grown", 3, 5)
+	z.commitAll("grown", 3, 4)
+
+	z.topic("recreated", 2, 50)
+	z.commitAll("recreated", 2, 40)
+	_, err = z.admin.DeleteTopics(z.t.Context(), "recreated")
+	require.NoError(z.t, err)
+	eventually(z.t, "the topic is gone", func() bool { return z.count("recreated") == 0 })
+	eventually(z.t, "the topic is made again", func() bool {
+		response, err := z.admin.CreateTopic(z.t.Context(), 2, -1, nil, "recreated")
+		return err == nil && response.Err == nil
+	})
+	z.client.PurgeTopicsFromClient("recreated")
+	z.produce("recreated", 2, 12)
+	z.commitAll("recreated", 2, 7)
+
+	z.topic("truncated", 2, 30)
+	z.commitAll("truncated", 2, 10)
+	var start kadm.Offsets
+	start.AddOffset("truncated", 0, 25, -1)
+	_, err = z.admin.DeleteRecords(z.t.Context(), start)
+	require.NoError(z.t, err)
+
+	z.compacted()
+}
+
+// compacted makes a topic whose older records the cleaner has taken out.
+func (z *zoo) compacted() {
+	value := func(s string) *string { return &s }
+	_, err := z.admin.CreateTopic(z.t.Context(), 1, -1, map[string]*string{"cleanup.policy": value("compact"), "segment.ms": value("100"),
+		"min.cleanable.dirty.ratio": value("0.01"), "max.compaction.lag.ms": value("200")}, "compacted")
+	require.NoError(z.t, err)
+	end := int64(0)
+	eventually(z.t, "the topic is compacted", func() bool {
+		for range 20 {
+			require.NoError(z.t, z.client.ProduceSync(z.t.Context(), &kgo.Record{Topic: "compacted", Key: []byte("k"), Value: []byte("v")}).FirstErr())
+			end++
+		}
+		return z.firstRecord("compacted") > 0
+	})
+	for i := range 3 {
+		z.shownCommit(fmt.Sprint("compacted-", i), "compacted", 0, end/2+int64(i))
+	}
+}
+
+// firstRecord returns the offset of the first record that partition 0 of a topic still has.
+func (z *zoo) firstRecord(topic string) int64 {
+	reader, err := kgo.NewClient(kgo.SeedBrokers(z.kafka.Addresses()...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{
+		topic: {0: kgo.NewOffset().AtStart()}}))
+	require.NoError(z.t, err)
+	defer reader.Close()
+	fetches := reader.PollFetches(z.t.Context())
+	require.NoError(z.t, fetches.Err())
+	return fetches.Records()[0].Offset
+}
+
+// count returns the number of partitions that a topic has now.
+func (z *zoo) count(topic string) int {
+	found, err := z.admin.ListTopics(z.t.Context(), topic)
+	require.NoError(z.t, err)
+	return len(found[topic].Partitions)
+}
+
+func (z *zoo) shownCommit(group, topic string, partition int32, offset int64) {
+	z.commit(group, topic, partition, offset)
+	z.shown[group] = true
+}
+
+// commitAll commits an offset on the first partitions of a topic, for three groups named after it.
+func (z *zoo) commitAll(topic string, count int32, offset int64) {
+	for i := range 3 {
+		group := fmt.Sprint(topic, "-", i)
+		var to kadm.Offsets
+		for partition := range count {
+			to.AddOffset(topic, partition, offset+int64(i), -1)
+		}
+		require.NoError(z.t, z.admin.CommitAllOffsets(z.t.Context(), group, to))
+		z.shown[group] = true
+	}
+}
+
+func (z *zoo) byHand() {
+	for i := range 18 {
+		group := fmt.Sprint("by-hand-", i)
+		z.shownCommit(group, "orders", int32(i%3), int64(i))
+		z.shownCommit(group, "orders", int32(i%3), int64(i+1))
+		z.shownCommit(group, "payments.eu", int32(i%2), int64(i%11))
+	}
+	for i := range 4 {
+		group := fmt.Sprint(streams, ".", i)
+		z.shownCommit(group, streams+"-KTABLE-STATE.STORE-0000000001-changelog", 0, int64(i))
+		z.shownCommit(group, streams+"-KSTREAM.KEY-0000000002-repartition", 1, int64(2*i))
+	}
+	z.commitAll("wide", wide, 0) // and of the three, the second is at the end, the third ahead
+	z.commitAll("empty", 2, 0)
+	z.shownCommit("internal", logTopic, 0, 0)
+	z.commit("deleted", "orders", 0, 1)
+	_, err := z.admin.DeleteGroup(z.t.Context(), "deleted")
+	require.NoError(z.t, err)
+	z.shownCommit("half-deleted", "orders", 0, 1)
+	z.shownCommit("half-deleted", "orders", 1, 1)
+	var set kadm.TopicsSet
+	set.Add("orders", 0)
+	_, err = z.admin.DeleteOffsets(z.t.Context(), "half-deleted", set)
+	require.NoError(z.t, err)
+}
+
+func (z *zoo) transactional() {
+	for i := range 6 {
+		group := fmt.Sprint("transactional-", i)
+		x := z.begin("committer")
+		x.commit(group, "orders", 0, int64(3+i))
+		x.end(true)
+		z.shown[group] = true
+		x = z.begin("committer")
+		x.commit(group, "orders", 0, 19)
+		x.commit(fmt.Sprint("aborted-", i), "orders", 0, 19)
+		x.end(false)
+	}
+	hanging := z.begin("hanging")
+	hanging.commit("transactional-0", "orders", 0, 18)
+	hanging.commit("open", "orders", 0, 18)
+
+	session, err := kgo.NewGroupTransactSession(kgo.SeedBrokers(z.kafka.Addresses()...), kgo.TransactionalID("exactly-once"),
+		kgo.ConsumerGroup("exactly-once"), kgo.ClientID("eos"), kgo.ConsumeTopics("payments.eu"), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DefaultProduceTopic("single"))
+	require.NoError(z.t, err)
+	z.t.Cleanup(session.Close)
+	for read := 0; read < 2*10; {
+		fetches := session.PollFetches(z.t.Context())
+		require.NoError(z.t, fetches.Err())
+		require.NoError(z.t, session.Begin())
+		require.NoError(z.t, session.ProduceSync(z.t.Context(), kgo.StringRecord("out")).FirstErr())
+		committed, err := session.End(z.t.Context(), kgo.TryCommit)
+		require.NoError(z.t, err)
+		require.True(z.t, committed)
+		read += fetches.NumRecords()
+	}
+	z.shown["exactly-once"] = true
+	z.live = append(z.live, "exactly-once")
+}
+
+// join makes a client a member of a group that has read some records and committed them.
+func (z *zoo) join(group, topic string, records int, opts ...kgo.Opt) *kgo.Client {
+	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(z.kafka.Addresses()...), kgo.ConsumerGroup(group), kgo.ClientID("client-of-" + group),
+		kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit()}, opts...)...)
+	require.NoError(z.t, err)
+	z.t.Cleanup(client.Close)
+	for read := 0; read < records; {
+		fetches := client.PollRecords(z.t.Context(), records-read)
+		require.NoError(z.t, fetches.Err())
+		read += fetches.NumRecords()
+	}
+	require.NoError(z.t, client.CommitUncommittedOffsets(z.t.Context()))
+	z.shown[group] = true
+	return client
+}
+
+func (z *zoo) stays(group, topic string, records int, opts ...kgo.Opt) {
+	z.join(group, topic, records, opts...)
+	z.live = append(z.live, group)
+}
+
+func (z *zoo) classic() {
+	for i := range 4 {
+		z.stays(fmt.Sprint("classic-", i), "orders", 60-i)
+	}
+	z.stays("classic-static", "payments.eu", 20, kgo.InstanceID("first"))
+	z.stays("classic-wide", "wide", wide/2)
+	z.stays("classic-crowded", "single", 10)
+	z.join("classic-crowded", "single", 0) // without a partition
+	z.stays("classic-never-committed", "orders", 0)
+	for i := range 3 {
+		z.join(fmt.Sprint("classic-left-", i), "payments.eu", 20-i).Close()
+	}
+}
+
+func (z *zoo) modern() {
+	for i := range 3 {
+		z.stays(fmt.Sprint("modern-", i), "orders", 60-i, kgo.ServerSideBalancer())
+	}
+	z.stays("modern-crowded", "single", 10, kgo.ServerSideBalancer())
+	z.join("modern-crowded", "single", 0, kgo.ServerSideBalancer())
+	for i := range 3 {
+		z.join(fmt.Sprint("modern-left-", i), "payments.eu", 20-i, kgo.ServerSideBalancer()).Close()
+	}
+	z.join("converted", "payments.eu", 20).Close()
+	z.stays("converted", "payments.eu", 0, kgo.ServerSideBalancer())
+}
+
+// java makes members with Kafka's own clients.
+func (z *zoo) java() {
+	z.kafka.Spawn("org.apache.kafka.tools.consumer.ConsoleConsumer", "--bootstrap-server", z.kafka.Addresses()[0], "--topic", "payments.eu",
+		"--group", "java-modern", "--from-beginning", "--consumer-property", "group.protocol=consumer", "--consumer-property", "client.id=java")
+	z.shown["java-modern"] = true
+	z.live = append(z.live, "java-modern")
+	z.shared = !strings.HasPrefix(os.Getenv("KAFKATEST_VERSION"), "3.")
+	if z.shared {
+		z.kafka.Spawn("org.apache.kafka.tools.consumer.ConsoleShareConsumer", "--bootstrap-server", z.kafka.Addresses()[0], "--topic", "orders",
+			"--group", "share")
+	}
+	eventually(z.t, "the members of Java have joined", func() bool {
+		ctx, cancel := context.WithTimeout(z.t.Context(), 10*time.Second)
+		defer cancel()
+		listed, err := z.admin.ListGroups(ctx)
+		require.NoError(z.t, err)
+		modern, share := listed["java-modern"], listed["share"]
+		return modern.State == "Stable" && (!z.shared || share.State == "Stable") && len(z.committed("java-modern", "payments.eu")) == 2
+	})
+}
+
+// committed returns the committed offsets of a group on a topic.
+func (z *zoo) committed(group, topic string) map[int32]kadm.Offset {
+	found, err := z.admin.FetchOffsets(z.t.Context(), group)
+	if err != nil {
+		return nil // it does not exist yet
+	}
+	return found.Offsets()[topic]
+}
+
+// settled reports whether every group that has members shows them.
+func (z *zoo) settled(c *comparison) bool {
+	return !slices.ContainsFunc(z.live, func(group string) bool { return !c.owned[group] })
+}
+
+func (z *zoo) storedGroups(store storage.Store) []string {
+	groups, err := store.Groups(z.t.Context(), "prod")
+	require.NoError(z.t, err)
+	return slices.Sorted(groups)
+}
