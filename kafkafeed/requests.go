@@ -34,6 +34,9 @@ const (
 	askStoreWrites = "store"
 )
 
+var requests = []string{askMetadata, askTopics, askEnds, askStarts, askGroups, askCommits, askMissing, askMembers, askLog, askTimes,
+	askConfigs, askShard, askStoreWrites}
+
 // partitions are the partitions of topics.
 type partitions map[string][]int32
 

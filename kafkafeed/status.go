@@ -21,11 +21,11 @@ type Status struct {
 	Ready bool
 	// Logs are the partitions of __consumer_offsets that are read, by number; none in poll mode.
 	Logs []LogStatus
-	// Records counts the records that were read, by kind.
+	// Records counts the records that were read, by kind. Every kind is there from the start.
 	Records map[Kind]uint64
 	// Refused are the requests that the brokers did not allow, sorted: what the feed lacks the rights for.
 	Refused []string
-	// Errors counts failed requests by what was asked.
+	// Errors counts failed requests by what was asked. All that is ever asked is there from the start.
 	Errors map[string]uint64
 	// LastError is the newest error, nil if there was none.
 	LastError error
@@ -67,9 +67,17 @@ type state struct {
 }
 
 func newState(cluster string) *state {
-	return &state{status: Status{Cluster: cluster, Mode: ModeAuto}, logs: make(map[int32]LogStatus),
+	s := &state{status: Status{Cluster: cluster, Mode: ModeAuto}, logs: make(map[int32]LogStatus),
 		records: make(map[Kind]uint64), refused: make(map[string]bool), errors: make(map[string]uint64),
 		texts: make(map[string]string)}
+	// A rate needs the 0 before the first 1.
+	for _, kind := range Kinds() {
+		s.records[kind] = 0
+	}
+	for _, request := range requests {
+		s.errors[request] = 0
+	}
+	return s
 }
 
 func (s *state) get() Status {
@@ -93,6 +101,8 @@ func (s *state) change(f func(*Status)) {
 func (s *state) setLog(log LogStatus) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// The end that the newest fetch told may be beyond what was read of it.
+	log.End = max(log.End, s.logs[log.Partition].End)
 	s.logs[log.Partition] = log
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/lagkeeper/storage/inspector"
+	"github.com/lagkeeper/storage/kafkafeed"
 	lagprom "github.com/lagkeeper/storage/prometheus"
 )
 
@@ -137,8 +138,16 @@ func (m *monitorState) handlers(opts options) (served map[string]*http.ServeMux,
 		if err != nil {
 			return nil, end, fmt.Errorf("serve metrics: %w", err)
 		}
+		feeds := make([]func() lagprom.FeedStatus, len(m.sources))
+		for i, s := range m.sources {
+			feeds[i] = func() lagprom.FeedStatus { return feedMetrics(s.feed.Status()) }
+		}
+		feed, err := lagprom.NewFeed(lagprom.Options{}, feeds...)
+		if err != nil {
+			return nil, end, fmt.Errorf("serve metrics: %w", err)
+		}
 		registry := prometheus.NewRegistry()
-		registry.MustRegister(collector, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		registry.MustRegister(collector, feed, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 		mux(opts.metrics).Handle("GET /metrics", lagprom.NewHandler(registry, maxScrapes))
 	}
 	if opts.http != "" {
@@ -150,4 +159,18 @@ func (m *monitorState) handlers(opts options) (served map[string]*http.ServeMux,
 		mux(opts.http).Handle("/", pages)
 	}
 	return served, end, nil
+}
+
+// feedMetrics makes of the status of a feed what is exported of it.
+func feedMetrics(s kafkafeed.Status) lagprom.FeedStatus {
+	to := lagprom.FeedStatus{Cluster: s.Cluster, Mode: string(s.Mode), Ready: s.Ready, Records: make(map[string]uint64), Errors: s.Errors,
+		Refused: len(s.Refused), Early: s.Early, EarlyDropped: s.EarlyDropped, OpenPartitions: s.OpenPartitions,
+		LastPoll: s.LastPoll, PollDuration: s.PollDuration}
+	for kind, n := range s.Records {
+		to.Records[string(kind)] = n
+	}
+	for _, log := range s.Logs {
+		to.Logs = append(to.Logs, lagprom.FeedLog(log))
+	}
+	return to
 }

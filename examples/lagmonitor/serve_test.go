@@ -67,7 +67,9 @@ func TestRunServes(t *testing.T) {
 			return page
 		}
 		page := find("/metrics", `lagstore_consumergroup_lag_messages{cluster="demo",group="billing",partition="0",topic="orders"}`)
-		for _, want := range []string{"lagstore_running 1", `lagstore_exporter_groups_dropped{reason="max_series"} 0`, "go_goroutines", "process_start_time_seconds"} {
+		for _, want := range []string{"lagstore_running 1", `lagstore_feed_mode{cluster="demo",mode="poll"} `,
+			`lagstore_feed_request_errors_total{cluster="demo",request="end_offsets"} `, `lagstore_feed_records_total{cluster="demo",kind="commit"} `,
+			`lagstore_exporter_groups_dropped{reason="max_series"} 0`, "go_goroutines", "process_start_time_seconds"} {
 			assert.Contains(t, page, want)
 		}
 		find("/", "warehouse")
