@@ -267,21 +267,26 @@ func (c *collector) readGroups(ctx context.Context, r *reading, cluster string, 
 		}
 		at := len(r.groups)
 		r.byGroup[groupKey{cluster, name}] = at
+		var worst status.Verdict
 		for i := range group.Topics {
 			t := &group.Topics[i]
 			verdict, lag := status.OfTopic(t, group.TakenAt, c.options.Status), lagOf(status.LagOfTopic(t))
+			worst = worst.Join(verdict)
 			lags[seriesKey{cluster, name, t.Name}] = lag
 			key := groupKey{cluster, t.Name}
 			r.readers[key] = append(r.readers[key], reader{at, verdict.Status, verdict.Why, lag})
 		}
-		r.groups = append(r.groups, RowOf(cluster, name, &group, c.options.Status))
+		r.groups = append(r.groups, rowOf(cluster, name, &group, worst))
 	}
 	return nil
 }
 
 // RowOf sums a group up as of the moment at which it was taken, as a row of api/v1/groups has it, less the history.
 func RowOf(cluster, name string, group *protocol.Group, options status.Options) GroupRow {
-	verdict := status.OfGroup(group, options)
+	return rowOf(cluster, name, group, status.OfGroup(group, options))
+}
+
+func rowOf(cluster, name string, group *protocol.Group, verdict status.Verdict) GroupRow {
 	row := GroupRow{
 		Cluster: cluster, Group: name, Status: verdict.Status, Why: verdict.Why, Topics: len(group.Topics),
 		Lag: lagOf(status.LagOfGroup(group)), topics: make([]string, 0, len(group.Topics)),

@@ -101,7 +101,7 @@ func (o Options) withDefaults() Options {
 func OfGroup(group *protocol.Group, options Options) Verdict {
 	var worst Verdict
 	for i := range group.Topics {
-		worst = worst.with(OfTopic(&group.Topics[i], group.TakenAt, options))
+		worst = worst.Join(OfTopic(&group.Topics[i], group.TakenAt, options))
 	}
 	return worst
 }
@@ -110,15 +110,20 @@ func OfGroup(group *protocol.Group, options Options) Verdict {
 func OfTopic(topic *protocol.GroupTopic, now time.Time, options Options) Verdict {
 	var worst Verdict
 	for i := range topic.Partitions {
-		v := OfPartition(&topic.Partitions[i], now, options)
+		// The words are for one partition alone: to write them for all costs more than to judge.
+		v := judge(&topic.Partitions[i], now, options, false)
 		v.Topic, v.Partition = topic.Name, int32(i)
-		worst = worst.with(v)
+		worst = worst.Join(v)
+	}
+	if worst.Partitions > 0 {
+		worst.Why = judge(&topic.Partitions[worst.Partition], now, options, true).Why
 	}
 	return worst
 }
 
-// with adds a verdict on something else.
-func (v Verdict) with(other Verdict) Verdict {
+// Join returns the verdict on two things together, such as two topics of a group: the more alarming of both, and the first if
+// they are alike.
+func (v Verdict) Join(other Verdict) Verdict {
 	switch {
 	case v.Partitions == 0 || other.Status.Worse(v.Status):
 		return other
@@ -130,42 +135,57 @@ func (v Verdict) with(other Verdict) Verdict {
 
 // OfPartition judges one partition of a group as of now, the TakenAt of the answer.
 func OfPartition(p *protocol.GroupPartition, now time.Time, options Options) Verdict {
-	verdict := func(s Status, format string, arguments ...any) Verdict {
-		return Verdict{Status: s, Why: fmt.Sprintf(format, arguments...), Partitions: 1}
+	return judge(p, now, options, true)
+}
+
+// judge is OfPartition, which leaves Why out unless it is to explain.
+func judge(p *protocol.GroupPartition, now time.Time, options Options, explain bool) Verdict {
+	verdict := func(s Status, why func() string) Verdict {
+		v := Verdict{Status: s, Partitions: 1}
+		if explain {
+			v.Why = why()
+		}
+		return v
 	}
 	switch p.State {
 	case protocol.PartitionNoCommit:
 		if !mayHoldUnread(p) {
-			return verdict(OK, "nothing to read")
+			return verdict(OK, func() string { return "nothing to read" })
 		}
-		return verdict(NoCommit, "nothing committed")
+		return verdict(NoCommit, func() string { return "nothing committed" })
 	case protocol.PartitionReset:
-		return verdict(Reset, "the end offset went back below the commit")
+		return verdict(Reset, func() string { return "the end offset went back below the commit" })
 	case protocol.PartitionBeyondEnd:
-		return verdict(BeyondEnd, "committed %d messages beyond the end", -p.Difference)
+		return verdict(BeyondEnd, func() string { return fmt.Sprintf("committed %d messages beyond the end", -p.Difference) })
 	case protocol.PartitionRestored:
-		return verdict(Restored, "not confirmed since the restart")
+		return verdict(Restored, func() string { return "not confirmed since the restart" })
 	}
 	if !Believable(p) || len(p.Commits) == 0 {
 		return Verdict{Partitions: 1}
 	}
 	if p.CurrentLag == 0 {
-		return verdict(OK, "nothing left to read")
+		return verdict(OK, func() string { return "nothing left to read" })
 	}
 	options = options.withDefaults()
 	pause, silence := longestPause(p.Commits), trend.Freshness(p.Commits, now).Length
 	waited, pauses := unread(p.TimeLag, silence), time.Duration(options.Pauses)*pause
 	if waited > options.patience(p.Commits, pauses) {
-		return verdict(Stopped, "behind by %d, silent for %v", p.CurrentLag, silence.Round(time.Second))
+		return verdict(Stopped, func() string {
+			return fmt.Sprintf("behind by %d, silent for %v", p.CurrentLag, silence.Round(time.Second))
+		})
 	}
 	if n := stalledFor(p.Commits); n >= stalledCommits {
-		return verdict(Stalled, "behind by %d, committed offset %d %d times", p.CurrentLag, p.Commits[len(p.Commits)-1].Offset, n)
+		return verdict(Stalled, func() string {
+			return fmt.Sprintf("behind by %d, committed offset %d %d times", p.CurrentLag, p.Commits[len(p.Commits)-1].Offset, n)
+		})
 	}
 	if back := rewoundBy(p.Commits); back > 0 {
-		return verdict(Rewound, "went back by %d, behind by %d", back, p.CurrentLag)
+		return verdict(Rewound, func() string { return fmt.Sprintf("went back by %d, behind by %d", back, p.CurrentLag) })
 	}
 	if withinOnePause(p.TimeLag, pause) {
-		return verdict(OK, "behind by %d, less than it reads between two commits", p.CurrentLag)
+		return verdict(OK, func() string {
+			return fmt.Sprintf("behind by %d, less than it reads between two commits", p.CurrentLag)
+		})
 	}
 	direction := trend.OfPartition(p, now).Lag
 	if len(p.Commits) < 2 {
@@ -173,16 +193,18 @@ func OfPartition(p *protocol.GroupPartition, now time.Time, options Options) Ver
 	}
 	switch direction {
 	case trend.Growing:
-		return verdict(Lagging, "behind by %d and falling further behind", p.CurrentLag)
+		return verdict(Lagging, func() string { return fmt.Sprintf("behind by %d and falling further behind", p.CurrentLag) })
 	case trend.Shrinking:
-		return verdict(CatchingUp, "behind by %d and catching up", p.CurrentLag)
+		return verdict(CatchingUp, func() string { return fmt.Sprintf("behind by %d and catching up", p.CurrentLag) })
 	case trend.Steady:
 		if waited > pauses {
-			return verdict(Behind, "behind by %d, silent for %v", p.CurrentLag, silence.Round(time.Second/10))
+			return verdict(Behind, func() string {
+				return fmt.Sprintf("behind by %d, silent for %v", p.CurrentLag, silence.Round(time.Second/10))
+			})
 		}
-		return verdict(OK, "behind by %d and keeping up", p.CurrentLag)
+		return verdict(OK, func() string { return fmt.Sprintf("behind by %d and keeping up", p.CurrentLag) })
 	default:
-		return verdict(Behind, "behind by %d, too few lags known to see if it goes", p.CurrentLag)
+		return verdict(Behind, func() string { return fmt.Sprintf("behind by %d, too few lags known to see if it goes", p.CurrentLag) })
 	}
 }
 
