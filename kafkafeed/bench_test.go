@@ -2,7 +2,9 @@ package kafkafeed
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -13,11 +15,11 @@ import (
 	"github.com/lagkeeper/storage"
 )
 
-// benchmarkLog is a log of commits of 2,000 groups on 50 partitions each.
-const (
-	benchmarkCommits = 500_000
-	benchmarkGroups  = 2_000
-)
+// benchmarkGroups have 50 partitions each.
+const benchmarkGroups = 2_000
+
+// commitsFlag is the size of the log that is read: all of it is in memory, about 250 bytes for a commit.
+var commitsFlag = flag.Int("commits", 500_000, "how many commits BenchmarkCatchUp reads")
 
 func benchmarkKafka(b *testing.B) *kfake.Cluster {
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.SeedTopics(50, "orders"), kfake.SeedTopics(8, logTopic))
@@ -29,7 +31,7 @@ func benchmarkKafka(b *testing.B) *kfake.Cluster {
 	defer client.Close()
 	keys := make([][]byte, benchmarkGroups)
 	now := time.Now().UnixMilli()
-	for i := range benchmarkCommits {
+	for i := range *commitsFlag {
 		group, partition := i%benchmarkGroups, int32(i/benchmarkGroups%50)
 		keys[group] = commitKeyBytes(1, fmt.Sprintf("consumer-group-%04d", group), "orders", partition)
 		client.Produce(b.Context(), &kgo.Record{Topic: logTopic, Partition: int32(group % 8), Key: keys[group],
@@ -47,17 +49,19 @@ func BenchmarkCatchUp(b *testing.B) {
 		for b.Loop() {
 			client, err := (&config{client: []kgo.Opt{seeds, kgo.ConsumeTopics(logTopic)}}).newClient()
 			require.NoError(b, err)
-			for read := 0; read < benchmarkCommits; {
+			for read := 0; read < *commitsFlag; {
 				fetches := client.PollFetches(b.Context())
 				require.NoError(b, fetches.Err())
 				read += fetches.NumRecords()
 			}
 			client.Close()
 		}
-		b.ReportMetric(benchmarkCommits*float64(b.N)/b.Elapsed().Seconds(), "records/s")
+		b.ReportMetric(float64(*commitsFlag)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
 	})
 	b.Run("into a store", func(b *testing.B) {
 		b.ReportAllocs()
+		before := heap()
+		var grown uint64
 		for b.Loop() {
 			store, err := storage.Open(storage.Options{Clusters: []string{"prod"}})
 			require.NoError(b, err)
@@ -67,11 +71,23 @@ func BenchmarkCatchUp(b *testing.B) {
 			ended := make(chan error, 1)
 			go func() { ended <- feed.Run(ctx) }()
 			<-feed.Ready()
+			b.StopTimer()
+			grown = max(grown, heap()-min(before, heap()))
+			b.StartTimer()
 			stop()
 			<-ended
-			require.Equal(b, uint64(benchmarkCommits), feed.Status().Records[KindCommit])
+			require.Equal(b, uint64(*commitsFlag), feed.Status().Records[KindCommit])
 			require.NoError(b, store.Close())
 		}
-		b.ReportMetric(benchmarkCommits*float64(b.N)/b.Elapsed().Seconds(), "records/s")
+		b.ReportMetric(float64(grown)/(1<<20), "MiB-left")
+		b.ReportMetric(float64(*commitsFlag)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
 	})
+}
+
+// heap returns the bytes that are in use after a collection.
+func heap() uint64 {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
 }

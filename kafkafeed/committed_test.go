@@ -73,21 +73,33 @@ func countRequests(cluster *kfake.Cluster, keys ...kmsg.Key) map[kmsg.Key]*atomi
 
 // A poll takes as many requests as there are brokers, however many groups and partitions there are.
 func TestRequestsOfAPollAreProportionalToBrokers(t *testing.T) {
-	const brokers = 3
 	asked := []kmsg.Key{kmsg.Metadata, kmsg.ListOffsets, kmsg.ListGroups, kmsg.OffsetFetch, kmsg.DescribeGroups, kmsg.FindCoordinator}
-	f := newFake(t, kfake.NumBrokers(brokers), kfake.SeedTopics(50, "wide"))
-	for i := range 300 {
-		f.commit(fmt.Sprint("g", i), int32(i%3), 0)
+	for _, size := range []struct{ brokers, groups, partitions int }{{1, 300, 50}, {3, 30, 5}, {3, 300, 50}, {3, 1900, 2}, {5, 300, 50}} {
+		t.Run(fmt.Sprintf("%d brokers, %d groups with %d partitions", size.brokers, size.groups, size.partitions), func(t *testing.T) {
+			f := newFake(t, kfake.NumBrokers(size.brokers), kfake.SeedTopics(int32(size.partitions), "wide"))
+			commitAll(t, f.admin, size.groups, size.partitions)
+			counts := countRequests(f.cluster, asked...)
+			polled := make(chan struct{})
+			once := sync.OnceFunc(func() { close(polled) })
+			feed := runFeed(t, openStore(t, ""), f.opts(WithMode(ModePoll), WithHooks(pollHook(once)))...)
+			<-polled
+			<-feed.Ready()
+			for key, count := range counts {
+				require.Positive(t, count.Load(), key.Name())
+				require.LessOrEqual(t, count.Load(), int64(4*size.brokers), "requests of kind %s", key.Name())
+			}
+		})
 	}
-	counts := countRequests(f.cluster, asked...)
-	polled := make(chan struct{})
-	once := sync.OnceFunc(func() { close(polled) })
-	feed := runFeed(t, openStore(t, ""), f.opts(WithMode(ModePoll), WithHooks(pollHook(once)))...)
-	<-polled
-	<-feed.Ready()
-	for key, count := range counts {
-		require.Positive(t, count.Load(), key.Name())
-		require.LessOrEqual(t, count.Load(), int64(4*brokers), "requests of kind %s", key.Name())
+}
+
+// commitAll makes groups commit all partitions of the topic "wide".
+func commitAll(t testing.TB, admin *kadm.Client, groups, partitions int) {
+	for i := range groups {
+		var to kadm.Offsets
+		for partition := range int32(partitions) {
+			to.AddOffset("wide", partition, 0, -1)
+		}
+		require.NoError(t, admin.CommitAllOffsets(t.Context(), fmt.Sprintf("consumer-group-%04d", i), to))
 	}
 }
 

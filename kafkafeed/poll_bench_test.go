@@ -1,0 +1,73 @@
+package kafkafeed
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/lagkeeper/storage"
+)
+
+// benchmarkPartitions is how many partitions each group of BenchmarkPoll has committed.
+const benchmarkPartitions = 50
+
+// BenchmarkPoll is one poll of 2,000 groups that have committed 50 partitions each, on three brokers in the same process. For comparison
+// the same commits are only asked for, in one request.
+func BenchmarkPoll(b *testing.B) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.SeedTopics(benchmarkPartitions, "wide"))
+	require.NoError(b, err)
+	b.Cleanup(cluster.Close)
+	seeds := kgo.SeedBrokers(cluster.ListenAddrs()...)
+	client, err := kgo.NewClient(seeds)
+	require.NoError(b, err)
+	b.Cleanup(client.Close)
+	commitAll(b, kadm.NewClient(client), benchmarkGroups, benchmarkPartitions)
+	counts := countRequests(cluster, kmsg.Metadata, kmsg.ListOffsets, kmsg.ListGroups, kmsg.OffsetFetch, kmsg.DescribeGroups, kmsg.FindCoordinator)
+	requests := func() (all int64) {
+		for _, count := range counts {
+			all += count.Load()
+		}
+		return all
+	}
+
+	b.Run("bare request", func(b *testing.B) {
+		admin := kadm.NewClient(client)
+		listed, err := admin.ListGroups(b.Context())
+		require.NoError(b, err)
+		groups := slices.Sorted(slices.Values(listed.Groups()))
+		for b.Loop() {
+			commits := admin.FetchManyOffsets(b.Context(), groups...)
+			require.Len(b, commits, benchmarkGroups)
+		}
+	})
+	b.Run("poll", func(b *testing.B) {
+		store, err := storage.Open(storage.Options{Clusters: []string{"prod"}})
+		require.NoError(b, err)
+		defer store.Close()
+		feed, err := New(store, "prod", ClientOpts(seeds), Interval(time.Hour), WithMode(ModePoll))
+		require.NoError(b, err)
+		ctx, stop := context.WithCancel(b.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- feed.Run(ctx) }()
+		<-feed.Ready()
+		before := requests()
+		b.ReportAllocs()
+		for b.Loop() {
+			require.NoError(b, feed.pollEnds(ctx))
+			require.NoError(b, feed.pollGroups(ctx))
+		}
+		b.ReportMetric(float64(requests()-before)/float64(b.N), "requests/op")
+		stop()
+		<-ended
+		stats, err := store.Stats()
+		require.NoError(b, err)
+		require.Equal(b, benchmarkGroups*benchmarkPartitions, stats.GroupPartitions)
+	})
+}
