@@ -20,6 +20,7 @@
 //
 //	{m}:settings           hash    what the state was written with: format, number of buckets, rules
 //	{g0}:lease             hash    who feeds the bucket, until when, with which epoch
+//	{g0}:writers           hash    how many changes each process that feeds the bucket has made of it
 //	{g0}:swept             hash    at: when the bucket was last swept, Unix milliseconds
 //	{g0}:events            stream  what happened to groups of the bucket
 //	{g0}:positions:<c>     hash    partition of the commit log -> next offset to read
@@ -29,7 +30,10 @@
 //	{g0}:group:<c>:<group> hash    v: version; m: the group; t…: a topic; p…: a partition; o…: owners of a topic
 //	{t0}:events            stream  what happened to topics of the bucket
 //	{t0}:topics:<c>        zset    topics by when they were last polled, Unix milliseconds
-//	{t0}:topic:<c>:<topic> hash    v: version; m: the topic; p…: a partition with its end offsets and their curve
+//	{t0}:topic:<c>:<topic> hash    v: version; m: the topic; p…: a partition with its end offsets and their curve; of one that
+//	                               was deleted: v, and d: how many of that name were
+//	{t0}:deleted:<c>       zset    topics that were deleted by when, Unix milliseconds; kept for expire-topic
+//	{m}:members            zset    processes that share the buckets, by when their sign of life runs out, Unix milliseconds
 //
 // # Rights
 //
@@ -37,7 +41,7 @@
 //
 //	ACL SETUSER monitor on >secret resetkeys ~lagkeeper:* -@all +hello +ping +info +cluster|slots +cluster|shards +asking
 //	  +hset +hdel +del +zadd +zrem +sadd +srem +xadd +evalsha +eval
-//	  +hget +hgetall +hlen +hexists +smembers +zrange +zrangebyscore +zinter +xrange +xrevrange
+//	  +hget +hmget +hgetall +hlen +hexists +smembers +zrange +zrangebyscore +zremrangebyscore +zcard +zinter +xrange +xrevrange
 //
 // The server must not drop keys: Open returns an error for a maxmemory-policy of allkeys-*. If it has no memory left, writes
 // return storage.ErrFull.

@@ -2,6 +2,8 @@ package lagredis_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -118,4 +120,34 @@ func TestShare(t *testing.T) {
 		leaveC()
 		require.Empty(t, s.held["c"])
 	})
+}
+
+// shareOnce shares the buckets until it has some.
+func shareOnce(ctx context.Context, db *lagredis.DB) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	err := db.Share(ctx, func([]int32) { cancel() })
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// What processes leave behind that counted their changes is bounded, and a feed whose count is forgotten goes on from its position.
+func TestCountsOfFeedsAreBounded(t *testing.T) {
+	servers, prefix, ctx := redistest.Single(t), freshPrefix(), context.Background()
+	db := open(t, servers, prefix, func(o *lagredis.Options) { o.Buckets = 1 })
+	position := protocol.Position{Partition: 0, Offset: 1}
+	require.NoError(t, db.SetPosition(ctx, "local", position))
+	key := prefix + "{g0}:writers"
+	require.Equal(t, "1", servers.Do(0, "HLEN", key))
+	for i := range 100 {
+		servers.Do(0, "HSET", key, fmt.Sprint("process ", i), "1")
+	}
+	require.NoError(t, db.Sweep(ctx))
+	require.Equal(t, "0", servers.Do(0, "EXISTS", key))
+	require.ErrorIs(t, db.SetPosition(ctx, "local", position), storage.ErrUnavailable)
+	_, err := db.Positions(ctx, "local")
+	require.NoError(t, err)
+	require.NoError(t, db.SetPosition(ctx, "local", position))
 }

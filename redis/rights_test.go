@@ -51,6 +51,9 @@ func TestLeastRights(t *testing.T) {
 		func() error { return db.Sweep(ctx) },
 		func() error { return db.DeleteTopic(ctx, "local", "topic") },
 		func() error { return db.SyncGroups(ctx, "local", nil) },
+		func() error { return db.TakeOver(ctx, 0) },
+		func() error { return db.GiveUp(ctx, 0) },
+		func() error { return shareOnce(ctx, db) },
 	} {
 		require.NoError(t, list())
 	}

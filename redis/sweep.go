@@ -61,7 +61,7 @@ func (db *DB) Sweep(ctx context.Context) error {
 		}
 		mine, err := db.claimSweep(ctx, bucket, last, now)
 		if err == nil && mine {
-			err = db.sweepBucket(ctx, bucket)
+			err = errors.Join(db.sweepBucket(ctx, bucket), db.sweepWriters(ctx, bucket))
 		}
 		faults = append(faults, err)
 	}
@@ -70,6 +70,24 @@ func (db *DB) Sweep(ctx context.Context) error {
 }
 
 const fieldAt = "at"
+
+// mostWriters bounds the processes that a bucket counts the changes of: each that ends leaves its count behind.
+const mostWriters = 100
+
+// sweepWriters forgets all counts of a bucket if there are too many. Those who still count find that out, and their feeds go back
+// to the positions, which costs some commits that are known already.
+func (db *DB) sweepWriters(ctx context.Context, bucket int) error {
+	return db.persist(ctx, func(ctx context.Context) error {
+		n, err := db.client.Do(ctx, db.client.B().Hlen().Key(db.writersKey(bucket)).Build()).AsInt64()
+		if err != nil || n <= mostWriters {
+			return err
+		}
+		var x change
+		x.run("DEL", db.writersKey(bucket))
+		_, err = db.outcome(ctx, &x, db.client.Do(ctx, db.evalsha(&x)))
+		return err
+	})
+}
 
 // claimSweep reports whether nobody else has begun to sweep a bucket since it was last swept.
 func (db *DB) claimSweep(ctx context.Context, bucket int, last string, now int64) (mine bool, err error) {

@@ -42,6 +42,9 @@ type feed struct {
 	problems []error // what must not happen
 }
 
+// retryAfter is how long a feed waits after an error.
+const retryAfter = 5 * time.Millisecond
+
 // run feeds until the context is done.
 func (f *feed) run(ctx context.Context) {
 	position := f.ask(ctx)
@@ -74,6 +77,11 @@ func (f *feed) run(ctx context.Context) {
 			return
 		}
 		f.replays++
+		select {
+		case <-time.After(retryAfter):
+		case <-ctx.Done():
+			return
+		}
 		position = f.ask(ctx)
 	}
 }

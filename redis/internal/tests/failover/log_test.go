@@ -33,6 +33,8 @@ type commitLog struct {
 	partitions [buckets][]record // guarded by mu
 	offsets    map[string]int64  // guarded by mu: the newest of each group-partition
 	clock      int64             // guarded by mu: of the newest record, in Unix milliseconds
+	// live makes the records as old as they are, and leaves out tombstones. It is set before the first is written.
+	live bool
 	// grown is closed and made anew when something is written; guarded by mu.
 	grown chan struct{}
 }
@@ -61,12 +63,15 @@ func (l *commitLog) write(chance *rand.Rand, group string) {
 	defer l.mu.Unlock()
 	p := protocol.LogPartitionOf(group, buckets)
 	l.clock++
+	if l.live {
+		l.clock = time.Now().UnixMilli()
+	}
 	r := record{group: group, commit: protocol.Commit{
 		Topic: topics[chance.IntN(len(topics))], Partition: chance.Int32N(topicPartitions),
 		Order: int64(len(l.partitions[p])) + 1, Timestamp: l.clock,
 	}}
 	key := fmt.Sprint(group, r.commit.Topic, r.commit.Partition)
-	if chance.IntN(300) == 0 {
+	if !l.live && chance.IntN(300) == 0 {
 		r.tombstone = true
 	} else {
 		l.offsets[key] += 1 + chance.Int64N(1000)
