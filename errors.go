@@ -149,7 +149,7 @@ type Refusal struct {
 	Err error
 }
 
-// Error names the first refusal and how many there are.
+// Error names the first refusal and the number of refusals.
 func (b *BatchError) Error() string {
 	if len(b.Refused) == 0 {
 		return "store batch: nothing refused"

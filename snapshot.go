@@ -129,7 +129,7 @@ func restoring(log *zap.Logger, path string) func(done, of uint64) {
 	}
 }
 
-// cores is how many goroutines restore and save a snapshot.
+// cores is the number of goroutines that restore and save a snapshot.
 func cores() int { return runtime.GOMAXPROCS(0) }
 
 // save makes a snapshot unless nothing has changed since the newest. It logs what came of it when it holds no lock.

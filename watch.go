@@ -71,7 +71,7 @@ func isWholeGroup(kind protocol.EventKind) bool {
 	return false
 }
 
-// watchCapacity is how many events a watcher may leave unread before it misses some.
+// watchCapacity is the number of events that a watcher may leave unread before it misses some.
 const watchCapacity = 65_536
 
 // eventBytes returns what an event that nobody has read yet takes. Its names count, since it keeps them from being freed.

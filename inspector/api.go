@@ -29,7 +29,7 @@ func (h *Handler) routes() {
 	h.mux.HandleFunc("GET /api/v1/store", h.apiStore)
 }
 
-// fail answers an error. What went wrong inside is not told: it may name what the request may not see.
+// fail answers an error. What went wrong inside is not shown: it may name what the request may not see.
 func (h *Handler) fail(w http.ResponseWriter, err error) {
 	switch {
 	case errors.Is(err, errNotFound):
@@ -203,7 +203,7 @@ func (h *Handler) apiChanges(w http.ResponseWriter, r *http.Request) {
 
 // storeState is the answer of api/v1/store.
 type storeState struct {
-	// Store is null if the source tells no statistics.
+	// Store is null if the source has no statistics.
 	Store     any  `json:"store"`
 	Inspector Self `json:"inspector"`
 }

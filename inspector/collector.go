@@ -41,7 +41,7 @@ type reader struct {
 // groupKey names a group or a topic of a cluster.
 type groupKey struct{ cluster, name string }
 
-// sparkLength is how many readings a sparkline shows.
+// sparkLength is the number of readings that a sparkline shows.
 const sparkLength = 30
 
 // collector reads the store for everybody.

@@ -51,7 +51,7 @@ func (l *eventLog) after(sequence uint64) ([]Change, <-chan struct{}) {
 // again is how long the log waits before it watches a store again that ended the watching, as one does that was stopped.
 const again = time.Second
 
-// follow adds what a source tells until quit is closed.
+// follow adds what a source yields until quit is closed.
 func (l *eventLog) follow(source storage.Watcher, quit <-chan struct{}) {
 	ctx := untilClosed{context.Background(), quit}
 	for {

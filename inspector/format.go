@@ -132,7 +132,7 @@ func offsetText(offset *int64) string {
 	return strconv.FormatInt(*offset, 10)
 }
 
-// longestName is how many characters of a name a table shows.
+// longestName is the number of characters of a name that a table shows.
 const longestName = 120
 
 // shownName makes a name harmless to look at: what is no character, what controls a terminal and what turns the direction

@@ -14,7 +14,7 @@ type history struct {
 	// next is the place of the next reading; all places below count have been used.
 	next, count int
 	series      map[seriesKey]*series
-	// leftOut is how many series found no room at the last reading.
+	// leftOut is the number of series that found no room at the last reading.
 	leftOut int
 }
 

@@ -48,16 +48,16 @@ type Options struct {
 	// HistoryBytes bounds the memory of the history; default 64 MiB. Groups and topics that find no room have no history,
 	// which the store page says.
 	HistoryBytes int64
-	// Listeners bounds the live connections; default 1,000. One more is told to poll.
+	// Listeners bounds the live connections; default 1,000. One more has to poll.
 	Listeners int
-	// Events is how many changes the changes page remembers; default 1,000.
+	// Events is the number of changes that the changes page remembers; default 1,000.
 	Events int
 	// Allow reports whether a request may see a group. It hides the group from pages, sums, events and errors alike. nil
 	// shows every group. It is called often and must be fast.
 	Allow func(r *http.Request, cluster, group string) bool
 	// Status says how patient the judgement of a group is.
 	Status status.Options
-	// Now tells the time; nil stands for time.Now.
+	// Now returns the time; nil stands for time.Now.
 	Now func() time.Time
 }
 

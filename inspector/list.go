@@ -10,7 +10,7 @@ import (
 	"github.com/lagkeeper/storage/status"
 )
 
-// maxPerPage is how many groups a page may show: more rows than that nobody reads, and a browser feels.
+// maxPerPage is the number of groups that a page may show: more rows than that nobody reads, and a browser feels.
 const maxPerPage = 200
 
 // listQuery says which groups a list shows, in what order.

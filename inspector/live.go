@@ -44,7 +44,7 @@ func (h *Handler) stream(w http.ResponseWriter) (_ *stream, end func()) {
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Accel-Buffering", "no") // nginx would hold messages back
 	s := &stream{w: w, control: http.NewResponseController(w)}
-	_ = s.ping() // the client learns that it is connected, however long it takes until there is something to tell
+	_ = s.ping() // the client learns that it is connected, however long it takes until there is something to send
 	return s, func() { <-h.listeners }
 }
 
@@ -77,13 +77,13 @@ func (s *stream) flush() error {
 	return s.control.Flush()
 }
 
-// follow calls tell at once and whenever the channel that it returned last is closed, until it fails, the client leaves or
+// follow calls send at once and whenever the channel that it returned last is closed, until it fails, the client leaves or
 // the inspector is closed.
-func (h *Handler) follow(s *stream, r *http.Request, tell func() (next <-chan struct{}, err error)) {
+func (h *Handler) follow(s *stream, r *http.Request, send func() (next <-chan struct{}, err error)) {
 	alive := time.NewTimer(keepAlive)
 	defer alive.Stop()
 	for {
-		next, err := tell()
+		next, err := send()
 		for waiting := err == nil; waiting; {
 			alive.Reset(keepAlive)
 			select {

@@ -44,7 +44,7 @@ func statusName(s status.Status) string {
 	return string(s)
 }
 
-// statusClass is the class that colours a status. The name of the status stands beside it, so colour tells nothing alone.
+// statusClass is the class that colours a status. The name of the status stands beside it, so nothing depends on colour alone.
 func statusClass(s status.Status) string {
 	switch s {
 	case status.Stopped, status.Stalled, status.BeyondEnd, status.Reset:

@@ -50,9 +50,9 @@ type FeedLog struct {
 }
 
 const (
-	// maxFeedLogs is how many partitions of one log are exported. Kafka makes 50 unless told otherwise.
+	// maxFeedLogs is the number of partitions of one log that are exported. Kafka makes 50 by default.
 	maxFeedLogs = 1000
-	// maxFeedValues is how many values the labels kind and request may have.
+	// maxFeedValues is the number of values that the labels kind and request may have.
 	maxFeedValues = 64
 	// otherValues is the value that stands for all that are beyond.
 	otherValues = "other"

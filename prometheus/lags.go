@@ -80,7 +80,7 @@ const (
 
 var dropLabels = [dropReasons]string{noSeriesLeft: "max_series", noBytesLeft: "max_bytes", labelTaken: "label_taken"}
 
-// misfits is how many groups in a row may be read and not fit before the rest are counted without being read: a store that
+// misfits is the number of groups in a row that may be read and not fit before the rest are counted without being read: a store that
 // holds a hundred times what is exported is not read whole for each scrape.
 const misfits = 100
 

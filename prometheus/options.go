@@ -24,7 +24,7 @@ type Options struct {
 type LagOptions struct {
 	// By is what a series stands for; default PerPartition.
 	By Aggregation
-	// MaxSeries is how many series of lags are exported at most; default 100,000. MaxBytes is how many bytes they take in a
+	// MaxSeries bounds the series of lags that are exported; default 100,000. MaxBytes bounds the bytes that they take in a
 	// scrape at most, as text that is not compressed; default 64 MiB. Names of groups and topics can be long.
 	//
 	// Groups are exported whole or not at all, in the order of cluster and name, each that still finds room; a partition is

@@ -226,7 +226,7 @@ func unread(lag protocol.TimeLag, silence time.Duration) time.Duration {
 	return silence
 }
 
-// stalledCommits is how many commits of one offset make a group stalled. A consumer that is given nothing new between two
+// stalledCommits is the number of commits of one offset that make a group stalled. A consumer that is given nothing new between two
 // of its commits, as after a poll that came back empty, repeats itself once; three in a row while messages wait is no chance.
 const stalledCommits = 3
 

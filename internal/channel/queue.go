@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// queueLength is how many requests may wait. A batch for a store that is a round trip away is at most as long.
+	// queueLength is the number of requests that may wait. A batch for a store that is a round trip away is at most as long.
 	queueLength = 256
 	// idleLooks is how often an empty queue is looked at before its goroutine parks, which takes some 20 µs: to wake one takes
 	// longer than to handle dozens of requests.

@@ -103,7 +103,7 @@ const (
 	// inRush is how high rush must be for requests to be queued, and mostRush how high it gets: a rush is over after some dozens
 	// of requests that were waited for.
 	inRush, mostRush = 32, 64
-	// crowd is how many requests in a row are there already only if several senders send, and afterCrowd what rush is then: some
+	// crowd is the number of requests in a row that are there already only if several senders send, and afterCrowd what rush is then: some
 	// thousands of requests must come as one sender sends them.
 	crowd, afterCrowd = 4, -8192
 )
@@ -168,7 +168,7 @@ func (r *Receiver) many(requests []protocol.StorageRequest) {
 	}
 }
 
-// progress tells a Stop that the handler has returned.
+// progress shows a Stop that the handler has returned.
 func (r *Receiver) progress() {
 	if r.stopping.Load() {
 		r.handled.Add(1)

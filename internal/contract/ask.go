@@ -40,7 +40,7 @@ var ways = []way{
 	{name: "typed fetch", ask: overFetch, typed: true},
 }
 
-// isFetch tells whether a request type has an answer.
+// isFetch reports whether a request type has an answer.
 func isFetch(r *protocol.StorageRequest) bool {
 	switch r.RequestType {
 	case protocol.StorageFetchClusters, protocol.StorageFetchConsumers, protocol.StorageFetchTopics,

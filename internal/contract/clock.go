@@ -262,7 +262,7 @@ func exerciseTime(t *testing.T, factory Factory) {
 	exerciseReplyTimeout(t, factory)
 }
 
-// inBubbles runs each behaviour as a subtest, in every way the module can be asked, each in a bubble whose clock stands at the
+// inBubbles runs each behaviour as a subtest, in every way to call the module, each in a bubble whose clock stands at the
 // base of its world.
 func inBubbles(t *testing.T, factory Factory, behaviours []behaviour) {
 	t.Helper()

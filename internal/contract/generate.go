@@ -13,7 +13,7 @@ import (
 type Generator struct {
 	// Choose returns a number from 0 to n-1; n is at most 256.
 	Choose func(n int) int
-	// Groups, Topics and Partitions are how many there are, per cluster, group and topic.
+	// Groups, Topics and Partitions are the numbers of them, per cluster, group and topic.
 	Groups, Topics, Partitions int
 	// Wild makes some numbers extreme.
 	Wild bool
@@ -24,7 +24,7 @@ type Generator struct {
 	// Expire is the age at which commits are too old, in milliseconds, 0 if none shall come near it.
 	Expire int64
 
-	// made is how many requests have been made.
+	// made is the number of requests that have been made.
 	made int64
 }
 

@@ -32,7 +32,7 @@ type modelCluster struct {
 	topics map[string][]modelEnds
 	// ids holds the ids of topics, as far as they are known.
 	ids map[string]protocol.TopicID
-	// polled tells when each topic, and polledAny when any topic, last had an end offset.
+	// polled is when each topic, and polledAny when any topic, last had an end offset.
 	polled    map[string]int64
 	polledAny int64
 	groups    map[string]*modelGroup
@@ -46,7 +46,7 @@ type modelGroup struct {
 	last activity
 }
 
-// activity tells when a group or topic was last committed and, which counts only if it never was, last given an owner.
+// activity is when a group or topic was last committed and, which counts only if it never was, last given an owner.
 type activity struct {
 	committed, owned       int64
 	hasCommitted, hasOwned bool
@@ -191,7 +191,7 @@ func (m *Model) setBrokerOffset(c *modelCluster, r *protocol.StorageRequest) err
 	return nil
 }
 
-// refused tells whether the filters refuse a group.
+// refused reports whether the filters refuse a group.
 func (m *Model) refused(group string) bool {
 	return m.allow != nil && !m.allow.MatchString(group) || m.deny != nil && m.deny.MatchString(group)
 }
@@ -211,7 +211,7 @@ func (m *Model) setOwner(c *modelCluster, r *protocol.StorageRequest) error {
 	return nil
 }
 
-// checkPartition tells whether the brokers know the partition of a request.
+// checkPartition reports whether the brokers know the partition of a request.
 func checkPartition(c *modelCluster, r *protocol.StorageRequest) error {
 	partitions, known := c.topics[r.Topic]
 	switch {

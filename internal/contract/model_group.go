@@ -78,7 +78,7 @@ func (m *Model) commit(c *modelCluster, r *protocol.StorageRequest) error {
 	return nil
 }
 
-// closer tells whether later - earlier < distance, whatever the numbers.
+// closer reports whether later - earlier < distance, whatever the numbers.
 func closer(later, earlier, distance int64) bool {
 	difference := new(big.Int).Sub(big.NewInt(later), big.NewInt(earlier))
 	return difference.Cmp(big.NewInt(distance)) < 0

@@ -14,8 +14,8 @@ type modelEnds struct {
 	// polls are all end offsets of this incarnation, oldest first.
 	polls       []modelPoll
 	incarnation int
-	// forgiven are incarnations that turned out to be this one: the end offset had dipped for a moment.
-	forgiven []int
+	// undone are incarnations that turned out to be this one: the end offset had dipped for a moment.
+	undone []int
 	// before is the newest poll of the incarnation before.
 	before modelPoll
 	// cuts counts how often the log was cut, under the id that the topic has.
@@ -50,12 +50,12 @@ func (e *modelEnds) set(r *protocol.StorageRequest, intervals int, now int64) er
 			e.cuts++
 		} else {
 			e.incarnation++
-			e.before, e.forgiven = e.polls[n-1], nil
+			e.before, e.undone = e.polls[n-1], nil
 		}
 		e.polls, e.logStart = nil, 0
 	} else if e.before.at > 0 {
 		if len(e.polls) == 1 && poll.offset >= e.before.offset && poll.at-e.polls[0].at <= modelDip {
-			e.forgiven = append(e.forgiven, e.incarnation-1)
+			e.undone = append(e.undone, e.incarnation-1)
 		}
 		e.before = modelPoll{}
 	}
@@ -87,7 +87,7 @@ func (e *modelEnds) judge(answer *protocol.ConsumerPartition, p *modelPartition,
 	commit, end := p.window[len(p.window)-1].Offset, e.history[len(e.history)-1]
 	position := max(commit, min(e.logStart, end))
 	answer.CurrentLag = uint64(max(0, end-position))
-	if p.incarnation != e.incarnation && !slices.Contains(e.forgiven, p.incarnation) || p.cuts != e.cuts && commit > end {
+	if p.incarnation != e.incarnation && !slices.Contains(e.undone, p.incarnation) || p.cuts != e.cuts && commit > end {
 		answer.State = protocol.PartitionReset
 		return
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// exerciseSeed tells what an end offset was before the store began, and asks for lags in time that are older than it.
+// exerciseSeed stores what an end offset was before the store began, and fetches lags in time that are older than it.
 func exerciseSeed(t *testing.T, w *world) {
 	ctx := context.Background()
 	before := time.Now()

@@ -37,7 +37,7 @@ type behaviour struct {
 	run    func(w *world)
 }
 
-// behave runs each behaviour as a subtest, in every way the module can be asked.
+// behave runs each behaviour as a subtest, in every way to call the module.
 func behave(t *testing.T, factory Factory, behaviours []behaviour) {
 	t.Helper()
 	for _, b := range behaviours {
@@ -190,7 +190,7 @@ func (w *world) partition(group, topic string, partition int) *protocol.Consumer
 	return partitions[partition]
 }
 
-// samePartition compares what the contract says of a group-partition; a module may tell more.
+// samePartition compares what the contract says of a group-partition; a module may answer more.
 func (w *world) samePartition(want, got *protocol.ConsumerPartition) {
 	w.t.Helper()
 	require.Equal(w.t, string(appendPartition(nil, want, true)), string(appendPartition(nil, got, true)))

@@ -32,7 +32,7 @@ type head struct {
 	flags uint8
 }
 
-// short is how many segments a curve has at most that is walked to find where it begins. What is longer stores it.
+// short is the greatest number of segments of a curve that is walked to find where it begins. What is longer stores it.
 const short = 12
 
 const (
@@ -177,7 +177,7 @@ func (b *Block) writeSpan(i int, behind uint16, span uint64) {
 	h.used, h.flags = behind+length, h.flags&(originBits|fromBit)|uint8(length)<<spanShift
 }
 
-// spare is how many bytes a curve gets that it does not need yet: for one more step of usual length.
+// spare is the number of bytes that a curve gets beyond what it needs now: for one more step of usual length.
 const spare = 5
 
 // move gives a curve a place of at least some size, with what lies in its place now, which stays there until the next move.

@@ -33,7 +33,7 @@ package curve
 
 import "slices"
 
-// DefaultSegments is how many segments a curve has room for if nobody configured it.
+// DefaultSegments is the number of segments that a curve has room for if nobody configured it.
 const DefaultSegments = 32
 
 // MaxSegments is the most segments a curve can hold; Observe takes a greater limit for this one.
@@ -88,7 +88,7 @@ type Curve struct {
 //   - A negative offset is nobody's end offset and is ignored.
 //   - A limit of 0 or less turns the curve off: it is emptied and its memory given back.
 //
-// Everything is measured on the clock that the times are read from. A jump forward cannot be told from polls that did not
+// Everything is measured on the clock that the times are read from. A jump forward cannot be distinguished from polls that did not
 // come, nor a step back that is smaller than the time between two polls from a poll that came early: lags of messages from
 // before such a step are off by as much.
 func (c *Curve) Observe(offset, at int64, limit int) (reset bool) {
@@ -239,5 +239,5 @@ func later(from int64, by uint64) int64 { return int64(uint64(from) + by) }
 // earlier is the inverse of later.
 func earlier(to int64, by uint64) int64 { return int64(uint64(to) - by) }
 
-// Buffer is how many bytes the curve holds beside itself.
+// Buffer is the number of bytes that the curve holds beside itself.
 func (c *Curve) Buffer() int { return cap(c.steps) }

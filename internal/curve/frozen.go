@@ -14,7 +14,7 @@ type Frozen struct {
 	begin, end  int // of the steps
 }
 
-// Recent is how many segments before the newest one a Frozen holds.
+// Recent is the number of segments before the newest that a Frozen holds.
 const Recent = 4
 
 // Freeze keeps what Lag needs to answer for a commit at offset, and what AppendRecent needs if recent is set. It appends to

@@ -19,7 +19,7 @@ import (
 type step struct {
 	// span is the time through which the segment before was seen, last seen less first seen, in ms.
 	span uint64
-	// offsets is how many messages further the next segment is; at least 1.
+	// offsets is the number of messages from the one segment to the next; at least 1.
 	offsets uint64
 	// gap is the time from the last time the segment before was seen to the first time the next one was, in ms.
 	gap uint64
@@ -139,7 +139,7 @@ func number(b []byte, from, to int) uint64 {
 	return v
 }
 
-// size is how many bytes v takes.
+// size is the number of bytes that v takes.
 func size(v uint64) uint { return uint(bits.Len64(v)+7) / 8 }
 
 // appendStep appends a step to the curve's buffer.

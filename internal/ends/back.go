@@ -17,7 +17,7 @@ import "github.com/lagkeeper/storage/internal/curve"
 const (
 	// dipWithin is for how many milliseconds a dip may be undone: two replicas that answer in turn agree long before.
 	dipWithin = 60_000
-	// staleInARow is how many stale end offsets in a row are needed for the last to be taken: the clock was set back.
+	// staleInARow is the number of stale end offsets in a row that are needed for the last to be taken: the clock was set back.
 	staleInARow = 3
 )
 

@@ -22,7 +22,7 @@ type identity struct {
 }
 
 const (
-	// maxFormer is how many ids of replaced topics are remembered.
+	// maxFormer is the number of ids of replaced topics that are remembered.
 	maxFormer = 4
 	// formerFor is for how many milliseconds after the present id was seen the id of a replaced topic is nothing but a
 	// poller that has not noticed yet. After that it is taken for the present one: the change was the mistake.

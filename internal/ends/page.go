@@ -12,7 +12,7 @@ import (
 
 const (
 	pageShift = 7
-	// pageSize is how many partitions share a page at most; a page holds no others than those of one multiple of it.
+	// pageSize is the number of partitions that share a page at most; a page holds no others than those of one multiple of it.
 	pageSize = 1 << pageShift
 	// wholeTopic is up to how many partitions a topic is taken to be polled whole. A page of such a topic has room for all
 	// of its partitions from the start; a page of a larger one begins with a single partition.

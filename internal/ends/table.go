@@ -15,9 +15,9 @@ const MaxPartitions = 1_048_576
 
 // Options say what a Table keeps and what it calls.
 type Options struct {
-	// History is how many end offsets are kept per partition.
+	// History is the number of end offsets that are kept per partition.
 	History int
-	// CurveSegments is how many segments the curve of a partition may have; 0 means that none is kept.
+	// CurveSegments is the number of segments that the curve of a partition may have; 0 means that none is kept.
 	CurveSegments int
 	// Created, Deleted, Expired and Reset, if not nil, are called when a topic was created, deleted or expired, and when the
 	// end offset of one of its partitions went back. They are called with locks held and must not call the table.
@@ -216,7 +216,7 @@ func (t *Table) Bytes() int {
 	return t.bytesLocked()
 }
 
-// Len is how many topics there are.
+// Len is the number of topics.
 func (t *Table) Len() int {
 	t.mu.RLock()
 	defer t.mu.RUnlock()

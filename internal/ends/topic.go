@@ -22,7 +22,7 @@ type Topic struct {
 	deleted atomic.Bool
 	// replaced is set before deleted if another topic of the name takes its place.
 	replaced atomic.Bool
-	// count is how many partitions the topic is known to have; it never shrinks.
+	// count is the number of partitions that the topic is known to have; it never shrinks.
 	count atomic.Int32
 	// index is replaced under mu when a page is added or grows, and read without; nil before the first end offset.
 	index atomic.Pointer[index]
@@ -37,7 +37,7 @@ type Topic struct {
 	// dips holds the partitions whose newest end offset is below the one before, for as long as that may be undone;
 	// guarded by mu, nil while there are none.
 	dips map[int32]dip
-	// known is how many partitions have an end offset, bytes what the topic takes; guarded by mu.
+	// known is the number of partitions that have an end offset, bytes what the topic takes; guarded by mu.
 	known, bytes int
 	// counted is set while the table counts how bytes changes.
 	counted bool
@@ -51,7 +51,7 @@ type detail struct {
 	logStart int64
 	// since is how many milliseconds before seen another end offset was seen, at most maxSince; 0 if none was.
 	since uint32
-	// same is how many incarnations before the present one are the same log; cut is how many of those are later than the
+	// same is the number of incarnations before the present one that are the same log; cut is the number of those that are later than the
 	// last time that this log was cut, and equal to same if it never was.
 	same, cut uint8
 	// stale counts the end offsets in a row that were refused as stale.
@@ -66,7 +66,7 @@ const maxSince = 1<<32 - 1
 type EndOffset struct {
 	// Number is the partition, in [0, MaxPartitions).
 	Number int32
-	// Count is how many partitions the topic has, at most MaxPartitions; 0 or less if that is not known.
+	// Count is the number of partitions that the topic has, at most MaxPartitions; 0 or less if that is not known.
 	Count int32
 	// Offset is at least 0.
 	Offset int64

@@ -21,7 +21,7 @@ type Capture struct {
 	now int64
 	// timed reports whether the answer says when end offsets were measured.
 	timed bool
-	// waits says whether windows that were restored wait for being confirmed.
+	// waits reports whether windows that were restored wait for being confirmed.
 	waits bool
 
 	topics  []capturedTopic
@@ -208,7 +208,7 @@ func (k *Capture) windowOf(slot uint32) window.Window {
 // totals counts what an answer will hold.
 type totals struct {
 	partitions, windows, commits int
-	// known is how many partitions have an end offset, endOffsets how many they have together.
+	// known is the number of partitions that have an end offset, endOffsets the number that they have together.
 	known, endOffsets int
 }
 

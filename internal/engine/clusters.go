@@ -11,7 +11,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// MaxClusters is how many clusters there may be at a time.
+// MaxClusters is the number of clusters that there may be at a time.
 const MaxClusters = 10_000
 
 // Cluster is one cluster.

@@ -31,7 +31,7 @@ func (e *Engine) commitOne(c *Cluster, groupName string, in *protocol.Commit) (w
 	return why, at.stuck
 }
 
-// commitBatch is how many commits are stored while a shard is held: some 50 µs of them.
+// commitBatch is the number of commits that are stored while a shard is held: some 50 µs of them.
 const commitBatch = 256
 
 // Commits stores many commits of one group, in their order. It calls refused for each that is not stored. It holds the shard
@@ -156,7 +156,7 @@ func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Rea
 	return 0
 }
 
-// locateGroup finds the group. If there is none it says whether there may be one.
+// locateGroup finds the group. If there is none it reports whether there may be one.
 func (e *Engine) locateGroup(s *shard, at *place, now int64) Reason {
 	if at.group != nil {
 		return 0
@@ -248,7 +248,7 @@ func (e *Engine) late(s *shard, at *place, slot uint32, w window.Window, c *prot
 	return why
 }
 
-// refusedInRow is how many fresh commits of a group have to be refused one after the other until that says that its orders
+// refusedInRow is the number of fresh commits of a group that have to be refused one after the other until that says that its orders
 // have begun anew. Two that feed the same commits, or a replay, send none that are fresh.
 const refusedInRow = 10
 
@@ -295,7 +295,7 @@ func (e *Engine) insert(s *shard, g *group, slot uint32, w window.Window, c *pro
 	return 0
 }
 
-// tooClose says whether a commit at a time comes less than distance milliseconds after the one before it.
+// tooClose reports whether a commit at a time comes less than distance milliseconds after the one before it.
 func tooClose(before, at, distance int64) bool {
 	return at < before || uint64(at)-uint64(before) < uint64(distance)
 }

@@ -166,7 +166,7 @@ func (s *shard) holds(g *group) bool {
 	return int(g.position) < len(list) && list[g.position] == g
 }
 
-// forgetBatch is how many windows are rewritten while a shard is held.
+// forgetBatch is the number of windows that are rewritten while a shard is held.
 const forgetBatch = 512
 
 // ForgetOrders makes commits of any order count as newer than what is there, in the groups of some partitions of the commit

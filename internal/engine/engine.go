@@ -26,17 +26,17 @@ type Clock interface {
 type Config struct {
 	// Clusters are the names of the clusters to begin with.
 	Clusters []string
-	// Shards is how many shards the groups are spread over.
+	// Shards is the number of shards that the groups are spread over.
 	Shards int
-	// Intervals is how many commits and end offsets are kept per partition, at most window.MaxCommits.
+	// Intervals is the number of commits and end offsets that are kept per partition, at most window.MaxCommits.
 	Intervals int
 	// ExpireGroup and ExpireTopic are in milliseconds, at most 1<<60.
 	ExpireGroup, ExpireTopic int64
 	// MinDistance is in milliseconds.
 	MinDistance int64
-	// Accept says whether the filters let a group in; nil lets in all.
+	// Accept reports whether the filters let a group in; nil lets in all.
 	Accept func(group string) bool
-	// CurveSegments is how many segments the curve of end offsets of a partition may have; 0 turns time lag off.
+	// CurveSegments is the number of segments that the curve of end offsets of a partition may have; 0 turns time lag off.
 	CurveSegments int
 	// MaxMemory is how many bytes, as Stats counts them, there may be until new groups, topics and partitions are refused; 0
 	// is no limit.
@@ -45,7 +45,7 @@ type Config struct {
 	Clock Clock
 	// Hub takes the events.
 	Hub *feed.Hub[protocol.Event]
-	// Remember says whether deletions are remembered for a replay after a restart.
+	// Remember reports whether deletions are remembered for a replay after a restart.
 	Remember bool
 	// ReplayTimeout is after how many milliseconds a restored topic that nobody has polled is swept; 0 is never.
 	ReplayTimeout int64

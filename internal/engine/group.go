@@ -68,7 +68,7 @@ type groupTopic struct {
 	committed bool
 	// position is where the group is in the shard's list of the topic.
 	position int32
-	// count is how many partitions the topic had when the group last grew it.
+	// count is the number of partitions that the topic had when the group last grew it.
 	count int32
 	layout
 }

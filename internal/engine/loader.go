@@ -33,7 +33,7 @@ func (l *Loaded) Add(other Loaded) {
 	l.Full += other.Full
 }
 
-// Abandon tells those who watch that what was loaded is gone again. The engine is not used any more.
+// Abandon publishes to watchers that what was loaded is gone again. The engine is not used any more.
 func (e *Engine) Abandon() {
 	if !e.config.Hub.Watched() {
 		return

@@ -31,10 +31,10 @@ const (
 	restoredBit      = 1 << 23
 	incarnationShift = 24
 
-	// maxBlocks is how many blocks a group can have, with some to spare for a commit that needs one more.
+	// maxBlocks is the number of blocks that a group can have, with some to spare for a commit that needs one more.
 	maxBlocks = 1<<(32-unitBits) - 8
 
-	// maxSlots is how many partitions a group can have.
+	// maxSlots is the number of partitions that a group can have.
 	maxSlots = slotMask
 	// deadSlot in a tag says that the window has moved or gone.
 	deadSlot = slotMask
@@ -47,7 +47,7 @@ type memory struct {
 	// slots has one entry for each partition of each topic, in ranges that the topics know.
 	slots  []reference
 	blocks []block
-	// held is how many bytes all blocks have.
+	// held is the number of bytes that all blocks have.
 	held int
 	// counted is held, the layouts of the group, and how many topics it had, when the group was last accounted for.
 	counted struct {
@@ -56,9 +56,9 @@ type memory struct {
 	}
 	// first is where the first block is kept until there is a second: few groups need one, and it saves a way.
 	first [1]block
-	// tail is the index of the block that is being filled; empty is how many blocks have no bytes, the tail apart.
+	// tail is the index of the block that is being filled; empty is the number of blocks that have no bytes, the tail apart.
 	tail, empty int
-	// windows is how many slots have a window.
+	// windows is the number of slots that have a window.
 	windows int
 }
 
@@ -66,7 +66,7 @@ type block struct {
 	// bytes is the memory, used how much of it is taken; window.Padding bytes stay free.
 	bytes []byte
 	used  int32
-	// dead is how many of the used bytes belong to no slot.
+	// dead is the number of the used bytes that belong to no slot.
 	dead int32
 	// trimmed is what used was when the block was last trimmed: the allocator gave no less then.
 	trimmed int32
@@ -230,7 +230,7 @@ func (m *memory) nextTail() {
 	m.first[0] = block{} // what it held has moved
 }
 
-// wasteful says whether more than a sixteenth of a block holds no window, and building it anew would change that.
+// wasteful reports whether more than a sixteenth of a block holds no window, and building it anew would change that.
 func (b *block) wasteful() bool {
 	live := b.used - b.dead
 	return len(b.bytes)-int(live) > 512+len(b.bytes)/16 && live != b.trimmed

@@ -185,7 +185,7 @@ type members struct {
 	numbers map[member]uint32
 	// packAt is at how many members those that own nothing are looked for; 0 stands for firstPack.
 	packAt int
-	// text is how many bytes the strings of list have.
+	// text is the number of bytes that the strings of list have.
 	text int
 }
 
@@ -237,7 +237,7 @@ func ownerIn(owners []uint32, members []member, slot uint32) member {
 	return members[owners[slot]-1]
 }
 
-// setOwner makes somebody the owner of the partition of a slot, and says whether that is a change.
+// setOwner makes somebody the owner of the partition of a slot, and reports whether that is a change.
 func (g *group) setOwner(slot uint32, owner, clientID string) (changed bool) {
 	if g.owner(slot) == (member{owner, clientID}) {
 		return false
@@ -265,7 +265,7 @@ func (g *group) packMembers() {
 	g.members.packAt = 2 * len(g.members.list)
 }
 
-// clearOwners makes nobody the owner of every partition, and says whether there was anybody.
+// clearOwners makes nobody the owner of every partition, and reports whether there was anybody.
 func (g *group) clearOwners() (changed bool) {
 	changed = slices.ContainsFunc(g.owners, func(n uint32) bool { return n != 0 })
 	g.members, g.owners = members{}, nil

@@ -270,7 +270,7 @@ func (w *saver) departed(s *shard, from uint64) (next uint64, err error) {
 	}
 }
 
-// departedBatch is how many deleted partitions are copied while a shard is held.
+// departedBatch is the number of deleted partitions that are copied while a shard is held.
 const departedBatch = 512
 
 // departedRecords copies some of what was deleted, from a number on. It returns the number to go on from and whether there is

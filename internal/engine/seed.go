@@ -9,7 +9,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// maxPoints is how many points one call of SeedEndOffsets takes: as many as the largest curve can hold.
+// maxPoints is the number of points that one call of SeedEndOffsets takes: as many as the largest curve can hold.
 const maxPoints = curve.MaxSegments
 
 // SeedEndOffsets stores what the end offset of a partition was before the store began to watch it. The error is a Reason or

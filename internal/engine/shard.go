@@ -21,7 +21,7 @@ type shard struct {
 
 	// groups by hash; those with the same hash are chained.
 	groups map[uint64]*group
-	// mostGroups and mostTopics are how many entries groups and byTopic have had since they were made.
+	// mostGroups and mostTopics are the numbers of entries that groups and byTopic have had since they were made.
 	mostGroups, mostTopics int
 	// last is the group that was found last, nil if there was none.
 	last     *group
@@ -30,7 +30,7 @@ type shard struct {
 	lists map[*Cluster][]*group
 	// byTopic holds the groups that have a topic.
 	byTopic map[*ends.Topic][]*group
-	// departures are what was deleted, unless remembers is false; shards is how many shards share the bound of that.
+	// departures are what was deleted, unless remembers is false; shards is the number of shards that share the bound of that.
 	departures departures
 	remembers  bool
 	shards     int
@@ -200,7 +200,7 @@ func (s *shard) enlist(g *group, i int, now int64) {
 	s.publish(protocol.EventGroupTopicCreated, g, t, now)
 }
 
-// detach removes the topic at an index from a group, and the group when none is left; it says whether one is. The kinds
+// detach removes the topic at an index from a group, and the group when none is left; it reports whether one is. The kinds
 // are those of the event for either case.
 func (s *shard) detach(g *group, i int, ofTopic, ofGroup protocol.EventKind, now int64) (left bool) {
 	s.depart(g, &g.topics[i], now)

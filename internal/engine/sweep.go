@@ -8,7 +8,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// sweepBatch is how many groups are looked at while a shard is held.
+// sweepBatch is the number of groups that are looked at while a shard is held.
 const sweepBatch = 256
 
 // Sweep removes the groups that have expired, and from those that live the topics that were not committed for too long,
@@ -81,7 +81,7 @@ func (e *Engine) gone(c *Cluster, t *ends.Topic) bool {
 // to each topic.
 const pollRound = 30_000
 
-// clockNoise is how many milliseconds a later reading may be below an earlier one though nobody has set the clock back: some are
+// clockNoise is the number of milliseconds that a later reading may be below an earlier one though nobody has set the clock back: some are
 // coarse.
 const clockNoise = 1000
 
@@ -105,7 +105,7 @@ func (e *Engine) removeTopic(t *ends.Topic, remove func() bool) bool {
 	return true
 }
 
-// trimBatch is how many blocks of a group are built anew while a shard is held.
+// trimBatch is the number of blocks of a group that are built anew while a shard is held.
 const trimBatch = 8
 
 // trim gives back the memory that a group does not use, unless it has been removed.

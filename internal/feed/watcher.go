@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// maxBatch is how many events Next returns at most: what a watcher has taken and not yet looked at is counted nowhere.
+// maxBatch is the number of events that Next returns at most: what a watcher has taken and not yet looked at is counted nowhere.
 const maxBatch = 256
 
 // Watcher holds the events that one watcher has yet to read.

@@ -239,7 +239,7 @@ func (l *loader) removeTemps(names []string) {
 	}
 }
 
-// keptDamaged is how many damaged files of a path are kept, for whoever wants to find out what happened.
+// keptDamaged is the number of damaged files of a path that are kept, for whoever wants to find out what happened.
 const keptDamaged = 3
 
 // removeDamaged removes damaged files but for the newest.

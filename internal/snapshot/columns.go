@@ -34,7 +34,7 @@ var columnCodes = func() (codes [65]uint8) {
 	return codes
 }()
 
-// columnSize is how many bytes n numbers take.
+// columnSize is the number of bytes that n numbers take.
 func columnSize(code uint8, n int) int {
 	if code == columnBit {
 		return (n + 7) / 8

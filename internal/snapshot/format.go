@@ -26,7 +26,7 @@ const (
 	tailSize   = blockHeadSize + footerSize + len(endMagic)
 
 	// blockTarget is the payload at which a block is closed. It is what a core decodes in a few milliseconds, so that all have
-	// something to do to the end, and some hundred records, so that names are seldom told again.
+	// something to do to the end, and some hundred records, so that names are seldom repeated.
 	blockTarget = 256 << 10
 )
 

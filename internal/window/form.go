@@ -28,7 +28,7 @@ import (
 //
 // A field holds what its value is above the base of its column. If there is a lag anchor, it is the lag of the newest commit,
 // and the lag field holds by how much the end offset rose since the commit before: that stays small however large the lag is.
-// If there is an observed anchor, it is how many seconds after its timestamp the newest commit was observed, and the field
+// If there is an observed anchor, it is the number of seconds after its timestamp that the newest commit was observed, and the field
 // holds how many seconds lie between one observation and the next: none in a replay.
 type form struct {
 	size, count, head               int

@@ -27,11 +27,11 @@ import (
 )
 
 const (
-	// HeaderSize is how many bytes a window without records takes.
+	// HeaderSize is the number of bytes that a window without records takes.
 	HeaderSize = newestAt + 3*6
 	// Unit is what the size of a window is a multiple of, in bytes.
 	Unit = 2
-	// Padding is how many bytes must follow a window in the memory it lies in: bits are read and written eight bytes at
+	// Padding is the number of bytes that must follow a window in the memory it lies in: bits are read and written eight bytes at
 	// a time. The bits beyond the window are left as they are.
 	Padding = 8
 	// MaxCommits is the largest number of commits that a window can hold.

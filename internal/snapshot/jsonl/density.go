@@ -9,7 +9,7 @@ import (
 // takes a hundred bytes or so; a line of empty ones would take thirty times its length before any of them is refused.
 const leastObject = 12
 
-// sparseObjects is how many objects a line may have beyond what its length explains: those that hold the others.
+// sparseObjects is the number of objects that a line may have beyond what its length explains: those that hold the others.
 const sparseObjects = 16
 
 // maxDepth is how deep objects and arrays may lie in each other: a commit lies seven deep, a name that is not UTF-8 in it one
