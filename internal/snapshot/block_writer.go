@@ -17,7 +17,7 @@ type BlockWriter struct {
 	strings map[string]uint64
 	// records counts what the block being built holds.
 	records Summary
-	values  []uint64
+	columns columns
 }
 
 func (w *Writer) newBlockWriter() *BlockWriter {

@@ -42,46 +42,46 @@ func columnSize(code uint8, n int) int {
 	return int(columnBytes[code]) * n
 }
 
-// widest is the code for a column that holds all of the numbers whose bits are set in any.
-func widest(any uint64) uint8 { return columnCodes[bits.Len64(any)] }
+// widest is the code for a column of numbers up to v.
+func widest(v uint64) uint8 { return columnCodes[bits.Len64(v)] }
 
-// putColumn writes the numbers to dst, which has columnSize bytes.
-func putColumn(dst []byte, code uint8, values []uint64) {
+// putColumn writes what the numbers have beyond the least to dst, which has columnSize bytes.
+func putColumn(dst []byte, code uint8, values []int64, least int64) {
 	switch columnBytes[code] {
 	case 0:
 		if code == columnBit {
 			clear(dst)
 			for i, v := range values {
-				dst[i/8] |= byte(v) << (i % 8)
+				dst[i/8] |= byte(v-least) << (i % 8)
 			}
 		}
 	case 1:
 		dst = dst[:len(values)]
 		for i, v := range values {
-			dst[i] = byte(v)
+			dst[i] = byte(v - least)
 		}
 	case 2:
 		for i, v := range values {
-			binary.LittleEndian.PutUint16(dst[2*i:], uint16(v))
+			binary.LittleEndian.PutUint16(dst[2*i:], uint16(v-least))
 		}
 	case 3:
 		for i, v := range values {
-			to := dst[3*i : 3*i+3]
+			to, v := dst[3*i:3*i+3], v-least
 			to[0], to[1], to[2] = byte(v), byte(v>>8), byte(v>>16)
 		}
 	case 4:
 		for i, v := range values {
-			binary.LittleEndian.PutUint32(dst[4*i:], uint32(v))
+			binary.LittleEndian.PutUint32(dst[4*i:], uint32(v-least))
 		}
 	case 6:
 		for i, v := range values {
-			to := dst[6*i : 6*i+6]
+			to, v := dst[6*i:6*i+6], v-least
 			binary.LittleEndian.PutUint32(to, uint32(v))
 			binary.LittleEndian.PutUint16(to[4:], uint16(v>>32))
 		}
 	default:
 		for i, v := range values {
-			binary.LittleEndian.PutUint64(dst[8*i:], v)
+			binary.LittleEndian.PutUint64(dst[8*i:], uint64(v-least))
 		}
 	}
 }

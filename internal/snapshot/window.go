@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"encoding/binary"
+	"math"
 	"slices"
 
 	"github.com/lagkeeper/storage/protocol"
@@ -28,136 +29,136 @@ const (
 	columnMask = 7
 )
 
-// windowFlags returns the bits of the word before a partition that say how its window is written.
-func windowFlags(commits []protocol.StoredCommit) (flags uint64) {
+// columns are the numbers of a window, for each column those of all commits and the bounds between which they are.
+type columns struct {
+	offset, order, timestamp, observed, lag column
+	// flags are the bits of the word before the partition that say how the window is written.
+	flags uint64
+	known []uint64
+}
+
+type column struct {
+	values          []int64
+	least, greatest int64
+}
+
+func (c *column) reset(n int) {
+	if cap(c.values) < n {
+		c.values = make([]int64, n+n/4)
+	}
+	c.values, c.least, c.greatest = c.values[:n], math.MaxInt64, math.MinInt64
+}
+
+func (c *column) set(i int, v int64) {
+	c.values[i] = v
+	c.least, c.greatest = min(c.least, v), max(c.greatest, v)
+}
+
+// take takes the numbers of commits, of which there is at least one.
+func (k *columns) take(commits []protocol.StoredCommit) {
+	n := len(commits)
+	k.offset.reset(n - 1)
+	k.order.reset(n - 1)
+	k.timestamp.reset(n - 1)
+	k.observed.reset(n)
+	k.lag.reset(n)
+	k.flags = 0
 	for i := range commits {
 		c := &commits[i]
-		if !c.LagKnown {
-			flags |= partitionUnknown
+		if i > 0 {
+			before := &commits[i-1]
+			k.offset.set(i-1, c.Offset-before.Offset)
+			k.order.set(i-1, c.Order-before.Order)
+			k.timestamp.set(i-1, c.Timestamp-before.Timestamp)
 		}
-		if (c.ObservedTimestamp-floorSecond(c.Timestamp))%1000 != 0 {
-			flags |= partitionMillis
+		since := c.ObservedTimestamp - floorSecond(c.Timestamp)
+		seconds := since / 1000
+		if seconds*1000 != since {
+			k.flags |= partitionMillis
+		}
+		k.observed.set(i, seconds)
+		if c.LagKnown {
+			k.lag.set(i, int64(c.Lag))
+		} else {
+			k.flags |= partitionUnknown
 		}
 	}
-	return flags
+	if k.flags&partitionMillis != 0 {
+		k.observed.reset(n)
+		for i := range commits {
+			k.observed.set(i, commits[i].ObservedTimestamp-floorSecond(commits[i].Timestamp))
+		}
+	}
+	if k.flags&partitionUnknown != 0 {
+		k.takeUnknown(commits)
+	}
 }
 
-// sinceSecond is when a commit was observed relative to the second in which it was made: in milliseconds, or in seconds.
-func sinceSecond(c *protocol.StoredCommit, millis bool) int64 {
-	since := c.ObservedTimestamp - floorSecond(c.Timestamp)
-	if millis {
-		return since
+// takeUnknown gives the commits whose lag is not known the least of the others.
+func (k *columns) takeUnknown(commits []protocol.StoredCommit) {
+	if k.lag.least > k.lag.greatest {
+		k.lag.least, k.lag.greatest = 0, 0
 	}
-	return since / 1000
+	k.known = k.known[:0]
+	for i := range commits {
+		if commits[i].LagKnown {
+			k.known = append(k.known, 1)
+			continue
+		}
+		k.known = append(k.known, 0)
+		k.lag.values[i] = k.lag.least
+	}
 }
 
-// window writes commits, of which there is at least one.
-func (w *BlockWriter) window(chain *windowChain, commits []protocol.StoredCommit, flags uint64) {
-	first := &commits[0]
-	n := len(commits)
-	if cap(w.values) < n {
-		w.values = make([]uint64, n+n/4)
-	}
+// window writes the commits that columns has taken. first is the oldest of them.
+func (w *BlockWriter) window(chain *windowChain, first *protocol.StoredCommit) {
+	k := &w.columns
 	head := len(w.block)
 	w.block = append(w.block, 0, 0)
-	w.varint(first.Offset - chain.offset)
-	w.varint(first.Order - chain.order)
-	w.varint(first.Timestamp - chain.timestamp)
-	chain.offset, chain.order, chain.timestamp = first.Offset, first.Order, first.Timestamp
-
+	w.relative(&chain.offset, first.Offset)
+	w.relative(&chain.order, first.Order)
+	w.relative(&chain.timestamp, first.Timestamp)
 	// The least of each column stands before all columns, which follow in their order.
-	steps := w.values[:n-1]
+	steps := len(k.offset.values) > 0
+	if steps {
+		w.relative(&chain.offsetStep, k.offset.least)
+		w.relative(&chain.orderStep, k.order.least)
+		w.relative(&chain.timestampStep, k.timestamp.least)
+	}
+	w.relative(&chain.observed, k.observed.least)
+	w.relative(&chain.lag, k.lag.least)
 	codes := uint16(0)
-	if n > 1 {
-		offset, order, timestamp := commits[1].Offset-first.Offset, commits[1].Order-first.Order, commits[1].Timestamp-first.Timestamp
-		for i := 2; i < n; i++ {
-			before, c := &commits[i-1], &commits[i]
-			offset, order = min(offset, c.Offset-before.Offset), min(order, c.Order-before.Order)
-			timestamp = min(timestamp, c.Timestamp-before.Timestamp)
-		}
-		w.varint(offset - chain.offsetStep)
-		w.varint(order - chain.orderStep)
-		w.varint(timestamp - chain.timestampStep)
-		chain.offsetStep, chain.orderStep, chain.timestampStep = offset, order, timestamp
-	}
-	millis := flags&partitionMillis != 0
-	observed, lag, known := sinceSecond(first, millis), int64(0), false
-	for i := range commits {
-		c := &commits[i]
-		observed = min(observed, sinceSecond(c, millis))
-		if c.LagKnown {
-			if !known {
-				lag = int64(c.Lag)
-			}
-			lag, known = min(lag, int64(c.Lag)), true
-		}
-	}
-	if !known {
-		lag = chain.lag
-	}
-	w.varint(observed - chain.observed)
-	w.varint(lag - chain.lag)
-	chain.observed, chain.lag = observed, lag
-
-	if n > 1 {
-		any := uint64(0)
-		for i := range steps {
-			steps[i] = uint64(commits[i+1].Offset - commits[i].Offset - chain.offsetStep)
-			any |= steps[i]
-		}
-		codes |= w.column(any, steps, 0) << offsetColumn
-		any = 0
-		for i := range steps {
-			steps[i] = uint64(commits[i+1].Order - commits[i].Order - chain.orderStep)
-			any |= steps[i]
-		}
-		codes |= w.column(any, steps, 0) << orderColumn
-		any = 0
-		for i := range steps {
-			steps[i] = uint64(commits[i+1].Timestamp - commits[i].Timestamp - chain.timestampStep)
-			any |= steps[i]
-		}
+	if steps {
+		codes |= w.column(&k.offset, 0) << offsetColumn
+		codes |= w.column(&k.order, 0) << orderColumn
 		// At least a byte for each commit: what decoding takes stays in proportion to what was read.
-		codes |= w.column(any, steps, columnByte) << timestampColumn
+		codes |= w.column(&k.timestamp, columnByte) << timestampColumn
 	}
-	values, any := w.values[:n], uint64(0)
-	for i := range values {
-		values[i] = uint64(sinceSecond(&commits[i], millis) - observed)
-		any |= values[i]
-	}
-	codes |= w.column(any, values, 0) << observedColumn
-	any = 0
-	for i := range values {
-		values[i] = 0
-		if commits[i].LagKnown {
-			values[i] = uint64(int64(commits[i].Lag) - lag)
-			any |= values[i]
+	codes |= w.column(&k.observed, 0) << observedColumn
+	codes |= w.column(&k.lag, 0) << lagColumn
+	if k.flags&partitionUnknown != 0 {
+		at := len(w.block)
+		w.block = append(w.block, make([]byte, columnSize(columnBit, len(k.known)))...)
+		for i, v := range k.known {
+			w.block[at+i/8] |= byte(v) << (i % 8)
 		}
-	}
-	codes |= w.column(any, values, 0) << lagColumn
-	if flags&partitionUnknown != 0 {
-		for i := range values {
-			values[i] = 0
-			if commits[i].LagKnown {
-				values[i] = 1
-			}
-		}
-		w.append(columnBit, values)
 	}
 	binary.LittleEndian.PutUint16(w.block[head:], codes)
 }
 
-// column writes a column of numbers whose bits are set in any and returns its code, which is at least the given one.
-func (w *BlockWriter) column(any uint64, values []uint64, least uint8) uint16 {
-	code := max(widest(any), least)
-	w.append(code, values)
-	return uint16(code)
+// relative writes a number relative to the one before it in a chain, whose place it takes.
+func (w *BlockWriter) relative(before *int64, v int64) {
+	w.varint(v - *before)
+	*before = v
 }
 
-func (w *BlockWriter) append(code uint8, values []uint64) {
-	size, at := columnSize(code, len(values)), len(w.block)
+// column writes a column and returns its code, which is at least the given one.
+func (w *BlockWriter) column(c *column, least uint8) uint16 {
+	code := max(widest(uint64(c.greatest-c.least)), least)
+	size, at := columnSize(code, len(c.values)), len(w.block)
 	w.block = slices.Grow(w.block, size)[:at+size]
-	putColumn(w.block[at:], code, values)
+	putColumn(w.block[at:], code, c.values, c.least)
+	return uint16(code)
 }
 
 // window reads n commits, at least one, onto the common array. If that moves, what was read before stays behind in the old one,

@@ -83,8 +83,11 @@ func (w *BlockWriter) groupTopic(t *GroupTopic, chain *windowChain) {
 }
 
 func (w *BlockWriter) groupPartition(p *GroupPartition, chain *windowChain) {
-	flags := windowFlags(p.Commits)
-	word := uint64(len(p.Commits))<<partitionBits | flags
+	word := uint64(len(p.Commits)) << partitionBits
+	if len(p.Commits) > 0 {
+		w.columns.take(p.Commits)
+		word |= w.columns.flags
+	}
 	if p.Owner != "" {
 		word |= partitionOwner
 	}
@@ -112,6 +115,6 @@ func (w *BlockWriter) groupPartition(p *GroupPartition, chain *windowChain) {
 		chain.incarnation = p.Incarnation
 	}
 	if len(p.Commits) > 0 {
-		w.window(chain, p.Commits, flags)
+		w.window(chain, &p.Commits[0])
 	}
 }

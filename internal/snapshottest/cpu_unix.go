@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// cpuTime is what the process has used, which a busy machine does not stretch as it does the time that passes.
-func cpuTime() time.Duration {
+// CPUTime is what the process has used, which a busy machine does not stretch as it does the time that passes.
+func CPUTime() time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
 		return 0

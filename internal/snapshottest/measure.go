@@ -9,13 +9,13 @@ import (
 func StartBench(b *testing.B) time.Duration {
 	b.ReportAllocs()
 	b.ResetTimer()
-	return cpuTime()
+	return CPUTime()
 }
 
 // ReportBench reports what was measured since StartBench, and the size of the file in bytes.
 func ReportBench(b *testing.B, from time.Duration, bytes int) {
 	const partitions = BenchGroups * BenchPartitions
-	cpu := cpuTime() - from
+	cpu := CPUTime() - from
 	b.SetBytes(int64(bytes))
 	b.ReportMetric(float64(bytes)/partitions, "bytes/partition")
 	b.ReportMetric(float64(bytes)/partitions/BenchCommits, "bytes/commit")

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/internal/snapshottest"
 	"github.com/lagkeeper/storage/internal/contract"
 	"github.com/lagkeeper/storage/internal/tests/testkit"
 	"github.com/lagkeeper/storage/protocol"
@@ -36,16 +37,18 @@ func BenchmarkSnapshot(b *testing.B) {
 	ctx := context.Background()
 
 	b.Run("save", func(b *testing.B) {
-		extra := uint64(0)
+		extra, cpu := uint64(0), time.Duration(0)
 		for b.Loop() {
 			b.StopTimer()
 			w.touch(b)
 			runtime.GC()
 			before := heap()
 			stop := sampleHeap()
+			from := snapshottest.CPUTime()
 			b.StartTimer()
 			must(b, p.Snapshot(ctx))
 			b.StopTimer()
+			cpu += snapshottest.CPUTime() - from
 			if peak := stop(); peak > before {
 				extra = max(extra, peak-before)
 			}
@@ -53,16 +56,20 @@ func BenchmarkSnapshot(b *testing.B) {
 			b.ReportMetric(float64(extra)/(1<<20), "extra-heap-MiB")
 			b.StartTimer()
 		}
+		b.ReportMetric(cpu.Seconds()/float64(b.N), "cpu-s/op")
 		b.ReportMetric(float64(size(b, path))/float64(groups*partitions), "bytes/group-partition")
 	})
 	b.Run("save/floor=write", func(b *testing.B) {
 		bytes, err := os.ReadFile(path)
 		must(b, err)
+		from := snapshottest.CPUTime()
 		for b.Loop() {
 			writeAndSync(b, path+".floor", bytes)
 		}
+		b.ReportMetric((snapshottest.CPUTime()-from).Seconds()/float64(b.N), "cpu-s/op")
 	})
 	b.Run("restore", func(b *testing.B) {
+		cpu := time.Duration(0)
 		for b.Loop() {
 			b.StopTimer()
 			copied := filepath.Join(b.TempDir(), "state")
@@ -76,9 +83,11 @@ func BenchmarkSnapshot(b *testing.B) {
 			runtime.GC()
 			before := heap()
 			stop := sampleHeap()
+			from := snapshottest.CPUTime()
 			b.StartTimer()
 			must(b, m.Start())
 			b.StopTimer()
+			cpu += snapshottest.CPUTime() - from
 			peak := stop() - before
 			runtime.GC()
 			// What the reading takes beyond what it becomes.
@@ -89,6 +98,7 @@ func BenchmarkSnapshot(b *testing.B) {
 			must(b, m.Stop())
 			b.StartTimer()
 		}
+		b.ReportMetric(cpu.Seconds()/float64(b.N), "cpu-s/op")
 	})
 	b.Run("restore/floor=read", func(b *testing.B) {
 		for b.Loop() {
