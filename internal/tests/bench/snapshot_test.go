@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/lagkeeper/storage"
-	"github.com/lagkeeper/storage/internal/snapshottest"
 	"github.com/lagkeeper/storage/internal/contract"
+	"github.com/lagkeeper/storage/internal/snapshottest"
 	"github.com/lagkeeper/storage/internal/tests/testkit"
 	"github.com/lagkeeper/storage/protocol"
 	"github.com/lagkeeper/storage/storagetest"
