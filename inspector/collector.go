@@ -11,7 +11,6 @@ import (
 	"github.com/lagkeeper/storage"
 	"github.com/lagkeeper/storage/protocol"
 	"github.com/lagkeeper/storage/status"
-	"github.com/lagkeeper/storage/trend"
 )
 
 // reading is the store as it was read once. But for its orders it never changes.
@@ -321,47 +320,6 @@ func rowOf(cluster, name string, group *protocol.Group, verdict status.Verdict) 
 		row.LastCommit = &last
 	}
 	return row
-}
-
-// flowSum adds the rates of partitions up.
-type flowSum struct {
-	in, out           float64
-	inKnown, outKnown bool
-	catchUp           int64
-	never, behind     bool
-}
-
-func (f *flowSum) add(p *protocol.GroupPartition, now time.Time) {
-	if !status.Believable(p) {
-		f.never = true
-		return
-	}
-	t := trend.OfPartition(p, now)
-	f.in, f.inKnown = f.in+t.Produced.PerSecond, f.inKnown || t.Produced.Known
-	f.out, f.outKnown = f.out+t.Consumed.PerSecond, f.outKnown || t.Consumed.Known
-	if p.CurrentLag == 0 {
-		return
-	}
-	f.behind = true
-	if t.CatchUp.Known {
-		f.catchUp = max(f.catchUp, t.CatchUp.Length.Milliseconds())
-	} else {
-		f.never = true
-	}
-}
-
-func (f *flowSum) flow() Flow {
-	var out Flow
-	if f.inKnown {
-		out.InPerSecond = &f.in
-	}
-	if f.outKnown {
-		out.OutPerSecond = &f.out
-	}
-	if f.behind && !f.never {
-		out.CatchUpMs = &f.catchUp
-	}
-	return out
 }
 
 func (c *collector) readTopics(ctx context.Context, r *reading, cluster string, before map[groupKey]endSum) error {

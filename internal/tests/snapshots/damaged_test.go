@@ -53,7 +53,7 @@ func TestDamagedStateIsNotSaved(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, stats.Damaged)
 	require.EqualValues(t, 3, stats.Snapshots.Failed)
-	require.Equal(t, 1, logs.FilterMessageSnippet("damaged the state").Len())
+	require.Equal(t, 1, logs.FilterMessageSnippet("state damaged by a panic").Len())
 	_, err = db.EndOffsets(t.Context(), "local", "orders", nil)
 	require.NoError(t, err, "what is there can be read still")
 	require.ErrorIs(t, db.Close(), storage.ErrDamaged)
