@@ -111,7 +111,7 @@ var _ prom.Collector = (*FeedCollector)(nil)
 func NewFeed(options Options, feeds ...func() FeedStatus) (*FeedCollector, error) {
 	faults := []error{options.Validate()}
 	if options.Lags != nil {
-		faults = append(faults, fmt.Errorf("Lags: %+v is not allowed; a feed has none", *options.Lags))
+		faults = append(faults, fmt.Errorf("invalid Lags %+v: must be nil for a feed", *options.Lags))
 	}
 	for name := range options.ConstLabels {
 		if slices.Contains(feedLabels, name) {

@@ -188,7 +188,7 @@ func TestFeedOptions(t *testing.T) {
 		Prefix: "1", Lags: &lagprom.LagOptions{}, ConstLabels: prom.Labels{"mode": "x", "cluster": "y"},
 	}, nil)
 	require.ErrorContains(t, err, `Prefix "1" is not allowed`)
-	require.ErrorContains(t, err, "is not allowed; a feed has none")
+	require.ErrorContains(t, err, "must be nil for a feed")
 	require.ErrorContains(t, err, `ConstLabels: "mode" is not allowed`)
 	require.ErrorContains(t, err, `ConstLabels: "cluster" is not allowed`)
 	require.ErrorContains(t, err, "a feed is nil")
