@@ -155,7 +155,7 @@ func TestThereIsRoomAgainWhenSomethingGoes(t *testing.T) {
 	cancel()
 	require.Equal(t, 3, full)
 	require.NoError(t, db.Close()) // so that every line is written
-	lines := logged.FilterMessageSnippet("the store is full").All()
+	lines := logged.FilterMessageSnippet("store full").All()
 	require.Len(t, lines, 2, "the first and the tenth of some twenty refusals")
 	require.EqualValues(t, 64<<10, lines[0].ContextMap()["max_memory"])
 	require.EqualValues(t, 10, lines[1].ContextMap()["count"])
@@ -219,7 +219,7 @@ func TestWhatFitsIsRestored(t *testing.T) {
 	require.Equal(t, groups-loaded.Groups, restored.Full)
 	require.Equal(t, restored.Full, restored.Skipped)
 	require.NoError(t, small.Close())
-	lines := logged.FilterMessageSnippet("the store is full").All()
+	lines := logged.FilterMessageSnippet("store full").All()
 	require.Len(t, lines, 1)
 	require.EqualValues(t, restored.Full, lines[0].ContextMap()["left_out"])
 }
