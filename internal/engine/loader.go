@@ -65,6 +65,7 @@ func (l *Loader) WriteTopic(r *snapshot.Topic) error {
 	if e.stopped.Load() {
 		return Stopped
 	}
+	defer e.room.reserve()()
 	if _, bytes := t.Size(); !e.room.fits(bytes) {
 		l.Full++
 		l.Skipped++
@@ -98,6 +99,7 @@ func (l *Loader) WriteGroup(r *snapshot.Group) error {
 	if err != nil {
 		return err
 	}
+	defer e.room.reserve()()
 	if !e.room.fits(g.bytes()) {
 		l.Full++
 		l.Skipped++

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,6 +14,18 @@ type room struct {
 	limit int64 // 0 is none
 	// announced is set from the first refusal until there is room again.
 	announced atomic.Bool
+	// filling is held from a look at the room until what was let in is counted, by those who fill the store from a file at
+	// once. Nobody holds it if there is no limit.
+	filling sync.Mutex
+}
+
+// reserve lets one goroutine at a time look at the room and fill it; the caller calls done.
+func (r *room) reserve() (done func()) {
+	if r.limit == 0 {
+		return func() {}
+	}
+	r.filling.Lock()
+	return r.filling.Unlock
 }
 
 // full reports whether nothing new is to be taken. What is known goes on, and may take the store beyond its limit by what
