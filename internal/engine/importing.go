@@ -178,7 +178,7 @@ func (im *Import) Apply(positions []snapshot.Position) error {
 	}
 	for _, g := range im.groups {
 		// Only a stopped shard refuses, and Stop stops none as long as changing is held.
-		e.place(g, now)
+		e.place(g, now, false)
 	}
 	return nil
 }

@@ -100,12 +100,11 @@ func (l *Loader) WriteGroup(r *snapshot.Group) error {
 		return err
 	}
 	defer e.room.reserve()()
-	if !e.room.fits(g.bytes()) {
+	placed, why := e.place(g, now, true)
+	if why == Full {
 		l.Full++
-		l.Skipped++
-		return nil
+		why = 0
 	}
-	placed, why := e.place(g, now)
 	if !placed && why == 0 {
 		l.Skipped++
 	}
@@ -131,8 +130,9 @@ func (e *Engine) loadDeparture(c *Cluster, r *snapshot.Group, now int64) error {
 }
 
 // place puts a group that was built aside into its shard, in the place of the one of its name: whoever looks or commits
-// meanwhile finds one or the other, whole. It reports false, and changes nothing, if the cluster knows none of its topics.
-func (e *Engine) place(g *group, now int64) (bool, Reason) {
+// meanwhile finds one or the other, whole. It reports false, and changes nothing, if the cluster knows none of its topics, or if it is
+// limited to the room that there is and that is not enough.
+func (e *Engine) place(g *group, now int64, limited bool) (bool, Reason) {
 	for i := len(g.topics) - 1; i >= 0; i-- {
 		if t := g.cluster.topics.Topic(g.topics[i].topic.Name); t != nil {
 			g.topics[i].topic = t
@@ -157,6 +157,9 @@ func (e *Engine) place(g *group, now int64) (bool, Reason) {
 	}
 	if len(g.topics) == 0 || g.cluster.removed.Load() {
 		return false, 0
+	}
+	if limited && !e.room.fits(g.bytes()+s.mapGrowth(g)) {
+		return false, Full
 	}
 	if old := s.find(g.cluster, g.hash, g.name); old != nil {
 		s.remove(old)

@@ -81,9 +81,22 @@ func (s *shard) addCounts(st *Stats) {
 }
 
 // mapBytes is about what the maps of a shard take.
-func (s *shard) mapBytes() int {
-	const pointer = int(unsafe.Sizeof(s))
-	return shrink.Bytes(s.mostGroups, 8+pointer) + shrink.Bytes(s.mostTopics, pointer+int(unsafe.Sizeof([]*group(nil))))
+func (s *shard) mapBytes() int { return mapBytesOf(s.mostGroups, s.mostTopics) }
+
+// mapGrowth returns how much more they take with a group.
+func (s *shard) mapGrowth(g *group) int {
+	topics := len(s.byTopic)
+	for i := range g.topics {
+		if _, listed := s.byTopic[g.topics[i].topic]; !listed {
+			topics++
+		}
+	}
+	return mapBytesOf(max(s.mostGroups, len(s.groups)+1), max(s.mostTopics, topics)) - s.mapBytes()
+}
+
+func mapBytesOf(groups, topics int) int {
+	const pointer = int(unsafe.Sizeof((*group)(nil)))
+	return shrink.Bytes(groups, 8+pointer) + shrink.Bytes(topics, pointer+int(unsafe.Sizeof([]*group(nil))))
 }
 
 // addGroups adds some groups of a cluster, from an index on, and returns the next index, -1 if there is none.
