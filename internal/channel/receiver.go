@@ -4,7 +4,6 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/lagkeeper/storage/protocol"
 )
@@ -58,14 +57,6 @@ var lastReply = make(chan interface{})
 // receivers finds the receiver of a last request, for the case that two receivers share a channel and one takes the
 // other's.
 var receivers sync.Map // *protocol.StorageRequest → *Receiver
-
-const (
-	// StopPatience is how long a Stop waits for a request or an answer that is being handled and gets no further.
-	StopPatience = 3 * time.Second
-	// passInterval is the time between two passes of a last request between receivers none of which it is for. The one that it
-	// is for may be busy for a while.
-	passInterval = 10 * time.Millisecond
-)
 
 // StartReceiver begins to receive from a channel.
 func StartReceiver(channel chan *protocol.StorageRequest, handle Handler) *Receiver {
@@ -209,79 +200,96 @@ func (r *Receiver) take(request *protocol.StorageRequest) (last bool) {
 	return false
 }
 
-// passedBy is called when another has taken the last request. A receiver that is busy sees that it is over when it has
-// handled its request; one that waits needs the request.
-func (r *Receiver) passedBy() {
-	r.over.Store(true)
-	if r.passes.Add(1) > 1 && closedWithin(r.done, passInterval) {
-		return
+const (
+	// queueLength is the number of requests that may wait. A batch for a store that is a round trip away is at most as long.
+	queueLength = 256
+	// idleLooks is how often an empty queue is looked at before its goroutine parks, which takes some 20 µs: to wake one takes
+	// longer than to handle dozens of requests.
+	idleLooks = 100
+)
+
+// queue lets a goroutine of its own handle requests, in their order, while another one receives: the hand-off over a channel
+// costs as much as most requests do. It holds copies, so that a requester may use a request again when the next one has been
+// received. One goroutine may push.
+type queue struct {
+	handle func([]protocol.StorageRequest)
+	ring   []protocol.StorageRequest
+
+	_ [64]byte // pushed and handled are written by different goroutines
+	// pushed counts the requests that were put in.
+	pushed atomic.Uint64
+	_      [64]byte
+	// handled counts the requests that have been handled.
+	handled atomic.Uint64
+	_       [64]byte
+	closed  atomic.Bool
+
+	work, room parking
+	done       chan struct{} // closed when the goroutine has ended
+}
+
+func startQueue(handle func([]protocol.StorageRequest)) *queue {
+	q := &queue{
+		handle: handle, ring: make([]protocol.StorageRequest, queueLength),
+		work: newParking(), room: newParking(), done: make(chan struct{}),
 	}
-	// The owner of the channel may have closed it, which ends the receiver too.
-	defer func() { _ = recover() }()
-	select {
-	case <-r.done:
-		return // and leave nothing in a channel with room
-	default:
+	go q.run()
+	return q
+}
+
+// empty reports whether everything that was pushed has been handled.
+func (q *queue) empty() bool { return q.pushed.Load() == q.handled.Load() }
+
+// push puts a request in, and waits for room.
+func (q *queue) push(request *protocol.StorageRequest) {
+	n := q.pushed.Load()
+	if n-q.handled.Load() == queueLength {
+		// Half of it is waited for, or there would be a wake-up for each request.
+		q.room.wait(func() bool { return n-q.handled.Load() <= queueLength/2 })
 	}
-	select {
-	case r.channel <- r.last:
-	case <-r.done:
+	q.ring[n%queueLength] = *request
+	q.pushed.Store(n + 1)
+	q.work.wake()
+}
+
+// close lets everything be handled that was pushed, and returns when that is done.
+func (q *queue) close() {
+	q.closed.Store(true)
+	q.work.wake()
+	<-q.done
+}
+
+func (q *queue) run() {
+	defer close(q.done)
+	for n := uint64(0); ; {
+		pushed := q.pushed.Load()
+		if n == pushed {
+			if q.closed.Load() && n == q.pushed.Load() {
+				return
+			}
+			q.await(n)
+			continue
+		}
+		from := n % queueLength
+		some := q.ring[from:min(from+pushed-n, queueLength)]
+		q.handle(some)
+		for i := range some {
+			some[i].Reply = nil // it may hold an answer
+		}
+		n += uint64(len(some))
+		q.handled.Store(n)
+		q.room.wake()
 	}
 }
 
-// Stop returns when everything sent before has been handled and the receiver has ended. It gives up, and returns false, when
-// for as long as patience no request got handled; the receiver ends when its handler returns then. It may be called again.
-func (r *Receiver) Stop(patience time.Duration) bool {
-	r.stopping.Store(true)
-	begun := time.Now()
-	sent := false
-	for {
-		handled, length := r.handled.Load(), len(r.channel)
-		if r.stopped(&sent, patience/3) {
-			return true
+// await returns when more than n requests were pushed, or the queue is closed.
+func (q *queue) await(n uint64) {
+	more := func() bool { return q.pushed.Load() != n || q.closed.Load() }
+	for range idleLooks {
+		if more() {
+			return
 		}
-		switch {
-		case r.handled.Load() != handled || len(r.channel) < length:
-			begun = time.Now()
-		case time.Since(begun) >= patience:
-			r.over.Store(true)
-			return false
-		case len(r.channel) == 0:
-			// Somebody else who receives from the channel may have taken the request.
-			sent = false
-		}
+		runtime.Gosched()
 	}
-}
-
-// stopped sends the last request, unless it is sent, and reports whether the receiver ends before the time is over.
-func (r *Receiver) stopped(sent *bool, patience time.Duration) (ended bool) {
-	defer func() {
-		// The owner of the channel may have closed it, which ends the receiver too.
-		if recover() != nil {
-			*sent = true
-		}
-	}()
-	select {
-	case <-r.done:
-		return true // and leave nothing in a channel with room
-	default:
-	}
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	if !*sent {
-		select {
-		case r.channel <- r.last:
-			*sent = true
-		case <-r.done:
-			return true
-		case <-timer.C:
-			return false
-		}
-	}
-	select {
-	case <-r.done:
-		return true
-	case <-timer.C:
-		return false
-	}
+	q.work.wait(more)
 }

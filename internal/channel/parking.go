@@ -1,0 +1,31 @@
+package channel
+
+import "sync/atomic"
+
+// parking is where one goroutine waits for what another one does.
+type parking struct {
+	parked atomic.Bool
+	token  chan struct{}
+}
+
+func newParking() parking { return parking{token: make(chan struct{}, 1)} }
+
+// wait returns when holds does. It is woken by wake, which is to be called after whatever makes it hold.
+func (p *parking) wait(holds func() bool) {
+	for {
+		p.parked.Store(true)
+		if holds() {
+			if !p.parked.CompareAndSwap(true, false) {
+				<-p.token // of a wake that came in between
+			}
+			return
+		}
+		<-p.token
+	}
+}
+
+func (p *parking) wake() {
+	if p.parked.Load() && p.parked.CompareAndSwap(true, false) {
+		p.token <- struct{}{}
+	}
+}
