@@ -54,22 +54,24 @@ type capturedTopic struct {
 
 var captures = sync.Pool{New: func() any { return new(Capture) }}
 
+// Capture takes a group as it is now, for ConsumerTopics.
+func (e *Engine) Capture(c *Cluster, groupName string) (*Capture, Reason) {
+	return e.capture(c, groupName, false)
+}
+
+// CaptureTimed takes a group as it is now, for Group.
+func (e *Engine) CaptureTimed(c *Cluster, groupName string) (*Capture, Reason) {
+	return e.capture(c, groupName, true)
+}
+
 func (e *Engine) capture(c *Cluster, groupName string, timed bool) (*Capture, Reason) {
 	k := captures.Get().(*Capture)
 	k.timed = timed
 	k.intervals = e.config.Intervals
 	for tries, taken := 0, false; !taken; tries++ {
 		k.grow()
-		why := e.withGroup(c, groupName, func(s *shard, g *group, _ int64) Reason {
-			// The lag in time is exact to the millisecond.
-			k.now = e.config.Clock.Now()
-			s.reading = true
-			taken = k.take(g, tries)
-			s.reading = false
-			k.waits = g.replay == e.replay.Load()
-			return 0
-		})
-		if why != 0 {
+		var why Reason
+		if taken, why = e.takeGroup(c, groupName, k, tries); why != 0 {
 			k.Release()
 			return nil, why
 		}
@@ -79,6 +81,28 @@ func (e *Engine) capture(c *Cluster, groupName string, timed bool) (*Capture, Re
 		k.read(&k.topics[i])
 	}
 	return k, 0
+}
+
+// takeGroup holds the shard of a group while it is taken. See take.
+func (e *Engine) takeGroup(c *Cluster, groupName string, k *Capture, tries int) (taken bool, why Reason) {
+	hash := c.hash(groupName)
+	s := e.shard(hash)
+	s.mu.Lock()
+	defer s.release()
+	if s.stopped {
+		return false, Stopped
+	}
+	g := s.findLive(e, c, hash, groupName, e.config.Clock.Coarse())
+	if g == nil {
+		return false, UnknownGroup
+	}
+	// The lag in time is exact to the millisecond.
+	k.now = e.config.Clock.Now()
+	s.reading = true
+	taken = k.take(g, tries)
+	s.reading = false
+	k.waits = g.replay == e.replay.Load()
+	return taken, 0
 }
 
 // read copies what is known of the end offsets of a topic. It judges nothing: whoever settles what a fetch will answer is
@@ -242,49 +266,6 @@ func currentLag(end *ends.View, w window.Window) uint64 {
 type offsetAndLag struct {
 	offset protocol.ConsumerOffset
 	lag    protocol.Lag
-}
-
-// endFacts holds what an answer points to of a partition that has an end offset.
-type endFacts struct {
-	age      protocol.Age
-	logStart int64
-}
-
-// lagFacts holds what it points to of one that has a commit.
-type lagFacts struct {
-	difference int64
-	timeLag    protocol.TimeLag
-	lost       uint64
-}
-
-// write writes a judgement into an answer. It takes memory from ends and lags, which are left as they are if there is nothing to write.
-func (j *judgement) write(out *protocol.ConsumerPartition, ends *[]endFacts, lags *[]lagFacts) {
-	out.State = j.state
-	if j.endAge >= 0 {
-		to := &(*ends)[0]
-		*ends = (*ends)[1:]
-		to.age.Duration = j.endAge
-		out.EndOffsetAge = &to.age
-		if j.logStart >= 0 {
-			to.logStart = j.logStart
-			out.LogStartOffset = &to.logStart
-		}
-	}
-	if !j.differenceKnown {
-		return
-	}
-	to := &(*lags)[0]
-	*lags = (*lags)[1:]
-	to.difference = j.difference
-	out.Difference = &to.difference
-	if j.timeLag.Kind != protocol.TimeLagUnknown {
-		to.timeLag = j.timeLag
-		out.TimeLag = &to.timeLag
-	}
-	if j.lost > 0 {
-		to.lost = j.lost
-		out.Lost = &to.lost
-	}
 }
 
 // ConsumerTopics makes the answer of the channel protocol. Everything in it is the caller's to keep and to change; it lies

@@ -127,3 +127,46 @@ func distance(from, to int64) uint64 {
 	}
 	return uint64(to) - uint64(from)
 }
+
+// endFacts holds what an answer points to of a partition that has an end offset.
+type endFacts struct {
+	age      protocol.Age
+	logStart int64
+}
+
+// lagFacts holds what it points to of one that has a commit.
+type lagFacts struct {
+	difference int64
+	timeLag    protocol.TimeLag
+	lost       uint64
+}
+
+// write writes a judgement into an answer. It takes memory from ends and lags, which are left as they are if there is nothing to write.
+func (j *judgement) write(out *protocol.ConsumerPartition, ends *[]endFacts, lags *[]lagFacts) {
+	out.State = j.state
+	if j.endAge >= 0 {
+		to := &(*ends)[0]
+		*ends = (*ends)[1:]
+		to.age.Duration = j.endAge
+		out.EndOffsetAge = &to.age
+		if j.logStart >= 0 {
+			to.logStart = j.logStart
+			out.LogStartOffset = &to.logStart
+		}
+	}
+	if !j.differenceKnown {
+		return
+	}
+	to := &(*lags)[0]
+	*lags = (*lags)[1:]
+	to.difference = j.difference
+	out.Difference = &to.difference
+	if j.timeLag.Kind != protocol.TimeLagUnknown {
+		to.timeLag = j.timeLag
+		out.TimeLag = &to.timeLag
+	}
+	if j.lost > 0 {
+		to.lost = j.lost
+		out.Lost = &to.lost
+	}
+}

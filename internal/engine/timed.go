@@ -7,16 +7,6 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Capture takes a group as it is now, for ConsumerTopics.
-func (e *Engine) Capture(c *Cluster, groupName string) (*Capture, Reason) {
-	return e.capture(c, groupName, false)
-}
-
-// CaptureTimed takes a group as it is now, for Group.
-func (e *Engine) CaptureTimed(c *Cluster, groupName string) (*Capture, Reason) {
-	return e.capture(c, groupName, true)
-}
-
 // appendTimed appends the end offsets of a partition whose times are known, oldest first: the newest, and if the group has
 // committed there, those of the curve behind its lag.
 func (k *Capture) appendTimed(dst []protocol.TimedEndOffset, end *ends.View, lag int, committed bool) []protocol.TimedEndOffset {
