@@ -20,6 +20,9 @@ type Model struct {
 	minDistance int64 // milliseconds
 	expireGroup int64 // milliseconds
 	expireTopic int64 // milliseconds
+	// outage is for how many milliseconds no topic of a cluster must have had an end offset for that to be an interruption, after which
+	// the first round of polls comes to each topic within a time of its own.
+	outage      int64
 	allow, deny *regexp.Regexp
 
 	// now is the clock, in Unix milliseconds.
@@ -32,10 +35,11 @@ type modelCluster struct {
 	topics map[string][]modelEnds
 	// ids holds the ids of topics, as far as they are known.
 	ids map[string]protocol.TopicID
-	// polled is when each topic, and polledAny when any topic, last had an end offset.
-	polled    map[string]int64
-	polledAny int64
-	groups    map[string]*modelGroup
+	// polled is when each topic, and polledAny when any topic, last had an end offset; polledSince is when that began, or began
+	// again after an interruption.
+	polled                 map[string]int64
+	polledAny, polledSince int64
+	groups                 map[string]*modelGroup
 }
 
 type modelGroup struct {
@@ -76,6 +80,10 @@ func NewModel[C Configuration](of C, clock func() time.Time) *Model {
 		clusters:    map[string]*modelCluster{},
 	}
 	m.expireTopic = seconds(config.int("expire-topic", config.int("expire-group", 604800)))
+	m.outage = m.expireTopic
+	if replay := seconds(config.int("replay-timeout", 600)); replay > 0 {
+		m.outage = min(m.outage, replay)
+	}
 	for _, name := range config.Clusters {
 		m.clusters[strings.ToLower(name)] = &modelCluster{
 			topics: map[string][]modelEnds{},
@@ -127,7 +135,7 @@ func (m *Model) Handle(r *protocol.StorageRequest) (any, error) {
 }
 
 // Sweep does what the active sweep does: it removes the expired groups, the expired topics of the others, and the topics
-// that were not polled while others of their cluster were.
+// that were not polled while others of their cluster were, unless polls have only just begun.
 func (m *Model) Sweep() {
 	for _, c := range m.clusters {
 		m.expireGroups(c)
@@ -141,6 +149,9 @@ func (m *Model) Sweep() {
 			if len(g.topics) == 0 {
 				delete(c.groups, name)
 			}
+		}
+		if m.now()-c.polledSince < min(30_000, m.outage/20) {
+			continue // the first round of polls may not have come to each topic yet
 		}
 		for topic := range c.topics {
 			if c.polledAny-c.polled[topic] > m.expireTopic {
@@ -182,6 +193,9 @@ func (m *Model) setBrokerOffset(c *modelCluster, r *protocol.StorageRequest) err
 	partitions := c.topics[r.Topic]
 	for int64(len(partitions)) < count {
 		partitions = append(partitions, modelEnds{})
+	}
+	if c.polledAny == 0 || m.now()-c.polledAny > m.outage {
+		c.polledSince = m.now()
 	}
 	c.polled[r.Topic], c.polledAny = m.now(), m.now()
 	if err := partitions[r.Partition].set(r, m.intervals, m.now()); err != nil {

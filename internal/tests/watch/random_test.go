@@ -54,6 +54,17 @@ func TestFollowAtRandom(t *testing.T) {
 	}
 }
 
+// TestFollowAfterInterruption follows runs that once failed: end offsets of a cluster come again after none came for longer than a
+// topic may go without, and the sweep is due before the first round has come to each topic.
+func TestFollowAfterInterruption(t *testing.T) {
+	for _, seed := range []uint64{3638601373402874074} {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { followAtRandom(t, rand.New(rand.NewPCG(seed, 0))) })
+		})
+	}
+}
+
 func followAtRandom(t *testing.T, chance *rand.Rand) {
 	const expire, sweep = 600, 10
 	config := testkit.Config("expire-group", expire, "expire-topic", expire/2, "sweep-interval", sweep,
