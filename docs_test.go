@@ -2,6 +2,7 @@ package storage_test
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -20,18 +21,38 @@ import (
 
 var linkToSource = regexp.MustCompile(`\]\(([^)]+\.go)\)`)
 
-// Every Go block of these documents stands word for word in the source file that is linked to last before it, and that file
-// is compiled and run by a test: the documents cannot show code that does not work.
+// documents returns the text of every document of the repository by its path.
+func documents(t *testing.T) map[string]string {
+	t.Helper()
+	texts := make(map[string]string)
+	require.NoError(t, filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && path != "." && strings.HasPrefix(entry.Name(), ".") {
+			return filepath.SkipDir
+		}
+		if filepath.Ext(path) != ".md" {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		texts[path] = string(text)
+		return err
+	}))
+	require.Contains(t, texts, "README.md")
+	return texts
+}
+
+// Every Go block of a document stands word for word in the source file that is linked to last before it, and that file is
+// compiled and run by a test. So no document shows code that does not work.
 func TestDocumentedCodeIsCompiledCode(t *testing.T) {
-	for _, document := range []string{"README.md", filepath.Join("docs", "migrating.md"), filepath.Join("docs", "recovery.md"), filepath.Join("docs", "inspector.md")} {
-		t.Run(filepath.Base(document), func(t *testing.T) {
-			text, err := os.ReadFile(document)
-			require.NoError(t, err)
-			blocks := 0
+	blocks := 0
+	for document, text := range documents(t) {
+		t.Run(document, func(t *testing.T) {
 			var source string  // the file linked to last
 			var block []string // the lines of the Go block that is open
 			inGo, inOther := false, false
-			for number, line := range strings.Split(string(text), "\n") {
+			for number, line := range strings.Split(text, "\n") {
 				fence := strings.HasPrefix(line, "```")
 				require.False(t, !fence && strings.HasPrefix(strings.TrimSpace(line), "```"),
 					"line %d: an indented fence hides its code from this test", number+1)
@@ -56,12 +77,46 @@ func TestDocumentedCodeIsCompiledCode(t *testing.T) {
 				}
 			}
 			assert.False(t, inGo || inOther, "a fenced block is not closed")
-			assert.NotZero(t, blocks, "no Go block found")
 		})
+	}
+	assert.NotZero(t, blocks, "no Go block found")
+}
+
+var (
+	linkOf    = regexp.MustCompile(`\]\(([^)#\s]*)(?:#([^)]*))?\)`)
+	headingOf = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	// notInAnchor matches what GitHub leaves out of the anchor of a heading.
+	notInAnchor = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
+)
+
+// A link inside the repository leads to a file that exists, and to a heading of it.
+func TestLinksLeadSomewhere(t *testing.T) {
+	all := documents(t)
+	for document, text := range all {
+		for _, link := range linkOf.FindAllStringSubmatch(text, -1) {
+			target, anchor := link[1], link[2]
+			if strings.Contains(target, "://") {
+				continue
+			}
+			path := document
+			if target != "" {
+				path = filepath.Join(filepath.Dir(document), filepath.FromSlash(target))
+			}
+			_, err := os.Stat(path)
+			require.NoError(t, err, "%s links to %s", document, target)
+			if anchor == "" {
+				continue
+			}
+			var anchors []string
+			for _, heading := range headingOf.FindAllStringSubmatch(all[path], -1) {
+				anchors = append(anchors, strings.ReplaceAll(notInAnchor.ReplaceAllString(strings.ToLower(heading[1]), ""), " ", "-"))
+			}
+			assert.Contains(t, anchors, anchor, "%s links to %s", document, link[0])
+		}
 	}
 }
 
-// assertInSource looks for the lines of a block in a file, one below the other, indented by the same number of tabs.
+// assertInSource finds the lines of a block in a file, in a row and indented by the same number of tabs.
 func assertInSource(t *testing.T, path string, block []string) {
 	t.Helper()
 	file, err := os.ReadFile(path)
@@ -95,7 +150,7 @@ func TestContractNamesEveryRequest(t *testing.T) {
 	for i := range store.NumMethod() {
 		assert.Contains(t, contract, "`"+store.Method(i).Name+"`")
 	}
-	// Nor does it name a typed call that there is not.
+	// It names no typed call that does not exist.
 	calls := 0
 	for _, row := range rowsOf(contract, "request") {
 		for _, call := range callOf.FindAllStringSubmatch(row[1], -1) {
@@ -126,13 +181,13 @@ func rowsOf(text, title string) (rows [][]string) {
 // keyOf matches a key in the first cell of a row of a table.
 var keyOf = regexp.MustCompile("`([a-z-]+)`")
 
-// The tables of keys hold the keys that there are, and their defaults: what viper is told when nothing is set.
+// The tables of keys list exactly the keys that exist, with the defaults that Configure sets in viper.
 func TestDocumentedKeysAreThose(t *testing.T) {
 	v := viper.New()
 	v.Set("cluster.local.class-name", "kafka")
 	coordinator := &storage.Coordinator{App: &protocol.ApplicationContext{}, Viper: v}
 	coordinator.Configure()
-	told := v.GetStringMap("storage.default")
+	defaults := v.GetStringMap("storage.default")
 	for document, missing := range map[string][]string{
 		filepath.Join("docs", "configuration.md"): nil,
 		filepath.Join("docs", "contract.md"):      {"curve-segments", "snapshot-path", "snapshot-interval"},
@@ -145,7 +200,7 @@ func TestDocumentedKeysAreThose(t *testing.T) {
 				documented[key[1]] = strings.Trim(strings.TrimSpace(row[1]), "`")
 			}
 		}
-		for key, value := range told {
+		for key, value := range defaults {
 			if slices.Contains(missing, key) {
 				continue
 			}
@@ -161,6 +216,6 @@ func TestDocumentedKeysAreThose(t *testing.T) {
 		}
 		delete(documented, "group-whitelist") // the old names have no default
 		delete(documented, "group-blacklist")
-		assert.Empty(t, documented, "%s has keys that there are not", document)
+		assert.Empty(t, documented, "%s has keys that do not exist", document)
 	}
 }

@@ -3,6 +3,9 @@ package prometheus_test
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"time"
 
 	prom "github.com/prometheus/client_golang/prometheus"
@@ -21,13 +24,15 @@ func Example() {
 	defer db.Close()
 
 	collector, err := lagprom.New(lagprom.Of(db), lagprom.Options{
-		Lags: &lagprom.LagOptions{By: lagprom.PerTopic, MaxSeries: 10_000},
+		Lags: &lagprom.LagOptions{By: lagprom.PerTopic, MaxSeries: 10_000}, // nil for no lags
 	})
 	if err != nil {
 		panic(err)
 	}
 	registry := prom.NewRegistry()
 	registry.MustRegister(collector)
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", lagprom.NewHandler(registry, 16)) // at most 16 requests at once
 
 	ctx, now := context.Background(), time.Now().UnixMilli()
 	end := protocol.EndOffset{TopicPartitionCount: 1, Offset: 120, Timestamp: now}
@@ -39,14 +44,12 @@ func Example() {
 		panic(err)
 	}
 
-	families, err := registry.Gather() // a program serves promhttp.HandlerFor(registry, promhttp.HandlerOpts{}) instead
-	if err != nil {
-		panic(err)
-	}
-	for _, family := range families {
-		if family.GetName() == "lagstore_consumergroup_lag_messages" {
-			fmt.Println(family.GetMetric()[0].GetGauge().GetValue(), "messages behind")
+	page := httptest.NewRecorder()
+	mux.ServeHTTP(page, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	for line := range strings.Lines(page.Body.String()) {
+		if strings.HasPrefix(line, "lagstore_consumergroup_lag_messages") {
+			fmt.Print(line)
 		}
 	}
-	// Output: 20 messages behind
+	// Output: lagstore_consumergroup_lag_messages{cluster="local",group="billing",topic="orders"} 20
 }

@@ -161,7 +161,7 @@ func (m *monitorState) handlers(opts options) (served map[string]*http.ServeMux,
 	return served, end, nil
 }
 
-// feedMetrics makes of the status of a feed what is exported of it.
+// feedMetrics converts the status of a feed into what is exported of it.
 func feedMetrics(s kafkafeed.Status) lagprom.FeedStatus {
 	to := lagprom.FeedStatus{Cluster: s.Cluster, Mode: string(s.Mode), Ready: s.Ready, Records: make(map[string]uint64), Errors: s.Errors,
 		Refused: len(s.Refused), Early: s.Early, EarlyDropped: s.EarlyDropped, OpenPartitions: s.OpenPartitions,
