@@ -21,7 +21,7 @@ func (f *flowSum) add(p *protocol.GroupPartition, now time.Time) {
 		f.never = true
 		return
 	}
-	t := trend.OfPartition(p, now)
+	t := trend.RatesOfPartition(p, now)
 	f.in, f.inKnown = f.in+t.Produced.PerSecond, f.inKnown || t.Produced.Known
 	f.out, f.outKnown = f.out+t.Consumed.PerSecond, f.outKnown || t.Consumed.Known
 	if p.CurrentLag == 0 {

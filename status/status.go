@@ -187,7 +187,7 @@ func judge(p *protocol.GroupPartition, now time.Time, options Options, explain b
 			return fmt.Sprintf("behind by %d, less than it reads between two commits", p.CurrentLag)
 		})
 	}
-	direction := trend.OfPartition(p, now).Lag
+	direction := trend.DirectionOfPartition(p)
 	if len(p.Commits) < 2 {
 		direction = trend.Unknown // until the next commit every lag grows, and nothing says when that is due
 	}

@@ -35,60 +35,50 @@ const threshold = 0.01
 // went down, and compare with what a shuffled series would give. It needs no scale and one wild value cannot tip it. Besides, the
 // lag must change by 1 % between the older and the newer half; three lags, too few for the test, must all go the same way.
 func DirectionOf(commits []protocol.StoredCommit, ends []protocol.TimedEndOffset) Direction {
+	var few [few]end
+	return directionOf(commits, appendEnds(few[:0], ends))
+}
+
+func directionOf(commits []protocol.StoredCommit, ends []end) Direction {
 	if len(commits) == 0 {
 		return Unknown
 	}
-	s := series{commits: commits[runOfCommits(commits):]}
-	if len(ends) > 0 {
-		s.ends = ends[runOfEnds(ends):]
-	}
-	newest := s.commits[len(s.commits)-1]
-	quiet := longestPause(s.commits)
-	for len(s.ends) > 0 && since(newest.Timestamp, s.ends[0].Time.UnixMilli()) <= quiet {
-		s.ends = s.ends[1:]
-	}
-	return s.direction()
-}
-
-// series is the lags of some commits, and those of the newest of them against the end offsets seen since.
-type series struct {
-	commits []protocol.StoredCommit
-	ends    []protocol.TimedEndOffset
-}
-
-// at is lag i, and false if it is not known.
-func (s series) at(i int) (lag uint64, ok bool) {
-	if i < len(s.commits) {
-		return s.commits[i].Lag, s.commits[i].LagKnown
-	}
-	return since(s.commits[len(s.commits)-1].Offset, s.ends[i-len(s.commits)].Offset), true
-}
-
-func (s series) len() int { return len(s.commits) + len(s.ends) }
-
-func (s series) direction() Direction {
-	var known int // lags
-	var score int // pairs of them that went up less pairs that went down
-	for i := range s.len() {
-		a, ok := s.at(i)
-		if !ok {
-			continue
+	commits = commits[runOfCommits(commits):]
+	newest, quiet := &commits[len(commits)-1], longestPause(commits)
+	var few [few]uint64
+	lags := few[:0] // those that are known
+	for i := range commits {
+		if commits[i].LagKnown {
+			lags = append(lags, commits[i].Lag)
 		}
-		known++
-		for j := range i {
-			b, ok := s.at(j)
+	}
+	if len(ends) > 0 {
+		ends = ends[runOfEnds(ends):]
+	}
+	for _, e := range ends {
+		if since(newest.Timestamp, e.at) > quiet {
+			lags = append(lags, since(newest.Offset, e.offset))
+		}
+	}
+	return directionOfLags(lags)
+}
+
+func directionOfLags(lags []uint64) Direction {
+	var score int // pairs of lags that went up less pairs that went down
+	for i, a := range lags {
+		for _, b := range lags[:i] {
 			switch {
-			case ok && a > b:
+			case a > b:
 				score++
-			case ok && a < b:
+			case a < b:
 				score--
 			}
 		}
 	}
 	switch {
-	case known < 3:
+	case len(lags) < 3:
 		return Unknown
-	case !significant(score, known), !s.relevant(known):
+	case !significant(score, len(lags)), !relevant(lags):
 		return Steady
 	case score > 0:
 		return Growing
@@ -109,21 +99,14 @@ func significant(score, known int) bool {
 }
 
 // relevant reports whether the lag changed by enough between the older and the newer half.
-func (s series) relevant(known int) bool {
+func relevant(lags []uint64) bool {
 	var older, newer float64
-	half, n := known/2, 0
-	for i := range s.len() {
-		lag, ok := s.at(i)
-		if !ok {
-			continue
-		}
-		if n < half {
-			older += float64(lag)
-		}
-		if n >= known-half {
-			newer += float64(lag)
-		}
-		n++
+	half := len(lags) / 2
+	for _, lag := range lags[:half] {
+		older += float64(lag)
+	}
+	for _, lag := range lags[len(lags)-half:] {
+		newer += float64(lag)
 	}
 	return math.Abs(newer-older) >= threshold*max(newer, older)
 }

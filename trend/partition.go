@@ -19,16 +19,44 @@ import (
 // says nothing: only Freshness is known. Nor is there a CatchUp for a group that is behind, unless both rates come from three
 // commits and end offsets or more.
 func OfPartition(p *protocol.GroupPartition, now time.Time) Trend {
+	rates := RatesOfPartition(p, now)
+	return Trend{
+		Consumed: rates.Consumed, Produced: rates.Produced, CatchUp: rates.CatchUp,
+		Lag: DirectionOfPartition(p), Freshness: Freshness(p.Commits, now),
+	}
+}
+
+// Rates are how fast a group and its producers move on a partition.
+type Rates struct {
+	Consumed, Produced Rate
+	CatchUp            Duration
+}
+
+// RatesOfPartition is OfPartition without where the lag goes, which takes most of its time.
+func RatesOfPartition(p *protocol.GroupPartition, now time.Time) Rates {
 	if p.State == protocol.PartitionReset {
-		return Trend{Freshness: Freshness(p.Commits, now)}
+		return Rates{}
 	}
-	var few [64]protocol.TimedEndOffset
+	var few [few]end
 	commits, ends := observed(p, few[:0])
-	t := Of(commits, ends, now)
-	if t.CatchUp.Length > 0 && min(len(commits), len(ends)) < meaningful {
-		t.CatchUp = Duration{}
+	r := Rates{Consumed: Consumption(commits, now), Produced: production(ends)}
+	if len(commits) > 0 && len(ends) > 0 {
+		r.CatchUp = CatchUp(commits[len(commits)-1].Offset, ends[len(ends)-1].offset, r.Consumed, r.Produced)
 	}
-	return t
+	if r.CatchUp.Length > 0 && min(len(commits), len(ends)) < meaningful {
+		r.CatchUp = Duration{}
+	}
+	return r
+}
+
+// DirectionOfPartition is the Lag of OfPartition.
+func DirectionOfPartition(p *protocol.GroupPartition) Direction {
+	if p.State == protocol.PartitionReset {
+		return Unknown
+	}
+	var few [few]end
+	commits, ends := observed(p, few[:0])
+	return directionOf(commits, ends)
 }
 
 // meaningful is from how many commits and end offsets on a rate is good enough to predict by: two make a rate, but
@@ -37,30 +65,34 @@ const meaningful = 3
 
 // observed returns the commits and the end offsets of a partition that belong to one incarnation, as far as is known;
 // the end offsets are appended to dst.
-func observed(p *protocol.GroupPartition, dst []protocol.TimedEndOffset) ([]protocol.StoredCommit, []protocol.TimedEndOffset) {
+func observed(p *protocol.GroupPartition, dst []end) ([]protocol.StoredCommit, []end) {
 	commits, ends := p.Commits, dst
-	polled := int64(math.MinInt64) // the last end offset that a commit lay below, and so certainly one that was seen
+	polled := int64(math.MinInt64)   // the last end offset that a commit lay below, and so certainly one that was seen
+	measured := int64(math.MaxInt64) // from when on the store has measured
+	if len(p.TimedEndOffsets) > 0 {
+		measured = p.TimedEndOffsets[0].Time.UnixMilli()
+	}
 	for i := range p.Commits {
-		end, at, ok := endAtCommit(&p.Commits[i])
+		offset, at, ok := endAtCommit(&p.Commits[i])
 		if !ok {
 			continue
 		}
 		if p.Commits[i].Lag > 0 {
-			if end < polled {
+			if offset < polled {
 				// The end offset went back: here begins another incarnation.
 				commits, ends = p.Commits[i:], dst
 			}
-			polled = end
+			polled = offset
 		}
-		if len(p.TimedEndOffsets) > 0 && at >= p.TimedEndOffsets[0].Time.UnixMilli() {
-			continue // from here on the store has measured
+		if at >= measured {
+			continue
 		}
 		// A group that is ahead of the polls knows better than the next poll that the answer has.
-		if len(ends) == 0 || end >= ends[len(ends)-1].Offset {
-			ends = append(ends, protocol.TimedEndOffset{Offset: end, Time: time.UnixMilli(at)})
+		if len(ends) == 0 || offset >= ends[len(ends)-1].offset {
+			ends = append(ends, end{offset, at})
 		}
 	}
-	return commits, append(ends, p.TimedEndOffsets...)
+	return commits, appendEnds(ends, p.TimedEndOffsets)
 }
 
 // endAtCommit is the end offset that the store knew when it took a commit and when that was, and false if the lag of the

@@ -148,15 +148,31 @@ func TestOfPartitionProperties(t *testing.T) {
 			t.Fatalf("%+v of %+v at %v", got, p, now)
 		}
 		commits, ends := observed(p, nil)
+		if p.State != protocol.PartitionReset {
+			want := Of(commits, timed(ends), now)
+			if want.CatchUp.Length > 0 && min(len(commits), len(ends)) < meaningful {
+				want.CatchUp = Duration{}
+			}
+			if got != want {
+				t.Fatalf("%+v of %+v at %v, want %+v", got, p, now, want)
+			}
+		}
 		if len(commits) > len(p.Commits) || len(ends) > len(p.Commits)+len(p.TimedEndOffsets) {
 			t.Fatalf("%d commits and %d end offsets of %d commits", len(commits), len(ends), len(p.Commits))
 		}
 		for i := 1; i < len(ends)-len(p.TimedEndOffsets); i++ {
-			if ends[i].Offset < ends[i-1].Offset {
+			if ends[i].offset < ends[i-1].offset {
 				t.Fatalf("end offsets that go back: %v", ends)
 			}
 		}
 	}
+}
+
+func timed(ends []end) (out []protocol.TimedEndOffset) {
+	for _, e := range ends {
+		out = append(out, protocol.TimedEndOffset{Offset: e.offset, Time: time.UnixMilli(e.at)})
+	}
+	return out
 }
 
 // states are all states of a partition.
@@ -181,5 +197,12 @@ func TestOfPartitionDoesNotAllocate(t *testing.T) {
 	p := partition(protocol.PartitionBehind, 1060, 0, 30, 300, 100, 60, 600, 100, 90, 900, 100).after(36, 460, 66, 760).at(96)
 	if n := testing.AllocsPerRun(100, func() { OfPartition(p, time.Unix(96, 0)) }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkRatesOfPartition(b *testing.B) {
+	p := partition(protocol.PartitionBehind, 1060, 0, 30, 300, 100, 60, 600, 100, 90, 900, 100).after(36, 460, 66, 760).at(96)
+	for b.Loop() {
+		RatesOfPartition(p, time.Unix(96, 0))
 	}
 }

@@ -2,20 +2,36 @@ package trend
 
 import (
 	"time"
-)
 
-import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
 // Production is the rate at which end offsets grew over their newest run, and not known if that spans no time.
 func Production(ends []protocol.TimedEndOffset) Rate {
+	var few [few]end
+	return production(appendEnds(few[:0], ends))
+}
+
+// end is an end offset and when it was seen, in Unix milliseconds.
+type end struct{ offset, at int64 }
+
+// few is how many end offsets most partitions have at the most: there is room for so many on the stack.
+const few = 48
+
+func appendEnds(dst []end, ends []protocol.TimedEndOffset) []end {
+	for i := range ends {
+		dst = append(dst, end{ends[i].Offset, ends[i].Time.UnixMilli()})
+	}
+	return dst
+}
+
+func production(ends []end) Rate {
 	if len(ends) == 0 {
 		return Rate{}
 	}
 	run := ends[runOfEnds(ends):]
 	first, last := run[0], run[len(run)-1]
-	return rate(since(first.Offset, last.Offset), since(first.Time.UnixMilli(), last.Time.UnixMilli()))
+	return rate(since(first.offset, last.offset), since(first.at, last.at))
 }
 
 // Consumption is the rate at which a group committed over the newest run of its commits, and not known if that spans no
@@ -29,7 +45,7 @@ func Consumption(commits []protocol.StoredCommit, now time.Time) Rate {
 		return Rate{}
 	}
 	run := commits[runOfCommits(commits):]
-	first, last := run[0], run[len(run)-1]
+	first, last := &run[0], &run[len(run)-1]
 	elapsed := since(first.Timestamp, last.Timestamp)
 	if elapsed == 0 {
 		return Rate{}
@@ -75,9 +91,9 @@ func runOfCommits(commits []protocol.StoredCommit) int {
 }
 
 // runOfEnds is where the newest run starts.
-func runOfEnds(ends []protocol.TimedEndOffset) int {
+func runOfEnds(ends []end) int {
 	i := len(ends) - 1
-	for i > 0 && ends[i-1].Offset <= ends[i].Offset && !ends[i-1].Time.After(ends[i].Time) {
+	for i > 0 && ends[i-1].offset <= ends[i].offset && ends[i-1].at <= ends[i].at {
 		i--
 	}
 	return i
