@@ -245,49 +245,6 @@ func drawSpark(values []*float64) string {
 	return b.String()
 }
 
-// drawWindow draws the commits of a partition against its end offset, to scale over time.
-func drawWindow(p *GroupPartition, now int64) string {
-	const width, height = 260, 44
-	if len(p.Commits) == 0 {
-		return ""
-	}
-	firstTime, lastTime := p.Commits[0].Timestamp, max(now, p.Commits[len(p.Commits)-1].Timestamp)
-	low, high := p.Commits[0].Offset, p.Commits[0].Offset
-	for _, c := range p.Commits {
-		low, high = min(low, c.Offset), max(high, c.Offset)
-		if c.Lag != nil {
-			high = max(high, c.Offset+int64(min(*c.Lag, math.MaxInt32)))
-		}
-	}
-	if p.EndOffset != nil {
-		high = max(high, *p.EndOffset)
-	}
-	x := func(t int64) float64 {
-		return 3 + float64(t-firstTime)/float64(max(lastTime-firstTime, 1))*(width-6)
-	}
-	y := func(offset float64) float64 {
-		return height - 4 - (offset-float64(low))/max(float64(high-low), 1)*(height-8)
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" class="window" viewBox="0 0 %d %d" role="img" aria-label="%d commits">`,
-		width, height, len(p.Commits))
-	b.WriteString(`<polyline class="ends" points="`)
-	for _, c := range p.Commits {
-		if c.Lag != nil {
-			fmt.Fprintf(&b, "%.1f,%.1f ", x(c.Timestamp), y(float64(c.Offset)+float64(*c.Lag)))
-		}
-	}
-	if p.EndOffset != nil {
-		fmt.Fprintf(&b, "%.1f,%.1f", x(lastTime), y(float64(*p.EndOffset)))
-	}
-	b.WriteString(`"/>`)
-	for _, c := range p.Commits {
-		fmt.Fprintf(&b, `<circle class="dot" cx="%.1f" cy="%.1f" r="2.2"/>`, x(c.Timestamp), y(float64(c.Offset)))
-	}
-	b.WriteString(`</svg>`)
-	return b.String()
-}
-
 // chartFile answers a chart as a picture of its own, styled by itself.
 func (h *Handler) chartFile(w http.ResponseWriter, r *http.Request) {
 	kind := r.URL.Query().Get("kind")

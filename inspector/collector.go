@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -194,6 +195,11 @@ func (c *collector) read(ctx context.Context) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.keep(r, lags)
+	c.publish(r)
+}
+
+// publish makes a reading the newest. The lock is held.
+func (c *collector) publish(r *reading) {
 	c.readings++
 	r.sequence = c.readings
 	c.current = r
@@ -288,10 +294,10 @@ func RowOf(cluster, name string, group *protocol.Group, options status.Options) 
 func rowOf(cluster, name string, group *protocol.Group, verdict status.Verdict) GroupRow {
 	row := GroupRow{
 		Cluster: cluster, Group: name, Status: verdict.Status, Why: verdict.Why, Topics: len(group.Topics),
-		Lag: lagOf(status.LagOfGroup(group)), topics: make([]string, 0, len(group.Topics)),
+		Lag: lagOf(status.LagOfGroup(group)), topics: make([]string, 0, len(group.Topics)), folded: strings.ToLower(name),
 	}
 	type member struct{ owner, client string }
-	members := make(map[member]struct{})
+	members, before := make(map[member]struct{}), member{}
 	var flow flowSum
 	last := int64(-1)
 	for i := range group.Topics {
@@ -300,8 +306,9 @@ func rowOf(cluster, name string, group *protocol.Group, verdict status.Verdict) 
 		for p := range t.Partitions {
 			partition := &t.Partitions[p]
 			row.Partitions++
-			if partition.Owner != "" || partition.ClientID != "" {
-				members[member{partition.Owner, partition.ClientID}] = struct{}{}
+			// Most members own partitions that follow each other.
+			if m := (member{partition.Owner, partition.ClientID}); m != before && m != (member{}) {
+				members[m], before = struct{}{}, m
 			}
 			if n := len(partition.Commits); n > 0 {
 				last = max(last, partition.Commits[n-1].Timestamp)

@@ -17,14 +17,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/lagkeeper/storage"
 	"github.com/lagkeeper/storage/inspector"
 	"github.com/lagkeeper/storage/protocol"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // hostile is a name that would like to be markup, to turn text around, to be no text, and to fill the page.
 var hostile = "<script>alert(1)</script>\u202e\x00\xff\"'&" + strings.Repeat("x", 10_000)

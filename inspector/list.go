@@ -20,6 +20,8 @@ type listQuery struct {
 	Sort                 string
 	Reverse              bool
 	Page, PerPage        int
+
+	folded string // Name in lower case
 }
 
 // sorts are the columns that a list can be sorted by. Each compares so that what is worse or larger comes first.
@@ -67,6 +69,7 @@ func readQuery(values url.Values) listQuery {
 		Status: status.Status(values.Get("status")), Sort: values.Get("sort"), Reverse: values.Get("reverse") == "1",
 		Page: number(values.Get("page"), 1, 1<<30), PerPage: number(values.Get("per_page"), 50, maxPerPage),
 	}
+	q.folded = strings.ToLower(q.Name)
 	if sorts[q.Sort] == nil {
 		q.Sort = "status"
 	}
@@ -111,7 +114,7 @@ func (q listQuery) values() url.Values {
 func (q listQuery) matches(g *GroupRow) bool {
 	return (q.Cluster == "" || q.Cluster == g.Cluster) &&
 		(q.Status == "" || q.Status == g.Status) &&
-		containsFold(g.Group, q.Name) &&
+		strings.Contains(g.folded, q.folded) &&
 		(q.Topic == "" || slices.Contains(g.topics, q.Topic))
 }
 

@@ -79,6 +79,7 @@ type GroupRow struct {
 	Spark []*float64 `json:"spark"`
 
 	topics []string
+	folded string // the name in lower case
 }
 
 // TopicRow is one topic in a list.
