@@ -273,28 +273,33 @@ func (c *collector) readGroups(ctx context.Context, r *reading, cluster string, 
 		at := len(r.groups)
 		r.byGroup[groupKey{cluster, name}] = at
 		var worst status.Verdict
+		var total status.Lag
 		for i := range group.Topics {
 			t := &group.Topics[i]
-			verdict, lag := status.OfTopic(t, group.TakenAt, c.options.Status), lagOf(status.LagOfTopic(t))
+			total = status.LagOfTopic(t)
+			verdict, lag := status.OfTopic(t, group.TakenAt, c.options.Status), lagOf(total)
 			worst = worst.Join(verdict)
 			lags[seriesKey{cluster, name, t.Name}] = lag
 			key := groupKey{cluster, t.Name}
 			r.readers[key] = append(r.readers[key], reader{at, verdict.Status, verdict.Why, lag})
 		}
-		r.groups = append(r.groups, rowOf(cluster, name, &group, worst))
+		if len(group.Topics) > 1 {
+			total = status.LagOfGroup(&group)
+		}
+		r.groups = append(r.groups, rowOf(cluster, name, &group, worst, total))
 	}
 	return nil
 }
 
 // RowOf sums a group up as of the moment at which it was taken, as a row of api/v1/groups has it, less the history.
 func RowOf(cluster, name string, group *protocol.Group, options status.Options) GroupRow {
-	return rowOf(cluster, name, group, status.OfGroup(group, options))
+	return rowOf(cluster, name, group, status.OfGroup(group, options), status.LagOfGroup(group))
 }
 
-func rowOf(cluster, name string, group *protocol.Group, verdict status.Verdict) GroupRow {
+func rowOf(cluster, name string, group *protocol.Group, verdict status.Verdict, lag status.Lag) GroupRow {
 	row := GroupRow{
 		Cluster: cluster, Group: name, Status: verdict.Status, Why: verdict.Why, Topics: len(group.Topics),
-		Lag: lagOf(status.LagOfGroup(group)), topics: make([]string, 0, len(group.Topics)), folded: strings.ToLower(name),
+		Lag: lagOf(lag), topics: make([]string, 0, len(group.Topics)), folded: strings.ToLower(name),
 	}
 	type member struct{ owner, client string }
 	members, before := make(map[member]struct{}), member{}

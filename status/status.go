@@ -108,16 +108,21 @@ func OfGroup(group *protocol.Group, options Options) Verdict {
 
 // OfTopic judges one topic of a group as of now, the TakenAt of the answer: the most alarming verdict on its partitions.
 func OfTopic(topic *protocol.GroupTopic, now time.Time, options Options) Verdict {
-	var worst Verdict
+	worst := Verdict{Topic: topic.Name}
+	options = options.withDefaults()
 	for i := range topic.Partitions {
 		// The words are for one partition alone: to write them for all costs more than to judge.
-		v := judge(&topic.Partitions[i], now, options, false)
-		v.Topic, v.Partition = topic.Name, int32(i)
-		worst = worst.Join(v)
+		switch s := judge(&topic.Partitions[i], now, options, false).Status; {
+		case worst.Partitions == 0 || s != worst.Status && s.Worse(worst.Status):
+			worst.Status, worst.Partition, worst.Partitions = s, int32(i), 1
+		case s == worst.Status:
+			worst.Partitions++
+		}
 	}
-	if worst.Partitions > 0 {
-		worst.Why = judge(&topic.Partitions[worst.Partition], now, options, true).Why
+	if worst.Partitions == 0 {
+		return Verdict{}
 	}
+	worst.Why = judge(&topic.Partitions[worst.Partition], now, options, true).Why
 	return worst
 }
 

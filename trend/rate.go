@@ -16,7 +16,7 @@ func Production(ends []protocol.TimedEndOffset) Rate {
 type end struct{ offset, at int64 }
 
 // few is how many end offsets most partitions have at the most: there is room for so many on the stack.
-const few = 48
+const few = 32
 
 func appendEnds(dst []end, ends []protocol.TimedEndOffset) []end {
 	for i := range ends {
