@@ -1,8 +1,10 @@
 package inspector
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/lagkeeper/storage"
@@ -42,11 +44,16 @@ func (h *Handler) fail(w http.ResponseWriter, err error) {
 // answer writes JSON.
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, value any) {
 	body, err := marshal(value)
+	h.serve(w, r, body, err)
+}
+
+// serve answers with a body, or with the error that came in its place.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, b *body, err error) {
 	if err != nil {
 		h.fail(w, err)
 		return
 	}
-	body.serve(w, r)
+	b.serve(w, r)
 }
 
 // marshal makes a body of JSON.
@@ -95,7 +102,9 @@ func (h *Handler) groupFor(r *http.Request) (*GroupDetail, error) {
 
 func (h *Handler) apiGroup(w http.ResponseWriter, r *http.Request) {
 	if wantsStream(r) {
-		h.streamTicks(w, r, func() (any, error) { return h.groupFor(r) })
+		h.streamTicks(w, r, func() (*body, error) {
+			return h.sharedGroup(r, "watched", func(detail *GroupDetail) (*body, error) { return marshal(detail) })
+		})
 		return
 	}
 	detail, err := h.groupFor(r)
@@ -112,13 +121,16 @@ func (h *Handler) apiTopics(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, err)
 		return
 	}
-	h.answer(w, r, struct {
-		At     int64      `json:"at_ms"`
-		Topics []TopicRow `json:"topics"`
-	}{millis(current.at), current.topicRows(h.allow(r))})
+	h.sharedAnswer(w, r, current, "topics", func() (*body, error) {
+		return marshal(struct {
+			At     int64      `json:"at_ms"`
+			Topics []TopicRow `json:"topics"`
+		}{millis(current.at), current.topicRows(h.allow(r))})
+	})
 }
 
-func (h *Handler) topicFor(r *http.Request) (*TopicDetail, error) {
+// sharedTopic returns what is made of the topic that a request names.
+func (h *Handler) sharedTopic(r *http.Request, what string, make func(*TopicDetail) (*body, error)) (*body, error) {
 	cluster, name, err := h.named(r, false)
 	if err != nil {
 		return nil, err
@@ -127,20 +139,25 @@ func (h *Handler) topicFor(r *http.Request) (*TopicDetail, error) {
 	if err != nil {
 		return nil, err
 	}
-	return h.topic(r.Context(), current, cluster, name, h.allow(r))
+	return h.shareIfAlike(current, fmt.Sprintf("%s %q %q", what, cluster, name), func() (*body, error) {
+		detail, err := h.topic(untilClosed{context.Background(), h.quit}, current, cluster, name, h.allow(r))
+		if err != nil {
+			return nil, err
+		}
+		return make(detail)
+	})
 }
 
 func (h *Handler) apiTopic(w http.ResponseWriter, r *http.Request) {
+	detail := func() (*body, error) {
+		return h.sharedTopic(r, "topic", func(detail *TopicDetail) (*body, error) { return marshal(detail) })
+	}
 	if wantsStream(r) {
-		h.streamTicks(w, r, func() (any, error) { return h.topicFor(r) })
+		h.streamTicks(w, r, detail)
 		return
 	}
-	detail, err := h.topicFor(r)
-	if err != nil {
-		h.fail(w, err)
-		return
-	}
-	h.answer(w, r, detail)
+	b, err := detail()
+	h.serve(w, r, b, err)
 }
 
 // historyFor returns the history of the group that an address names, of one topic of it if the address names one.

@@ -107,6 +107,7 @@ type Handler struct {
 
 	collector *collector
 	bodies    shared[*body]
+	assets    shared[*body]
 	lists     shared[*liveList]
 	events    *eventLog
 	listeners chan struct{} // holds one token for each live connection

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -54,11 +55,18 @@ func (s *stream) send(event string, id string, value any) error {
 	if err != nil {
 		return err
 	}
+	return s.sendText(event, id, data)
+}
+
+// sendText writes an event of JSON that is made already.
+func (s *stream) sendText(event, id string, data []byte) error {
 	s.buffer.Reset()
 	if id != "" {
 		fmt.Fprintf(&s.buffer, "id: %s\n", id)
 	}
-	fmt.Fprintf(&s.buffer, "event: %s\ndata: %s\n\n", event, data)
+	s.buffer.WriteString("event: " + event + "\ndata: ")
+	s.buffer.Write(data)
+	s.buffer.WriteString("\n\n")
 	return s.flush()
 }
 
@@ -125,44 +133,54 @@ func (h *Handler) streamGroups(w http.ResponseWriter, r *http.Request, query lis
 	}
 	defer end()
 	allow := h.allow(r)
-	var sequence uint64
-	var sent map[string]string // the rows as JSON, by key
+	var sent *liveList
 	h.follow(s, r, func() (<-chan struct{}, error) {
 		current, next := h.collector.want()
-		if current == nil || current.sequence == sequence {
+		if current == nil || sent != nil && current.sequence == sent.sequence {
 			return next, nil
 		}
 		list, err := h.liveList(current, query, allow)
 		if err != nil {
 			return next, err
 		}
-		first, before := sequence == 0, sent
-		sequence, sent = current.sequence, list.rows
-		id := strconv.FormatUint(sequence, 10)
-		if first {
+		before := sent
+		sent = list
+		id := strconv.FormatUint(list.sequence, 10)
+		if before == nil {
 			return next, s.send("list", id, list.GroupList)
 		}
-		return next, s.send("difference", id, list.since(before))
+		text, err := list.since(before)
+		if err != nil {
+			return next, err
+		}
+		return next, s.sendText("difference", id, text)
 	})
 }
 
 // liveList is a list with its rows as JSON.
 type liveList struct {
 	GroupList
-	order []string          // the keys of the rows
-	rows  map[string]string // by key
+	sequence uint64            // of the reading
+	order    []string          // the keys of the rows
+	rows     map[string]string // by key
+
+	mu sync.Mutex
+	// differs is the newest answer of since, to the list of the reading from; guarded by mu. Most of those who follow a list
+	// have the same of it.
+	from    uint64
+	differs []byte
 }
 
 // liveList answers the query of a live list, once for all who see the same.
 func (h *Handler) liveList(r *reading, q listQuery, allow func(cluster, group string) bool) (*liveList, error) {
 	if allow != nil {
-		return newLiveList(h.list(r, q, allow))
+		return newLiveList(r.sequence, h.list(r, q, allow))
 	}
-	return h.lists.of(r.sequence, q.values().Encode(), func() (*liveList, error) { return newLiveList(h.list(r, q, nil)) })
+	return h.lists.of(r.sequence, q.values().Encode(), func() (*liveList, error) { return newLiveList(r.sequence, h.list(r, q, nil)) })
 }
 
-func newLiveList(list GroupList) (*liveList, error) {
-	out := &liveList{GroupList: list, order: make([]string, len(list.Groups)), rows: make(map[string]string, len(list.Groups))}
+func newLiveList(sequence uint64, list GroupList) (*liveList, error) {
+	out := &liveList{GroupList: list, sequence: sequence, order: make([]string, len(list.Groups)), rows: make(map[string]string, len(list.Groups))}
 	for i := range list.Groups {
 		text, err := json.Marshal(&list.Groups[i])
 		if err != nil {
@@ -174,15 +192,24 @@ func newLiveList(list GroupList) (*liveList, error) {
 	return out, nil
 }
 
-// since returns what differs from the rows that were sent before.
-func (l *liveList) since(sent map[string]string) difference {
+// since returns, as JSON, the difference to a list that was sent before.
+func (l *liveList) since(sent *liveList) ([]byte, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.from == sent.sequence {
+		return l.differs, nil
+	}
 	d := difference{At: l.At, Totals: l.Totals, Page: l.Page, Pages: l.Pages, Order: l.order, Changed: []json.RawMessage{}}
 	for _, key := range l.order {
-		if text := l.rows[key]; sent[key] != text {
+		if text := l.rows[key]; sent.rows[key] != text {
 			d.Changed = append(d.Changed, json.RawMessage(text))
 		}
 	}
-	return d
+	text, err := json.Marshal(d)
+	if err == nil {
+		l.from, l.differs = sent.sequence, text
+	}
+	return text, err
 }
 
 // key names a group in a stream.
@@ -191,8 +218,8 @@ func (g *GroupRow) key() string {
 	return string(key)
 }
 
-// streamTicks sends what make returns as the event "detail", at each reading of the store; the event "gone" if it is no more.
-func (h *Handler) streamTicks(w http.ResponseWriter, r *http.Request, detail func() (any, error)) {
+// streamTicks sends the JSON that detail returns as the event "detail", at each reading of the store; the event "gone" if it is no more.
+func (h *Handler) streamTicks(w http.ResponseWriter, r *http.Request, detail func() (*body, error)) {
 	s, end := h.stream(w)
 	if s == nil {
 		return
@@ -200,11 +227,11 @@ func (h *Handler) streamTicks(w http.ResponseWriter, r *http.Request, detail fun
 	defer end()
 	h.follow(s, r, func() (<-chan struct{}, error) {
 		_, next := h.collector.want()
-		value, err := detail()
+		b, err := detail()
 		if err != nil {
 			return next, s.send("gone", "", nil)
 		}
-		return next, s.send("detail", "", value)
+		return next, s.sendText("detail", "", bytes.TrimSuffix(b.plain, []byte("\n")))
 	})
 }
 

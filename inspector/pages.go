@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"embed"
 	"encoding/json"
+	"fmt"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -138,28 +139,24 @@ func (h *Handler) render(page string, v view) (*body, error) {
 	return newBody("text/html; charset=utf-8", b.Bytes()), nil
 }
 
-// show writes a page.
-func (h *Handler) show(w http.ResponseWriter, r *http.Request, page string, v view) {
-	b, err := h.render(page, v)
-	if err != nil {
-		h.fail(w, err)
-		return
-	}
-	b.serve(w, r)
-}
-
 // contentTypes are those of the assets. Those of the system may be anything.
 var contentTypes = map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 
 func (h *Handler) asset(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
 	contentType, ok := contentTypes[path.Ext(name)]
-	text, err := assets.ReadFile("assets/" + name)
-	if err != nil || !ok {
+	if !ok {
 		h.fail(w, errNotFound)
 		return
 	}
-	newBody(contentType, text).serve(w, r)
+	b, err := h.assets.of(0, name, func() (*body, error) {
+		text, err := assets.ReadFile("assets/" + name)
+		if err != nil {
+			return nil, errNotFound
+		}
+		return newBody(contentType, text), nil
+	})
+	h.serve(w, r, b, err)
 }
 
 func (h *Handler) groupsPage(w http.ResponseWriter, r *http.Request) {
@@ -239,13 +236,11 @@ func (v *view) TopicsLink(page int) string {
 }
 
 func (h *Handler) groupPage(w http.ResponseWriter, r *http.Request) {
-	detail, err := h.groupFor(r)
-	if err != nil {
-		h.fail(w, err)
-		return
-	}
-	history := h.historyOf(detail.seriesKeys(), h.collector.history.length)
-	h.show(w, r, "group", view{At: detail.At, Group: detail, Charts: charts(detail, &history)})
+	b, err := h.sharedGroup(r, "page", func(detail *GroupDetail) (*body, error) {
+		history := h.historyOf(detail.seriesKeys(), h.collector.history.length)
+		return h.render("group", view{At: detail.At, Group: detail, Charts: charts(detail, &history)})
+	})
+	h.serve(w, r, b, err)
 }
 
 func charts(g *GroupDetail, history *History) []chart {
@@ -295,41 +290,48 @@ func (h *Handler) topicsPage(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, err)
 		return
 	}
-	rows := current.topicRows(h.allow(r))
 	query := readQuery(r.URL.Query())
-	rows = slices.DeleteFunc(rows, func(t TopicRow) bool { return !containsFold(t.Topic, query.Name) })
+	h.sharedAnswer(w, r, current, "topics page"+query.values().Encode(), func() (*body, error) {
+		return h.render("topics", topicsView(current, query, h.allow(r)))
+	})
+}
+
+func topicsView(current *reading, query listQuery, allow func(cluster, group string) bool) view {
+	rows := slices.DeleteFunc(current.topicRows(allow), func(t TopicRow) bool { return !containsFold(t.Topic, query.Name) })
 	slices.SortStableFunc(rows, func(a, b TopicRow) int { return cmp.Compare(a.Topic, b.Topic) })
-	total := len(rows)
-	pages := max(1, (total+maxPerPage-1)/maxPerPage)
-	page := min(query.Page, pages)
-	rows = rows[(page-1)*maxPerPage : min(page*maxPerPage, total)]
-	query.Page = page
-	h.show(w, r, "topics", view{At: millis(current.at), Topics: rows, Query: query, List: &GroupList{Page: page, Pages: pages, Totals: Totals{Matching: total}}})
+	list := GroupList{Totals: Totals{Matching: len(rows)}, Pages: max(1, (len(rows)+maxPerPage-1)/maxPerPage)}
+	list.Page = min(query.Page, list.Pages)
+	query.Page = list.Page
+	rows = rows[(list.Page-1)*maxPerPage : min(list.Page*maxPerPage, len(rows))]
+	return view{At: millis(current.at), Topics: rows, Query: query, List: &list}
 }
 
 func (h *Handler) topicPage(w http.ResponseWriter, r *http.Request) {
-	detail, err := h.topicFor(r)
-	if err != nil {
-		h.fail(w, err)
-		return
-	}
-	h.show(w, r, "topic", view{At: detail.At, Topic: detail})
+	b, err := h.sharedTopic(r, "topic page", func(detail *TopicDetail) (*body, error) {
+		return h.render("topic", view{At: detail.At, Topic: detail})
+	})
+	h.serve(w, r, b, err)
 }
 
 func (h *Handler) changesPage(w http.ResponseWriter, r *http.Request) {
-	changes, _, _ := h.changesFor(r, 0)
-	slices.Reverse(changes)
-	h.show(w, r, "changes", view{At: millis(h.options.Now()), Changes: changes[:min(len(changes), maxPerPage)]})
+	changes, last, _ := h.changesFor(r, 0)
+	b, err := h.sharedNow(fmt.Sprint("changes page ", last), func() (*body, error) {
+		slices.Reverse(changes)
+		return h.render("changes", view{At: millis(h.options.Now()), Changes: changes[:min(len(changes), maxPerPage)]})
+	})
+	h.serve(w, r, b, err)
 }
 
 func (h *Handler) storePage(w http.ResponseWriter, r *http.Request) {
-	state := h.storeState()
-	text, err := json.MarshalIndent(state.Store, "", "  ")
-	if err != nil {
-		h.fail(w, err)
-		return
-	}
-	h.show(w, r, "store", view{At: millis(h.options.Now()), Store: string(text), Self: &state.Inspector})
+	b, err := h.sharedNow("store page", func() (*body, error) {
+		state := h.storeState()
+		text, err := json.MarshalIndent(state.Store, "", "  ")
+		if err != nil {
+			return nil, err
+		}
+		return h.render("store", view{At: millis(h.options.Now()), Store: string(text), Self: &state.Inspector})
+	})
+	h.serve(w, r, b, err)
 }
 
 // live sends the event "tick" whenever the pages have something new.

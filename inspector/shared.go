@@ -1,6 +1,8 @@
 package inspector
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"sync"
 )
@@ -18,7 +20,7 @@ type shared[T any] struct {
 // of returns the answer to what is asked of a reading, and makes it if nobody asked before.
 func (s *shared[T]) of(sequence uint64, asked string, make func() (T, error)) (T, error) {
 	s.mu.Lock()
-	if s.sequence != sequence || len(s.made) >= maxShared {
+	if s.made == nil || s.sequence != sequence || len(s.made) >= maxShared {
 		s.sequence = sequence
 		s.made = map[string]func() (T, error){}
 	}
@@ -34,16 +36,46 @@ func (s *shared[T]) of(sequence uint64, asked string, make func() (T, error)) (T
 // sharedAnswer answers with what make returns, which must depend on nothing but the reading and on what is asked. Nothing is
 // shared if not everybody may see the same.
 func (h *Handler) sharedAnswer(w http.ResponseWriter, r *http.Request, current *reading, asked string, make func() (*body, error)) {
-	var b *body
-	var err error
+	b, err := h.shareIfAlike(current, asked, make)
+	h.serve(w, r, b, err)
+}
+
+func (h *Handler) shareIfAlike(current *reading, asked string, make func() (*body, error)) (*body, error) {
 	if h.options.Allow != nil {
-		b, err = make()
-	} else {
-		b, err = h.bodies.of(current.sequence, asked, make)
+		return make()
 	}
+	return h.bodies.of(current.sequence, asked, make)
+}
+
+// sharedGroup returns what is made of the group that a request names. A group is read from the store itself and not from the
+// last reading, but once a second at most however many ask.
+func (h *Handler) sharedGroup(r *http.Request, what string, make func(*GroupDetail) (*body, error)) (*body, error) {
+	cluster, name, err := h.named(r, true)
 	if err != nil {
-		h.fail(w, err)
-		return
+		return nil, err
 	}
-	b.serve(w, r)
+	return h.ofNow(fmt.Sprintf("%s %q %q", what, cluster, name), func() (*body, error) {
+		// It is made for others too, so it does not end with the request.
+		detail, err := h.group(untilClosed{context.Background(), h.quit}, cluster, name)
+		if err != nil {
+			return nil, err
+		}
+		return make(detail)
+	})
+}
+
+// sharedNow returns what make returns, which is made once a second at most if everybody may see the same.
+func (h *Handler) sharedNow(asked string, make func() (*body, error)) (*body, error) {
+	if h.options.Allow != nil {
+		return make()
+	}
+	return h.ofNow(asked, make)
+}
+
+func (h *Handler) ofNow(asked string, make func() (*body, error)) (*body, error) {
+	var sequence uint64
+	if current, _ := h.collector.want(); current != nil {
+		sequence = current.sequence
+	}
+	return h.bodies.of(sequence, fmt.Sprintf("%s at %d", asked, h.options.Now().Unix()), make)
 }
