@@ -17,22 +17,21 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Coordinator reads the configuration, makes exactly one Module and relays to it what the application sends over its
-// StorageChannel.
+// Coordinator reads the configuration, makes exactly one Module and passes it the requests that the application sends over
+// its StorageChannel.
 type Coordinator struct {
 	// App is the application's context. Its StorageChannel is made if it is nil.
 	App *protocol.ApplicationContext
-	// Log takes what the subsystem has to say; nil stands for App.Logger, and if that is nil too nothing is logged.
+	// Log is the logger of the subsystem; nil stands for App.Logger, and if that is nil too nothing is logged.
 	Log *zap.Logger
-	// Viper holds the configuration; nil stands for the global one. With one of its own, a process can hold several
-	// stores.
+	// Viper holds the configuration; nil stands for the global one. Several stores in one process need one each.
 	Viper *viper.Viper
 
 	lines lines.Kept
 
 	mu       sync.Mutex
 	state    moduleState       // guarded by mu, as all below
-	giveUp   chan struct{}     // closed when a module that does not listen is waited for no longer
+	giveUp   chan struct{}     // closed when Stop has given up waiting for a module that does not receive
 	receiver *channel.Receiver // of App.StorageChannel
 
 	module atomic.Pointer[Module] // nil before Configure; written under mu
@@ -46,9 +45,9 @@ func (c *Coordinator) made() Module {
 	return nil
 }
 
-// Configure makes the module that is configured under the key storage, or an inmemory module named "default" if there
-// is none, and configures it. It panics with a string that says what is wrong if the configuration cannot be used: more
-// than one module, an unknown class, or what the module itself refuses. It panics also while the Coordinator runs.
+// Configure makes the module that is configured under the key storage, or an inmemory module named "default" if there is
+// none, and configures it. If the configuration is invalid, it panics with a string that says why: more than one module, an
+// unknown class, or what the module itself refuses. It also panics while the Coordinator runs.
 func (c *Coordinator) Configure() {
 	defer c.lines.Flush()
 	c.mu.Lock()
@@ -62,7 +61,7 @@ func (c *Coordinator) Configure() {
 	base := c.log()
 	base.Info("configuring")
 	if c.state == configured {
-		// The module that is replaced may be watched already. It has not run, so it has nothing to lose.
+		// The module that is replaced may have watchers. It has not run, so they have missed nothing; Stop ends their loops.
 		_ = c.stopModule()
 	}
 	c.state = unconfigured
@@ -76,7 +75,7 @@ func (c *Coordinator) Configure() {
 	if err != nil {
 		panic(fmt.Sprintf("storage configuration: %s.class-name: %v", root, err))
 	}
-	// Applications give loggers that carry a type and a name of their own.
+	// The fields type and name are left to the logger of the application.
 	log := base.With(zap.String("class", className), zap.String("module", name))
 	module := factory(c.App, log, v)
 	if module == nil {
@@ -90,8 +89,8 @@ func (c *Coordinator) Configure() {
 	c.state = configured
 }
 
-// Start starts the module and begins to relay. It returns an error, and changes nothing, unless the Coordinator has been
-// configured since it was made or stopped; an error of the module comes back wrapped, with nothing left running. An error is
+// Start starts the module and begins to relay. Unless the Coordinator has been configured since it was made or stopped, it
+// returns an error and changes nothing. An error of the module is returned wrapped, and nothing is left running. Errors are
 // logged too.
 func (c *Coordinator) Start() error {
 	defer c.lines.Flush()
@@ -119,22 +118,22 @@ func (c *Coordinator) start() error {
 	return nil
 }
 
-// submitter is a module that takes requests by call, which saves the way through its channel.
+// submitter is a module that takes requests by call, which is faster than its channel.
 type submitter interface {
 	Submit(*protocol.StorageRequest)
-	// submitsFor returns the channel that Submit stands for.
+	// submitsFor returns the channel whose requests Submit handles.
 	submitsFor() chan *protocol.StorageRequest
-	// submitMany returns what does many requests faster than one by one, nil if nothing does.
+	// submitMany returns a function that handles many requests faster than one by one, nil if there is none.
 	submitMany() func([]protocol.StorageRequest)
 }
 
-// patience is how long Stop waits for a module that has a channel of its own to take what was sent before.
+// patience is how long Stop waits for a module with a channel of its own to receive what was sent before.
 const patience = time.Second
 
-// forwarder returns what hands requests to a module, and calls lost for those that the module does not take.
+// forwarder returns a function that hands requests to a module, and calls lost for those that the module does not take.
 func forwarder(module Module, giveUp <-chan struct{}, lost func(*protocol.StorageRequest)) channel.Handler {
 	requests := module.GetCommunicationChannel()
-	// A module may embed one of ours and put a channel of its own before it.
+	// A module may embed one of ours and put its own channel in front of it.
 	if m, ok := module.(submitter); ok && m.submitsFor() == requests {
 		submit := m.Submit
 		if ours, ok := module.(*InMemoryStorage); ok {
@@ -161,7 +160,7 @@ func forwarder(module Module, giveUp <-chan struct{}, lost func(*protocol.Storag
 	}}
 }
 
-// loser returns what becomes of requests that the module does not take: the Reply of a fetch is closed.
+// loser returns the function for requests that the module does not take: it closes the Reply of a fetch.
 func loser(log *zap.Logger) func(*protocol.StorageRequest) {
 	requests, count := lines.NewRequests(log), new(atomic.Uint64)
 	return func(request *protocol.StorageRequest) {
@@ -172,8 +171,8 @@ func loser(log *zap.Logger) func(*protocol.StorageRequest) {
 	}
 }
 
-// Stop ends the relaying and the module: what was sent before takes effect, nothing is received any more. It does nothing
-// when the Coordinator does not run. It returns the error of the module, wrapped.
+// Stop ends the relaying and the module: what was sent before takes effect, and nothing is received any more. It does nothing
+// if the Coordinator does not run. An error of the module is returned wrapped.
 func (c *Coordinator) Stop() error {
 	defer c.lines.Flush()
 	if m, ok := c.made().(interface{ cancelStart() }); ok {
@@ -207,7 +206,7 @@ func (c *Coordinator) stopModule() error {
 	return nil
 }
 
-// backend returns the typed API of the module, nil if it has none, and before Configure.
+// backend returns the typed API of the module, nil before Configure or if it has none.
 func (c *Coordinator) backend() Store {
 	if m, ok := c.made().(StoreSource); ok {
 		return m.Store()
@@ -215,10 +214,10 @@ func (c *Coordinator) backend() Store {
 	return nil
 }
 
-// Store returns the typed API of the module, nil if the module has none or the Coordinator has not been configured. It may be
-// kept across Stop, Configure and Start, also if another module is configured then: it always stands for the module that
-// the Coordinator has. Its methods return ErrStopped while that does not run. It is a Watcher, a StatsSource and a
-// Persistent too; what the module lacks returns ErrUnsupported.
+// Store returns the typed API of the module, nil before Configure or if the module has none. It may be kept across Stop,
+// Configure and Start, even if another module is configured then: it always uses the current module. Its methods return
+// ErrStopped while that does not run. It is also a Watcher, a StatsSource and a Persistent; if the module is not, those
+// methods return ErrUnsupported.
 func (c *Coordinator) Store() Store {
 	if c.backend() == nil {
 		return nil
@@ -226,8 +225,8 @@ func (c *Coordinator) Store() Store {
 	return liveStore{c}
 }
 
-// Watch returns the changes in the store from the call on: DB.Watch says more. It returns ErrUnsupported for a module that
-// cannot be watched, and before Configure.
+// Watch returns the changes in the store from the call on; see DB.Watch. It returns ErrUnsupported before Configure or if the
+// module is no Watcher.
 func (c *Coordinator) Watch(ctx context.Context, filter WatchFilter) (iter.Seq[protocol.Event], error) {
 	if w, ok := c.backend().(Watcher); ok {
 		return w.Watch(ctx, filter)
@@ -236,7 +235,7 @@ func (c *Coordinator) Watch(ctx context.Context, filter WatchFilter) (iter.Seq[p
 }
 
 // Stats returns what the store holds and what it has done since Start. It returns ErrStopped while the module does not run,
-// and ErrUnsupported for one that does not count and before Configure.
+// and ErrUnsupported before Configure or if the module is no StatsSource.
 func (c *Coordinator) Stats() (Stats, error) {
 	if s, ok := c.made().(StatsSource); ok {
 		return s.Stats()
@@ -247,8 +246,8 @@ func (c *Coordinator) Stats() (Stats, error) {
 	return Stats{}, fmt.Errorf("read statistics: %w", ErrUnsupported)
 }
 
-// Persistent returns the module's means to survive a restart; it may be kept as Store may. It returns ErrUnsupported for a
-// module that has none, and before Configure.
+// Persistent returns what lets the state of the module survive a restart; it may be kept, as Store may. It returns
+// ErrUnsupported before Configure or if the module has none.
 func (c *Coordinator) Persistent() (Persistent, error) {
 	if _, ok := c.backend().(Persistent); ok {
 		return liveStore{c}, nil

@@ -30,13 +30,13 @@ func withSettings(settings ...any) *storage.Coordinator {
 	return &storage.Coordinator{App: &protocol.ApplicationContext{}, Log: zap.NewNop(), Viper: v}
 }
 
-// recording is a module of another kind: it has a channel and remembers what comes through it.
+// recording is a module of another kind: it has a channel and records the requests that come through it.
 type recording struct {
 	name, root string
 	viper      *viper.Viper
 	channel    chan *protocol.StorageRequest
 	startError error
-	// deaf makes it receive nothing.
+	// deaf keeps it from receiving anything.
 	deaf bool
 
 	quit chan struct{} // closed by Stop
@@ -76,7 +76,7 @@ func (m *recording) Stop() error {
 	return nil
 }
 
-// recordingModule is what the next Coordinator of class "recording" gets; tests that use it are not parallel.
+// recordingModule is the module that the next Coordinator of class "recording" gets, so tests that use it are not parallel.
 var recordingModule *recording
 
 func init() {
@@ -94,7 +94,7 @@ func init() {
 	}))
 }
 
-// registrations makes class names that another run in this process has not taken.
+// registrations makes class names that no other run in this process has registered.
 var registrations atomic.Int64
 
 func TestRegister(t *testing.T) {
@@ -160,7 +160,7 @@ func TestConfigureWhatCannotBe(t *testing.T) {
 	require.ErrorIs(t, c.Store().SetEndOffset(t.Context(), "local", "topic", protocol.EndOffset{}), storage.ErrUnknownCluster)
 	require.NoError(t, c.Stop())
 
-	// What stands under cluster is looked at when it starts.
+	// The names below cluster are checked by Start.
 	c = withSettings("cluster", "local")
 	c.Configure()
 	require.ErrorContains(t, c.Start(), `cluster: "local" is not allowed`)
@@ -199,8 +199,8 @@ func TestModuleStartError(t *testing.T) {
 	})
 }
 
-// TestForeignModule has a module without Submit, Store, Watch or Stats: it gets every request through its channel, as it
-// was sent and in the order sent, and all of them before it is stopped.
+// TestForeignModule has a module without Submit, Store, Watch or Stats: it gets every request through its channel, unchanged,
+// in the order sent, and before it is stopped.
 func TestForeignModule(t *testing.T) {
 	for _, capacity := range []int{0, 2} {
 		recordingModule = &recording{channel: make(chan *protocol.StorageRequest, capacity)}
@@ -216,7 +216,7 @@ func TestForeignModule(t *testing.T) {
 			c.App.StorageChannel <- r
 		}
 		if capacity > 0 {
-			// What lies in the channel of the module when that stops is the module's affair.
+			// Requests left in the channel of a module when it stops are up to the module.
 			require.Eventually(t, func() bool { return len(m.channel) == 0 }, testkit.Patience, time.Millisecond)
 		}
 		require.NoError(t, c.Stop())
@@ -242,7 +242,7 @@ func TestDeafModule(t *testing.T) {
 	})
 }
 
-// TestViper has one store with a configuration of its own and one with that of the process, at the same time.
+// TestViper runs one store with a Viper of its own and one with the global Viper at the same time.
 func TestViper(t *testing.T) {
 	viper.Reset()
 	defer viper.Reset()
@@ -274,8 +274,8 @@ func TestViper(t *testing.T) {
 	}
 }
 
-// TestCoordinatorsShareAChannel lets two Coordinators receive from one StorageChannel: each request goes to one of them,
-// and each ends when it is stopped, whoever is first.
+// TestCoordinatorsShareAChannel lets two Coordinators receive from one StorageChannel: each request goes to one of them, and
+// each ends when it is stopped, in either order.
 func TestCoordinatorsShareAChannel(t *testing.T) {
 	t.Parallel()
 	for _, atOnce := range []bool{false, true} {
@@ -328,8 +328,8 @@ func TestCoordinatorsShareAChannel(t *testing.T) {
 	}
 }
 
-// TestCoordinatorWithOffsets checks what its documentation promises, again and again, and in a bubble, where a sleep would
-// show. It resets the global viper and so is not parallel.
+// TestCoordinatorWithOffsets checks what its documentation promises, repeatedly, and in a bubble, in which time passes if it
+// sleeps. It resets the global viper and so is not parallel.
 func TestCoordinatorWithOffsets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for range 5 {
@@ -377,8 +377,8 @@ func TestCoordinatorWithOffsets(t *testing.T) {
 	})
 }
 
-// TestWatchersOfAStoreThatNeverRanAreTold ends the loop of a watcher when a store is stopped, or configured again, before
-// it was started.
+// TestWatchersOfAStoreThatNeverRanAreTold checks that the loop of a watcher ends if a store is stopped, or configured again,
+// before it was started.
 func TestWatchersOfAStoreThatNeverRanAreTold(t *testing.T) {
 	t.Parallel()
 	v := viper.New()

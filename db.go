@@ -157,7 +157,7 @@ func (db *DB) DeleteGroupTopic(ctx context.Context, cluster, group, topic string
 	return errorOf(e.Count(protocol.StorageSetDeleteGroup, e.DeleteGroupTopic(c, group, topic)))
 }
 
-// with calls do with the engine and a cluster of it. What it does is no request of the channel protocol and not counted as
+// with calls do with the engine and a cluster of it. Such a call is no request of the channel protocol and not counted as
 // one.
 func (db *DB) with(ctx context.Context, cluster string, do func(*engine.Engine, *engine.Cluster) engine.Reason) error {
 	s, err := db.running(ctx)
@@ -314,7 +314,7 @@ func (db *DB) Fetch(ctx context.Context, request *protocol.StorageRequest) (func
 	}
 }
 
-// outcome is errorOf for what may be refused because the store is full, of which the log warns now and then.
+// outcome is errorOf, and warns now and then if the store is full.
 func (db *DB) outcome(why engine.Reason) error {
 	if why == engine.Full {
 		db.warnFull()

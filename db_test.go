@@ -24,10 +24,10 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// TestMain fails the whole run if a test leaves a goroutine behind.
+// TestMain fails if a test leaves a goroutine behind.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// One record that the format has no room for is left out, counted and logged; what comes after it is written.
+// A record that is too large for the format is left out, counted and logged; the records after it are written.
 func TestLeavingOut(t *testing.T) {
 	t.Parallel()
 	core, logs := observer.New(zap.WarnLevel)
@@ -54,7 +54,7 @@ func TestLeavingOut(t *testing.T) {
 	require.ErrorIs(t, (&leavingOut{}).note(broken), broken)
 }
 
-// TestStatsWhileASnapshotIsMade reads the statistics while a snapshot takes its time.
+// TestStatsWhileASnapshotIsMade reads the statistics while a snapshot is being written.
 func TestStatsWhileASnapshotIsMade(t *testing.T) {
 	t.Parallel()
 	db, err := Open(Options{Clusters: []string{"local"}, SnapshotPath: filepath.Join(t.TempDir(), "snapshot")})
@@ -78,7 +78,7 @@ func TestStatsWhileASnapshotIsMade(t *testing.T) {
 	require.False(t, stats.Last.IsZero())
 }
 
-// Every reason of the engine has an error and a name of its own: one that is forgotten would look like success.
+// Every reason of the engine has an error and a name of its own: a reason without one would look like success.
 func TestEveryReasonHasAnError(t *testing.T) {
 	t.Parallel()
 	seen := make(map[Reason]bool)
@@ -107,7 +107,7 @@ func restorable(t *testing.T) Options {
 	return options
 }
 
-// A Stop in the middle of a restore ends it, and leaves the path to the next.
+// Stop during a restore ends it and leaves the path unlocked for the next store.
 func TestStopEndsARestore(t *testing.T) {
 	t.Parallel()
 	options := restorable(t)
@@ -133,7 +133,7 @@ func TestStopEndsARestore(t *testing.T) {
 	require.NoError(t, again.Close())
 }
 
-// A context that is done ends OpenContext, and nothing is left of it.
+// OpenContext ends if its context is done, and leaves nothing behind.
 func TestOpenContext(t *testing.T) {
 	t.Parallel()
 	options := restorable(t)
@@ -147,7 +147,7 @@ func TestOpenContext(t *testing.T) {
 	require.NoError(t, db.Close())
 }
 
-// What is restored before damage is found is told to be gone again, to whoever watches already.
+// If damage is found during a restore, watchers get events for the removal of everything that was restored before.
 func TestDamageInTheMiddleOfARestore(t *testing.T) {
 	t.Parallel()
 	options := restorable(t)

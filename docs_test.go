@@ -137,7 +137,7 @@ func assertInSource(t *testing.T, path string, block []string) {
 	t.Errorf("%s does not hold the block\n%s", path, strings.Join(block, "\n"))
 }
 
-// The contract names every request of the channel and every typed call.
+// The contract names every request of the channel and every typed call, and no others.
 func TestContractNamesEveryRequest(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("docs", "contract.md"))
 	require.NoError(t, err)
@@ -150,7 +150,6 @@ func TestContractNamesEveryRequest(t *testing.T) {
 	for i := range store.NumMethod() {
 		assert.Contains(t, contract, "`"+store.Method(i).Name+"`")
 	}
-	// It names no typed call that does not exist.
 	calls := 0
 	for _, row := range rowsOf(contract, "request") {
 		for _, call := range callOf.FindAllStringSubmatch(row[1], -1) {

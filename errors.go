@@ -8,7 +8,7 @@ import (
 	"github.com/lagkeeper/storage/internal/engine"
 )
 
-// What the caller asked about is not there. Over the channel these are a Reply closed without a value, or a dropped Set.
+// What the request names is not there. Over the channel a Fetch gets its Reply closed without a value, and a Set is dropped.
 var (
 	// ErrUnknownCluster is returned when the store does not have the cluster.
 	ErrUnknownCluster = errors.New("storage: unknown cluster")
@@ -20,20 +20,19 @@ var (
 	ErrUnknownPartition = errors.New("storage: unknown partition")
 )
 
-// The store refuses what the caller sent. Nothing changed, and sending it again will not help.
+// The store refuses the request. Nothing changed, and sending it again will not help.
 var (
 	// ErrFiltered is returned when the allowlist or denylist refuses a group.
 	ErrFiltered = errors.New("storage: group refused by filter")
 	// ErrTooOld is returned when a commit is older than the group expiry.
 	ErrTooOld = errors.New("storage: commit too old")
-	// ErrDuplicate is returned when a commit of the same order is stored already, and for a partition that came from a snapshot
-	// or an import when the order is not beyond what was known there.
+	// ErrDuplicate is returned when a commit of the same order is stored already. For a partition that came from a snapshot or
+	// an import it is also returned when the order is not greater than the greatest known there.
 	ErrDuplicate = errors.New("storage: duplicate commit")
 	// ErrBackfill is returned when a commit is not newer than the oldest of a full window.
 	ErrBackfill = errors.New("storage: commit older than its full window")
-	// ErrStale is returned when an end offset says nothing about now: it was seen before the newest and is lower, or was
-	// seen before the newest and names another topic id. The third such end offset of a partition in a row is taken, as the
-	// clock was set back then.
+	// ErrStale is returned when an end offset is out of date: it was seen before the newest, and is lower or has another topic
+	// id. The third such end offset of a partition in a row is taken, because then the clock was set back.
 	ErrStale = errors.New("storage: end offset older than the newest")
 	// ErrInvalid is returned when a field is out of range: a negative offset, a negative partition, one at or above 1,048,576, a partition
 	// count above that, a partition beyond the 8,388,607 that a group has room for, or a name, owner or client id longer than
@@ -41,21 +40,20 @@ var (
 	ErrInvalid = errors.New("storage: field out of range")
 )
 
-// The store cannot do it.
+// The store cannot do it, now or at all.
 var (
-	// ErrUnsupported is returned when a module has no such ability. It is an errors.ErrUnsupported.
+	// ErrUnsupported is returned when a module lacks an ability. errors.Is reports it as errors.ErrUnsupported.
 	ErrUnsupported error = &reasonError{text: "storage: not supported", reason: errors.ErrUnsupported}
-	// ErrTooManyWatchers is returned when 256 watch the store already.
+	// ErrTooManyWatchers is returned when the store has 256 watchers.
 	ErrTooManyWatchers = errors.New("storage: too many watchers")
-	// ErrDamaged is returned by Snapshot, Export and Close after a panic of the store itself has interrupted a change: what it
-	// left half-done must not become permanent. The snapshots that were made before are sound; opening the store again begins
-	// with the newest.
+	// ErrDamaged is returned by Snapshot, Export and Close after a panic of the store itself has interrupted a change: a
+	// half-done change must not become permanent. Earlier snapshots are sound; opening the store again loads the newest.
 	ErrDamaged = errors.New("storage: state damaged by a panic")
-	// ErrFull is returned for a new group, topic or partition if the store takes Options.MaxMemory bytes; what is known goes
-	// on. An import that does not fit is refused as a whole.
+	// ErrFull is returned for a new group, topic or partition if the store takes Options.MaxMemory bytes; known ones are still
+	// updated. An import that does not fit is refused as a whole.
 	ErrFull = errors.New("storage: store full")
-	// ErrUnavailable is returned by a store whose state is elsewhere if that could not be reached in time. It is temporary: the
-	// call may be repeated, and a write that returned it may have taken effect.
+	// ErrUnavailable is returned by a store whose state is kept elsewhere if that could not be reached in time. It is
+	// temporary: the call may be repeated. A write that returned it may have taken effect.
 	ErrUnavailable = errors.New("storage: unavailable")
 	// ErrStopped is returned when the store has been stopped or closed, or has not been started.
 	ErrStopped = errors.New("storage: store stopped")
@@ -80,7 +78,7 @@ const (
 	ReasonFull             Reason = "full"
 )
 
-// outcomes are the errors and reasons by what the engine says.
+// outcomes are the errors and reasons for the reasons of the engine.
 var outcomes = [engine.Reasons]struct {
 	err    error
 	reason Reason
@@ -99,10 +97,10 @@ var outcomes = [engine.Reasons]struct {
 	engine.Full:             {ErrFull, ReasonFull},
 }
 
-// errorOf returns the error for what the engine says, nil for success.
+// errorOf returns the error for a reason of the engine, nil for success.
 func errorOf(why engine.Reason) error { return outcomes[why].err }
 
-// reasonError is an error with a text of its own that is also the error for a reason.
+// reasonError is an error with a text of its own that errors.Is also reports as the error of a reason.
 type reasonError struct {
 	text   string
 	reason error
@@ -112,7 +110,7 @@ func (e *reasonError) Error() string { return e.text }
 
 func (e *reasonError) Unwrap() error { return e.reason }
 
-// fromEngine returns an error that came out of the engine as one of this package.
+// fromEngine returns the error of this package for an error of the engine.
 func fromEngine(err error) error {
 	if errors.Is(err, engine.ErrDamaged) {
 		return &reasonError{text: err.Error(), reason: ErrDamaged}
@@ -124,7 +122,7 @@ func fromEngine(err error) error {
 	return err
 }
 
-// ReasonOf returns the reason that an error stands for, "" if it stands for none.
+// ReasonOf returns the reason for an error, "" if it has none.
 func ReasonOf(err error) Reason {
 	for _, o := range outcomes {
 		if o.err != nil && errors.Is(err, o.err) {
@@ -134,10 +132,10 @@ func ReasonOf(err error) Reason {
 	return ""
 }
 
-// BatchError is returned by the batches of a Store when some of what they were given was not stored. It unwraps to the
-// reasons, each once.
+// BatchError is returned by the batch methods of a Store if some elements were not stored. It unwraps to the reasons, each
+// once.
 type BatchError struct {
-	// Refused are those that were not stored, in the order of the batch.
+	// Refused are the elements that were not stored, in the order of the batch.
 	Refused []Refusal
 }
 

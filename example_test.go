@@ -15,7 +15,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// An application opens the store, tells it what Kafka says, and asks.
+// An application opens the store, stores what Kafka reports, and reads a group.
 func ExampleOpen() {
 	db, err := storage.Open(storage.Options{Clusters: []string{"local"}})
 	if err != nil {
@@ -32,8 +32,7 @@ func ExampleOpen() {
 	// Output: <nil> 20
 }
 
-// An application embeds the store: it names its Kafka clusters, starts the coordinator and talks to it, by method calls or
-// over the channel.
+// An application embeds the store: it names its Kafka clusters, starts the coordinator, and uses method calls or the channel.
 func ExampleCoordinator() {
 	config := viper.New()
 	config.Set("cluster.local.class-name", "kafka")
@@ -82,8 +81,8 @@ func exampleCoordinator(settings map[string]any) *storage.Coordinator {
 	return coordinator
 }
 
-// The same over the channel, as code for the published API does it. Requests of one sender take effect in the order sent,
-// so nothing has to wait between them.
+// The same over the channel, as code for the published API does it. Requests of one sender take effect in the order sent, so
+// the sender need not wait between them.
 func ExampleCoordinator_channel() {
 	coordinator := exampleCoordinator(nil)
 	defer coordinator.Stop()
@@ -107,8 +106,8 @@ func ExampleCoordinator_channel() {
 	// Output: true 20
 }
 
-// The newest end offset of every partition; -1 stands for a partition that exists but has none yet. An unknown topic is
-// answered by a Reply that is closed without a value, which reads as nil.
+// StorageFetchTopic answers the newest end offset of every partition; -1 stands for a partition that exists but has none yet.
+// For an unknown topic the Reply is closed without a value, which reads as nil.
 func ExampleCoordinator_fetchTopic() {
 	coordinator := exampleCoordinator(nil)
 	defer coordinator.Stop()
@@ -135,7 +134,7 @@ func ExampleCoordinator_fetchTopic() {
 	// unheard-of is unknown
 }
 
-// The typed API says why a commit was dropped; the channel can only be silent about it.
+// The typed API returns why a commit was dropped; the channel cannot.
 func ExampleStore() {
 	coordinator := exampleCoordinator(map[string]any{"storage.mystorage.group-denylist": "^console-consumer-"})
 	defer coordinator.Stop()
@@ -162,8 +161,8 @@ func ExampleStore() {
 	// once more: true
 }
 
-// announced is a module class of the application's own: it says where it was configured and leaves the rest to the
-// in-memory module.
+// announced is a module class of the application's own: it prints where it is configured and leaves the rest to the in-memory
+// module.
 type announced struct {
 	*storage.InMemoryStorage
 }
@@ -183,8 +182,7 @@ func init() {
 	}
 }
 
-// A module class that an application registered, usually in an init function, is picked by class-name like the library's
-// own.
+// A module class that an application registered, usually in an init function, is selected by class-name like a built-in one.
 func ExampleRegister() {
 	coordinator := exampleCoordinator(map[string]any{"storage.mystorage.class-name": "announced"})
 	defer coordinator.Stop()
@@ -197,10 +195,10 @@ func ExampleRegister() {
 	// clusters: [local]
 }
 
-// offsetsLog stands for __consumer_offsets: what a Kafka client reads.
+// offsetsLog stands for __consumer_offsets, which an application reads with a Kafka client.
 type offsetsLog []protocol.Commit
 
-// Read returns the commits from a time on, as a consumer does that begins at the offset which ListOffsets gives for it.
+// Read returns the commits since a time. A consumer would begin at the offset that ListOffsets returns for it.
 func (log offsetsLog) Read(from time.Time) offsetsLog {
 	for i := range log {
 		if log[i].Timestamp >= from.UnixMilli() {
@@ -210,11 +208,11 @@ func (log offsetsLog) Read(from time.Time) offsetsLog {
 	return nil
 }
 
-// slack is how much earlier than the watermark an application begins to read: more than its clock differs from those of
-// the brokers, and than it may have been behind.
+// slack is how long before the watermark an application begins to read. It must exceed the difference of its clock from those
+// of the brokers, plus how far it may have been behind.
 const slack = 5 * time.Minute
 
-// catchUp reads from the log what the store may not know, and returns how many commits were new.
+// catchUp reads from the log what the store may not know, and returns the number of new commits.
 func catchUp(ctx context.Context, coordinator *storage.Coordinator, log offsetsLog) (taken int, err error) {
 	p, err := coordinator.Persistent()
 	if err != nil {
@@ -232,14 +230,14 @@ func catchUp(ctx context.Context, coordinator *storage.Coordinator, log offsetsL
 		case errors.Is(err, storage.ErrStopped):
 			return taken, err
 		}
-		// What is known already is ErrDuplicate, and changes nothing.
+		// A commit that is known already returns ErrDuplicate and changes nothing.
 	}
 	p.ReplayDone()
 	return taken, nil
 }
 
-// An application that restarts goes on where its last snapshot was taken: it tells the store the end offsets as they are
-// now, and reads the commits since the watermark again.
+// After a restart an application continues from its last snapshot: it stores the current end offsets, and reads the commits
+// since the watermark again.
 func ExamplePersistent() {
 	dir, err := os.MkdirTemp("", "lag")
 	if err != nil {

@@ -39,7 +39,7 @@ func CoordinatorWithOffsets() *Coordinator {
 		panic(fmt.Sprintf("start storage with test data: %v", err))
 	}
 
-	// One sender's requests take effect in their order, so the answer to the last says that all are stored.
+	// Requests of one sender take effect in order, so the answer to the last one means that all are stored.
 	first := time.Now().UnixMilli() - 100_000
 	send := func(request protocol.StorageRequest) {
 		request.Cluster, request.Topic = "testcluster", "testtopic"

@@ -14,12 +14,12 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// InMemoryStorage is the module of class "inmemory": it opens a DB with what viper holds under storage.<name>, and lets the
-// requests of the channel do their work on it.
+// InMemoryStorage is the module of class "inmemory": it opens a DB with the configuration below storage.<name> in viper, and
+// carries out the requests of the channel on it.
 type InMemoryStorage struct {
 	// App is the application's context.
 	App *protocol.ApplicationContext
-	// Log takes what the module has to say; nil stands for App.Logger, and if that is nil too nothing is logged.
+	// Log is the logger of the module; nil stands for App.Logger, and if that is nil too nothing is logged.
 	Log *zap.Logger
 	// Viper holds the configuration; nil stands for the global one.
 	Viper *viper.Viper
@@ -28,13 +28,13 @@ type InMemoryStorage struct {
 	lines lines.Kept
 	relay currentRelay
 
-	// mu is held for as long as Configure, Start or Stop takes, so that a second Stop returns no sooner than the first.
+	// mu is held throughout Configure, Start and Stop, so that a second Stop returns no sooner than the first.
 	mu      sync.Mutex
 	state   moduleState // guarded by mu, as all below
 	options Options     // as configured, without clusters
 }
 
-// moduleState is where in its life a module or a coordinator is.
+// moduleState is the state of a module or coordinator in its life cycle.
 type moduleState int
 
 const (
@@ -43,7 +43,7 @@ const (
 	started
 )
 
-// notConfigured returns the error for something that cannot be started in a state.
+// notConfigured returns the error of a Start in a state in which there is nothing to start.
 func notConfigured(what string, state moduleState) error {
 	if state == started {
 		return fmt.Errorf("start %s: already running", what)
@@ -51,12 +51,12 @@ func notConfigured(what string, state moduleState) error {
 	return fmt.Errorf("start %s: not configured", what)
 }
 
-// loggedError is an error that stands in the log already.
+// loggedError is an error that has been logged already.
 type loggedError struct{ error }
 
 func (e loggedError) Unwrap() error { return e.error }
 
-// logStart logs the error of a Start, unless that has been done, and returns it marked.
+// logStart logs the error of a Start unless it has been logged, and returns it marked as logged.
 func logStart(log *zap.Logger, err error) error {
 	if err == nil || errors.As(err, new(loggedError)) {
 		return err
@@ -65,8 +65,7 @@ func logStart(log *zap.Logger, err error) error {
 	return loggedError{err}
 }
 
-// Configure reads the configuration under configRoot. It panics with a string that names every fault, and when the module
-// runs.
+// Configure reads the configuration below configRoot. It panics with a string that names every fault, and if the module runs.
 func (m *InMemoryStorage) Configure(name, configRoot string) {
 	defer m.lines.FlushOwn()
 	m.mu.Lock()
@@ -104,7 +103,7 @@ func viperOrGlobal(v *viper.Viper) *viper.Viper {
 }
 
 // GetCommunicationChannel returns the channel that the module receives requests from between Start and Stop, nil before
-// Configure. It stays the same when the module is configured again, unless queue-depth changes or somebody has closed it.
+// Configure. It stays the same if the module is configured again, unless queue-depth has changed or the channel is closed.
 func (m *InMemoryStorage) GetCommunicationChannel() chan *protocol.StorageRequest {
 	if relay := m.relay.Load(); relay != nil {
 		return relay.GetCommunicationChannel()
@@ -123,10 +122,10 @@ func (m *InMemoryStorage) submitsFor() chan *protocol.StorageRequest {
 	return nil
 }
 
-// submitMany returns nil: the DB waits for nobody.
+// submitMany returns nil: no call of a DB waits, so there is nothing to gain.
 func (m *InMemoryStorage) submitMany() func([]protocol.StorageRequest) { return nil }
 
-// Submit carries out a request without the way through the channel. Before Configure it does nothing.
+// Submit carries out a request as if it had come over the channel. Before Configure it does nothing.
 func (m *InMemoryStorage) Submit(request *protocol.StorageRequest) {
 	m.relay.Submit(request)
 }
@@ -141,9 +140,8 @@ func (m *InMemoryStorage) Stats() (Stats, error) {
 	return stats, err
 }
 
-// Start begins to take requests, with the clusters that are configured now. It returns an error, and changes nothing,
-// unless the module has been configured since it was made or stopped, and if the clusters cannot be used. An error is logged
-// too.
+// Start begins to take requests, with the clusters that are configured now. If the module has not been configured since it
+// was made or stopped, or the clusters are invalid, it returns an error and changes nothing. Errors are logged too.
 func (m *InMemoryStorage) Start() error {
 	defer m.lines.FlushOwn()
 	return logStart(m.log(), m.start())
@@ -169,13 +167,12 @@ func (m *InMemoryStorage) start() error {
 	return nil
 }
 
-// cancelStart ends a Start that restores a snapshot, if there is one.
+// cancelStart ends a Start that is restoring a snapshot, if there is one.
 func (m *InMemoryStorage) cancelStart() { m.db.cancelOpen() }
 
-// Stop ends the module: what was sent before takes effect, every Fetch accepted is answered or its Reply closed, and a
-// snapshot is saved if one is configured. It does nothing when the module does not run; a Start that restores a snapshot ends with
-// ErrStopped. The error is that of the snapshot;
-// the module has stopped all the same.
+// Stop ends the module: what was sent before takes effect, every accepted Fetch is answered or its Reply closed, and a
+// snapshot is saved if one is configured. A Start that is restoring a snapshot returns ErrStopped. If the module does not
+// run, Stop does nothing. The error is that of the snapshot; the module has stopped all the same.
 func (m *InMemoryStorage) Stop() error {
 	defer m.lines.FlushOwn()
 	m.cancelStart()
@@ -183,7 +180,7 @@ func (m *InMemoryStorage) Stop() error {
 	defer m.mu.Unlock()
 	if m.state == started {
 		m.log().Info("stopping")
-		// What was sent, over the channel and by those who submit, is handled before the DB is closed.
+		// What was sent over the channel or with Submit is handled before the DB is closed.
 		m.relay.Load().Stop()
 	}
 	m.state = unconfigured

@@ -20,7 +20,8 @@ import (
 	"github.com/lagkeeper/storage/storagetest"
 )
 
-// configured makes a module, configures it and returns what it wrote and the string that it panicked with, "" for none.
+// configured makes and configures a module. It returns the module's log and the string that Configure panicked with, "" for
+// none.
 func configured(t *testing.T, settings map[string]any) (m *storage.InMemoryStorage, logs *observer.ObservedLogs, fault string) {
 	t.Helper()
 	core, logs := observer.New(zap.WarnLevel)
@@ -31,7 +32,7 @@ func configured(t *testing.T, settings map[string]any) (m *storage.InMemoryStora
 	func() {
 		defer func() {
 			if cause := recover(); cause != nil {
-				require.IsType(t, "", cause, "the panic is no string")
+				require.IsType(t, "", cause, "panicked with something other than a string")
 				fault = cause.(string)
 			}
 		}()
@@ -47,7 +48,7 @@ func panicText(t *testing.T, run func()) string {
 	func() {
 		defer func() {
 			cause := recover()
-			require.IsType(t, "", cause, "the panic is no string")
+			require.IsType(t, "", cause, "panicked with something other than a string")
 			text = cause.(string)
 		}()
 		run()
@@ -63,14 +64,15 @@ func warnings(logs *observer.ObservedLogs) []string {
 	return texts
 }
 
-// numberKeys are the keys that hold a number, with what they allow.
+// numberKeys are the keys that hold a number, with their limits.
 var numberKeys = map[string]struct{ least, most int64 }{
 	"intervals": {1, 1000}, "workers": {1, 1024}, "queue-depth": {0, 1 << 24}, "curve-segments": {0, 128},
 	"expire-group": {1, 0}, "expire-topic": {1, 0}, "sweep-interval": {1, 0}, "reply-timeout": {1, 0},
 	"min-distance": {0, 0}, "snapshot-interval": {0, 0},
 }
 
-// TestConfigureNumbers gives every number each type that a format may have for it, its bounds, and what lies beyond.
+// TestConfigureNumbers sets every number key to each type that a configuration format may have for it, to its limits, and
+// beyond them.
 func TestConfigureNumbers(t *testing.T) {
 	t.Parallel()
 	for key, allowed := range numberKeys {
@@ -125,7 +127,7 @@ func TestConfigureTexts(t *testing.T) {
 	}
 }
 
-// TestConfigureAllFaults has a fault in every key: one string tells of all.
+// TestConfigureAllFaults has a fault in every key: one string names all of them.
 func TestConfigureAllFaults(t *testing.T) {
 	t.Parallel()
 	settings := map[string]any{"group-allowlist": "a(", "group-denylist": "b(", "snapshot-path": 7}
@@ -179,7 +181,7 @@ func TestConfigureUnknownKey(t *testing.T) {
 	require.Contains(t, got[0], "class-name")
 }
 
-// TestConfigureDefaults shows the defaults by what they do.
+// TestConfigureDefaults checks the defaults by their effects.
 func TestConfigureDefaults(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -228,7 +230,7 @@ func TestConfigureDefaults(t *testing.T) {
 	})
 }
 
-// TestClusterNamesAreLowerCase has viper do to names what it does; they are found however they are written.
+// TestClusterNamesAreLowerCase checks that clusters, whose names viper makes lower-case, are found in any case.
 func TestClusterNamesAreLowerCase(t *testing.T) {
 	t.Parallel()
 	c := withSettings("cluster.LOCAL.class-name", "kafka", "cluster.Remote.class-name", "kafka")
@@ -244,7 +246,7 @@ func TestClusterNamesAreLowerCase(t *testing.T) {
 	require.ErrorIs(t, c.Store().SetEndOffset(t.Context(), "loca", "topic", protocol.EndOffset{}), storage.ErrUnknownCluster)
 }
 
-// logged starts a Coordinator that writes from a level on.
+// logged starts a Coordinator that logs from the given level on.
 func logged(t *testing.T, level zapcore.Level) (*testkit.Service, *observer.ObservedLogs) {
 	t.Helper()
 	core, logs := observer.New(level)
@@ -280,8 +282,8 @@ func TestLogOfDrops(t *testing.T) {
 	require.Equal(t, 2, logs.FilterMessage("ok").Len())
 }
 
-// TestLogAtInfo writes nothing of what comes and is dropped, and builds nothing for it: it allocates no more than without
-// a logger. It counts allocations and so is not parallel.
+// TestLogAtInfo checks that nothing is logged for requests at Info, and that no allocation is made for it. It counts
+// allocations and so is not parallel.
 func TestLogAtInfo(t *testing.T) {
 	s, logs := logged(t, zap.InfoLevel)
 	before := logs.Len()
@@ -303,7 +305,7 @@ func TestLogAtInfo(t *testing.T) {
 	require.Equal(t, allocations(nil), allocations(zap.New(core)))
 }
 
-// TestLogOfFaults sends the same faults a thousand times: the first, tenth, hundredth and thousandth of each are written.
+// TestLogOfFaults sends the same faults a thousand times: the first, tenth, hundredth and thousandth of each are logged.
 func TestLogOfFaults(t *testing.T) {
 	t.Parallel()
 	s, logs := logged(t, zap.WarnLevel)

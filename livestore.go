@@ -9,11 +9,11 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// liveStore is the store of the module that a Coordinator has now, whichever that is. It is what lets a Store be kept while
-// modules come and go.
+// liveStore is the Store of a Coordinator: it passes every call on to the current module, so that it can be kept when another
+// is configured.
 type liveStore struct{ coordinator *Coordinator }
 
-// closedDB answers ErrStopped for a module that has no typed API.
+// closedDB returns ErrStopped for modules without a typed API.
 var closedDB DB
 
 func (l liveStore) now() Store {

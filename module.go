@@ -16,32 +16,32 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Module is one store with its configuration, as the Coordinator sees it. Requests go to the channel of the module, or,
-// if the module embeds a Relay and its channel is the Relay's, straight to the Relay. A module may also be a StoreSource and a
-// StatsSource, and its Store a Watcher, a Persistent and a ClusterSet: the Coordinator offers what it finds.
+// Module is one store with its configuration, as the Coordinator sees it. Requests go to the channel of the module or, if the
+// module embeds a Relay and its channel is the Relay's, straight to the Relay. A module may also be a StoreSource and a
+// StatsSource, and its Store a Watcher, a Persistent and a ClusterSet: the Coordinator offers these too.
 type Module interface {
 	protocol.Module
 
-	// GetCommunicationChannel returns the channel that the module receives requests from between Start and Stop. It is
-	// the same from Configure on.
+	// GetCommunicationChannel returns the channel that the module receives requests from between Start and Stop. It stays the
+	// same from Configure on.
 	GetCommunicationChannel() chan *protocol.StorageRequest
 }
 
-// Backend is what a module implements so that NewRelay can make its channel half: the typed API, and fetches in two steps.
-// It may also be Remote, a Watcher, a Persistent, a ClusterSet and, or its module in its place, a StatsSource; the Coordinator offers what it finds.
+// Backend is what a module implements to get its channel half from NewRelay: the typed API, and fetches in two steps. It may
+// also be Remote, a Watcher, a Persistent and a ClusterSet. The StatsSource may be the Backend or its module.
 type Backend interface {
 	Store
 
-	// Fetch answers a Fetch request of the channel protocol. What it answers is settled when Fetch returns; building it
-	// is left to the function it returns, which is called at most once, on any goroutine, and may take its time.
-	// An error stands for a Reply that is closed without a value.
+	// Fetch answers a Fetch request of the channel protocol. The content of the answer is settled when Fetch returns; the
+	// function that it returns builds the answer. That is called at most once, on any goroutine, and may take its time. After
+	// an error the Reply is closed without a value.
 	Fetch(ctx context.Context, request *protocol.StorageRequest) (answer func() any, err error)
 }
 
-// Remote is a Backend that waits for a server in most calls. A Relay makes calls of it at once if the order of requests allows
-// that, and hands it batches.
+// Remote is a Backend whose calls mostly wait for a server. A Relay makes several calls of it at once if the order of
+// requests allows that, and passes commits in batches.
 type Remote interface {
-	// InFlight returns the number of calls that a Relay may have under way at once.
+	// InFlight returns the number of calls that a Relay may make at once.
 	InFlight() int
 }
 
@@ -51,13 +51,13 @@ type StoreSource interface {
 	Store() Store
 }
 
-// Watcher is a Store that yields what changes in it.
+// Watcher is a Store that yields its changes.
 type Watcher interface {
-	// Watch returns the changes from the call on; DB.Watch says more. It returns ErrStopped while the store does not run.
+	// Watch returns the changes from the call on; see DB.Watch. It returns ErrStopped while the store does not run.
 	Watch(ctx context.Context, filter WatchFilter) (iter.Seq[protocol.Event], error)
 }
 
-// StatsSource is a Store, or a module, that counts.
+// StatsSource is a Store, or a module, that has statistics.
 type StatsSource interface {
 	// Stats returns what the store holds and has done. It returns ErrStopped while the store does not run.
 	Stats() (Stats, error)
@@ -78,11 +78,10 @@ type Persistent interface {
 	Import(ctx context.Context, r io.Reader) error
 }
 
-// Factory makes an unconfigured module. The viper is the one that the module is to read its configuration from; it is
-// never nil.
+// Factory makes an unconfigured module, which reads its configuration from the given Viper. That is never nil.
 type Factory = func(app *protocol.ApplicationContext, log *zap.Logger, v *viper.Viper) Module
 
-// DefaultClassName is the class of a module whose configuration names none.
+// DefaultClassName is the class of a module whose configuration names no class.
 const DefaultClassName = "inmemory"
 
 var registry = struct {
@@ -95,8 +94,8 @@ var registry = struct {
 	},
 }}
 
-// Register makes a class of modules known under a name that a configuration can give as class-name. It returns an error
-// for an empty name, a nil factory and a name that is taken.
+// Register adds a class of modules under a name that can be used as class-name in a configuration. It returns an error if the
+// name is empty or taken, or the factory nil.
 func Register(className string, factory Factory) error {
 	switch {
 	case className == "":

@@ -18,18 +18,18 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// DB is a store in the memory of the process. It is safe for any number of goroutines. Open makes one; after Close every
-// call returns ErrStopped.
+// DB is a store in the memory of the process. It may be used by any number of goroutines. After Close every call returns
+// ErrStopped.
 type DB struct {
 	// session is nil while the DB is not open.
 	session atomic.Pointer[session]
 	hub     feed.Hub[protocol.Event]
-	over    atomic.Bool // from close to open
+	over    atomic.Bool // true from close to open
 	panics  atomic.Uint64
 	lines   lines.Kept
 
 	mu sync.Mutex // held by open and close
-	// opening cancels an open that restores a snapshot; nil if there is none.
+	// opening cancels an open that is restoring a snapshot; nil if there is none.
 	opening atomic.Pointer[context.CancelCauseFunc]
 }
 
@@ -37,24 +37,24 @@ type DB struct {
 type session struct {
 	options Options
 	engine  *engine.Engine
-	refused atomic.Uint64 // because the store is full
+	refused atomic.Uint64 // requests refused because the store is full
 	clock   *clock.Clock
 	// persistence is nil if no snapshot path is set.
 	persistence *persistence
 
 	stuck stuckGroups
-	// replays counts how often a replay was awaited.
+	// replays counts the replays that were awaited; see awaitReplay.
 	replays atomic.Uint64
-	quit    chan struct{}  // closed when what runs by the clock is to end
-	timers  sync.WaitGroup // what runs by the clock
+	quit    chan struct{}  // closed when the timers are to end
+	timers  sync.WaitGroup // the goroutines that run at intervals
 }
 
-// Open opens a store: empty, or with what the snapshot at Options.SnapshotPath holds. The error names every fault of the
-// options at once, or what the file system had to say.
+// Open opens a store: empty, or with the snapshot at Options.SnapshotPath. The error names every fault of the options at
+// once, or is that of the file system.
 func Open(options Options) (*DB, error) { return OpenContext(context.Background(), options) }
 
-// OpenContext is Open that ends with the context's error if the context is done before the snapshot is restored, which takes
-// seconds for millions of partitions. Once the store is open the context has no bearing on it.
+// OpenContext is Open, and returns the context's error if the context is done before the snapshot is restored. That takes
+// seconds for millions of partitions. Once the store is open, the context has no effect on it.
 func OpenContext(ctx context.Context, options Options) (*DB, error) {
 	db := new(DB)
 	if err := db.open(ctx, options); err != nil {
@@ -98,14 +98,14 @@ func (db *DB) open(ctx context.Context, options Options) error {
 		db.awaitReplay(s)
 	}
 	if s.persistence != nil && s.options.SnapshotInterval > 0 {
-		// save logs and counts its errors, and the next one may succeed.
+		// save has logged and counted its error, and the next one may succeed.
 		db.every(s, s.options.SnapshotInterval, func() { _ = s.persistence.save() })
 	}
 	return nil
 }
 
 // Close closes the store: calls that have begun take effect, later ones return ErrStopped, a snapshot is saved if a path is
-// set, and the loops over Watch end. It does nothing when the store is closed. The error is that of the snapshot; the store
+// set, and loops over Watch end. If the store is closed already it does nothing. The error is that of the snapshot; the store
 // is closed all the same.
 func (db *DB) Close() error {
 	defer db.lines.FlushOwn()
@@ -116,24 +116,24 @@ func (db *DB) Close() error {
 		db.endWatching()
 		return nil
 	}
-	// 1. Refuse what comes later, and wait for what has begun.
+	// 1. Refuse later calls, and wait for those that have begun.
 	s.engine.Stop()
 	db.session.Store(nil)
-	// 2. End what runs by the clock, then the clock.
+	// 2. End the timers, then the clock.
 	close(s.quit)
 	s.timers.Wait()
 	s.clock.Stop()
-	// 3. Keep what nobody can change any more.
+	// 3. Save the state, which cannot change any more.
 	var err error
 	if p := s.persistence; p != nil {
 		err = errors.Join(p.save(), p.close())
 	}
-	// 4. End the loops of those who watch.
+	// 4. End the loops of watchers.
 	db.endWatching()
 	return err
 }
 
-// cancelOpen ends an open that restores a snapshot with ErrStopped, if there is one.
+// cancelOpen ends an open that is restoring a snapshot with ErrStopped, if there is one.
 func (db *DB) cancelOpen() {
 	if cancel := db.opening.Load(); cancel != nil {
 		(*cancel)(ErrStopped)
@@ -145,8 +145,8 @@ func (db *DB) endWatching() {
 	db.hub.CloseAll()
 }
 
-// every calls do at each interval until the session ends. A panic of do is a bug; it is counted and logged, and the next
-// interval comes.
+// every calls do at each interval until the session ends. A panic of do is a bug; it is counted and logged, and do is called
+// again at the next interval.
 func (db *DB) every(s *session, interval time.Duration, do func()) {
 	s.timers.Go(func() {
 		ticker := time.NewTicker(interval)
@@ -171,12 +171,13 @@ func (db *DB) contained(log *zap.Logger, do func()) {
 	do()
 }
 
-// AddCluster adds a cluster while the store runs, as if Options.Clusters had named it; it is empty at first. It does nothing
-// if the cluster is there. It returns ErrInvalid for a name that is longer than 32,767 bytes or differs from that of another
-// cluster only in case, and for the 10,001st cluster. It waits for a RemoveCluster that runs.
+// AddCluster adds a cluster while the store runs, as if Options.Clusters had named it; it is empty at first. If the cluster
+// exists, it does nothing. It returns ErrInvalid for a name that is longer than 32,767 bytes or differs from another only in
+// case, and for the 10,001st cluster. It waits for a RemoveCluster that runs.
 //
-// A snapshot contains the cluster, but Open restores it only if Options.Clusters names it: an application that learns of its
-// clusters while it runs keeps their names itself. Nor does a Coordinator or a module that is started again know it.
+// A snapshot contains the cluster, but Open restores it only if Options.Clusters names it, and a Coordinator or module that
+// is started again has only its configured clusters. An application that learns of clusters at run time must keep their names
+// itself.
 func (db *DB) AddCluster(name string) error {
 	s := db.session.Load()
 	if s == nil {
@@ -189,8 +190,8 @@ func (db *DB) AddCluster(name string) error {
 }
 
 // RemoveCluster removes a cluster with its groups, topics and positions, and what is remembered of its deletions. From then
-// on it is ErrUnknownCluster. Groups and topics go one after the other, each as if it were deleted, so that nobody waits for
-// long; all have gone when RemoveCluster returns. It returns ErrUnknownCluster.
+// on requests for it return ErrUnknownCluster. Groups and topics go one after the other, each as if it were deleted, so that
+// nobody waits for long; all have gone when RemoveCluster returns. It returns ErrUnknownCluster if there is no such cluster.
 func (db *DB) RemoveCluster(name string) error {
 	s := db.session.Load()
 	if s == nil {

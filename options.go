@@ -19,11 +19,11 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Options say what a store keeps. The zero value of each field stands for its default; a negative duration or number, where
-// it is allowed, turns the thing off.
+// Options configure a store. The zero value of each field stands for its default. If a negative duration or number is
+// allowed, it turns the feature off.
 type Options struct {
-	// Clusters are the names of the Kafka clusters, at most 10,000. Two must not differ in case only. AddCluster and
-	// RemoveCluster change what there is while the store runs.
+	// Clusters are the names of the Kafka clusters, at most 10,000. Two names must not differ only in case. AddCluster and
+	// RemoveCluster change the set while the store runs.
 	Clusters []string
 	// Intervals is the number of commits kept per partition of a group, and of end offsets per partition of a topic;
 	// default 10, from 1 to 1,000.
@@ -36,11 +36,10 @@ type Options struct {
 	SweepInterval time.Duration
 	// MinDistance is the time between two commits below which the later takes the place of the earlier; default 0.
 	MinDistance time.Duration
-	// Shards is the number of parts that the groups are spread over, each with a lock of its own; default 20, from 1 to
-	// 1,024.
+	// Shards is the number of parts that the groups are spread over, each with its own lock; default 20, from 1 to 1,024.
 	Shards int
-	// GroupAllow and GroupDeny are unanchored: a group is let in if it matches the first and not the second. nil lets every
-	// group in.
+	// GroupAllow and GroupDeny are unanchored: a group is stored if it matches the first and does not match the second. nil
+	// excludes no group.
 	GroupAllow, GroupDeny *regexp.Regexp
 	// CurveSegments is how finely the end offsets of a partition are remembered for the lag in time; default 32, at most
 	// 128. A negative number turns the lag in time off.
@@ -49,15 +48,15 @@ type Options struct {
 	SnapshotPath string
 	// SnapshotInterval is the time between two snapshots; default 60 s. A negative duration saves on Close alone.
 	SnapshotInterval time.Duration
-	// ReplayTimeout is how long after the start, or an import, the replay of __consumer_offsets is taken for done if nobody
-	// calls ReplayDone, and a restored topic whose end offsets nobody has polled for gone; default 10 minutes. A negative
-	// duration waits for ever.
+	// ReplayTimeout is how long after the start, or an import, the replay of __consumer_offsets is taken to be complete if
+	// nobody has called ReplayDone. A restored topic whose end offsets have not been polled by then is taken to be deleted.
+	// Default 10 minutes; a negative duration waits for ever.
 	ReplayTimeout time.Duration
 	// MaxMemory is the number of bytes, as Stats counts them, at which the store refuses new groups, topics and
 	// partitions; 0 is no limit.
 	MaxMemory int64
-	// Logger takes the log lines of the store; nil means that nothing is logged. It is called by a goroutine that nothing in the
-	// store waits for, so that a hook of it may call the store, Close included.
+	// Logger takes the log lines of the store; nil means that nothing is logged. It is called by a goroutine of its own, for
+	// which the store never waits, so its hooks may call the store, even Close.
 	Logger *zap.Logger
 }
 
@@ -88,8 +87,8 @@ func (o Options) Validate() error {
 	return errors.Join(faults...)
 }
 
-// validateClusters returns an error for names that are too long, and for those that differ only in case: one request could
-// mean both.
+// validateClusters returns an error for names that are too long, and for two that differ only in case, since a request in
+// another case could mean either.
 func validateClusters(names []string) error {
 	seen := make(map[string]string, len(names))
 	for _, name := range names {
@@ -108,7 +107,7 @@ func validateClusters(names []string) error {
 	return nil
 }
 
-// optionsOf returns the options of the two halves of a module, but for the clusters and the logger.
+// optionsOf returns the options of the two halves of a module, without the clusters and the logger.
 func optionsOf(m config.Module) (Options, RelayOptions) {
 	return Options{
 		Intervals: m.Intervals, Shards: m.Shards, CurveSegments: m.CurveSegments, MinDistance: m.MinDistance,
@@ -118,7 +117,7 @@ func optionsOf(m config.Module) (Options, RelayOptions) {
 	}, RelayOptions{Workers: m.Shards, QueueDepth: m.QueueDepth, ReplyTimeout: m.ReplyTimeout}
 }
 
-// withDefaults returns the options with every default in its place.
+// withDefaults returns the options with every default filled in.
 func (o Options) withDefaults() Options {
 	setDefault := func(field *time.Duration, value time.Duration) {
 		if *field == 0 {
@@ -143,7 +142,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// accept returns the filter of groups, nil if every group is let in.
+// accept returns the filter of groups, nil if no group is excluded.
 func (o *Options) accept() func(group string) bool {
 	if o.GroupAllow == nil && o.GroupDeny == nil {
 		return nil
@@ -163,8 +162,8 @@ func (o *Options) engine(clock engine.Clock, hub *feed.Hub[protocol.Event]) engi
 	}
 }
 
-// milliseconds returns a duration for the engine. The longest stands for ever, since a configuration may ask for more
-// seconds than a duration holds.
+// milliseconds returns a duration for the engine. The longest stands for ever, since a configuration may contain more seconds
+// than a duration can hold.
 func milliseconds(d time.Duration) int64 {
 	if d == math.MaxInt64 {
 		return 1 << 60
@@ -172,19 +171,18 @@ func milliseconds(d time.Duration) int64 {
 	return d.Milliseconds()
 }
 
-// RelayOptions are the settings of a Relay. The zero value of each field stands for its default, and so does what is out of
-// range.
+// RelayOptions are the settings of a Relay. A field that is zero or out of range stands for its default.
 type RelayOptions struct {
-	// Workers is the number of goroutines that build answers; default 20. While answers wait for other answers of the same Relay there
-	// are up to 1,024 more.
+	// Workers is the number of goroutines that build answers; default 20. While answers wait for other answers of the same
+	// Relay, there are up to 1,024 more.
 	Workers int
 	// QueueDepth is the capacity of the request channel and, per worker, of the queue of answers to build, which holds at
 	// most 1,024; default 0, which is a channel without a buffer.
 	QueueDepth int
-	// ReplyTimeout is for how long an answer that nobody reads stays deliverable; default 30 s.
+	// ReplyTimeout is how long an answer that nobody reads stays deliverable; default 30 s.
 	ReplyTimeout time.Duration
-	// MaxUnread and MaxUnreadBytes bound the answers that nobody has read, in number and in an estimate of their memory; defaults
-	// 1,024 and 64 MiB. Beyond that the oldest goes, but never the newest.
+	// MaxUnread and MaxUnreadBytes limit the number of unread answers and an estimate of their memory; defaults 1,024 and 64
+	// MiB. Beyond that the oldest is dropped, but never the newest.
 	MaxUnread, MaxUnreadBytes int
 }
 

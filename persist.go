@@ -13,25 +13,25 @@ import (
 	"github.com/lagkeeper/storage/internal/snapshot/jsonl"
 )
 
-// Restored is what a store began with.
+// Restored describes what a store was opened with.
 type Restored struct {
 	// File is the snapshot that was loaded, "" if the store began empty.
 	File string
-	// Watermark is the moment from which on the application reads __consumer_offsets again: what was committed before is
-	// in the snapshot. Zero if the store began empty, or had begun empty and ReplayDone was not called since: nothing
-	// can be taken for known. It is never later than now.
+	// Watermark is the time from which the application must read __consumer_offsets again: all earlier commits are in the
+	// snapshot. It is zero, which means that no commit can be assumed to be known, if the store began empty, or had begun
+	// empty and ReplayDone has not been called since. It is never later than now.
 	Watermark time.Time
-	// Groups and Topics are the numbers that the snapshot held, Skipped the number of them that today's configuration left out.
+	// Groups and Topics are the numbers in the snapshot, Skipped the number of both that the current configuration left out.
 	Groups, Topics, Skipped int
 	// Full is the number of Skipped that did not fit into Options.MaxMemory.
 	Full int
-	// Damaged are the snapshots that were not sound and were set aside.
+	// Damaged are the corrupt snapshots, which were set aside.
 	Damaged []DamagedSnapshot
 }
 
-// DamagedSnapshot is a snapshot file that was not sound.
+// DamagedSnapshot is a corrupt snapshot file.
 type DamagedSnapshot struct {
-	// File is the name that the file had, SetAside the one it has now; SetAside is "" if it could not be renamed.
+	// File is the name that the file had, SetAside the name that it has now; SetAside is "" if it could not be renamed.
 	File, SetAside string
 	// Err says what was wrong and where.
 	Err error
@@ -46,7 +46,7 @@ type SnapshotStats struct {
 	// Duration is how long the newest took, Bytes its size.
 	Duration time.Duration
 	Bytes    uint64
-	// LeftOut is the number of groups and topics that the newest lacks because the format has no room for them.
+	// LeftOut is the number of groups and topics that are missing from the newest because they are too large for the format.
 	LeftOut int
 }
 
@@ -59,7 +59,7 @@ func (db *DB) persistence() *persistence {
 }
 
 // Snapshot saves a snapshot now, unless nothing has changed since the newest. It returns ErrUnsupported if no snapshot path
-// is set, ErrStopped while the store is closed, and what the file system had to say.
+// is set, ErrStopped if the store is closed, or the error of the file system.
 func (db *DB) Snapshot(ctx context.Context) error {
 	defer db.lines.Flush()
 	if _, err := db.running(ctx); err != nil {
@@ -72,7 +72,7 @@ func (db *DB) Snapshot(ctx context.Context) error {
 	return p.save()
 }
 
-// Restored returns what the store began with; it is the zero value if no snapshot-path is configured.
+// Restored returns what the store was opened with; the zero value if no snapshot path is set.
 func (db *DB) Restored() Restored {
 	if p := db.persistence(); p != nil {
 		return p.restored
@@ -80,9 +80,8 @@ func (db *DB) Restored() Restored {
 	return Restored{}
 }
 
-// Export writes everything that the store holds as JSON lines, in the format of docs/format/jsonl.md, while requests go
-// on; each group is written as it is at one moment. It returns ErrStopped while the module does not run, the context's
-// error and that of w.
+// Export writes the whole state as JSON lines, in the format of docs/format/jsonl.md, while requests go on; each group is
+// written as it is at one moment. It returns ErrStopped while the store does not run, the context's error or that of w.
 func (db *DB) Export(ctx context.Context, w io.Writer) error {
 	s, err := db.running(ctx)
 	if err != nil {
@@ -103,11 +102,12 @@ func (db *DB) Export(ctx context.Context, w io.Writer) error {
 	return nil
 }
 
-// Import reads what Export has written. A group or topic replaces the one of its name; what the configuration does not let
-// in is left out. What came is RESTORED until it is confirmed, as after a start: by what is received, by ReplayDone, or when
-// Options.ReplayTimeout has passed. The positions become those that both what was there and what came contain. Everything is
-// read and checked before anything is changed. It returns ErrStopped while the module does
-// not run, the context's error, and one that names the line that could not be read.
+// Import reads what Export has written. A group or topic replaces the one of its name; what the configuration excludes is
+// left out. What was imported is RESTORED until it is confirmed, as after a start: by a poll or commit, by ReplayDone, or
+// when Options.ReplayTimeout has passed. A cluster without groups takes the positions of the file; in others a log partition
+// keeps the lower of its own position and that of the file, and has none if either is missing. Everything is read and
+// checked before anything changes. Import returns ErrStopped while the store does not run, the context's error, or an error
+// that names the line that could not be read.
 func (db *DB) Import(ctx context.Context, r io.Reader) error {
 	defer db.lines.Flush()
 	s, err := db.running(ctx)
@@ -123,7 +123,7 @@ func (db *DB) Import(ctx context.Context, r io.Reader) error {
 	if !report.Complete {
 		s.options.Logger.Warn("import has no end line: written by hand, or incomplete")
 	}
-	// What came waits for being confirmed, as after a start.
+	// Imported state waits to be confirmed, as after a start.
 	db.awaitImport(s)
 	if err := imported.Apply(report.Header.Positions); err != nil {
 		return fmt.Errorf("import: %w", fromEngine(err))
@@ -146,13 +146,13 @@ func (c withContext) WriteTopic(t *snapshot.Topic) error {
 
 func (c withContext) WriteGroup(g *snapshot.Group) error {
 	if err := c.ctx.Err(); err != nil || g.IsDeletion() {
-		// What was deleted matters to a replay alone.
+		// Deletions matter only to a replay.
 		return err
 	}
 	return c.Sink.WriteGroup(g)
 }
 
-// exporting is an Output whose records a Sink takes first.
+// exporting is an Output that passes every record to a Sink first.
 type exporting struct {
 	snapshot.Sink
 	out snapshot.Output
@@ -161,10 +161,10 @@ type exporting struct {
 func (e exporting) Flush() error { return e.out.Flush() }
 
 // ReplayDone says that the application has read __consumer_offsets from Restored().Watermark, or from its Positions, to the
-// end, or does not mean to. A commit that came from the snapshot and was not received again is confirmed by it: the group
-// stands where it stood. Until then every snapshot keeps the watermark, since what was committed in between may be in neither
-// the snapshot nor, after another restart, in what the application would read. An application calls it after every start,
-// also if the store began empty, and after an Import; Options.ReplayTimeout stands in for one that does not.
+// end, or is not going to. Commits that came from the snapshot and were not received again are confirmed by it: those groups
+// have not committed since. Until then every snapshot keeps the old watermark, because commits made since may be neither in
+// the snapshot nor, after another restart, in what the application would read. Call it after every start, even if the store
+// began empty, and after an Import; Options.ReplayTimeout applies if it is not called.
 func (db *DB) ReplayDone() {
 	if s := db.session.Load(); s != nil {
 		s.replayDone()
@@ -178,7 +178,7 @@ func (s *session) replayDone() {
 	}
 }
 
-// awaitImport begins to wait anew, unless the session is over.
+// awaitImport begins to wait anew, unless the session has ended.
 func (db *DB) awaitImport(s *session) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -187,7 +187,7 @@ func (db *DB) awaitImport(s *session) {
 	}
 }
 
-// awaitReplay takes the replay for done when ReplayTimeout is over, unless it is begun anew before.
+// awaitReplay ends the replay when ReplayTimeout has passed, unless another wait has begun by then.
 func (db *DB) awaitReplay(s *session) {
 	if s.options.ReplayTimeout < 0 {
 		return
@@ -206,7 +206,8 @@ func (db *DB) awaitReplay(s *session) {
 	})
 }
 
-// leavingOut is an Output that leaves out what the format has no room for: one group must not cost the snapshot of all others.
+// leavingOut is an Output that leaves out records that are too large for the format: one group must not prevent the snapshot
+// of all others.
 type leavingOut struct {
 	snapshot.Output
 	count int
@@ -228,7 +229,7 @@ func (l *leavingOut) note(err error) error {
 	return nil
 }
 
-// log says what was left out, if anything.
+// log logs what was left out, if anything.
 func (l *leavingOut) log(log *zap.Logger, of string) {
 	if l.count > 0 {
 		log.Warn("records left out of the "+of+": too large", zap.Int("records", l.count), zap.NamedError("first", l.first))

@@ -17,12 +17,13 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Relay is the channel half of a module: it takes requests of the channel protocol and has a Store carry them out. A
-// module on any engine embeds one.
+// Relay is the channel half of a module: it receives requests of the channel protocol and calls a Backend. A module on any
+// engine embeds one.
 //
-// A Set takes effect, and what a Fetch answers is settled, before the next request is looked at: so requests take effect
-// in the order in which they were sent. Only building an answer, which takes far longer than settling it, is left to the
-// workers, and delivering one waits for nobody: an answer that its requester does not take at once is left with a
+// A Set takes effect, and the content of the answer to a Fetch is settled, before the next request is handled. So requests
+// take effect in the order in which they were sent. Building an answer takes far longer than settling it and is left to the
+// workers. Delivering it waits for nobody: an answer that its requester does not take at once is left to a goroutine of its
+// own until it is taken, ReplyTimeout has passed, newer answers need its place, or the Relay stops.
 // goroutine of its own until it is taken, ReplyTimeout has passed, newer ones need its place or the Relay stops.
 type Relay struct {
 	store   Backend
@@ -32,7 +33,7 @@ type Relay struct {
 	requests chan *protocol.StorageRequest
 	receiver *channel.Receiver // of requests; nil before Start
 
-	closed atomic.Bool // requests was closed when the Relay was stopped
+	closed atomic.Bool // whether requests was closed when the Relay was stopped
 
 	run    atomic.Pointer[relayRun] // nil before Start
 	counts relayCounts
@@ -40,7 +41,7 @@ type Relay struct {
 
 // relayRun is a Relay from Start to Stop.
 type relayRun struct {
-	ctx      context.Context // done when Stop has given up what still goes on
+	ctx      context.Context // done when Stop has given up waiting
 	cancel   context.CancelFunc
 	builders *channel.Builders
 	unread   *channel.Unread
@@ -62,7 +63,7 @@ func NewRelay(store Backend, log *zap.Logger, options RelayOptions) *Relay {
 // GetCommunicationChannel returns the channel that the Relay receives from between Start and Stop.
 func (r *Relay) GetCommunicationChannel() chan *protocol.StorageRequest { return r.requests }
 
-// currentRelay is the Relay that a module has now, nil before Configure: a module that is configured again has another.
+// currentRelay is the Relay that a module has now, nil before Configure. A module that is configured again gets another.
 type currentRelay struct{ atomic.Pointer[Relay] }
 
 // Submit does nothing if there is no Relay.
@@ -74,16 +75,16 @@ func (c *currentRelay) Submit(request *protocol.StorageRequest) {
 
 func (r *Relay) submitsFor() chan *protocol.StorageRequest { return r.requests }
 
-// keepChannel lets the Relay receive from the channel of another that is stopped, if that has the same capacity and was not
-// closed: senders may have kept it.
+// keepChannel lets the Relay receive from the channel of another Relay that has stopped, unless that channel is closed or has
+// another capacity: senders may have kept it.
 func (r *Relay) keepChannel(of *Relay) {
 	if of != nil && cap(of.requests) == cap(r.requests) && !of.closed.Load() {
 		r.requests = of.requests
 	}
 }
 
-// Start begins to receive. It must not be called again before Stop. If the channel is closed, only Submit has an effect, and
-// a warning is logged.
+// Start begins to receive. It must not be called again before Stop. If the channel is closed, a warning is logged and only
+// Submit has an effect.
 func (r *Relay) Start() {
 	defer r.log.FlushOwn()
 	run := &relayRun{unread: channel.NewUnread(r.options.MaxUnread, r.options.MaxUnreadBytes)}
@@ -95,17 +96,17 @@ func (r *Relay) Start() {
 	}
 }
 
-// Stop ends the Relay. Everything sent before takes effect, and every Fetch accepted is answered or has its Reply closed.
-// Nothing of the Relay runs any more when it returns, but for calls of the store that did not get any further for seconds:
-// their contexts are canceled, the Replies of their requests closed, and they are logged and counted. It does nothing when
-// the Relay does not run; it must not be called while Start or another Stop runs.
+// Stop ends the Relay. Everything sent before takes effect, and every accepted Fetch is answered or has its Reply closed.
+// Nothing of the Relay runs any more when it returns, except calls of the store that have made no progress for seconds: their
+// contexts are canceled, the Replies of their requests closed, and they are logged and counted. If the Relay does not run,
+// Stop does nothing; it must not be called while Start or another Stop runs.
 func (r *Relay) Stop() {
 	if r.receiver == nil {
 		return
 	}
 	defer r.log.FlushOwn()
 	run := r.run.Load()
-	// 1. Receive what was sent before, then no more.
+	// 1. Receive what was sent before, then nothing more.
 	if !r.receiver.Stop(channel.StopPatience) {
 		r.log.Stuck(&r.counts.stuck, "request does not return", nil)
 	}
@@ -123,8 +124,8 @@ func (r *Relay) Stop() {
 	run.unread.Close()
 }
 
-// Submit carries out a request, as if it had come over the channel, without the way through it. It waits for no
-// requester, may be called from any number of goroutines, and does nothing but close the Reply when the Relay is stopped.
+// Submit carries out a request as if it had come over the channel. It waits for no requester and may be called from any
+// number of goroutines. If the Relay is stopped, it only closes the Reply.
 func (r *Relay) Submit(request *protocol.StorageRequest) {
 	defer r.contain(request)
 	if request == nil {
@@ -176,7 +177,8 @@ func (r *Relay) Submit(request *protocol.StorageRequest) {
 	}
 }
 
-// submitMany returns what does requests of a Remote store, as many at once as their order allows; nil for other stores.
+// submitMany returns a function that carries out requests of a Remote store, as many at once as their order allows; nil for
+// other stores.
 func (r *Relay) submitMany() func([]protocol.StorageRequest) {
 	remote, ok := r.store.(Remote)
 	if !ok {
@@ -198,7 +200,7 @@ func (r *Relay) submitMany() func([]protocol.StorageRequest) {
 	}
 }
 
-// submitChain does requests about one group or one topic, commits that follow one another in one call.
+// submitChain carries out requests about one group or one topic, successive commits in one call.
 func (r *Relay) submitChain(chain []*protocol.StorageRequest) {
 	for len(chain) > 0 {
 		n := 0
@@ -267,7 +269,7 @@ func (r *Relay) fetch(ctx context.Context, run *relayRun, request *protocol.Stor
 	settled := false
 	defer func() {
 		if !settled {
-			// An error, or a panic of the store.
+			// The store returned an error or panicked.
 			run.builders.Forget(a)
 			r.close(a)
 		}
@@ -306,10 +308,10 @@ func (r *Relay) answer(run *relayRun, a *channel.Answer) {
 	}
 }
 
-// offers is how often an answer is offered before it is left to a goroutine: most requesters come for it at once.
+// offers is how often an answer is offered before it is left to a goroutine: most requesters are about to receive.
 const offers = 4
 
-// offer delivers an answer and closes the Reply, if that does not mean to wait. It reports whether that is done with.
+// offer delivers an answer and closes the Reply, if the requester is ready. It reports whether the answer is done with.
 func (r *Relay) offer(a *channel.Answer, value any) (done bool) {
 	defer r.recoverClosed(&a.Request, &done)
 	for n := range offers {
@@ -342,7 +344,7 @@ func (r *Relay) wait(u *channel.Unread, w *channel.UnreadAnswer) {
 	closeReply(w.Request.Reply)
 }
 
-// hold is offer with waiting. If the answer has to go unread, it returns what counts those.
+// hold is offer with waiting. If the answer is to be given up, it returns the counter for the reason.
 func (r *Relay) hold(u *channel.Unread, w *channel.UnreadAnswer, timeout <-chan time.Time) (count *atomic.Uint64, done bool) {
 	defer r.recoverClosed(&w.Request, &done)
 	select {
@@ -366,7 +368,7 @@ func (r *Relay) close(a *channel.Answer) {
 	}
 }
 
-// recoverClosed recovers from the panic of a send on a Reply that its requester has closed, or used for two requests.
+// recoverClosed recovers from the panic of a send on a Reply that its requester has closed or used for two requests.
 func (r *Relay) recoverClosed(request *protocol.StorageRequest, done *bool) {
 	if recover() != nil {
 		*done = true
@@ -374,7 +376,8 @@ func (r *Relay) recoverClosed(request *protocol.StorageRequest, done *bool) {
 	}
 }
 
-// contain ends a panic of whoever defers it: it is logged with its stack and counted, and the Reply of the request closed.
+// contain recovers from a panic in the function that defers it: the panic is logged with its stack and counted, and the Reply
+// of the request closed.
 func (r *Relay) contain(request *protocol.StorageRequest) {
 	cause := recover()
 	if cause == nil {
@@ -386,7 +389,7 @@ func (r *Relay) contain(request *protocol.StorageRequest) {
 	}
 }
 
-// closeReply closes a Reply, which may be nil or, by a fault of the requester, closed already.
+// closeReply closes a Reply. That may be nil, or closed already by a faulty requester.
 func closeReply(reply chan interface{}) {
 	if reply == nil {
 		return

@@ -14,7 +14,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// brokenStore panics wherever it is asked to.
+// brokenStore panics in the methods that are marked as broken.
 type brokenStore struct{ Store }
 
 func (brokenStore) Commit(_ context.Context, _, group string, _ protocol.Commit) error {
@@ -36,8 +36,8 @@ func (brokenStore) Fetch(_ context.Context, r *protocol.StorageRequest) (func() 
 	return func() any { return r.Group }, nil
 }
 
-// TestRelayContainsPanics lets a store panic in every place: the process lives, the Reply is closed, the panic is counted
-// and written with its stack, and whoever comes next is served.
+// TestRelayContainsPanics lets a store panic everywhere: the process survives, the Reply is closed, the panic is counted and
+// logged with its stack, and later requests are served.
 func TestRelayContainsPanics(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -75,7 +75,7 @@ func TestRelayContainsPanics(t *testing.T) {
 	})
 }
 
-// TestRelayAfterStop closes the Reply of what is submitted too late.
+// TestRelayAfterStop checks that the Reply of a request that is submitted too late is closed.
 func TestRelayAfterStop(t *testing.T) {
 	t.Parallel()
 	r := NewRelay(brokenStore{}, nil, RelayOptions{Workers: -1, QueueDepth: -1})

@@ -26,7 +26,7 @@ type persistence struct {
 
 	restored Restored
 
-	// logDamaged is done when it was logged that the state is damaged.
+	// logDamaged logs once that the state is damaged.
 	logDamaged sync.Once
 
 	// mu is held while a snapshot is made.
@@ -36,20 +36,20 @@ type persistence struct {
 	version uint64 // of the engine when the newest snapshot was begun
 	// sequence counts the snapshots of the path.
 	sequence uint64
-	// saved is replaced under mu and read without: a reader does not wait for a snapshot.
+	// saved is replaced under mu and read without it: a reader does not wait for a snapshot.
 	saved atomic.Pointer[SnapshotStats]
 
 	// replay guards what follows.
 	replay sync.Mutex
-	// replaying is true until ReplayDone. Until then every snapshot says that it was taken at watermark, in Unix milliseconds;
-	// 0 is before everything.
+	// replaying is true until ReplayDone. Until then every snapshot is dated watermark, in Unix milliseconds; 0 is before
+	// everything.
 	replaying bool
 	watermark int64
 	// moved is true from ReplayDone until a snapshot has the new watermark.
 	moved bool
 }
 
-// openPersistence locks the path of the snapshot and loads what is there into an engine, which newEngine makes.
+// openPersistence locks the path of the snapshot and loads the newest sound snapshot into an engine, which newEngine makes.
 func openPersistence(ctx context.Context, options *Options, newEngine func() *engine.Engine) (_ *persistence, err error) {
 	log := options.Logger
 	path, err := snapfile.Resolve(options.SnapshotPath)
@@ -122,7 +122,7 @@ func openPersistence(ctx context.Context, options *Options, newEngine func() *en
 	return p, nil
 }
 
-// restoring returns what logs how far a restore is.
+// restoring returns the function that logs the progress of a restore.
 func restoring(log *zap.Logger, path string) func(done, of uint64) {
 	return func(done, of uint64) {
 		log.Info("restoring", zap.String("snapshot", path), zap.Uint64("groups", done), zap.Uint64("of", of))
@@ -132,7 +132,7 @@ func restoring(log *zap.Logger, path string) func(done, of uint64) {
 // cores is the number of goroutines that restore and save a snapshot.
 func cores() int { return runtime.GOMAXPROCS(0) }
 
-// save makes a snapshot unless nothing has changed since the newest. It logs what came of it when it holds no lock.
+// save makes a snapshot unless nothing has changed since the newest. It logs the outcome after it has released its locks.
 func (p *persistence) save() error {
 	did, err := p.saveQuietly()
 	if did.relocked {
@@ -157,14 +157,14 @@ func (p *persistence) save() error {
 	return nil
 }
 
-// saving is what saveQuietly did: there is more to log than an error.
+// saving is the outcome of saveQuietly: there is more to log than an error.
 type saving struct {
 	saved    bool // a snapshot was made
 	relocked bool // the lock had been lost
 	leftOut  leavingOut
 }
 
-// saveQuietly is save without the log.
+// saveQuietly is save without logging.
 func (p *persistence) saveQuietly() (did saving, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -217,8 +217,8 @@ func (p *persistence) saveQuietly() (did saving, err error) {
 	return did, nil
 }
 
-// keepLocked makes sure that the path is locked still. Somebody may have removed the lock file; if nobody has locked the path
-// since, it is locked again. Otherwise two stores would save to one path.
+// keepLocked makes sure that the path is still locked. If somebody has removed the lock file, the path is locked again unless
+// another process has locked it since: otherwise two stores would save to one path.
 func (p *persistence) keepLocked() (relocked bool, err error) {
 	err = p.lock.Check()
 	if !errors.Is(err, snapfile.ErrLockLost) {
@@ -228,12 +228,12 @@ func (p *persistence) keepLocked() (relocked bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	_ = p.lock.Unlock() // of a file that nobody finds any more
+	_ = p.lock.Unlock() // of a file that no longer has a name
 	p.lock = lock
 	return true, nil
 }
 
-// takenAt is what a snapshot that is begun now says of when it was taken, and whether it is the first to say so.
+// takenAt returns the time that a snapshot begun now is dated, and whether it is the first with that watermark.
 func (p *persistence) takenAt(now time.Time) (milliseconds int64, moves bool) {
 	p.replay.Lock()
 	defer p.replay.Unlock()
@@ -250,7 +250,7 @@ func (p *persistence) replayDone() {
 	p.replaying = false
 }
 
-// markSaved notes that a snapshot has the new watermark.
+// markSaved notes that a snapshot with the new watermark exists.
 func (p *persistence) markSaved() {
 	p.replay.Lock()
 	defer p.replay.Unlock()
@@ -264,7 +264,7 @@ func (p *persistence) stats() SnapshotStats {
 	return SnapshotStats{}
 }
 
-// close lets go of the path. A save that comes later does nothing.
+// close unlocks the path. A later save does nothing.
 func (p *persistence) close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

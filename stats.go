@@ -9,55 +9,54 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Stats is what a store holds and what it has done since it was opened. Reading it holds up nobody for longer than a few
+// Stats is what a store holds and what it has done since it was opened. Reading it delays nobody for longer than a few
 // commits take.
 type Stats struct {
-	// Requests says what became of requests, over the channel or as typed calls.
+	// Requests counts the outcomes of requests, over the channel or as typed calls.
 	Requests RequestStats
 
 	// Clusters is the number of clusters.
 	Clusters int
-	// Groups, GroupTopics and GroupPartitions are what the groups hold; Topics and Partitions what is known of the
-	// brokers.
+	// Groups, GroupTopics and GroupPartitions count what the groups hold; Topics and Partitions what is known of the brokers.
 	Groups, GroupTopics, GroupPartitions int
 	Topics, Partitions                   int
-	// Bytes is the memory that all this takes, that of maps by estimate.
+	// Bytes is the memory that all this takes; that of maps is an estimate.
 	Bytes int
 
-	// Sweeps counts the sweeps, ExpiredGroups the groups and ExpiredTopics the topics of living groups that were removed
-	// because they gave no sign of life.
+	// Sweeps counts the sweeps, ExpiredGroups the groups and ExpiredTopics the topics of living groups that they removed
+	// because there were no more commits.
 	Sweeps, ExpiredGroups, ExpiredTopics uint64
 	// SweptTopics counts the topics that were removed because nobody polled their end offsets any more.
 	SweptTopics uint64
-	// RememberedDeletions is the number of groups of which a deletion is remembered for a replay after a restart; at most
-	// 100,000, the oldest go first, and 0 if no snapshot is configured.
+	// RememberedDeletions is the number of deleted groups that are remembered for a replay after a restart; at most 100,000,
+	// after which the oldest are forgotten. It is 0 if no snapshot is configured.
 	RememberedDeletions int
-	// StuckGroups counts how often ten fresh commits of a group were refused in a row because of their orders: those have
-	// begun anew, and ForgetOrders is the cure.
+	// StuckGroups counts how often ten fresh commits of a group were refused in a row because of their orders: the orders have
+	// begun anew, and ForgetOrders should be called.
 	StuckGroups uint64
 
-	// Snapshots counts the snapshots; all zero if none are made.
+	// Snapshots counts the snapshots; all zero if there are none.
 	Snapshots SnapshotStats
-	// Watchers counts those who watch.
+	// Watchers counts the watchers.
 	Watchers WatcherStats
-	// Panics counts the panics of the store's own goroutines that were contained.
+	// Panics counts the panics of the store's own goroutines that were recovered from.
 	Panics uint64
-	// Damaged is true once a panic has interrupted a change of the state: no snapshot is made any more, see ErrDamaged.
+	// Damaged is true once a panic has interrupted a change of the state: no more snapshots are made, see ErrDamaged.
 	Damaged bool
-	// LostLines counts the log lines that were not written, since the logger panicked or did not return.
+	// LostLines counts the log lines that were not written because the logger panicked or did not return.
 	LostLines uint64
 	// Relay is what the channel half has done; the zero value for a DB that was opened without one.
 	Relay RelayStats
 }
 
-// WatcherStats counts those who watch a store.
+// WatcherStats counts the watchers of a store.
 type WatcherStats struct {
 	// Now is the number of watchers.
 	Now int
-	// UnreadEvents is the number of events that they have not read, each counted for each watcher; UnreadBytes is the memory
-	// that takes, in which an event counts once.
+	// UnreadEvents is the number of events that they have not read, each counted for each watcher. UnreadBytes is the memory
+	// that these take; there an event counts once.
 	UnreadEvents, UnreadBytes int
-	// Missed counts the events that watchers did not get since they read too slowly, Refused the calls of Watch that returned
+	// Missed counts the events that watchers missed because they read too slowly, Refused the calls of Watch that returned
 	// ErrTooManyWatchers. Both count since the store was made.
 	Missed, Refused uint64
 }
@@ -69,7 +68,7 @@ type RequestStats struct {
 	FetchGroupsOfTopic                                                    RequestCount
 }
 
-// RequestCount is what became of the requests of one type.
+// RequestCount counts the outcomes of requests of one type.
 type RequestCount struct {
 	// Done counts those that took effect or were answered.
 	Done uint64
@@ -145,15 +144,15 @@ type RelayStats struct {
 	// QueuedRequests and QueuedAnswers are the numbers of requests that wait in the Relay's channel now, and of answers that wait to
 	// be built.
 	QueuedRequests, QueuedAnswers int
-	// WaitingReplies is the number of answers that wait for their requester to read them now, WaitingBytes an estimate of the memory that
-	// they take. AbandonedReplies counts those that nobody read: TimedOutReplies because the reply timeout had passed,
-	// EvictedReplies because newer ones needed their place, and the others because the Relay stopped.
+	// WaitingReplies is the number of answers that wait for their requester to read them now, WaitingBytes an estimate of the
+	// memory that they take. AbandonedReplies counts the answers that nobody read: TimedOutReplies because the reply timeout
+	// had passed, EvictedReplies because newer ones needed their place, the others because the Relay stopped.
 	WaitingReplies, WaitingBytes                      int
 	AbandonedReplies, TimedOutReplies, EvictedReplies uint64
-	// RefusedAnswers counts fetches whose Reply was closed since 1,024 answers more than there are workers were being built
-	// and none got done, StuckCalls the requests and answers that Stop gave up because they did not return.
+	// RefusedAnswers counts fetches whose Reply was closed because 1,024 more answers than there are workers were being built
+	// and made no progress. StuckCalls counts the requests and answers that Stop gave up waiting for.
 	RefusedAnswers, StuckCalls uint64
-	// Panics counts the panics that were contained.
+	// Panics counts the panics that were recovered from.
 	Panics uint64
 	// NilRequests, NilReplies, ClosedReplies and UnknownTypes count faults of senders: requests that were nil, fetches
 	// without a Reply or with one that they had closed or used before, and requests of an unknown type.
@@ -180,14 +179,13 @@ func (r *Relay) Stats() RelayStats {
 
 type uncountedKey struct{}
 
-// Uncounted returns a context with which the reads of a Store do not count as requests in Stats. It is for what watches a
-// store from outside, as an exporter of its metrics does: its reads at its own pace would hide those of the application.
-// Writes count whatever the context.
+// Uncounted returns a context with which the reads of a Store do not count as requests in Stats. It is meant for observers,
+// such as an exporter of its metrics, whose reads would hide those of the application. Writes always count.
 func Uncounted(ctx context.Context) context.Context {
 	return context.WithValue(ctx, uncountedKey{}, true)
 }
 
-// count counts the outcome of a request, unless it is a read that is not to count, and returns it as an error.
+// count counts the outcome of a request, unless it is a read that does not count, and returns it as an error.
 func count(ctx context.Context, e *engine.Engine, request protocol.StorageRequestConstant, why engine.Reason) error {
 	if isRead(request) && ctx.Value(uncountedKey{}) != nil {
 		return errorOf(why)

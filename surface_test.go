@@ -14,10 +14,10 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// This file pins what the published API has, and the shape of what we promise beside it. Fields, methods, functions and
-// types may be added; what stands here never changes. protocol/surface_test.go does the same for the shared types.
+// This file pins the published API, and the shape of what we promise beside it. Fields, methods, functions and types may be
+// added; what is pinned here never changes. protocol/surface_test.go does the same for the shared types.
 
-// An application's list of coordinators takes ours, its configuration picks our module.
+// An application's list of coordinators accepts ours, and its configuration selects our module.
 var (
 	_ protocol.Coordinator = (*storage.Coordinator)(nil)
 	_ protocol.Module      = (*storage.InMemoryStorage)(nil)
@@ -25,7 +25,7 @@ var (
 	_ protocol.Module      = storage.Module(nil)
 )
 
-// A module class may live in an application: a method more on Module would break it, so it is pinned from both sides.
+// An application may implement Module: an added method would break it, so it is pinned from both sides.
 type publishedModule interface {
 	protocol.Module
 	GetCommunicationChannel() chan *protocol.StorageRequest
@@ -78,8 +78,7 @@ func TestSurfaceFields(t *testing.T) {
 	}
 }
 
-// The typed API is ours, and a module on another engine implements Store: both its methods and their signatures are part
-// of the promise.
+// The typed API is ours, and modules on other engines implement Store: both its methods and their signatures are promised.
 func TestSurfaceStore(t *testing.T) {
 	methods := map[string]reflect.Type{
 		"SetEndOffset":      reflect.TypeFor[func(context.Context, string, string, protocol.EndOffset) error](),
@@ -108,7 +107,7 @@ func TestSurfaceStore(t *testing.T) {
 	}
 }
 
-// Every sentinel error is an error of its own: a caller tells them apart with errors.Is.
+// Every sentinel error is distinct: callers distinguish them with errors.Is.
 func TestSurfaceErrors(t *testing.T) {
 	sentinels := map[string]error{
 		"ErrUnknownCluster":   storage.ErrUnknownCluster,
