@@ -155,11 +155,11 @@ func (e *Engine) place(g *group, now int64, limited bool) (bool, Reason) {
 			g.detach(i)
 		}
 	}
-	if len(g.topics) == 0 || g.cluster.removed.Load() {
-		return false, 0
-	}
 	if limited && !e.room.fits(g.bytes()+s.mapGrowth(g)) {
 		return false, Full
+	}
+	if len(g.topics) == 0 || g.cluster.removed.Load() {
+		return false, 0
 	}
 	if old := s.find(g.cluster, g.hash, g.name); old != nil {
 		s.remove(old)
