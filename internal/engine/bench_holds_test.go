@@ -28,7 +28,7 @@ func startCommitter(e *Engine, c *Cluster) *committer {
 			default:
 			}
 			begun := time.Now()
-			e.Commit(c, "other", &protocol.Commit{Topic: "other", Offset: 1, Timestamp: startTime})
+			e.Commit(c, "other", &protocol.Commit{Topic: "other", Offset: 1, Timestamp: e.config.Clock.Coarse()})
 			if took := int64(time.Since(begun)); took > w.longest.Load() {
 				w.longest.Store(took)
 			}
@@ -48,6 +48,13 @@ func BenchmarkHold(b *testing.B) {
 	batch := make([]protocol.Commit, 1_000_000)
 	for i := range batch {
 		batch[i] = protocol.Commit{Topic: "other", Offset: int64(i), Order: int64(i + 1), Timestamp: startTime}
+	}
+	owners := make([]protocol.PartitionOwner, 10_000)
+	manyPartitions := func(e *Engine, c *Cluster) {
+		for i := range owners {
+			e.SetEndOffset(c, "t", &protocol.EndOffset{Partition: int32(i), TopicPartitionCount: int32(len(owners)), Offset: 9})
+			owners[i] = protocol.PartitionOwner{Topic: "t", Partition: int32(i)}
+		}
 	}
 	commitEach := func(e *Engine, c *Cluster, groups, topics int) {
 		for t := range topics {
@@ -79,11 +86,23 @@ func BenchmarkHold(b *testing.B) {
 			}},
 		{"delete-group-of-100000-topics", func(e *Engine, c *Cluster) { commitEach(e, c, 1, 100_000) },
 			func(e *Engine, c *Cluster) { e.DeleteGroup(c, "g0") }},
+		{"expire-group-of-100000-topics", func(e *Engine, c *Cluster) { commitEach(e, c, 1, 100_000); expireAll(e) },
+			func(e *Engine, _ *Cluster) { e.Sweep() }},
+		{"expire-1000000-group-partitions", func(e *Engine, c *Cluster) { commitEach(e, c, 10_000, 100); expireAll(e) },
+			func(e *Engine, _ *Cluster) { e.Sweep() }},
+		{"owners-of-10000-partitions-100-times", manyPartitions, func(e *Engine, c *Cluster) {
+			for round := range 100 {
+				for i := range owners {
+					owners[i].Owner, owners[i].ClientID = fmt.Sprint("host-", (i+round)%500), fmt.Sprint("client-", round)
+				}
+				e.SetOwners(c, "g", owners, func(int, Reason) {})
+			}
+		}},
 		{"list-300000-groups", func(e *Engine, c *Cluster) { commitEach(e, c, 300_000, 1) },
 			func(e *Engine, c *Cluster) { _, _ = e.Groups(c) }},
 		{"sweep-group-of-100000-topics", func(e *Engine, c *Cluster) { commitEach(e, c, 1, 100_000) },
 			func(e *Engine, _ *Cluster) { e.Sweep() }},
-		{"statistics-of-300000-groups", func(e *Engine, c *Cluster) { commitEach(e, c, 300_000, 1) },
+		{"statistics-of-1000000-groups", func(e *Engine, c *Cluster) { commitEach(e, c, 1_000_000, 1) },
 			func(e *Engine, _ *Cluster) { e.Stats() }},
 	} {
 		b.Run(test.name, func(b *testing.B) {
@@ -105,6 +124,11 @@ func BenchmarkHold(b *testing.B) {
 			b.ReportMetric(0, "ns/op")
 		})
 	}
+}
+
+// expireAll moves the clock to where every group of a test has expired but the one that goes on to commit.
+func expireAll(e *Engine) {
+	e.config.Clock.(*stoppedClock).now += e.config.ExpireGroup + 10_000
 }
 
 // BenchmarkTake measures for how long a shard is held while a group of 100,000 topics is copied.

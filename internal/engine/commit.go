@@ -90,6 +90,9 @@ func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Rea
 	if why := e.locateGroup(s, at, now); why != 0 {
 		return why
 	}
+	if s.leaving != nil {
+		s.settle(at.cluster, at.name, in.Topic)
+	}
 	if s.departures.len() > 0 && s.departures.refuses(at, in.Topic, in.Partition, in.Order, e.replay.Load()) {
 		return Duplicate
 	}

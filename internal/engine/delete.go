@@ -10,10 +10,14 @@ import (
 
 // DeleteGroup removes a group.
 func (e *Engine) DeleteGroup(c *Cluster, groupName string) Reason {
-	return e.withGroup(c, groupName, func(s *shard, g *group, now int64) Reason {
+	why := e.withGroup(c, groupName, func(s *shard, g *group, now int64) Reason {
 		s.delete(g, now)
 		return 0
 	})
+	if why == 0 {
+		e.shard(c.hash(groupName)).drain()
+	}
+	return why
 }
 
 // DeleteGroupTopic removes a topic from a group, and the group when none is left.
@@ -135,29 +139,32 @@ func (e *Engine) SyncGroups(c *Cluster, names []string) Reason {
 			return why
 		}
 		groups = slices.DeleteFunc(groups, func(g *group) bool { return keep[g.name] })
-		for some := range slices.Chunk(groups, sweepBatch) {
-			if why := s.deleteAll(some, e.config.Clock.Coarse()); why != 0 {
+		for len(groups) > 0 {
+			if groups, why = s.deleteSome(groups, e.config.Clock.Coarse()); why != 0 {
 				return why
 			}
+			s.drain()
 			e.changes.Add(1)
 		}
 	}
 	return 0
 }
 
-// deleteAll deletes those of some groups that are still there.
-func (s *shard) deleteAll(groups []*group, now int64) Reason {
+// deleteSome deletes some of the groups that are still there, and returns the others.
+func (s *shard) deleteSome(groups []*group, now int64) ([]*group, Reason) {
 	s.mu.Lock()
 	defer s.release()
 	if s.stopped {
-		return Stopped
+		return groups, Stopped
 	}
-	for _, g := range groups {
-		if s.holds(g) {
+	for room := sweepBatch; len(groups) > 0 && room > 0; groups = groups[1:] {
+		room--
+		if g := groups[0]; s.holds(g) {
+			room -= len(g.topics)
 			s.delete(g, now)
 		}
 	}
-	return 0
+	return groups, 0
 }
 
 // holds reports whether a group is still there.
@@ -190,6 +197,7 @@ func (e *Engine) ForgetOrders(c *Cluster, of []protocol.LogPartition) Reason {
 	}
 	for i := range e.shards {
 		s := &e.shards[i]
+		s.drain()
 		for from := uint64(1); from != 0; {
 			from = s.forgetDepartedOf(from, func(d departedGroup) bool { return d.cluster == c && concerns(d.name) })
 		}

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"math"
+
 	"github.com/lagkeeper/storage/internal/ends"
 	"github.com/lagkeeper/storage/internal/window"
 	"github.com/lagkeeper/storage/protocol"
@@ -40,8 +42,9 @@ func (e *Engine) SweepGroup(c *Cluster, name string) (removed bool) {
 	if s.stopped || g == nil {
 		return false
 	}
-	topics := len(g.topics)
-	return !e.sweepGroup(s, g, e.config.Clock.Now(), e.expiry.now()) || len(g.topics) < topics
+	topics, all := len(g.topics), math.MaxInt
+	left, _ := e.sweepGroup(s, g, e.config.Clock.Now(), e.expiry.now(), &all)
+	return !left || len(g.topics) < topics
 }
 
 // OldestGroup and OldestTopic return the time before which a group, or a topic of one, must have given its last sign of life

@@ -58,6 +58,8 @@ type group struct {
 	// accounted is what the shard counts for the group; gone is set when the shard has let go of it.
 	accounted int
 	gone      bool
+	// leaves is set in a group that has left the shard and that topics still list, arrives in one that topics list already.
+	leaves, arrives bool
 }
 
 // groupTopic is one topic of a group.

@@ -144,21 +144,40 @@ func (e *Engine) place(g *group, now int64, limited bool) (bool, Reason) {
 		g.nameTopics() // with the strings of the topics, which are there anyway
 	}
 	s := e.shard(g.hash)
+	defer s.drain()
+	if limited && len(g.topics) > manyTopics && !e.room.fits(g.bytes()+s.growthOf(g)) {
+		return false, Full
+	}
+	seen := s.arrive(g, false)
+	arrived := g.arrives
+	placed, why := e.placeIn(s, g, seen, now, limited)
+	if placed && arrived {
+		for through := len(g.topics); through > 0; {
+			through = s.forgetReturnedSome(g, through)
+		}
+	}
+	return placed, why
+}
+
+// placeIn is place for a group that has arrived at its shard.
+func (e *Engine) placeIn(s *shard, g *group, seen, now int64, limited bool) (bool, Reason) {
 	s.mu.Lock()
 	defer s.release()
 	if s.stopped {
+		s.turnAway(g)
 		return false, Stopped
 	}
-	for i := len(g.topics) - 1; i >= 0; i-- {
+	for i := len(g.topics) - 1; i >= 0 && !g.arrives; i-- {
 		// Whoever deletes a topic marks it before coming to this shard.
 		if g.topics[i].topic.Deleted() {
 			g.detach(i)
 		}
 	}
-	if limited && !e.room.fits(g.bytes()+s.mapGrowth(g)) {
+	if limited && !g.arrives && !e.room.fits(g.bytes()+s.mapGrowth(s.unlisted(g.topics))) {
 		return false, Full
 	}
 	if len(g.topics) == 0 || g.cluster.removed.Load() {
+		s.turnAway(g)
 		return false, 0
 	}
 	if old := s.find(g.cluster, g.hash, g.name); old != nil {
@@ -166,28 +185,12 @@ func (e *Engine) place(g *group, now int64, limited bool) (bool, Reason) {
 		s.publish(protocol.EventGroupDeleted, old, nil, now)
 	}
 	g.replay = e.replay.Load()
-	s.insert(g, now)
-	for i := range g.topics {
-		s.enlist(g, i, now)
+	arrived := g.arrives
+	s.receive(g, seen, now)
+	if !arrived {
+		s.forgetReturned(g)
 	}
-	s.account(g)
-	s.forgetReturned(g)
 	s.accountIndexes()
 	s.counts.loaded++
 	return true, 0
-}
-
-// forgetReturned ends the memory of deletions of what a group that was loaded has commits of.
-func (s *shard) forgetReturned(g *group) {
-	if s.departures.len() == 0 || s.departures.byGroup[departedGroup{g.cluster, g.name}] == nil {
-		return
-	}
-	for i := range g.topics {
-		gt := &g.topics[i]
-		for slot := gt.first; slot < gt.end(); slot++ {
-			if w := g.windowOf(slot); w != nil && newestOrder(w) > 0 {
-				s.departures.forget(g.cluster, g.name, gt.topic.Name, gt.partition(g.numbers, slot))
-			}
-		}
-	}
 }

@@ -211,6 +211,7 @@ func seconds(milliseconds int64) int64 {
 func (e *Engine) DropGroup(c *Cluster, name string) {
 	hash := c.hash(name)
 	s := e.shard(hash)
+	defer s.drain()
 	s.mu.Lock()
 	defer s.release()
 	if g := s.find(c, hash, name); g != nil {
@@ -228,19 +229,21 @@ func (e *Engine) PutGroup(c *Cluster, name string, r *GroupRecord) error {
 	}
 	now := e.config.Clock.Coarse()
 	s := e.shard(g.hash)
+	defer s.drain()
+	seen := s.arrive(g, true)
 	s.mu.Lock()
 	defer s.release()
 	if s.stopped {
+		s.turnAway(g)
 		return Stopped
+	}
+	if len(g.topics) == 0 {
+		return nil // they have been deleted meanwhile
 	}
 	if old := s.find(c, g.hash, name); old != nil {
 		s.remove(old)
 	}
-	s.insert(g, now)
-	for i := range g.topics {
-		s.enlist(g, i, now)
-	}
-	s.account(g)
+	s.receive(g, seen, now)
 	return nil
 }
 

@@ -47,6 +47,7 @@ func (e *Engine) replace(s *shard, at *place, some []protocol.Commit, now int64,
 		if g := s.findLive(e, at.cluster, at.hash, at.name, now); g != nil {
 			g.emptyWindow(topic, partition, &s.scratch)
 		}
+		s.settle(at.cluster, at.name, topic)
 		s.departures.forget(at.cluster, at.name, topic, partition)
 	}
 	for i := range some {

@@ -203,6 +203,9 @@ func (w *saver) copyGroup(s *shard, g *group, k *Capture) (deleted *snapshot.Gro
 		if deleted, there, fits = w.tryCopyGroup(s, g, k, tries); !there {
 			return nil, false
 		}
+		if !fits {
+			s.drain()
+		}
 	}
 	k.unfold()
 	return deleted, true
@@ -215,7 +218,7 @@ func (w *saver) tryCopyGroup(s *shard, g *group, k *Capture, tries int) (deleted
 	if s.find(g.cluster, g.hash, g.name) != g {
 		return nil, false, false
 	}
-	if !k.take(g, tries) {
+	if s.leaving != nil || !k.take(g, tries) {
 		return nil, true, false
 	}
 	r := &w.groupRecord
@@ -257,6 +260,7 @@ func (w *saver) departed(s *shard, from uint64) (next uint64, err error) {
 	for {
 		var records []snapshot.Group
 		var more bool
+		s.drain()
 		if records, from, more = s.departedRecords(from); len(records) > 0 {
 			for i := range records {
 				if err := w.out.WriteGroup(&records[i]); err != nil {
@@ -278,6 +282,9 @@ const departedBatch = 512
 func (s *shard) departedRecords(from uint64) (records []snapshot.Group, next uint64, more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.leaving != nil {
+		return nil, from, true // a record that is written does not get what follows later
+	}
 	d := &s.departures
 	at := d.from(from)
 	for room := departedBatch; at < len(d.queue) && room > 0; at++ {

@@ -35,6 +35,10 @@ type shard struct {
 	remembers  bool
 	shards     int
 
+	// leaving holds the groups that have been removed and of which topics are still in byTopic, the last of each name; nil if there
+	// are none.
+	leaving map[departedGroup]*leaving
+
 	// scratch is for the windows that are written anew.
 	scratch window.Scratch
 
@@ -128,24 +132,13 @@ func (s *shard) insert(g *group, now int64) {
 	s.publish(protocol.EventGroupCreated, g, nil, now)
 }
 
-// delete removes a group that somebody has deleted.
-func (s *shard) delete(g *group, now int64) {
-	for i := range g.topics {
-		s.depart(g, &g.topics[i], now)
-	}
-	s.remove(g)
-	s.publish(protocol.EventGroupDeleted, g, nil, now)
-}
-
-func (s *shard) remove(g *group) {
+// takeOut takes a group out of all but the lists of its topics.
+func (s *shard) takeOut(g *group) {
 	if s.last == g {
 		s.last = nil
 	}
 	s.room.add(-g.accounted)
 	g.gone = true
-	for i := range g.topics {
-		s.unlist(&g.topics[i])
-	}
 	if list := s.swapRemove(s.lists[g.cluster], g.position, func(moved *group) *int32 { return &moved.position }); len(list) > 0 {
 		s.lists[g.cluster] = list
 	} else {
@@ -184,12 +177,13 @@ func (s *shard) swapRemove(list []*group, at int32, position func(*group) *int32
 // attach adds a topic to a group and returns its index there.
 func (s *shard) attach(g *group, t *ends.Topic, now int64) int {
 	i := g.attach(t)
-	s.enlist(g, i, now)
+	s.list(g, i)
+	s.publish(protocol.EventGroupTopicCreated, g, t, now)
 	return i
 }
 
-// enlist adds a group to the list of one of its topics.
-func (s *shard) enlist(g *group, i int, now int64) {
+// list adds a group to the list of one of its topics.
+func (s *shard) list(g *group, i int) {
 	t := g.topics[i].topic
 	g.topics[i].position = int32(len(s.byTopic[t]))
 	s.byTopic[t] = append(s.byTopic[t], g)
@@ -197,7 +191,6 @@ func (s *shard) enlist(g *group, i int, now int64) {
 		s.mostTopics = len(s.byTopic)
 		s.accountIndexes()
 	}
-	s.publish(protocol.EventGroupTopicCreated, g, t, now)
 }
 
 // detach removes the topic at an index from a group, and the group when none is left; it reports whether one is. The kinds
@@ -253,7 +246,15 @@ func (s *shard) forgetTopicOfSome(t *ends.Topic, now int64) (more bool) {
 			return false
 		}
 		g := list[len(list)-1]
-		s.detachDeleted(g, g.find(t.Name), now)
+		switch at := g.find(t.Name); {
+		case g.leaves:
+			s.settle(g.cluster, g.name, t.Name)
+		case g.arrives:
+			s.unlist(&g.topics[at])
+			g.detach(at)
+		default:
+			s.detachDeleted(g, at, now)
+		}
 	}
 	return len(s.byTopic[t]) > 0
 }

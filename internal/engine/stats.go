@@ -83,15 +83,9 @@ func (s *shard) addCounts(st *Stats) {
 // mapBytes is about what the maps of a shard take.
 func (s *shard) mapBytes() int { return mapBytesOf(s.mostGroups, s.mostTopics) }
 
-// mapGrowth returns how much more they take with a group.
-func (s *shard) mapGrowth(g *group) int {
-	topics := len(s.byTopic)
-	for i := range g.topics {
-		if _, listed := s.byTopic[g.topics[i].topic]; !listed {
-			topics++
-		}
-	}
-	return mapBytesOf(max(s.mostGroups, len(s.groups)+1), max(s.mostTopics, topics)) - s.mapBytes()
+// mapGrowth returns how much more they take with a group that has a number of topics which no other has.
+func (s *shard) mapGrowth(unlisted int) int {
+	return mapBytesOf(max(s.mostGroups, len(s.groups)+1), max(s.mostTopics, len(s.byTopic)+unlisted)) - s.mapBytes()
 }
 
 func mapBytesOf(groups, topics int) int {

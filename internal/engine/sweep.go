@@ -8,7 +8,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// sweepBatch is the number of groups that are looked at while a shard is held.
+// sweepBatch is the number of groups that are looked at, and about the number of topics that are taken out of groups, while a
+// shard is held.
 const sweepBatch = 256
 
 // Sweep removes the groups that have expired, and from those that live the topics that were not committed for too long,
@@ -34,6 +35,7 @@ func (e *Engine) Sweep() {
 	// Behind the groups: one that has expired is published as such.
 	e.sweepTopics()
 	for i := range e.shards {
+		e.shards[i].drain()
 		e.shards[i].shrink()
 	}
 	for _, c := range clusters {
@@ -153,38 +155,46 @@ func (e *Engine) sweepBatch(s *shard, c *Cluster, below int, wasteful []*group) 
 		at = min(at, below)
 	}
 	until := max(at-sweepBatch, 0)
-	for at > until {
+	for room := sweepBatch; at > until && room > 0; {
 		at--
 		g := s.lists[c][at]
-		if !e.sweepGroup(s, g, now, expiry) {
-			continue
+		left, more := e.sweepGroup(s, g, now, expiry, &room)
+		if more {
+			return at + 1, wasteful
 		}
-		if slices.ContainsFunc(g.memory.blocks, func(b block) bool { return b.wasteful() }) {
+		if left && slices.ContainsFunc(g.memory.blocks, func(b block) bool { return b.wasteful() }) {
 			wasteful = append(wasteful, g)
 		}
 	}
 	return at, wasteful
 }
 
-// sweepGroup reports whether the group is left. What is too old is too old by the expiry time. What was seen later than now was
+// sweepGroup reports whether the group is left, and whether there is more of it to be swept: it takes out as many topics as there
+// is room for, and lowers room by what it did. What is too old is too old by the expiry time. What was seen later than now was
 // seen by a clock that was ahead and has been set back, and counts from now on.
-func (e *Engine) sweepGroup(s *shard, g *group, now, expiry int64) bool {
+func (e *Engine) sweepGroup(s *shard, g *group, now, expiry int64, room *int) (left, more bool) {
 	if g.seen.Load() > now {
 		g.seen.Store(now)
 	}
 	if g.seen.Load() < expiry-e.config.ExpireGroup {
+		*room -= len(g.topics)
 		s.expire(g, now)
-		return false
+		return false, false
 	}
 	for i := len(g.topics) - 1; i >= 0; i-- {
 		g.topics[i].seen = min(g.topics[i].seen, now)
-		if g.topics[i].seen < expiry-e.config.ExpireTopic {
-			if !s.detach(g, i, protocol.EventGroupTopicExpired, protocol.EventGroupExpired, now) {
-				s.counts.expired++
-				return false
-			}
-			s.counts.swept++
+		if g.topics[i].seen >= expiry-e.config.ExpireTopic {
+			continue
 		}
+		if *room <= 0 {
+			return true, true
+		}
+		*room--
+		if !s.detach(g, i, protocol.EventGroupTopicExpired, protocol.EventGroupExpired, now) {
+			s.counts.expired++
+			return false, false
+		}
+		s.counts.swept++
 	}
-	return true
+	return true, false
 }
