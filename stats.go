@@ -47,6 +47,27 @@ type Stats struct {
 	LostLines uint64
 	// Relay is what the channel half has done; the zero value for a DB that was opened without one.
 	Relay RelayStats
+	// Remote is what a module whose state is on servers has to do with them; the zero value for one that keeps it in the process. The
+	// counts of what there is, Groups to Bytes, are then those of the copies in the process.
+	Remote RemoteStats
+}
+
+// RemoteStats is what a module has to do with the servers that its state is on.
+type RemoteStats struct {
+	// Calls is the number of calls under way now, MostCalls how many that may be: more wait.
+	Calls, MostCalls int
+	// HeldBuckets is the number of parts of the state that this process alone feeds now.
+	HeldBuckets int
+	// RoundTrips counts what was sent to the servers and waited for, Connections the connections that were made.
+	RoundTrips, Connections uint64
+	// Conflicts counts the attempts that were made again since another process had changed the same, Retries those that were made again
+	// since a server could not be reached or was being replaced, Unavailable the calls that returned ErrUnavailable in the end.
+	Conflicts, Retries, Unavailable uint64
+	// EarlierStates counts how often a part of the state turned out to be an earlier one, as after a failover.
+	EarlierStates uint64
+	// ReplicaReads counts the reads that replicas answered, ReplicaMisses those that masters answered since replicas were too far behind
+	// or did not answer. Both are 0 unless reads from replicas were asked for.
+	ReplicaReads, ReplicaMisses uint64
 }
 
 // WatcherStats counts the watchers of a store.
@@ -177,17 +198,15 @@ func (r *Relay) Stats() RelayStats {
 	return stats
 }
 
-type uncountedKey struct{}
-
 // Uncounted returns a context with which the reads of a Store do not count as requests in Stats. It is meant for observers,
 // such as an exporter of its metrics, whose reads would hide those of the application. Writes always count.
 func Uncounted(ctx context.Context) context.Context {
-	return context.WithValue(ctx, uncountedKey{}, true)
+	return engine.Uncounted(ctx)
 }
 
 // count counts the outcome of a request, unless it is a read that does not count, and returns it as an error.
 func count(ctx context.Context, e *engine.Engine, request protocol.StorageRequestConstant, why engine.Reason) error {
-	if isRead(request) && ctx.Value(uncountedKey{}) != nil {
+	if isRead(request) && engine.IsUncounted(ctx) {
 		return errorOf(why)
 	}
 	return errorOf(e.Count(request, why))

@@ -46,6 +46,7 @@ func numbers(path string, v reflect.Value, do func(path string, v reflect.Value)
 func TestEveryStatisticIsExported(t *testing.T) {
 	source := &counted{store: &clustersOnly{}}
 	source.stats.Snapshots.Last = time.UnixMilli(1_700_000_000_500)
+	source.stats.Remote.MostCalls = 1
 	source.stats.Relay.AbandonedReplies = 100
 	_, registry := newCollector(t, source, lagprom.Options{})
 	before := page(t, registry)
@@ -76,6 +77,7 @@ func TestEveryStatisticIsDocumented(t *testing.T) {
 	require.NoError(t, err)
 	source := &counted{store: &clustersOnly{}}
 	source.stats.Snapshots.Last = time.UnixMilli(1_700_000_000_500)
+	source.stats.Remote.MostCalls = 1
 	_, registry := newCollector(t, source, lagprom.Options{})
 	families, err := registry.Gather()
 	require.NoError(t, err)

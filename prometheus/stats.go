@@ -92,6 +92,21 @@ var snapshotMetrics = []plainMetric{
 	{"last_snapshot_size_bytes", "Size of the newest snapshot; absent before the first.", gauge, func(s *storage.Stats) float64 { return float64(s.Snapshots.Bytes) }},
 }
 
+// remoteMetrics are known if the state of a store is on servers.
+var remoteMetrics = []plainMetric{
+	{"remote_calls", "Calls that wait for the servers of the state.", gauge, func(s *storage.Stats) float64 { return float64(s.Remote.Calls) }},
+	{"remote_calls_limit", "How many calls may wait for the servers of the state: more wait for those.", gauge, func(s *storage.Stats) float64 { return float64(s.Remote.MostCalls) }},
+	{"remote_held_buckets", "Parts of the shared state that this process alone feeds.", gauge, func(s *storage.Stats) float64 { return float64(s.Remote.HeldBuckets) }},
+	{"remote_round_trips_total", "Round trips to the servers of the state.", counter, func(s *storage.Stats) float64 { return float64(s.Remote.RoundTrips) }},
+	{"remote_connections_total", "Connections made to the servers of the state.", counter, func(s *storage.Stats) float64 { return float64(s.Remote.Connections) }},
+	{"remote_conflicts_total", "Attempts made again since another process had changed the same.", counter, func(s *storage.Stats) float64 { return float64(s.Remote.Conflicts) }},
+	{"remote_retries_total", "Attempts made again since a server could not be reached or was being replaced.", counter, func(s *storage.Stats) float64 { return float64(s.Remote.Retries) }},
+	{"remote_unavailable_total", "Calls that failed since the servers could not be reached in time.", counter, func(s *storage.Stats) float64 { return float64(s.Remote.Unavailable) }},
+	{"remote_earlier_states_total", "How often a part of the state turned out to be an earlier one, as after a failover.", counter, func(s *storage.Stats) float64 { return float64(s.Remote.EarlierStates) }},
+	{"remote_replica_reads_total", "Reads that replicas answered.", counter, func(s *storage.Stats) float64 { return float64(s.Remote.ReplicaReads) }},
+	{"remote_replica_misses_total", "Reads that masters answered since replicas were too far behind or did not answer.", counter, func(s *storage.Stats) float64 { return float64(s.Remote.ReplicaMisses) }},
+}
+
 // zeroOrOne is the value of a gauge for what is so or not.
 func zeroOrOne(is bool) float64 {
 	if is {
@@ -132,6 +147,7 @@ type statsMetrics struct {
 	abandoned *prom.Desc
 	plain     []*prom.Desc // of plainMetrics
 	snapshot  []*prom.Desc // of snapshotMetrics
+	remote    []*prom.Desc // of remoteMetrics
 }
 
 func newStatsMetrics(o Options) *statsMetrics {
@@ -150,11 +166,14 @@ func newStatsMetrics(o Options) *statsMetrics {
 	for _, p := range snapshotMetrics {
 		m.snapshot = append(m.snapshot, desc(p.name, p.help))
 	}
+	for _, p := range remoteMetrics {
+		m.remote = append(m.remote, desc(p.name, p.help))
+	}
 	return m
 }
 
 func (m *statsMetrics) describe(out chan<- *prom.Desc) {
-	for _, desc := range slices.Concat([]*prom.Desc{m.running, m.requests, m.faults, m.abandoned}, m.plain, m.snapshot) {
+	for _, desc := range slices.Concat([]*prom.Desc{m.running, m.requests, m.faults, m.abandoned}, m.plain, m.snapshot, m.remote) {
 		out <- desc
 	}
 }
@@ -184,6 +203,11 @@ func (m *statsMetrics) appendTo(metrics []prom.Metric, s storage.Stats) []prom.M
 	}
 	for i, p := range plainMetrics {
 		add(m.plain[i], p.kind, p.value(&s))
+	}
+	if s.Remote.MostCalls > 0 {
+		for i, p := range remoteMetrics {
+			add(m.remote[i], p.kind, p.value(&s))
+		}
 	}
 	if s.Snapshots.Last.IsZero() {
 		return metrics

@@ -65,6 +65,28 @@ func TestStatistics(t *testing.T) {
 	assert.Zero(t, running)
 }
 
+// What a store has to do with its servers is exported if it has any.
+func TestRemoteStatistics(t *testing.T) {
+	source := &counted{store: &clustersOnly{}}
+	_, registry := newCollector(t, source, lagprom.Options{})
+	_, ok := value(t, registry, "lagstore_remote_calls", nil)
+	assert.False(t, ok, "in memory")
+	source.stats.Remote = storage.RemoteStats{
+		Calls: 1, MostCalls: 100, HeldBuckets: 2, RoundTrips: 3, Connections: 4, Conflicts: 5, Retries: 6, Unavailable: 7,
+		EarlierStates: 8, ReplicaReads: 9, ReplicaMisses: 10,
+	}
+	limit, _ := value(t, registry, "lagstore_remote_calls_limit", nil)
+	assert.EqualValues(t, 100, limit)
+	for i, name := range []string{
+		"calls", "held_buckets", "round_trips_total", "connections_total", "conflicts_total", "retries_total", "unavailable_total",
+		"earlier_states_total", "replica_reads_total", "replica_misses_total",
+	} {
+		got, ok := value(t, registry, "lagstore_remote_"+name, nil)
+		assert.True(t, ok, name)
+		assert.EqualValues(t, i+1, got, name)
+	}
+}
+
 func TestOptionsAreValidated(t *testing.T) {
 	_, err := lagprom.New(&counted{}, lagprom.Options{
 		Prefix:      "9lives",

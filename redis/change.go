@@ -86,7 +86,7 @@ func (db *DB) evalsha(x *change) rueidis.Completed {
 func (db *DB) outcome(ctx context.Context, x *change, result rueidis.RedisResult) (failed int, err error) {
 	if fault, ok := rueidis.IsRedisErr(result.Error()); ok && fault.IsNoScript() {
 		eval := db.client.B().Eval().Script(casScript).Numkeys(int64(len(x.keys))).Key(x.keys...).Arg(x.arguments()...).Build()
-		result = db.client.Do(ctx, eval)
+		result = db.do(ctx, eval)
 	}
 	n, err := result.AsInt64()
 	return int(n), err

@@ -2,7 +2,6 @@ package lagredis
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/lagkeeper/storage"
@@ -11,21 +10,29 @@ import (
 )
 
 var (
-	_ storage.Backend = (*DB)(nil)
-	_ storage.Watcher = (*DB)(nil)
+	_ storage.Backend     = (*DB)(nil)
+	_ storage.Watcher     = (*DB)(nil)
+	_ storage.StatsSource = (*DB)(nil)
+	_ storage.StatsSource = (*Module)(nil)
+	_ storage.ClusterSet  = (*DB)(nil)
 )
 
-// enter begins a call that concerns a cluster. end must be called if it returns no error.
+// enter begins a call that concerns a cluster. leave must be called if it returns no error.
 func (db *DB) enter(ctx context.Context, cluster string) (*engine.Cluster, error) {
 	if err := db.begin(ctx); err != nil {
 		return nil, err
 	}
 	c := db.engine.Cluster(cluster)
-	if c == nil {
+	if c == nil || !db.clusters.enter(c) {
 		db.end()
 		return nil, storage.ErrUnknownCluster
 	}
 	return c, nil
+}
+
+func (db *DB) leave(c *engine.Cluster) {
+	db.clusters.leave(c)
+	db.end()
 }
 
 // changeTopic lets the end offsets of a topic be changed.
@@ -34,7 +41,7 @@ func (db *DB) changeTopic(ctx context.Context, cluster, name string, do func(*en
 	if err != nil {
 		return err
 	}
-	defer db.end()
+	defer db.leave(c)
 	if len(name) > engine.MaxName {
 		do(c, new(topicOp)) // the engine refuses it
 		return nil
@@ -50,7 +57,13 @@ func (db *DB) changeGroup(
 	if err != nil {
 		return err
 	}
-	defer db.end()
+	defer db.leave(c)
+	return db.changeGroupOf(ctx, c, name, prepare, do)
+}
+
+func (db *DB) changeGroupOf(
+	ctx context.Context, c *engine.Cluster, name string, prepare func(*groupOp), do func(*engine.Cluster, *groupOp) engine.Reason,
+) error {
 	var why engine.Reason
 	op := &groupOp{do: func(op *groupOp) {
 		op.changed = true
@@ -71,10 +84,11 @@ func (db *DB) changeGroup(
 }
 
 // SetEndOffset is as that of storage.Store, as are all methods that it has; each may also return storage.ErrUnavailable.
-func (db *DB) SetEndOffset(ctx context.Context, cluster, topic string, end protocol.EndOffset) error {
+func (db *DB) SetEndOffset(ctx context.Context, cluster, topic string, end protocol.EndOffset) (err error) {
+	defer db.tally(protocol.StorageSetBrokerOffset, 1, &err)
 	var why engine.Reason
-	err := db.changeTopic(ctx, cluster, topic, func(c *engine.Cluster, op *topicOp) {
-		why = db.engine.Count(protocol.StorageSetBrokerOffset, db.engine.SetEndOffset(c, topic, &end))
+	err = db.changeTopic(ctx, cluster, topic, func(c *engine.Cluster, op *topicOp) {
+		why = db.engine.SetEndOffset(c, topic, &end)
 		op.changed, op.parts = why == 0 || why == engine.Stale, []int32{end.Partition}
 	})
 	if err != nil {
@@ -83,9 +97,10 @@ func (db *DB) SetEndOffset(ctx context.Context, cluster, topic string, end proto
 	return errorsOf[why]
 }
 
-func (db *DB) SetEndOffsetBatch(ctx context.Context, cluster, topic string, ends []protocol.EndOffset) error {
+func (db *DB) SetEndOffsetBatch(ctx context.Context, cluster, topic string, ends []protocol.EndOffset) (err error) {
+	defer db.tally(protocol.StorageSetBrokerOffset, len(ends), &err)
 	var refused refusals
-	err := db.changeTopic(ctx, cluster, topic, func(c *engine.Cluster, op *topicOp) {
+	err = db.changeTopic(ctx, cluster, topic, func(c *engine.Cluster, op *topicOp) {
 		refused = nil
 		db.engine.SetEndOffsets(c, topic, ends, refused.add)
 		op.changed = len(ends) > 0
@@ -111,7 +126,8 @@ func (db *DB) SeedEndOffsets(ctx context.Context, cluster, topic string, partiti
 	return fromEngine(fault)
 }
 
-func (db *DB) Commit(ctx context.Context, cluster, group string, commit protocol.Commit) error {
+func (db *DB) Commit(ctx context.Context, cluster, group string, commit protocol.Commit) (err error) {
+	defer db.tally(protocol.StorageSetConsumerOffset, 1, &err)
 	return db.changeGroup(ctx, cluster, group, func(op *groupOp) {
 		op.fed, op.topics = true, []string{commit.Topic}
 	}, func(c *engine.Cluster, op *groupOp) engine.Reason {
@@ -123,7 +139,8 @@ func (db *DB) Commit(ctx context.Context, cluster, group string, commit protocol
 	})
 }
 
-func (db *DB) CommitBatch(ctx context.Context, cluster, group string, commits []protocol.Commit) error {
+func (db *DB) CommitBatch(ctx context.Context, cluster, group string, commits []protocol.Commit) (err error) {
+	defer db.tally(protocol.StorageSetConsumerOffset, len(commits), &err)
 	return db.commits(ctx, cluster, group, commits, func(c *engine.Cluster, op *groupOp, refuse func(int, engine.Reason)) {
 		taken := len(commits)
 		db.engine.Commits(c, group, commits, func(i int, why engine.Reason) {
@@ -134,7 +151,8 @@ func (db *DB) CommitBatch(ctx context.Context, cluster, group string, commits []
 	})
 }
 
-func (db *DB) ReplaceCommits(ctx context.Context, cluster, group string, commits []protocol.Commit) error {
+func (db *DB) ReplaceCommits(ctx context.Context, cluster, group string, commits []protocol.Commit) (err error) {
+	defer db.tally(protocol.StorageSetConsumerOffset, len(commits), &err)
 	return db.commits(ctx, cluster, group, commits, func(c *engine.Cluster, op *groupOp, refuse func(int, engine.Reason)) {
 		db.engine.ReplaceCommits(c, group, commits, refuse)
 		// What was there has gone, also where nothing was taken.
@@ -151,9 +169,9 @@ func (db *DB) commits(
 	store func(c *engine.Cluster, op *groupOp, refuse func(int, engine.Reason)),
 ) error {
 	if len(commits) == 0 {
-		_, err := db.enter(ctx, cluster)
+		c, err := db.enter(ctx, cluster)
 		if err == nil {
-			db.end()
+			db.leave(c)
 		}
 		return err
 	}
@@ -182,7 +200,8 @@ func (db *DB) commits(
 	return refused.err()
 }
 
-func (db *DB) SetOwner(ctx context.Context, cluster, group string, owner protocol.PartitionOwner) error {
+func (db *DB) SetOwner(ctx context.Context, cluster, group string, owner protocol.PartitionOwner) (err error) {
+	defer db.tally(protocol.StorageSetConsumerOwner, 1, &err)
 	return db.changeGroup(ctx, cluster, group, func(op *groupOp) {
 		op.topics, op.owners = []string{owner.Topic}, true
 	}, func(c *engine.Cluster, op *groupOp) engine.Reason {
@@ -191,9 +210,10 @@ func (db *DB) SetOwner(ctx context.Context, cluster, group string, owner protoco
 	})
 }
 
-func (db *DB) SetOwners(ctx context.Context, cluster, group string, owners []protocol.PartitionOwner) error {
+func (db *DB) SetOwners(ctx context.Context, cluster, group string, owners []protocol.PartitionOwner) (err error) {
+	defer db.tally(protocol.StorageSetConsumerOwner, len(owners), &err)
 	var refused refusals
-	err := db.changeGroup(ctx, cluster, group, func(op *groupOp) {
+	err = db.changeGroup(ctx, cluster, group, func(op *groupOp) {
 		op.owners = true
 		for i := range owners {
 			op.topics = append(op.topics, owners[i].Topic)
@@ -211,36 +231,59 @@ func (db *DB) SetOwners(ctx context.Context, cluster, group string, owners []pro
 	return refused.err()
 }
 
-func (db *DB) ClearOwners(ctx context.Context, cluster, group string) error {
+func (db *DB) ClearOwners(ctx context.Context, cluster, group string) (err error) {
+	defer db.tally(protocol.StorageClearConsumerOwners, 1, &err)
 	return db.changeGroup(ctx, cluster, group, func(op *groupOp) {
 		op.owners = true
 	}, func(c *engine.Cluster, _ *groupOp) engine.Reason {
-		return db.engine.Count(protocol.StorageClearConsumerOwners, db.engine.ClearOwners(c, group))
+		return db.engine.ClearOwners(c, group)
 	})
 }
 
-func (db *DB) DeleteTopic(ctx context.Context, cluster, topic string) error {
+func (db *DB) DeleteTopic(ctx context.Context, cluster, topic string) (err error) {
+	defer db.tally(protocol.StorageSetDeleteTopic, 1, &err)
+	c, err := db.enter(ctx, cluster)
+	if err != nil {
+		return err
+	}
+	defer db.leave(c)
+	return db.deleteTopic(ctx, c, topic)
+}
+
+func (db *DB) deleteTopic(ctx context.Context, c *engine.Cluster, name string) error {
+	if len(name) > engine.MaxName {
+		return storage.ErrUnknownTopic
+	}
 	var why engine.Reason
-	err := db.changeTopic(ctx, cluster, topic, func(c *engine.Cluster, op *topicOp) {
-		why = db.engine.Count(protocol.StorageSetDeleteTopic, db.engine.DeleteTopic(c, topic))
-	})
+	err := db.onTopic(ctx, db.topic(c, name), &topicOp{do: func(*topicOp) { why = db.engine.DeleteTopic(c, name) }})
 	if err != nil {
 		return err
 	}
 	return errorsOf[why]
 }
 
-func (db *DB) DeleteGroup(ctx context.Context, cluster, group string) error {
-	return db.changeGroup(ctx, cluster, group, nothing, func(c *engine.Cluster, _ *groupOp) engine.Reason {
-		return db.engine.Count(protocol.StorageSetDeleteGroup, db.engine.DeleteGroup(c, group))
+func (db *DB) DeleteGroup(ctx context.Context, cluster, group string) (err error) {
+	defer db.tally(protocol.StorageSetDeleteGroup, 1, &err)
+	c, err := db.enter(ctx, cluster)
+	if err != nil {
+		return err
+	}
+	defer db.leave(c)
+	return db.deleteGroup(ctx, c, group)
+}
+
+func (db *DB) deleteGroup(ctx context.Context, c *engine.Cluster, name string) error {
+	return db.changeGroupOf(ctx, c, name, nothing, func(c *engine.Cluster, _ *groupOp) engine.Reason {
+		return db.engine.DeleteGroup(c, name)
 	})
 }
 
 func nothing(*groupOp) {}
 
-func (db *DB) DeleteGroupTopic(ctx context.Context, cluster, group, topic string) error {
+func (db *DB) DeleteGroupTopic(ctx context.Context, cluster, group, topic string) (err error) {
+	defer db.tally(protocol.StorageSetDeleteGroup, 1, &err)
 	return db.changeGroup(ctx, cluster, group, nothing, func(c *engine.Cluster, _ *groupOp) engine.Reason {
-		return db.engine.Count(protocol.StorageSetDeleteGroup, db.engine.DeleteGroupTopic(c, group, topic))
+		return db.engine.DeleteGroupTopic(c, group, topic)
 	})
 }
 
@@ -250,51 +293,6 @@ func (db *DB) DeletePartition(ctx context.Context, cluster, group, topic string,
 	}, func(c *engine.Cluster, op *groupOp) engine.Reason {
 		op.parts = append(op.parts, part{topic, partition})
 		return db.engine.DeletePartition(c, group, topic, partition, order)
-	})
-}
-
-func (db *DB) SyncTopics(ctx context.Context, cluster string, topics []string) error {
-	return db.sync(ctx, cluster, topics, db.listTopics, func(c *engine.Cluster, name string) error {
-		return db.DeleteTopic(ctx, c.Name, name)
-	})
-}
-
-func (db *DB) SyncGroups(ctx context.Context, cluster string, groups []string) error {
-	return db.sync(ctx, cluster, groups, db.listGroups, func(c *engine.Cluster, name string) error {
-		return db.DeleteGroup(ctx, c.Name, name)
-	})
-}
-
-// sync deletes what is listed and not to be kept.
-func (db *DB) sync(
-	ctx context.Context, cluster string, keep []string, list func(context.Context, *engine.Cluster) ([]string, error),
-	remove func(*engine.Cluster, string) error,
-) error {
-	c, err := db.enter(ctx, cluster)
-	if err != nil {
-		return err
-	}
-	defer db.end()
-	kept := make(map[string]bool, len(keep))
-	for _, name := range keep {
-		kept[name] = true
-	}
-	names, err := list(ctx, c)
-	if err != nil {
-		return err
-	}
-	var gone []string
-	for _, name := range names {
-		if !kept[name] {
-			gone = append(gone, name)
-		}
-	}
-	return eachName(gone, func(name string) error {
-		err := remove(c, name)
-		if errors.Is(err, storage.ErrUnknownGroup) || errors.Is(err, storage.ErrUnknownTopic) {
-			return nil // it has gone by itself
-		}
-		return err
 	})
 }
 
@@ -308,7 +306,7 @@ func (db *DB) ForgetOrders(ctx context.Context, cluster string, logPartitions ..
 	if err != nil {
 		return err
 	}
-	defer db.end()
+	defer db.leave(c)
 	if err := db.forgetPositions(ctx, c, logPartitions); err != nil {
 		return err
 	}

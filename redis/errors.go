@@ -88,6 +88,7 @@ func (db *DB) persist(ctx context.Context, attempt func(context.Context) error) 
 		case err == nil:
 			return nil
 		case errors.Is(err, errConflict):
+			db.counts.conflicts.Add(1)
 			if ctx.Err() != nil {
 				return fmt.Errorf("%w: %w", storage.ErrUnavailable, err)
 			}
@@ -100,6 +101,7 @@ func (db *DB) persist(ctx context.Context, attempt func(context.Context) error) 
 		case !temporary(err):
 			return err
 		}
+		db.counts.retries.Add(1)
 		wait := time.NewTimer(pause)
 		select {
 		case <-wait.C:

@@ -194,7 +194,7 @@ func (r *streamReader) begin(ctx context.Context) error {
 	for i, key := range r.keys {
 		commands[i] = r.db.client.B().Xrevrange().Key(key).End("+").Start("-").Count(1).Build()
 	}
-	for _, result := range r.db.client.DoMulti(ctx, commands...) {
+	for _, result := range r.db.doMulti(ctx, commands...) {
 		last, err := result.AsXRange()
 		if err != nil {
 			return err
@@ -234,7 +234,7 @@ func (r *streamReader) read(ctx context.Context) error {
 	}
 	var all []protocol.Event
 	var faults []error
-	for i, result := range r.db.client.DoMulti(ctx, commands...) {
+	for i, result := range r.db.doMulti(ctx, commands...) {
 		entries, err := result.AsXRange()
 		if err != nil {
 			faults = append(faults, err)

@@ -32,6 +32,14 @@ type bucketState struct {
 	// fenced is set once this process has held the lease; epoch is that of the lease while it is held, "" otherwise.
 	fenced bool
 	epoch  string
+	// holds is whether epoch is set; read without mu.
+	holds atomic.Bool
+}
+
+// setEpoch notes the epoch of the lease, "" if it is not held any more.
+func (b *bucketState) setEpoch(epoch string) {
+	b.epoch = epoch
+	b.holds.Store(epoch != "")
 }
 
 // feedState is what the feed of a cluster knows of a bucket.
@@ -137,13 +145,14 @@ func (db *DB) guarded(bucket int, from origin, x *change, send func() (failed in
 	case failed == 0:
 		b.applied++
 	case failed == own+1:
+		db.counts.turns.Add(1)
 		b.turn()
 		if err := b.checkLocked(from); err != nil {
 			return 0, err
 		}
 		return 0, errConflict // no feed has to know: once more, counted anew
 	case failed == own+2:
-		b.epoch = ""
+		b.setEpoch("")
 		return 0, errFenced
 	}
 	return failed, err

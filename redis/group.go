@@ -65,11 +65,7 @@ func (db *DB) lead(g *group) {
 		}
 		err := db.persist(db.ctx, func(ctx context.Context) error { return db.tryGroup(ctx, g, ops) })
 		if err != nil {
-			// It is told that it is not known what became of them.
-			g.loaded, g.tried, g.triedDelete = false, "", false
-		}
-		if err != nil {
-			// Those who come next have tried nothing.
+			// It is not known what became of them, and those who come next have tried nothing.
 			g.loaded, g.tried, g.triedDelete = false, "", false
 		}
 		db.resize(g)
@@ -224,7 +220,7 @@ func (db *DB) writeGroup(
 	var results []rueidis.RedisResult
 	if next == nil {
 		commands[0] = db.client.B().Hget().Key(g.key).Field(fieldVersion).Build()
-		results = db.client.DoMulti(ctx, commands...)
+		results = db.doMulti(ctx, commands...)
 		version, err := textOf(results[0])
 		if err != nil {
 			return nil, err
@@ -239,7 +235,7 @@ func (db *DB) writeGroup(
 		send := func() (failed int, err error) {
 			g.tried, g.triedDelete = next.version, next.version == ""
 			commands[0] = db.evalsha(&next.change)
-			results = db.client.DoMulti(ctx, commands...)
+			results = db.doMulti(ctx, commands...)
 			return db.outcome(ctx, &next.change, results[0])
 		}
 		var failed int

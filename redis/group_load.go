@@ -15,7 +15,7 @@ import (
 // loadGroup reads a group, and those of the topics and of its own that are not known, and puts it into the engine. done is true
 // if that shows that the change that was tried before has happened.
 func (db *DB) loadGroup(ctx context.Context, g *group, topics []*topic) (done bool, err error) {
-	fields, err := db.client.Do(ctx, db.client.B().Hgetall().Key(g.key).Build()).AsStrMap()
+	fields, err := db.do(ctx, db.client.B().Hgetall().Key(g.key).Build()).AsStrMap()
 	if err != nil {
 		return false, err
 	}
@@ -160,7 +160,7 @@ func (db *DB) reloadTopics(ctx context.Context, topics []*topic) error {
 		t.state.Lock()
 		defer t.state.Unlock()
 	}
-	for i, result := range db.client.DoMulti(ctx, commands...) {
+	for i, result := range db.doMulti(ctx, commands...) {
 		fields, err := result.AsStrMap()
 		if err != nil {
 			return err

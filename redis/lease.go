@@ -90,7 +90,7 @@ func (db *DB) leases(ctx context.Context, buckets ...int) ([]lease, error) {
 		commands[i] = db.client.B().Hmget().Key(db.leaseKey(bucket)).Field(fieldHolder, fieldEpoch, fieldUntil).Build()
 	}
 	all := make([]lease, len(buckets))
-	for i, result := range db.client.DoMulti(ctx, commands...) {
+	for i, result := range db.doMulti(ctx, commands...) {
 		fields, err := result.ToArray()
 		if err != nil {
 			return nil, err
@@ -107,7 +107,8 @@ func (db *DB) take(ctx context.Context, bucket int, old lease) (taken bool, err 
 	b := &db.buckets[bucket]
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.fenced, b.epoch = true, ""
+	b.fenced = true
+	b.setEpoch("")
 	b.turn()
 	var x change
 	epoch := newVersion()
@@ -115,11 +116,11 @@ func (db *DB) take(ctx context.Context, bucket int, old lease) (taken bool, err 
 	x.run("HSET", db.leaseKey(bucket), fieldHolder, db.holder, fieldEpoch, epoch, fieldUntil, db.leaseEnd())
 	// Nobody counts on what was counted before.
 	x.run("DEL", db.writersKey(bucket))
-	failed, err := db.outcome(ctx, &x, db.client.Do(ctx, db.evalsha(&x)))
+	failed, err := db.outcome(ctx, &x, db.do(ctx, db.evalsha(&x)))
 	if err != nil || failed > 0 {
 		return false, err
 	}
-	b.epoch = epoch
+	b.setEpoch(epoch)
 	return true, nil
 }
 
@@ -140,7 +141,7 @@ func (db *DB) renew(ctx context.Context, bucket int) (held, turned bool, err err
 	x.expect(db.leaseKey(bucket), fieldEpoch, b.epoch)
 	x.run("HSET", db.leaseKey(bucket), fieldUntil, db.leaseEnd())
 	db.count(bucket, b, &x)
-	failed, err := db.outcome(ctx, &x, db.client.Do(ctx, db.evalsha(&x)))
+	failed, err := db.outcome(ctx, &x, db.do(ctx, db.evalsha(&x)))
 	switch {
 	case err != nil:
 		turned = mayHaveHappened(err)
@@ -149,9 +150,10 @@ func (db *DB) renew(ctx context.Context, bucket int) (held, turned bool, err err
 		}
 		return true, turned, err
 	case failed == 1:
-		b.epoch = ""
+		b.setEpoch("")
 		return false, false, nil
 	case failed == 2:
+		db.counts.turns.Add(1)
 		b.turn()
 		return true, true, nil
 	}
@@ -170,8 +172,8 @@ func (db *DB) giveUp(ctx context.Context, bucket int) error {
 	var x change
 	x.expect(db.leaseKey(bucket), fieldEpoch, b.epoch)
 	x.run("HSET", db.leaseKey(bucket), fieldHolder, "", fieldUntil, "")
-	b.epoch = ""
-	_, err := db.outcome(ctx, &x, db.client.Do(ctx, db.evalsha(&x)))
+	b.setEpoch("")
+	_, err := db.outcome(ctx, &x, db.do(ctx, db.evalsha(&x)))
 	return err
 }
 
@@ -262,7 +264,7 @@ func (s *sharing) look(ctx context.Context) error {
 func (s *sharing) register(ctx context.Context) (members int, err error) {
 	b, key := s.db.client.B(), s.db.membersKey()
 	now := strconv.FormatInt(s.db.clock.Now(), 10)
-	results := s.db.client.DoMulti(ctx,
+	results := s.db.doMulti(ctx,
 		b.Zremrangebyscore().Key(key).Min("-inf").Max(now).Build(),
 		s.db.client.B().Arbitrary("ZADD").Keys(key).Args(s.db.leaseEnd(), s.db.holder).Build(),
 		s.db.client.B().Zcard().Key(key).Build())
@@ -295,5 +297,5 @@ func (s *sharing) leave() {
 			return // it runs out by itself
 		}
 	}
-	_ = s.db.client.Do(ctx, s.db.client.B().Zrem().Key(s.db.membersKey()).Member(s.db.holder).Build()).Error()
+	_ = s.db.do(ctx, s.db.client.B().Zrem().Key(s.db.membersKey()).Member(s.db.holder).Build()).Error()
 }

@@ -17,7 +17,7 @@ func (db *DB) eachBucket(
 	for bucket := range commands {
 		commands[bucket] = command(bucket)
 	}
-	for bucket, result := range db.client.DoMulti(ctx, commands...) {
+	for bucket, result := range db.doMulti(ctx, commands...) {
 		if err := take(bucket, result); err != nil {
 			return err
 		}

@@ -134,6 +134,15 @@ func (m *Module) store() *DB {
 // storage.ErrStopped.
 func (m *Module) Store() storage.Store { return m.store() }
 
+// Stats is that of DB, with what the channel has done. It returns storage.ErrStopped while the module does not run.
+func (m *Module) Stats() (storage.Stats, error) {
+	stats, err := m.store().Stats()
+	if err == nil {
+		stats.Relay = m.Relay.Stats()
+	}
+	return stats, err
+}
+
 // GetCommunicationChannel returns the channel that the module receives requests from between Start and Stop, nil before
 // Configure.
 func (m *Module) GetCommunicationChannel() chan *protocol.StorageRequest {

@@ -32,6 +32,9 @@ type DB struct {
 	engine *engine.Engine
 	groups groupCache
 	topics topicCache
+	// clusters are those that calls are under way for.
+	clusters clusterDoors
+	counts   counts
 	// holder is the name of this process as the holder of leases; buckets is what it knows of each bucket.
 	holder  string
 	buckets []bucketState
@@ -73,6 +76,7 @@ func (db *DB) open(ctx context.Context, options Options) error {
 	defer db.life.Unlock()
 	db.options = options.withDefaults()
 	db.log = db.options.Store.Logger
+	db.counts.reset()
 	db.holder, db.buckets = hex.EncodeToString([]byte(newVersion())), make([]bucketState, db.options.Buckets)
 	if err := db.persist(ctx, db.connect); err != nil {
 		return fmt.Errorf("open store: %w", err)
@@ -94,7 +98,7 @@ func (db *DB) open(ctx context.Context, options Options) error {
 
 // connect makes a client, and keeps it if it finds all as it has to be.
 func (db *DB) connect(ctx context.Context) error {
-	client, err := rueidis.NewClient(db.options.client())
+	client, err := rueidis.NewClient(db.clientOptions())
 	if err != nil {
 		return err
 	}
@@ -130,9 +134,10 @@ func (db *DB) Close() error {
 	return nil
 }
 
-func (o *Options) client() rueidis.ClientOption {
+func (db *DB) clientOptions() rueidis.ClientOption {
+	o := &db.options
 	return rueidis.ClientOption{
-		InitAddress: o.Addresses, Username: o.Username, Password: o.Password, TLSConfig: o.TLS, DialCtxFn: o.Dial,
+		InitAddress: o.Addresses, Username: o.Username, Password: o.Password, TLSConfig: o.TLS, DialCtxFn: db.dial,
 		DisableCache: true, DisableRetry: true, ClientSetInfo: rueidis.DisableClientSetInfo, ConnWriteTimeout: o.Timeout,
 	}
 }
@@ -197,11 +202,11 @@ func (db *DB) checkSettings(ctx context.Context) error {
 	var x change
 	x.expect(db.settingsKey(), "format", "")
 	x.run("HSET", db.settingsKey(), want...)
-	failed, err := db.outcome(ctx, &x, db.client.Do(ctx, db.evalsha(&x)))
+	failed, err := db.outcome(ctx, &x, db.do(ctx, db.evalsha(&x)))
 	if err != nil || failed == 0 {
 		return err
 	}
-	got, err := db.client.Do(ctx, db.client.B().Hgetall().Key(db.settingsKey()).Build()).AsStrMap()
+	got, err := db.do(ctx, db.client.B().Hgetall().Key(db.settingsKey()).Build()).AsStrMap()
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ func (db *DB) SetPosition(ctx context.Context, cluster string, log protocol.Posi
 	if err != nil {
 		return err
 	}
-	defer db.end()
+	defer db.leave(c)
 	if log.Partition < 0 || log.Offset < 0 {
 		return fmt.Errorf("%w: position %d of partition %d", storage.ErrInvalid, log.Offset, log.Partition)
 	}
@@ -41,7 +41,7 @@ func (db *DB) SetPosition(ctx context.Context, cluster string, log protocol.Posi
 		var x change
 		x.run("HSET", key, partition, strconv.FormatInt(log.Offset, 10))
 		_, err := db.guarded(bucket, from, &x, func() (int, error) {
-			return db.outcome(ctx, &x, db.client.Do(ctx, db.evalsha(&x)))
+			return db.outcome(ctx, &x, db.do(ctx, db.evalsha(&x)))
 		})
 		return err
 	})
@@ -60,7 +60,7 @@ func (db *DB) roomForPosition(ctx context.Context, c *engine.Cluster, partition 
 			return err
 		})
 		if err == nil {
-			known, err = db.client.Do(ctx, db.client.B().Hexists().Key(db.positionsKey(bucket, c.Name)).Field(partition).Build()).AsBool()
+			known, err = db.do(ctx, db.client.B().Hexists().Key(db.positionsKey(bucket, c.Name)).Field(partition).Build()).AsBool()
 		}
 		return err
 	})
@@ -75,7 +75,7 @@ func (db *DB) Positions(ctx context.Context, cluster string) ([]protocol.Positio
 	if err != nil {
 		return nil, err
 	}
-	defer db.end()
+	defer db.leave(c)
 	positions := []protocol.Position{}
 	for bucket := range db.buckets {
 		db.buckets[bucket].asks(c.Name)
@@ -121,7 +121,7 @@ func (db *DB) forgetPositions(ctx context.Context, c *engine.Cluster, of []proto
 			default:
 				continue
 			}
-			if _, err := db.outcome(ctx, &x, db.client.Do(ctx, db.evalsha(&x))); err != nil {
+			if _, err := db.outcome(ctx, &x, db.do(ctx, db.evalsha(&x))); err != nil {
 				return err
 			}
 		}

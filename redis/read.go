@@ -13,7 +13,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-func (db *DB) Clusters(ctx context.Context) ([]string, error) {
+func (db *DB) Clusters(ctx context.Context) (names []string, err error) {
+	defer db.tallyRead(ctx, protocol.StorageFetchClusters, &err)
 	if err := db.begin(ctx); err != nil {
 		return nil, err
 	}
@@ -66,18 +67,28 @@ func (db *DB) list(
 	if err != nil {
 		return nil, err
 	}
-	defer db.end()
+	defer db.leave(c)
 	return list(ctx, c)
 }
 
 func (db *DB) Groups(ctx context.Context, cluster string) (iter.Seq[string], error) {
-	names, err := db.list(ctx, cluster, db.listGroups)
+	names, err := db.groupNames(ctx, cluster)
 	return slices.Values(names), err
 }
 
+func (db *DB) groupNames(ctx context.Context, cluster string) (names []string, err error) {
+	defer db.tallyRead(ctx, protocol.StorageFetchConsumers, &err)
+	return db.list(ctx, cluster, db.listGroups)
+}
+
 func (db *DB) Topics(ctx context.Context, cluster string) (iter.Seq[string], error) {
-	names, err := db.list(ctx, cluster, db.listTopics)
+	names, err := db.topicNames(ctx, cluster)
 	return slices.Values(names), err
+}
+
+func (db *DB) topicNames(ctx context.Context, cluster string) (names []string, err error) {
+	defer db.tallyRead(ctx, protocol.StorageFetchTopics, &err)
+	return db.list(ctx, cluster, db.listTopics)
 }
 
 func (db *DB) GroupsOfTopic(ctx context.Context, cluster, topic string) (iter.Seq[string], error) {
@@ -85,18 +96,20 @@ func (db *DB) GroupsOfTopic(ctx context.Context, cluster, topic string) (iter.Se
 	return slices.Values(names), err
 }
 
-func (db *DB) holders(ctx context.Context, cluster, topic string) ([]string, error) {
+func (db *DB) holders(ctx context.Context, cluster, topic string) (names []string, err error) {
+	defer db.tallyRead(ctx, protocol.StorageFetchConsumersForTopic, &err)
 	return db.list(ctx, cluster, func(ctx context.Context, c *engine.Cluster) ([]string, error) {
 		return db.listHolders(ctx, c, topic)
 	})
 }
 
-func (db *DB) EndOffsets(ctx context.Context, cluster, topic string, dst []int64) ([]int64, error) {
+func (db *DB) EndOffsets(ctx context.Context, cluster, topic string, dst []int64) (_ []int64, err error) {
+	defer db.tallyRead(ctx, protocol.StorageFetchTopic, &err)
 	c, err := db.enter(ctx, cluster)
 	if err != nil {
 		return dst, err
 	}
-	defer db.end()
+	defer db.leave(c)
 	if len(topic) > engine.MaxName {
 		return dst, errorsOf[engine.UnknownTopic]
 	}
@@ -115,12 +128,15 @@ func (db *DB) EndOffsets(ctx context.Context, cluster, topic string, dst []int64
 }
 
 // capture takes a group as it is now. The capture must be released.
-func (db *DB) capture(ctx context.Context, cluster, name string) (*engine.Capture, error) {
+func (db *DB) capture(
+	ctx context.Context, cluster, name string, take func(*engine.Cluster, string) (*engine.Capture, engine.Reason),
+) (_ *engine.Capture, err error) {
+	defer db.tallyRead(ctx, protocol.StorageFetchConsumer, &err)
 	c, err := db.enter(ctx, cluster)
 	if err != nil {
 		return nil, err
 	}
-	defer db.end()
+	defer db.leave(c)
 	if len(name) > engine.MaxName {
 		return nil, errorsOf[engine.UnknownGroup]
 	}
@@ -133,7 +149,7 @@ func (db *DB) capture(ctx context.Context, cluster, name string) (*engine.Captur
 		if taken != nil {
 			taken.Release()
 		}
-		taken, why = db.engine.Capture(c, name)
+		taken, why = take(c, name)
 	}})
 	if err != nil {
 		return nil, err
@@ -143,7 +159,7 @@ func (db *DB) capture(ctx context.Context, cluster, name string) (*engine.Captur
 
 func (db *DB) Group(ctx context.Context, cluster, group string, into *protocol.Group) error {
 	into.Topics = into.Topics[:0]
-	taken, err := db.capture(ctx, cluster, group)
+	taken, err := db.capture(ctx, cluster, group, db.engine.CaptureTimed)
 	if err != nil {
 		return err
 	}
@@ -160,16 +176,16 @@ func (db *DB) Fetch(ctx context.Context, request *protocol.StorageRequest) (func
 	case protocol.StorageFetchClusters:
 		names, err = db.Clusters(ctx)
 	case protocol.StorageFetchConsumers:
-		names, err = db.list(ctx, request.Cluster, db.listGroups)
+		names, err = db.groupNames(ctx, request.Cluster)
 	case protocol.StorageFetchTopics:
-		names, err = db.list(ctx, request.Cluster, db.listTopics)
+		names, err = db.topicNames(ctx, request.Cluster)
 	case protocol.StorageFetchConsumersForTopic:
 		names, err = db.holders(ctx, request.Cluster, request.Topic)
 	case protocol.StorageFetchTopic:
 		offsets, err := db.EndOffsets(ctx, request.Cluster, request.Topic, []int64{})
 		return func() any { return offsets }, err
 	case protocol.StorageFetchConsumer:
-		taken, err := db.capture(ctx, request.Cluster, request.Group)
+		taken, err := db.capture(ctx, request.Cluster, request.Group, db.engine.Capture)
 		if err != nil {
 			return nil, err
 		}

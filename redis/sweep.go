@@ -39,6 +39,7 @@ func (db *DB) Sweep(ctx context.Context) error {
 	if err := db.persist(ctx, db.checkSettings); err != nil {
 		return err
 	}
+	db.counts.sweeps.Add(1)
 	now := db.clock.Now()
 	swept := make([]string, db.options.Buckets)
 	err := db.persist(ctx, func(ctx context.Context) error {
@@ -78,13 +79,13 @@ const mostWriters = 100
 // to the positions, which costs some commits that are known already.
 func (db *DB) sweepWriters(ctx context.Context, bucket int) error {
 	return db.persist(ctx, func(ctx context.Context) error {
-		n, err := db.client.Do(ctx, db.client.B().Hlen().Key(db.writersKey(bucket)).Build()).AsInt64()
+		n, err := db.do(ctx, db.client.B().Hlen().Key(db.writersKey(bucket)).Build()).AsInt64()
 		if err != nil || n <= mostWriters {
 			return err
 		}
 		var x change
 		x.run("DEL", db.writersKey(bucket))
-		_, err = db.outcome(ctx, &x, db.client.Do(ctx, db.evalsha(&x)))
+		_, err = db.outcome(ctx, &x, db.do(ctx, db.evalsha(&x)))
 		return err
 	})
 }
@@ -95,7 +96,7 @@ func (db *DB) claimSweep(ctx context.Context, bucket int, last string, now int64
 		var x change
 		x.expect(db.sweptKey(bucket), fieldAt, last)
 		x.run("HSET", db.sweptKey(bucket), fieldAt, strconv.FormatInt(now, 10))
-		failed, err := db.outcome(ctx, &x, db.client.Do(ctx, db.evalsha(&x)))
+		failed, err := db.outcome(ctx, &x, db.do(ctx, db.evalsha(&x)))
 		mine = failed == 0
 		return err
 	})
@@ -124,7 +125,7 @@ func (db *DB) sweepGroups(ctx context.Context, bucket int, c *engine.Cluster) er
 		for _, key := range []string{db.liveKey(bucket, c.Name), db.stalestKey(bucket, c.Name)} {
 			commands = append(commands, db.client.B().Zrangebyscore().Key(key).Min("-inf").Max("("+score(oldest)).Build())
 		}
-		for _, result := range db.client.DoMulti(ctx, commands...) {
+		for _, result := range db.doMulti(ctx, commands...) {
 			names, err := result.AsStrSlice()
 			if err != nil {
 				return err
@@ -164,11 +165,11 @@ func (db *DB) sweepTopics(ctx context.Context, bucket int, c *engine.Cluster) er
 		}
 		db.engine.NotePolled(c, newest)
 		oldest := db.client.B().Zrangebyscore().Key(db.topicsKey(bucket, c.Name)).Min("-inf").Max("(" + score(db.engine.OldestTopic())).Build()
-		names, err = db.client.Do(ctx, oldest).AsStrSlice()
+		names, err = db.do(ctx, oldest).AsStrSlice()
 		if err != nil {
 			return err
 		}
-		return db.sweepDeleted(ctx, bucket, c)
+		return db.sweepDeleted(ctx, bucket, c, "("+score(db.engine.OldestTopic()))
 	})
 	if err != nil {
 		return err
@@ -180,16 +181,17 @@ func (db *DB) sweepTopics(ctx context.Context, bucket int, c *engine.Cluster) er
 	})
 }
 
-// sweepDeleted forgets the topics of a bucket that were deleted so long ago that no group can still hold them.
-func (db *DB) sweepDeleted(ctx context.Context, bucket int, c *engine.Cluster) error {
+// sweepDeleted forgets the topics of a bucket that were deleted before a time, given as the end of a range of scores: so long ago
+// that no group can still hold them.
+func (db *DB) sweepDeleted(ctx context.Context, bucket int, c *engine.Cluster, before string) error {
 	key := db.deletedKey(bucket, c.Name)
-	names, err := db.client.Do(ctx, db.client.B().Zrangebyscore().Key(key).Min("-inf").Max("("+score(db.engine.OldestTopic())).Build()).AsStrSlice()
+	names, err := db.do(ctx, db.client.B().Zrangebyscore().Key(key).Min("-inf").Max(before).Build()).AsStrSlice()
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
 		topic := db.topicKey(bucket, c.Name, name)
-		version, err := textOf(db.client.Do(ctx, db.client.B().Hget().Key(topic).Field(fieldVersion).Build()))
+		version, err := textOf(db.do(ctx, db.client.B().Hget().Key(topic).Field(fieldVersion).Build()))
 		if err != nil {
 			return err
 		}
@@ -198,7 +200,7 @@ func (db *DB) sweepDeleted(ctx context.Context, bucket int, c *engine.Cluster) e
 		x.expect(topic, fieldMeta, "")
 		x.run("DEL", topic)
 		x.run("ZREM", key, name)
-		if _, err := db.outcome(ctx, &x, db.client.Do(ctx, db.evalsha(&x))); err != nil {
+		if _, err := db.outcome(ctx, &x, db.do(ctx, db.evalsha(&x))); err != nil {
 			return err
 		}
 	}

@@ -51,11 +51,6 @@ func (db *DB) leadTopic(t *topic) {
 		}
 		err := db.persist(db.ctx, func(ctx context.Context) error { return db.tryTopic(ctx, t, ops) })
 		if err != nil {
-			t.state.Lock()
-			t.loaded, t.tried, t.triedDelete = false, "", false
-			t.state.Unlock()
-		}
-		if err != nil {
 			t.giveUp()
 		}
 		for _, op := range ops {
@@ -90,7 +85,7 @@ func (db *DB) tryTopic(ctx context.Context, t *topic, ops []*topicOp) error {
 	gone := before != nil && known != before
 	x, version := db.topicChange(t, known, ops, events())
 	if x == nil {
-		now, err := textOf(db.client.Do(ctx, db.client.B().Hget().Key(t.key).Field(fieldVersion).Build()))
+		now, err := textOf(db.do(ctx, db.client.B().Hget().Key(t.key).Field(fieldVersion).Build()))
 		if err == nil && now != t.version {
 			t.loaded = false
 			return errConflict
@@ -98,7 +93,7 @@ func (db *DB) tryTopic(ctx context.Context, t *topic, ops []*topicOp) error {
 		return err
 	}
 	t.loaded, t.tried, t.triedDelete = false, version, version == ""
-	failed, err := db.outcome(ctx, x, db.client.Do(ctx, db.evalsha(x)))
+	failed, err := db.outcome(ctx, x, db.do(ctx, db.evalsha(x)))
 	if err != nil {
 		return err
 	}
@@ -115,7 +110,7 @@ func (db *DB) tryTopic(ctx context.Context, t *topic, ops []*topicOp) error {
 
 // loadTopic reads a topic whose state is held. done is true if that shows that the change that was tried before has happened.
 func (db *DB) loadTopic(ctx context.Context, t *topic) (done bool, err error) {
-	fields, err := db.client.Do(ctx, db.client.B().Hgetall().Key(t.key).Build()).AsStrMap()
+	fields, err := db.do(ctx, db.client.B().Hgetall().Key(t.key).Build()).AsStrMap()
 	if err != nil {
 		return false, err
 	}

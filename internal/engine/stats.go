@@ -1,11 +1,22 @@
 package engine
 
 import (
+	"context"
 	"unsafe"
 
 	"github.com/lagkeeper/storage/internal/shrink"
 	"github.com/lagkeeper/storage/protocol"
 )
+
+type uncountedKey struct{}
+
+// Uncounted returns a context whose reads do not count as requests.
+func Uncounted(ctx context.Context) context.Context {
+	return context.WithValue(ctx, uncountedKey{}, true)
+}
+
+// IsUncounted reports whether a context is one of those.
+func IsUncounted(ctx context.Context) bool { return ctx.Value(uncountedKey{}) != nil }
 
 // Count counts the outcome of a request that no shard counts, and returns it.
 func (e *Engine) Count(request protocol.StorageRequestConstant, why Reason) Reason {
