@@ -12,7 +12,7 @@ type StatusConstant int
 const (
 	// StatusNotFound means that the group is not known.
 	StatusNotFound StatusConstant = 0
-	// StatusOK means that the group or partition keeps up.
+	// StatusOK means that the group or partition keeps up with what is written.
 	StatusOK StatusConstant = 1
 	// StatusWarning means that the group works but falls behind.
 	StatusWarning StatusConstant = 2
@@ -67,13 +67,13 @@ func (c *StatusConstant) UnmarshalText(text []byte) error {
 
 // EvaluatorRequest requests the status of a group from an evaluator.
 type EvaluatorRequest struct {
-	// Reply takes the answer.
+	// Reply receives the answer.
 	Reply chan *ConsumerGroupStatus
 	// Cluster is the cluster of Group.
 	Cluster string
-	// Group is the group in question.
+	// Group is the group to judge.
 	Group string
-	// ShowAll asks for every partition rather than those that are in trouble.
+	// ShowAll requests every partition, not just those that are in trouble.
 	ShowAll bool
 }
 
@@ -84,9 +84,9 @@ type ConsumerGroupStatus struct {
 	Status  StatusConstant `json:"status"`
 	// Complete is the share of the windows that is filled, from 0 to 1.
 	Complete float32 `json:"complete"`
-	// Partitions are the partitions asked for.
+	// Partitions are the requested partitions.
 	Partitions []*PartitionStatus `json:"partitions"`
-	// TotalPartitions is the number of partitions of the group, listed in Partitions or not.
+	// TotalPartitions is the number of partitions of the group, whether or not they are in Partitions.
 	TotalPartitions int `json:"partition_count"`
 	// Maxlag is the partition with the greatest lag, nil if there is none.
 	Maxlag *PartitionStatus `json:"maxlag"`

@@ -6,12 +6,11 @@ import (
 	"time"
 )
 
-// Event is something that changed in a store, as a watcher gets it. Each kind says which fields are set. In JSON its
-// time is time_ms, a number of Unix milliseconds that is absent if the time is not known.
+// Event is a change in a store, as a watcher gets it. Its kind says which fields are set. In JSON the time is time_ms, a
+// number of Unix milliseconds, which is absent if the time is not known.
 type Event struct {
 	Kind EventKind `json:"kind"`
-	// Time is when it happened, by the store's clock and to the millisecond; the zero time if that is not known, as for
-	// EventMissed.
+	// Time is when it happened, by the store's clock and to the millisecond; zero if that is not known, as for EventMissed.
 	Time time.Time `json:"-"`
 
 	Cluster   string `json:"cluster,omitempty"`
@@ -23,7 +22,7 @@ type Event struct {
 	Owner    string `json:"owner,omitempty"`
 	ClientID string `json:"client_id,omitempty"`
 
-	// Missed is the number of events that the watcher was too slow for.
+	// Missed is the number of events that were dropped because the watcher was too slow.
 	Missed uint64 `json:"missed,omitempty"`
 }
 
@@ -64,20 +63,20 @@ type EventKind string
 
 // The kinds of events. The events of one group come in the order in which they happened, and so do those of one topic.
 const (
-	// EventMissed means that Missed events were dropped here, because the watcher did not read. What it knew may be out
-	// of date: it lists again.
+	// EventMissed means that Missed events were dropped here because the watcher did not read. What it knows may be out of
+	// date, so it must list again.
 	EventMissed EventKind = "missed"
-	// EventGroupCreated means that a Group gave its first sign of life.
+	// EventGroupCreated means that a Group has its first commit or owner.
 	EventGroupCreated EventKind = "group-created"
-	// EventGroupExpired means that a Group is gone because it gave no sign of life.
+	// EventGroupExpired means that a Group is gone because it had no commit, and no owner update, for too long.
 	EventGroupExpired EventKind = "group-expired"
 	// EventGroupDeleted means that a Group is gone because it, or its last topic, was deleted.
 	EventGroupDeleted EventKind = "group-deleted"
 	// EventGroupTopicCreated means that a Group holds another Topic.
 	EventGroupTopicCreated EventKind = "group-topic-created"
-	// EventGroupTopicExpired means that a living Group holds a Topic no longer, since it did not commit it.
+	// EventGroupTopicExpired means that a living Group no longer holds a Topic because it has not committed it.
 	EventGroupTopicExpired EventKind = "group-topic-expired"
-	// EventGroupTopicDeleted means that a living Group holds a Topic no longer, since that was deleted.
+	// EventGroupTopicDeleted means that a living Group no longer holds a Topic because that was deleted.
 	EventGroupTopicDeleted EventKind = "group-topic-deleted"
 	// EventTopicCreated means that a Topic has its first end offset.
 	EventTopicCreated EventKind = "topic-created"
@@ -93,7 +92,7 @@ const (
 	// EventTopicExpired means that a Topic is gone because its end offsets were not polled for too long.
 	EventTopicExpired EventKind = "topic-expired"
 	// EventStoreFull means that the store takes as much memory as it may, and that something new was refused for the first
-	// time since there was room. It is about no cluster, group or topic, and comes whatever the filter of a watcher says.
+	// time since there was room. It concerns no cluster, group or topic, and no filter by those excludes it.
 	EventStoreFull EventKind = "store-full"
 )
 

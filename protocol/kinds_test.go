@@ -11,8 +11,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// TestKindsAreTheirText checks that what the zero value means is no kind, and that a kind is its text in JSON, as a value
-// and as a key.
+// TestKindsAreTheirText checks that the zero value is no kind, and that in JSON a kind is its text, as a value and as a key.
 func TestKindsAreTheirText(t *testing.T) {
 	t.Parallel()
 	require.Empty(t, protocol.PartitionUnknown)
@@ -51,8 +50,8 @@ func TestUnknownKindsAreRefused(t *testing.T) {
 	require.Equal(t, protocol.EventMissed, event)
 }
 
-// TestTimesInJSON checks that times and durations are numbers of milliseconds in JSON, with keys that say so, and that they
-// come back.
+// TestTimesInJSON checks that times and durations are numbers of milliseconds in JSON, under keys that say so, and survive a
+// round trip.
 func TestTimesInJSON(t *testing.T) {
 	t.Parallel()
 	at := time.UnixMilli(1_700_000_000_123)
@@ -113,7 +112,7 @@ func TestTimesInJSONRefused(t *testing.T) {
 		require.Error(t, json.Unmarshal([]byte(text), &age), text)
 		require.Equal(t, time.Second, age.Duration)
 	}
-	// What no time.Duration can hold is as long as one can be.
+	// What is longer than any time.Duration becomes the longest.
 	var age protocol.Age
 	require.NoError(t, age.UnmarshalJSON([]byte("null")))
 	require.Zero(t, age)

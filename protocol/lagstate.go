@@ -8,26 +8,26 @@ import (
 	"time"
 )
 
-// PartitionState says what the lag of a group on a partition is worth.
+// PartitionState says how far the lag of a group on a partition can be trusted.
 type PartitionState string
 
 // The states. If several hold, the first in this order counts.
 const (
-	// PartitionUnknown, the zero value, is the state of what no store has judged.
+	// PartitionUnknown, the zero value, means that no store has judged the partition.
 	PartitionUnknown PartitionState = ""
 	// PartitionNoCommit means that the group has not committed the partition.
 	PartitionNoCommit PartitionState = "NOCOMMIT"
 	// PartitionNoEndOffset means that the brokers' end offset is not known.
 	PartitionNoEndOffset PartitionState = "NOENDOFFSET"
-	// PartitionReset means that the partition was recreated or truncated after the group's newest commit (the end offset
-	// went back, or was seen below the commit long after it): the lag means nothing until the group commits again.
+	// PartitionReset means that the partition was recreated or truncated after the group's newest commit (the end offset went
+	// back, or was seen below the commit long after it): the lag means nothing until the group commits again.
 	PartitionReset PartitionState = "RESET"
 	// PartitionRestored means that the end offset or the group's newest commit comes from a snapshot and has not been
 	// seen since.
 	PartitionRestored PartitionState = "RESTORED"
-	// PartitionBeyondEnd means that the commit was above the end offset at two polls in a row since it was made: the group
-	// stands where the log has nothing, as one that was mirrored from another cluster may. It will read nothing until the
-	// log grows up to its commit, and then not what was written meanwhile.
+	// PartitionBeyondEnd means that the commit was still above the end offset after two polls: the log has nothing there, as
+	// can happen to a group that was mirrored from another cluster. The group reads nothing until the log has grown to its
+	// commit, and then skips what was written meanwhile.
 	PartitionBeyondEnd PartitionState = "BEYONDEND"
 	// PartitionAhead means that the commit is above the end offset, as it is when the group commits between two polls.
 	PartitionAhead PartitionState = "AHEAD"
@@ -54,12 +54,12 @@ func (s *PartitionState) UnmarshalText(text []byte) error {
 // milliseconds, and source.
 type TimeLag struct {
 	Kind TimeLagKind
-	// Lag is how long ago, or at least how long ago if Kind is TimeLagAtLeast; it means nothing if Kind is TimeLagUnknown.
+	// Lag is how long ago or, if Kind is TimeLagAtLeast, at least how long ago; it means nothing if Kind is TimeLagUnknown.
 	Lag time.Duration
 	// Margin is by how much the truth may differ, either way; 0 for a lower bound.
 	Margin time.Duration
-	// Source says where the times come from that were given with SeedEndOffsets, if the lag rests on such; it is empty if the
-	// store has measured all of it.
+	// Source is the source of the times that were given with SeedEndOffsets, if the lag rests on any; it is empty if the store
+	// has measured all of them.
 	Source TimeSource
 }
 
@@ -86,7 +86,7 @@ func (l *TimeLag) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Age is how old something is. A nil *Age is an age that is not known. In JSON it is a number of milliseconds.
+// Age is how old something is. A nil *Age means that the age is not known. In JSON it is a number of milliseconds.
 type Age struct {
 	time.Duration
 }
@@ -128,7 +128,7 @@ type TimeLagKind string
 const (
 	// TimeLagUnknown, the zero value, means that the end offsets seen say nothing about it.
 	TimeLagUnknown TimeLagKind = ""
-	// TimeLagExact means that the group is at the end offset: there is no lag but for what came since the last poll.
+	// TimeLagExact means that the group is at the end offset: it lacks only what came since the last poll.
 	TimeLagExact TimeLagKind = "exact"
 	// TimeLagInterpolated means that the message came between two end offsets that were seen.
 	TimeLagInterpolated TimeLagKind = "interpolated"

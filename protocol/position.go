@@ -13,7 +13,7 @@ type Position struct {
 	Offset int64 `json:"offset"`
 }
 
-// LogPartition names one partition of a commit log, and so the groups whose commits are in it.
+// LogPartition names one partition of a commit log, and with it the groups whose commits are in it.
 type LogPartition struct {
 	// Partition is the partition of __consumer_offsets, from 0 to Count - 1.
 	Partition int32 `json:"partition"`
@@ -40,7 +40,7 @@ func LogPartitionOf(group string, count int32) int32 {
 	}
 	switch {
 	case hash == math.MinInt32:
-		hash = 0 // its absolute value does not fit, and Kafka takes 0
+		hash = 0 // the absolute value does not fit an int32, and Kafka takes 0
 	case hash < 0:
 		hash = -hash
 	}

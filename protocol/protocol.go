@@ -19,20 +19,19 @@ type ApplicationContext struct {
 
 	// EvaluatorChannel takes requests for the status of a group. The storage subsystem does not touch it.
 	EvaluatorChannel chan *EvaluatorRequest
-	// StorageChannel takes the requests for the storage subsystem. The application makes it, unbuffered or buffered,
-	// before it configures the storage Coordinator; if it is nil, the Coordinator makes one. A request sent here must
-	// not be changed by its sender before it has been answered or, for one without an answer, taken effect; the
-	// subsystem never changes it.
+	// StorageChannel takes the requests for the storage subsystem. The application makes it, with or without a buffer, before
+	// it configures the storage Coordinator; if it is nil, the Coordinator makes one. The sender must not change a request
+	// before it has been answered or, if it has no answer, has taken effect. The subsystem never changes a request.
 	StorageChannel chan *StorageRequest
 
 	// AppReady is set by the application once all subsystems run.
 	AppReady bool
 }
 
-// Module is the life of one configured unit of a subsystem.
+// Module is the life cycle of one configured unit of a subsystem.
 type Module interface {
-	// Configure reads the configuration below configRoot for the module called name. It panics with a string that
-	// says what is wrong if the configuration cannot be used.
+	// Configure reads the configuration below configRoot for the module called name. If the configuration is invalid, it
+	// panics with a string that says why.
 	Configure(name, configRoot string)
 	// Start begins the work of the module and returns at once. After an error nothing is left running.
 	Start() error
@@ -40,10 +39,10 @@ type Module interface {
 	Stop() error
 }
 
-// Coordinator is the life of one subsystem: it configures, starts and stops the modules of its kind.
+// Coordinator is the life cycle of one subsystem: it configures, starts and stops the modules of its kind.
 type Coordinator interface {
-	// Configure reads the configuration of the subsystem and creates its modules. It panics with a string that says
-	// what is wrong if the configuration cannot be used.
+	// Configure reads the configuration of the subsystem and creates its modules. If the configuration is invalid, it panics
+	// with a string that says why.
 	Configure()
 	// Start starts the modules and returns at once. After an error nothing is left running.
 	Start() error

@@ -78,13 +78,13 @@ func (c StorageRequestConstant) MarshalJSON() ([]byte, error) {
 	return json.Marshal(c.String())
 }
 
-// StorageRequest is one request to the storage subsystem. The constants say which fields count; the others are
-// ignored. The subsystem never changes a request.
+// StorageRequest is one request to the storage subsystem. The constants say which fields count; the others are ignored. The
+// subsystem never changes a request.
 type StorageRequest struct {
 	RequestType StorageRequestConstant
 
-	// Reply takes the answer to a Fetch. It may be unbuffered; whether and when it is read is the requester's affair.
-	// It is closed by the subsystem, so it must not be used for a second request. nil on a request that is no Fetch.
+	// Reply receives the answer to a Fetch. It may be unbuffered, and the requester may read it late or not at all. The
+	// subsystem closes it, so it must not be used for a second request. It is nil in a request that is no Fetch.
 	Reply chan interface{}
 
 	Cluster string
@@ -93,12 +93,12 @@ type StorageRequest struct {
 
 	// Partition is the number of a partition of Topic, from 0.
 	Partition int32
-	// TopicPartitionCount is the number of partitions of Topic; 0 or less if the sender does not know. The count that the store
-	// knows never shrinks, so this alone cannot tell that a topic was made again with fewer partitions: TopicID can.
+	// TopicPartitionCount is the number of partitions of Topic; 0 or less if the sender does not know. The count that the
+	// store knows never shrinks, so only TopicID shows that a topic was recreated with fewer partitions.
 	TopicPartitionCount int32
 	// Offset is the end offset (the next that the partition will assign) or the commit, at least 0.
 	Offset int64
-	// Order is the position of the commit in __consumer_offsets, greater being newer; 0 or less if the sender knows
+	// Order is the position of the commit in __consumer_offsets: the greater is the newer. It is 0 or less if the sender knows
 	// none, which makes the commit the newest.
 	Order int64
 	// Timestamp is when the offset was seen or committed, in Unix milliseconds.
@@ -122,7 +122,7 @@ type ConsumerTopics map[string]ConsumerPartitions
 // or owners last made the slice grow are absent.
 type ConsumerPartitions []*ConsumerPartition
 
-// ConsumerPartition is what is known of one group on one partition.
+// ConsumerPartition is what is known of a group on one partition.
 type ConsumerPartition struct {
 	// Offsets are the last commits, oldest first, with exactly as many entries as the configured intervals: nil entries
 	// come first if there were fewer commits. It is empty if the group never committed.
@@ -137,14 +137,14 @@ type ConsumerPartition struct {
 	// is ahead.
 	CurrentLag uint64 `json:"current-lag"`
 
-	// State says what CurrentLag is worth. This and what follows is absent from JSON if it is not known.
+	// State says how far CurrentLag can be trusted. It and the fields below are absent from JSON if they are not known.
 	State PartitionState `json:"state,omitempty"`
 	// Difference is the newest end offset less the newest commit, below 0 if the commit is ahead; nil if either is
 	// missing or they belong to different incarnations of the partition.
 	Difference *int64 `json:"lag-difference,omitempty"`
 	// EndOffsetAge is how long ago the newest end offset was seen; nil if none is known.
 	EndOffsetAge *Age `json:"end-offset-age-ms,omitempty"`
-	// LogStartOffset is the first offset that the partition still holds, also for a partition without a commit: if it is
+	// LogStartOffset is the first offset that the partition still holds, even if the group has no commit there: if it equals
 	// the newest end offset, there is nothing to read. nil means that it is not known.
 	LogStartOffset *int64 `json:"-"`
 	// TimeLag is the lag in time; nil if nothing can be said.

@@ -14,10 +14,10 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// This file pins what the published API has: code written for it must go on compiling, and what it sends over HTTP must
-// go on reading the same. Fields, methods and types may be added; what stands here never changes.
+// This file pins the published API: code written for it must still compile, and what it sends over HTTP must read the same.
+// Fields, methods and types may be added; what is pinned here never changes.
 
-// What the published types implement. UnmarshalText and UnmarshalJSON are ours, but a promise all the same.
+// The interfaces that the published types implement. UnmarshalText and UnmarshalJSON are ours, but promised too.
 var (
 	_ fmt.Stringer             = protocol.StorageRequestConstant(0)
 	_ encoding.TextMarshaler   = protocol.StorageRequestConstant(0)
@@ -30,7 +30,7 @@ var (
 	_ json.Unmarshaler         = (*protocol.Lag)(nil)
 )
 
-// An application implements these two interfaces: a method more would break it, so they are pinned from both sides.
+// An application may implement these two interfaces: an added method would break it, so they are pinned from both sides.
 var (
 	_ interface {
 		Configure(name, configRoot string)
@@ -212,7 +212,7 @@ func TestSurfaceConstants(t *testing.T) {
 		assert.Equal(t, status.constant, back)
 	}
 
-	// A number that is no constant has a text too: it may come from a newer or a careless sender.
+	// A number that is no constant has a text too: it may come from a newer version or a faulty sender.
 	for _, none := range []int{-1, 12, 1 << 30} {
 		assertTexts(t, protocol.StorageRequestConstant(none), "UNKNOWN")
 	}
@@ -238,8 +238,8 @@ func assertTexts(t *testing.T, constant interface {
 	assert.Equal(t, `"`+want+`"`, string(document))
 }
 
-// The documents are compared byte for byte: a key that is added, renamed or moved is seen by every client of an
-// application's HTTP API. A new field that is meant for Go only carries the tag `json:"-"`.
+// The documents are compared byte for byte: every client of an application's HTTP API sees a key that is added, renamed or
+// moved. A new field that is meant only for Go carries the tag `json:"-"`.
 func TestSurfaceJSON(t *testing.T) {
 	first := &protocol.ConsumerOffset{
 		Offset: 1000, Order: 10, Timestamp: 1700000000123, ObservedTimestamp: 1700000001000, Lag: &protocol.Lag{Value: 3321},
@@ -307,7 +307,7 @@ func TestSurfaceJSON(t *testing.T) {
 	}
 }
 
-// What an application's HTTP API wrote, its client can read into the same types.
+// A client can read what an application's HTTP API wrote into the same types.
 func TestSurfaceJSONReadsBack(t *testing.T) {
 	want := protocol.ConsumerGroupStatus{
 		Cluster: "local", Group: "billing", Status: protocol.StatusWarning, Complete: 1, TotalPartitions: 1, TotalLag: 5,

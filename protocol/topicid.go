@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// TopicID is the id that Kafka gives a topic when it is created: a topic that is deleted and made again under the same name
-// has another. The zero value means that the id is not known.
+// TopicID is the id that Kafka gives a topic when it is created: a topic that is deleted and recreated under the same name
+// gets another. The zero value means that the id is not known.
 type TopicID [16]byte
 
 // topicIDText is how Kafka writes an id.

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTopicIDText compares with the texts that Kafka's Uuid class prints.
+// TestTopicIDText compares with texts printed by Kafka's Uuid class.
 func TestTopicIDText(t *testing.T) {
 	t.Parallel()
 	all := TopicID{}

@@ -2,13 +2,12 @@ package protocol
 
 import "time"
 
-// EndOffset is the end offset of one partition of a topic: what the typed API takes in place of a StorageSetBrokerOffset
-// request.
+// EndOffset is the end offset of one partition of a topic, as a StorageSetBrokerOffset request has it.
 type EndOffset struct {
 	// Partition is the number of the partition, from 0.
 	Partition int32
 	// TopicPartitionCount is the number of partitions of the topic; 0 or less if the caller does not know. The count that the
-	// store knows never shrinks, so this alone cannot tell that a topic was made again with fewer partitions: TopicID can.
+	// store knows never shrinks, so only TopicID shows that a topic was recreated with fewer partitions.
 	TopicPartitionCount int32
 	// Offset is the next offset that the partition will assign, at least 0.
 	Offset int64
@@ -16,17 +15,17 @@ type EndOffset struct {
 	Timestamp int64
 	// LogStartOffset is the first offset that the partition still holds; 0 or less if the caller does not know.
 	LogStartOffset int64
-	// TopicID is the id of the topic, zero if the caller does not know. With it the store distinguishes a topic that was made again
-	// from one whose log was cut, or read from a replica that is behind.
+	// TopicID is the id of the topic, zero if the caller does not know. It lets the store distinguish a recreated topic from
+	// one whose log was truncated or read from a replica that is behind.
 	TopicID TopicID
 }
 
-// EndOffsetAt is what the end offset of a partition was at a moment, by the time of a record: the end offset was not
-// above Offset at Time − Margin, and not below it at Time + Margin.
+// EndOffsetAt is the end offset of a partition at a moment, by the time of a record: the end offset was not above Offset at
+// Time − Margin, and not below it at Time + Margin.
 type EndOffsetAt struct {
 	// Offset is that of the first record that was written at Time or later, at least 0.
 	Offset int64
-	// Time is known to the millisecond.
+	// Time is exact to the millisecond.
 	Time time.Time
 	// Margin is by how much Time may be wrong, either way: from 0 to MaxTimeMargin.
 	Margin time.Duration
@@ -34,10 +33,10 @@ type EndOffsetAt struct {
 	Source TimeSource
 }
 
-// MaxTimeMargin is the most that the Margin of an EndOffsetAt can be.
+// MaxTimeMargin is the greatest Margin of an EndOffsetAt.
 const MaxTimeMargin = 30 * 24 * time.Hour
 
-// TimeSource says where the times come from that a lag in time rests on.
+// TimeSource is the source of the times that a lag in time rests on.
 type TimeSource string
 
 // The sources, from the most reliable to the least.
@@ -46,17 +45,17 @@ const (
 	TimeSourceStore TimeSource = "store"
 	// TimeSourceBroker stands for records that the broker dated when it appended them.
 	TimeSourceBroker TimeSource = "broker"
-	// TimeSourceProducer stands for records that their producer dated, which may be wrong, late or out of order.
+	// TimeSourceProducer stands for records that their producer dated; such times may be wrong, late or out of order.
 	TimeSourceProducer TimeSource = "producer"
 )
 
-// Commit is one commit of a group: what the typed API takes in place of a StorageSetConsumerOffset request.
+// Commit is one commit of a group, as a StorageSetConsumerOffset request has it.
 type Commit struct {
 	Topic     string
 	Partition int32
 	// Offset is the next offset that the group will read, at least 0.
 	Offset int64
-	// Order is the position of the commit in __consumer_offsets, greater being newer; 0 or less if the caller knows
+	// Order is the position of the commit in __consumer_offsets: the greater is the newer. It is 0 or less if the caller knows
 	// none, which makes the commit the newest.
 	Order int64
 	// Timestamp is when the group committed, in Unix milliseconds. There is no default: a commit without a time, or with
@@ -64,8 +63,7 @@ type Commit struct {
 	Timestamp int64
 }
 
-// PartitionOwner is who consumes a partition for a group: what the typed API takes in place of a
-// StorageSetConsumerOwner request.
+// PartitionOwner is who consumes a partition for a group, as a StorageSetConsumerOwner request has it.
 type PartitionOwner struct {
 	Topic     string
 	Partition int32
@@ -75,9 +73,8 @@ type PartitionOwner struct {
 	ClientID string
 }
 
-// Group is everything about one group at one moment, the typed answer of a fetch. It is made to be filled again and
-// again: its slices share a few large arrays, which the next fetch into the same Group reuses. Keep what you need longer
-// by copying it.
+// Group is everything about one group at one moment, the typed answer of a fetch. It is meant to be reused: its slices share
+// a few large arrays, and the next fetch into the same Group overwrites them. Copy what you need longer.
 type Group struct {
 	// TakenAt is the moment, by the store's clock and to the millisecond, as of which everything here holds.
 	TakenAt time.Time
@@ -101,9 +98,9 @@ func (g *Group) Slabs() *GroupSlabs { return &g.slabs }
 // GroupTopic is one topic of a group.
 type GroupTopic struct {
 	Name string
-	// Partitions are what the group knows of the topic; the index is the partition. There is an entry for each partition that
-	// the topic had when a commit or an owner last made the slice grow, also for those without a commit. Partitions that were
-	// added to the topic since are absent until the group has something on one of them.
+	// Partitions are what the group has on the partitions of the topic; the index is the partition. There is an entry for
+	// every partition that the topic had when a commit or owner last made the slice grow, even if the group has no commit
+	// there. Partitions that were added to the topic since are absent until the group has a commit or owner on one of them.
 	Partitions []GroupPartition
 }
 
@@ -113,9 +110,9 @@ type GroupPartition struct {
 	Commits []StoredCommit
 	// EndOffsets are the last end offsets of the partition, oldest first; empty if none is known.
 	EndOffsets []int64
-	// TimedEndOffsets are end offsets of the partition with the times at which they were measured, oldest first, for
-	// whoever works out a rate: the newest, and some of those before it that belong to the same incarnation. It is empty if
-	// no end offset is known.
+	// TimedEndOffsets are end offsets of the partition with the times at which they were measured, oldest first, from which
+	// rates can be computed: the newest, and some of those before it that belong to the same incarnation. It is empty if no
+	// end offset is known.
 	TimedEndOffsets []TimedEndOffset
 	// Owner and ClientID are "" when unknown.
 	Owner    string
@@ -124,7 +121,7 @@ type GroupPartition struct {
 	// is ahead.
 	CurrentLag uint64
 
-	// State says what CurrentLag is worth.
+	// State says how far CurrentLag can be trusted.
 	State PartitionState
 	// Difference is the newest end offset less the newest commit, below 0 if the commit is ahead; see
 	// DifferenceKnown.
@@ -134,7 +131,7 @@ type GroupPartition struct {
 	DifferenceKnown bool
 	// EndOffsetAge is how long ago the newest end offset was seen; below 0 if none is known.
 	EndOffsetAge time.Duration
-	// LogStartOffset is the first offset that the partition still holds, also for a partition without a commit: if it is
+	// LogStartOffset is the first offset that the partition still holds, even if the group has no commit there: if it equals
 	// the newest end offset, there is nothing to read. -1 means that it is not known.
 	LogStartOffset int64
 	// TimeLag is the lag in time; its Kind is TimeLagUnknown if nothing can be said.
@@ -144,13 +141,13 @@ type GroupPartition struct {
 	Lost uint64
 }
 
-// TimedEndOffset is an end offset and when it was measured.
+// TimedEndOffset is an end offset with the time at which it was measured.
 type TimedEndOffset struct {
 	Offset int64
 	Time   time.Time
 }
 
-// StoredCommit is a commit as it is kept.
+// StoredCommit is a commit as the store keeps it.
 type StoredCommit struct {
 	Offset int64
 	// Order is the position of the commit in __consumer_offsets. If the sender knew none it is that of the commit

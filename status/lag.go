@@ -7,24 +7,24 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Lag is what several partitions of a group are behind together.
+// Lag is how far a group is behind on several partitions together.
 type Lag struct {
-	// Messages is the sum over the partitions whose lag can be believed; it means nothing if Known is false.
+	// Messages is the sum over the partitions whose lag can be trusted; it means nothing if Known is false.
 	Messages uint64
 	// Known is false if there is no such partition.
 	Known bool
-	// AtLeast reports whether Messages is a lower bound: other partitions hold messages, and how many of them the group has
-	// yet to read is not known.
+	// AtLeast reports whether Messages is a lower bound: on other partitions the number of messages that the group has yet to
+	// read is not known, and may be above 0.
 	AtLeast bool
-	// Time is the greatest lag in time. Its kind is protocol.TimeLagAtLeast if some partition may be later still, and its
-	// margin covers the greatest of the true lags. Its source is the least reliable of all.
+	// Time is the greatest lag in time. Its kind is protocol.TimeLagAtLeast if some partition may be later still, its margin
+	// covers the greatest of the true lags, and its source is the least reliable of all.
 	Time protocol.TimeLag
 	// Lost is the number of messages that were deleted before the group read them, as far as that is known.
 	Lost uint64
 }
 
-// Believable reports whether CurrentLag, Difference and TimeLag of a partition say how far the group is behind. That is so
-// for a commit a little above the end offset too: it was made between two polls, and nothing was left to read.
+// Believable reports whether CurrentLag, Difference and TimeLag of a partition say how far the group is behind. A commit a
+// little above the end offset is believable too: it was made between two polls, and nothing was left to read.
 func Believable(p *protocol.GroupPartition) bool {
 	switch p.State {
 	case protocol.PartitionAhead, protocol.PartitionCaughtUp, protocol.PartitionBehind:
@@ -33,14 +33,14 @@ func Believable(p *protocol.GroupPartition) bool {
 	return false
 }
 
-// LagOfTopic sums the partitions of a topic up.
+// LagOfTopic sums the lags of the partitions of a topic.
 func LagOfTopic(topic *protocol.GroupTopic) Lag {
 	var s sum
 	s.addTopic(topic)
 	return s.lag()
 }
 
-// LagOfGroup sums the partitions of all topics of a group up.
+// LagOfGroup sums the lags of the partitions of all topics of a group.
 func LagOfGroup(group *protocol.Group) Lag {
 	var s sum
 	for i := range group.Topics {
@@ -49,10 +49,10 @@ func LagOfGroup(group *protocol.Group) Lag {
 	return s.lag()
 }
 
-// sum gathers partitions.
+// sum accumulates the lags of partitions.
 type sum struct {
 	total Lag
-	// least and most bound the greatest of the true time lags; timeAtLeast reports whether it may lie above.
+	// least and most bound the greatest of the true time lags; timeAtLeast reports whether it may be greater still.
 	time, least, most time.Duration
 	timeKnown         bool
 	timeAtLeast       bool
@@ -79,12 +79,12 @@ func (s *sum) add(p *protocol.GroupPartition) {
 	s.addTime(p.TimeLag)
 }
 
-// mayHoldUnread reports whether a partition whose lag is not believable may hold messages that the group has yet to read.
+// mayHoldUnread reports whether a partition whose lag cannot be trusted may hold messages that the group has yet to read.
 func mayHoldUnread(p *protocol.GroupPartition) bool {
 	if len(p.Commits) > 0 {
 		return true
 	}
-	// Without a commit, what was never written to holds nothing, nor does what retention has emptied.
+	// If the group has no commit, a partition holds nothing to read if it was never written to or retention has emptied it.
 	return len(p.EndOffsets) > 0 && p.EndOffsets[len(p.EndOffsets)-1] > max(p.LogStartOffset, 0)
 }
 

@@ -1,6 +1,6 @@
-// Package status judges a group by what the store answers of it, for those who have no evaluator of their own: is it all
-// right, does it fall behind, has it stopped, and why is that thought. It also sums the lags of partitions up, with what is
-// not known marked as such.
+// Package status judges a group by what the store answers, for applications without an evaluator of their own: is the group
+// all right, does it fall behind, has it stopped, and why does the package think so. It also sums lags over partitions, and
+// marks sums that are incomplete.
 //
 // Everything here is a pure function of its arguments.
 package status
@@ -22,10 +22,10 @@ const (
 	Stopped Status = "STOPPED"
 	// Stalled means that the group has messages to read, and commits the same offset again and again.
 	Stalled Status = "STALLED"
-	// BeyondEnd means that the group committed offsets which the log does not have, and which it did not get since: the
-	// group reads nothing until the log has grown that far, or its offsets are reset.
+	// BeyondEnd means that the group committed offsets which the log does not have and has not reached since: the group reads
+	// nothing until the log has grown that far, or its offsets are reset.
 	BeyondEnd Status = "BEYOND END"
-	// Reset means that the log was cut or created again since the commit, which therefore says nothing.
+	// Reset means that the log was truncated or recreated since the commit, which therefore means nothing.
 	Reset Status = "RESET"
 	// Rewound means that the group went back to read again, and has not caught up since.
 	Rewound Status = "REWOUND"
@@ -33,16 +33,16 @@ const (
 	Lagging Status = "LAGGING"
 	// CatchingUp means that the group is behind, and the lag shrinks.
 	CatchingUp Status = "CATCHING UP"
-	// Behind means that the group is behind, and that too little is known to see where the lag goes: of its lags, or why it
-	// has been silent for several times its longest pause, if that is not long enough yet to be Stopped.
+	// Behind means that the group is behind, and that too little is known to say where the lag goes: too few lags are known,
+	// or the group has been silent for several times its longest pause, but not long enough to be Stopped.
 	Behind Status = "BEHIND"
-	// Restored means that what is known is from before a restart and has not been confirmed.
+	// Restored means that the state is from before a restart and has not been confirmed.
 	Restored Status = "RESTORED"
 	// NoCommit means that the group has committed nothing, though there is something to read.
 	NoCommit Status = "NO COMMIT"
 	// OK means that nothing is left to read, or that the group keeps up with what is written.
 	OK Status = "OK"
-	// Unknown, the zero value, means that nothing can be said: no end offset is known, or nothing was judged.
+	// Unknown, the zero value, means that no judgement is possible: no end offset is known, or nothing was judged.
 	Unknown Status = ""
 )
 
@@ -61,10 +61,10 @@ func rank(s Status) int {
 	return len(severity)
 }
 
-// Verdict is a status and the reason for it, in words.
+// Verdict is a status and the reason for it in words.
 type Verdict struct {
 	Status Status
-	// Why says in a few words what the status was judged by, "" for Unknown.
+	// Why says briefly what the status was judged by; "" for Unknown.
 	Why string
 	// Topic and Partition are where the status holds, for a verdict on a topic or a group: the first such partition.
 	Topic     string
@@ -73,14 +73,14 @@ type Verdict struct {
 	Partitions int
 }
 
-// Options say how patient a judgement is. The zero value stands for the defaults.
+// Options set how patient a judgement is. The zero value stands for the defaults.
 type Options struct {
-	// Pauses is for how many times its longest pause a group may be silent before it counts as stopped; 0 stands for 3.
+	// Pauses is the number of its longest pauses for which a group may be silent before it counts as stopped; 0 stands for 3.
 	Pauses int
-	// Silence is for how long it may be silent whatever its pauses were; 0 stands for 15 s, three commits of a consumer
-	// that commits every five seconds, as is the default of most.
+	// Silence is how long a group may be silent whatever its pauses were; 0 stands for 15 s, three commits of a consumer that
+	// commits every five seconds, the default of most clients.
 	Silence time.Duration
-	// Single is for how long it may be silent if no pause is known, as only one of its commits is; 0 stands for 5 min.
+	// Single is how long a group may be silent if only one of its commits, and so no pause, is known; 0 stands for 5 min.
 	Single time.Duration
 }
 
@@ -111,7 +111,7 @@ func OfTopic(topic *protocol.GroupTopic, now time.Time, options Options) Verdict
 	worst := Verdict{Topic: topic.Name}
 	options = options.withDefaults()
 	for i := range topic.Partitions {
-		// The words are for one partition alone: to write them for all costs more than to judge.
+		// Only the worst partition needs a reason in words: writing one for each costs more than judging.
 		switch s := judge(&topic.Partitions[i], now, options, false).Status; {
 		case worst.Partitions == 0 || s != worst.Status && s.Worse(worst.Status):
 			worst.Status, worst.Partition, worst.Partitions = s, int32(i), 1
@@ -126,8 +126,8 @@ func OfTopic(topic *protocol.GroupTopic, now time.Time, options Options) Verdict
 	return worst
 }
 
-// Join returns the verdict on two things together, such as two topics of a group: the more alarming of both, and the first if
-// they are alike.
+// Join returns the verdict on two things together, such as two topics of a group: the more alarming one, or the first if both
+// are equal.
 func (v Verdict) Join(other Verdict) Verdict {
 	switch {
 	case v.Partitions == 0 || other.Status.Worse(v.Status):
@@ -143,7 +143,7 @@ func OfPartition(p *protocol.GroupPartition, now time.Time, options Options) Ver
 	return judge(p, now, options, true)
 }
 
-// judge is OfPartition, which leaves Why out unless it is to explain.
+// judge is OfPartition, and sets Why only if explain is true.
 func judge(p *protocol.GroupPartition, now time.Time, options Options, explain bool) Verdict {
 	verdict := func(s Status, why func() string) Verdict {
 		v := Verdict{Status: s, Partitions: 1}
@@ -194,7 +194,7 @@ func judge(p *protocol.GroupPartition, now time.Time, options Options, explain b
 	}
 	direction := trend.DirectionOfPartition(p)
 	if len(p.Commits) < 2 {
-		direction = trend.Unknown // until the next commit every lag grows, and nothing says when that is due
+		direction = trend.Unknown // until the next commit, whose time is unknown, every lag grows
 	}
 	switch direction {
 	case trend.Growing:
@@ -213,7 +213,7 @@ func judge(p *protocol.GroupPartition, now time.Time, options Options, explain b
 	}
 }
 
-// patience returns for how long a group may be silent.
+// patience returns how long a group may be silent.
 func (o Options) patience(commits []protocol.StoredCommit, pauses time.Duration) time.Duration {
 	if len(commits) < 2 {
 		return max(o.Silence, o.Single)
@@ -221,8 +221,8 @@ func (o Options) patience(commits []protocol.StoredCommit, pauses time.Duration)
 	return max(o.Silence, pauses)
 }
 
-// unread returns for how much of its silence a group has had something to read: a group that reads a topic to its end and
-// waits for an hour is not to blame for the message that then comes.
+// unread returns how much of its silence a group has had something to read: a group that read a topic to its end and waits
+// for an hour is not to blame for the message that then comes.
 func unread(lag protocol.TimeLag, silence time.Duration) time.Duration {
 	switch lag.Kind {
 	case protocol.TimeLagExact, protocol.TimeLagInterpolated:
@@ -231,8 +231,9 @@ func unread(lag protocol.TimeLag, silence time.Duration) time.Duration {
 	return silence
 }
 
-// stalledCommits is the number of commits of one offset that make a group stalled. A consumer that is given nothing new between two
-// of its commits, as after a poll that came back empty, repeats itself once; three in a row while messages wait is no chance.
+// stalledCommits is the number of commits of one offset that make a group stalled. A consumer that gets nothing new between
+// two commits, as after an empty poll, repeats itself once; three commits of one offset in a row while messages wait are no
+// accident.
 const stalledCommits = 3
 
 // stalledFor returns the number of commits at the end of a window that have the offset of the newest and were made while
@@ -247,9 +248,9 @@ func stalledFor(commits []protocol.StoredCommit) (n int) {
 	return n
 }
 
-// withinOnePause reports whether a group may be no later than the pause between two of its commits. Such a lag goes up and
-// down with the moment at which it is looked at, and of many partitions some always seem to grow. A lag that rests on times
-// which a broker was asked for is too vague to say so.
+// withinOnePause reports whether a group may be behind by no more than the pause between two of its commits. Such a lag rises
+// and falls with the moment at which it is read, so of many partitions some always seem to grow. A lag that rests on times
+// from brokers is too vague to be excused so.
 func withinOnePause(lag protocol.TimeLag, pause time.Duration) bool {
 	switch lag.Kind {
 	case protocol.TimeLagExact, protocol.TimeLagInterpolated:
@@ -258,7 +259,7 @@ func withinOnePause(lag protocol.TimeLag, pause time.Duration) bool {
 	return false
 }
 
-// rewoundBy returns by how many messages the newest step back in a window went, 0 if there was none.
+// rewoundBy returns by how many messages the newest step back in a window went; 0 if there is none.
 func rewoundBy(commits []protocol.StoredCommit) int64 {
 	for i := len(commits) - 1; i > 0; i-- {
 		if back := commits[i-1].Offset - commits[i].Offset; back > 0 {

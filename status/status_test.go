@@ -18,7 +18,7 @@ type point struct {
 	offset, end int64
 }
 
-// partition makes the answer for commits against an end offset that was seen just now.
+// partition makes the answer for commits with an end offset that was seen just now.
 func partition(state protocol.PartitionState, end int64, points ...point) protocol.GroupPartition {
 	p := protocol.GroupPartition{
 		State: state, EndOffsets: []int64{end}, TimedEndOffsets: []protocol.TimedEndOffset{{Offset: end, Time: now}},
@@ -34,7 +34,7 @@ func partition(state protocol.PartitionState, end int64, points ...point) protoc
 	return p
 }
 
-// within sets a lag in time.
+// within sets the lag in time.
 func within(p protocol.GroupPartition, millis, margin time.Duration) protocol.GroupPartition {
 	p.TimeLag = protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Lag: millis * time.Millisecond, Margin: margin * time.Millisecond}
 	return p
@@ -166,7 +166,7 @@ func TestLag(t *testing.T) {
 		"nothing":   {nil, Lag{}},
 		"caught up": {[]protocol.GroupPartition{exact}, Lag{Known: true, Time: exact.TimeLag}},
 		"sum":       {[]protocol.GroupPartition{exact, behind}, Lag{Known: true, Messages: 6, Time: behind.TimeLag}},
-		// The later may be the one that seems earlier: the greatest of the truths lies from 800 to 1400.
+		// The later one may look earlier: the greatest of the true lags lies between 800 and 1400.
 		"margins": {[]protocol.GroupPartition{behind, further}, Lag{Known: true, Messages: 13,
 			Time: protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Lag: time.Second, Margin: 400 * time.Millisecond}}},
 		"at least": {[]protocol.GroupPartition{behind, old}, Lag{Known: true, Messages: 8,
@@ -184,7 +184,7 @@ func TestLag(t *testing.T) {
 			t.Parallel()
 			topic := protocol.GroupTopic{Name: "t", Partitions: c.partitions}
 			require.Equal(t, c.want, LagOfTopic(&topic))
-			// The topics of a group sum up as the partitions of a topic do.
+			// The topics of a group are summed like the partitions of a topic.
 			var group protocol.Group
 			for i := range c.partitions {
 				group.Topics = append(group.Topics, protocol.GroupTopic{Partitions: c.partitions[i : i+1]})

@@ -13,7 +13,7 @@ import (
 	"github.com/lagkeeper/storage/storagetest"
 )
 
-// crippled names what is taken away from the answers of a module that is right in all else.
+// crippled names what is missing from the answers of a module that is otherwise right.
 var crippled = map[string]func(*protocol.ConsumerPartition){
 	"nothing": func(*protocol.ConsumerPartition) {},
 	"everything": func(p *protocol.ConsumerPartition) {
@@ -34,11 +34,11 @@ var crippled = map[string]func(*protocol.ConsumerPartition){
 	"Lost": func(p *protocol.ConsumerPartition) { p.Lost = nil },
 }
 
-// crippledVariable says to the process that TestSuiteFailsWhatIsMissing starts what to take away.
+// crippledVariable tells the process that TestSuiteFailsWhatIsMissing starts what to leave out.
 const crippledVariable = "STORAGETEST_CRIPPLED"
 
-// A module that leaves out any part of its judgement does not pass. Each runs in a process of its own, since a suite that
-// fails takes the test that calls it along.
+// A module that leaves out any part of its judgement fails the suite. Each runs in a process of its own, since a failing
+// suite fails the test that calls it.
 func TestSuiteFailsWhatIsMissing(t *testing.T) {
 	for name := range crippled {
 		t.Run(name, func(t *testing.T) {

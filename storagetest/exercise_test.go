@@ -12,8 +12,8 @@ import (
 	"github.com/lagkeeper/storage/storagetest"
 )
 
-// TestExerciseNaive runs the suite against a module that is nothing but the model behind a channel. It shows that the
-// model answers as recorded, and that the suite asks nothing of a module but the contract.
+// TestExerciseNaive runs the suite against a module that is only the model behind a channel. It shows that the model answers
+// as recorded, and that the suite requires nothing that is not in the contract.
 func TestExerciseNaive(t *testing.T) {
 	storagetest.Exercise(t, func(_ *testing.T, config storagetest.Config) storage.Module {
 		return newNaive(config)
@@ -23,7 +23,7 @@ func TestExerciseNaive(t *testing.T) {
 // naive is a storage module with one goroutine and the model.
 type naive struct {
 	model *contract.Model
-	// cripple, if it is set, takes something away from each partition that is answered.
+	// cripple, if set, changes each partition of an answer.
 	cripple  func(*protocol.ConsumerPartition)
 	timeout  time.Duration
 	requests chan *protocol.StorageRequest

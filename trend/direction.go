@@ -12,28 +12,30 @@ type Direction string
 const (
 	// Unknown, the zero value, is the direction if fewer than three lags are known.
 	Unknown Direction = ""
-	// Shrinking is the direction of a lag that goes down, by more than chance would have it.
+	// Shrinking is the direction of a lag that falls, by more than chance explains.
 	Shrinking Direction = "shrinking"
-	// Steady is the direction of a lag that goes nowhere, be it 0 or a million.
+	// Steady is the direction of a lag that neither falls nor rises, be it 0 or a million.
 	Steady Direction = "steady"
-	// Growing is the direction of a lag that goes up, by more than chance would have it.
+	// Growing is the direction of a lag that rises, by more than chance explains.
 	Growing Direction = "growing"
 )
 
-// significance is the score of the test below which a trend is taken for chance: one of them in twenty would be, either way.
+// significance is the score of the test below which a trend counts as chance: in one of twenty series without a trend it is
+// exceeded, in either direction.
 const significance = 1.645
 
-// threshold is the part of the lag that a change has to be to count.
+// threshold is the part of the lag by which it has to change to count.
 const threshold = 0.01
 
-// DirectionOf returns whether the lag of a group grows or shrinks, from the lags of the commits of the newest run, and the end offsets
-// seen once the group was overdue (silent for longer than its longest pause): a group that is stuck commits no lag that
-// would show it. Those seen before are left out, as between two commits every lag grows.
+// DirectionOf returns whether the lag of a group grows or shrinks. It uses the lags of the commits of the newest run, and the
+// end offsets seen once the group was overdue (silent for longer than its longest pause): a stuck group makes no commit that
+// would show its lag. End offsets seen before are left out, since every lag grows between two commits.
 //
-// The lag of a healthy group goes up and down all the time, so its ends prove nothing. The test is that of Mann ("Nonparametric
-// tests against trend", Econometrica 13(3), 1945) and Kendall: of all pairs of lags, count how many went up less how many
-// went down, and compare with what a shuffled series would give. It needs no scale and one wild value cannot tip it. Besides, the
-// lag must change by 1 % between the older and the newer half; three lags, too few for the test, must all go the same way.
+// The lag of a healthy group rises and falls all the time, so its first and last value prove nothing. The test is that of
+// Mann ("Nonparametric tests against trend", Econometrica 13(3), 1945) and Kendall: count how many pairs of lags rose less
+// how many fell, and compare with what a shuffled series would give. It needs no scale, and a single outlier cannot tip it.
+// In addition, the lag must change by 1 % between the older and the newer half. Three lags, too few for the test, must all go
+// the same way.
 func DirectionOf(commits []protocol.StoredCommit, ends []protocol.TimedEndOffset) Direction {
 	var few [few]end
 	return directionOf(commits, appendEnds(few[:0], ends))
@@ -88,7 +90,7 @@ func directionOfLags(lags []uint64) Direction {
 }
 
 // significant reports whether chance is a poor explanation for the score of a number of lags. That ties lower the variance is
-// left out, which makes for fewer trends and not for more.
+// ignored; this finds fewer trends, never more.
 func significant(score, known int) bool {
 	score = max(score, -score)
 	if known == 3 {
@@ -98,7 +100,7 @@ func significant(score, known int) bool {
 	return float64(score-1) >= significance*math.Sqrt(n*(n-1)*(2*n+5)/18)
 }
 
-// relevant reports whether the lag changed by enough between the older and the newer half.
+// relevant reports whether the lag changed enough between the older and the newer half.
 func relevant(lags []uint64) bool {
 	var older, newer float64
 	half := len(lags) / 2

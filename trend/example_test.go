@@ -8,10 +8,10 @@ import (
 	"github.com/lagkeeper/storage/trend"
 )
 
-// A monitor tells where each partition of a typed answer goes.
+// A monitor shows where each partition of a typed answer is going.
 func ExampleOfPartition() {
 	now := time.Unix(1_700_000_120, 0)
-	// What Store.Group fills; here, a group that reads 25 messages a second of the 20 that come.
+	// Store.Group fills such an answer; here, for a group that reads 25 messages a second while 20 are produced.
 	group := protocol.Group{TakenAt: now}
 	commit := func(secondsAgo, offset int64, lag uint64) protocol.StoredCommit {
 		at := now.UnixMilli() - 1000*secondsAgo

@@ -7,17 +7,16 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// OfPartition works out everything about a group on one partition of a typed answer, as of now: the TakenAt of the
-// answer.
+// OfPartition computes the trend of a group on one partition of a typed answer, as of now: the TakenAt of the answer.
 //
-// The rate of production comes from the end offsets of the answer that have a time (TimedEndOffsets), which reach a few
-// polls back. What was before the oldest of them is taken from the commits: a commit whose lag is known shows which end
-// offset the store knew when it took the commit. What is known so is as coarse as the polls: with three polls or fewer in the
-// time that the commits span, take the rate of production for a hint.
+// The rate of production comes from the end offsets of the answer that have a time (TimedEndOffsets), which reach a few polls
+// back. End offsets from before the oldest of them come from the commits: a commit whose lag is known shows which end offset
+// the store knew when it took the commit. These are as coarse as the polls: if there are three polls or fewer in the time
+// that the commits span, the rate of production is only a hint.
 //
 // If the partition was recreated or truncated since the newest commit (protocol.PartitionReset), what the group did before
-// says nothing: only Freshness is known. Nor is there a CatchUp for a group that is behind, unless both rates come from three
-// commits and end offsets or more.
+// means nothing, and only Freshness is known. If the group is behind, CatchUp is known only if both rates come from at least
+// three commits and end offsets.
 func OfPartition(p *protocol.GroupPartition, now time.Time) Trend {
 	rates := RatesOfPartition(p, now)
 	return Trend{
@@ -59,16 +58,16 @@ func DirectionOfPartition(p *protocol.GroupPartition) Direction {
 	return directionOf(commits, ends)
 }
 
-// meaningful is from how many commits and end offsets on a rate is good enough to predict by: two make a rate, but
-// that may be chance.
+// meaningful is the number of commits or end offsets from which a rate is good enough to predict by: two give a rate too, but
+// it may be chance.
 const meaningful = 3
 
-// observed returns the commits and the end offsets of a partition that belong to one incarnation, as far as is known;
+// observed returns the commits and end offsets of a partition that belong to one incarnation, as far as is known;
 // the end offsets are appended to dst.
 func observed(p *protocol.GroupPartition, dst []end) ([]protocol.StoredCommit, []end) {
 	commits, ends := p.Commits, dst
-	polled := int64(math.MinInt64)   // the last end offset that a commit lay below, and so certainly one that was seen
-	measured := int64(math.MaxInt64) // from when on the store has measured
+	polled := int64(math.MinInt64)   // the last end offset above a commit, and so certainly a polled one
+	measured := int64(math.MaxInt64) // when TimedEndOffsets begins
 	if len(p.TimedEndOffsets) > 0 {
 		measured = p.TimedEndOffsets[0].Time.UnixMilli()
 	}
@@ -79,7 +78,7 @@ func observed(p *protocol.GroupPartition, dst []end) ([]protocol.StoredCommit, [
 		}
 		if p.Commits[i].Lag > 0 {
 			if offset < polled {
-				// The end offset went back: here begins another incarnation.
+				// The end offset went back: another incarnation begins.
 				commits, ends = p.Commits[i:], dst
 			}
 			polled = offset
@@ -87,7 +86,7 @@ func observed(p *protocol.GroupPartition, dst []end) ([]protocol.StoredCommit, [
 		if at >= measured {
 			continue
 		}
-		// A group that is ahead of the polls knows better than the next poll that the answer has.
+		// A group that is ahead of the polls knows the end better than the next poll in the answer.
 		if len(ends) == 0 || offset >= ends[len(ends)-1].offset {
 			ends = append(ends, end{offset, at})
 		}
@@ -95,9 +94,10 @@ func observed(p *protocol.GroupPartition, dst []end) ([]protocol.StoredCommit, [
 	return commits, appendEnds(ends, p.TimedEndOffsets)
 }
 
-// endAtCommit is the end offset that the store knew when it took a commit and when that was, and false if the lag of the
-// commit does not show it. A commit at or above the end offset shows that the end is no further back. One that is read again
-// long after it was made, as after a restart, has the lag of that later moment: the later of its two times counts.
+// endAtCommit returns the end offset that the store knew when it took a commit, and when that was; false if the lag of the
+// commit does not show it. A commit at or above the end offset shows only that the end is no further back. A commit that is
+// read again long after it was made, as after a restart, has the lag of that later moment, so the later of its two times
+// counts.
 func endAtCommit(c *protocol.StoredCommit) (end, at int64, ok bool) {
 	end = int64(uint64(c.Offset) + c.Lag)
 	if !c.LagKnown || end < c.Offset {

@@ -10,13 +10,13 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// given is what a typed answer is made of: commits of triples of a time in s, an offset and a lag (-1 for one that is not
-// known), and the newest end offset with its age in s (-1 if there is none).
+// given describes a typed answer: commits as triples of a time in s, an offset and a lag (-1 for an unknown one), and the
+// newest end offset with its age in s (-1 if there is none).
 type given struct {
 	state    protocol.PartitionState
 	end, age int64
 	triples  []int64
-	// polls are the end offsets before the newest that have a time, as pairs of a time in s and an offset.
+	// polls are the end offsets before the newest, as pairs of a time in s and an offset.
 	polls []int64
 }
 
@@ -29,7 +29,7 @@ func (g given) after(polls ...int64) given {
 	return g
 }
 
-// at makes the answer that was taken at a time in s.
+// at makes the answer as of a time in s.
 func (g given) at(now int64) *protocol.GroupPartition {
 	return answer(g.state, g.end, g.age, now, g.polls, g.triples...)
 }
@@ -83,18 +83,18 @@ func TestOfPartition(t *testing.T) {
 			Consumed: known(45.0 / 38), Produced: known(40.0 / 30), Lag: Steady, CatchUp: secs(0), Freshness: secs(2),
 		}},
 		"ahead, then told of an older poll": {partition(behind, 400, 0, 60, 160, 0, 70, 100, 55, 80, 250, 50), 100, Trend{
-			// The poll behind the second commit is older than the first commit: that is no other incarnation.
+			// The poll behind the second commit is older than the first commit, which means no other incarnation.
 			Consumed: known(7.5), Produced: known(6), Lag: Steady, Freshness: secs(20), CatchUp: secs(100),
 		}},
-		// The polls say what was produced while the commits were made: 1100 to 1400 from 40 s to 100 s.
+		// The polls show what was produced while the commits were made: 1100 to 1400 from 40 s to 100 s.
 		"polls beside the commits": {partition(behind, 1400, 0, 40, 0, 1000, 70, 200, 1050, 90, 400, 850).after(40, 1100, 70, 1250), 100, Trend{
 			Consumed: known(8), Produced: known(5), Lag: Steady, CatchUp: Duration{333_334 * time.Millisecond, true}, Freshness: secs(10),
 		}},
-		// The commits told of 500 at 10 s, before the polls that the answer has.
+		// The commits show an end of 500 at 10 s, before the polls in the answer.
 		"commits before the polls": {partition(behind, 1400, 0, 10, 0, 500, 60, 500, 600).after(50, 1000, 75, 1200), 100, Trend{
 			Consumed: known(10), Produced: known(10), Freshness: secs(40),
 		}},
-		// The commit told of no more than was known at the poll before it.
+		// The commit shows no more than the poll before it.
 		"a poll that a commit repeats": {partition(behind, 900, 0, 55, 100, 500, 70, 150, 450, 85, 200, 400).after(40, 600), 100, Trend{
 			Consumed: known(100.0 / 30), Produced: known(5), Lag: Shrinking, Freshness: secs(15),
 		}},
@@ -112,8 +112,8 @@ func TestOfPartition(t *testing.T) {
 	}
 }
 
-// TestOfPartitionReadAgain is a group whose commits of an hour are read again within a second: all have the lag of now, and
-// that the end offset stood still for an hour must not come of it.
+// TestOfPartitionReadAgain has a group whose commits of an hour are read again within a second. All have the current lag,
+// from which it must not follow that the end offset stood still for an hour.
 func TestOfPartitionReadAgain(t *testing.T) {
 	p := partition(protocol.PartitionBehind, 7200, 0).at(3600)
 	for i := range int64(10) {
@@ -182,7 +182,7 @@ var states = []protocol.PartitionState{
 	protocol.PartitionBehind,
 }
 
-// timedEnds are end offsets as an answer has them: ascending, in offset and in time.
+// timedEnds are end offsets as they are in an answer: ascending in offset and time.
 func timedEnds(r *rand.Rand) []protocol.TimedEndOffset {
 	var e []protocol.TimedEndOffset
 	offset, at := r.Int64N(1000), anyInt64(r)/4

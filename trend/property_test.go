@@ -10,8 +10,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// TestProperties gives arbitrary windows, with offsets and times that repeat, go back and reach both ends of int64, and
-// checks what holds for every one.
+// TestProperties checks the properties of a trend on arbitrary windows, with offsets and times that repeat, go back and reach
+// both ends of int64.
 func TestProperties(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -40,7 +40,7 @@ func TestProperties(t *testing.T) {
 			t.Fatalf("catches up without being faster: %+v", got)
 		}
 
-		// what lies before the newest run plays no part
+		// What lies before the newest run has no effect.
 		if len(commits) > 0 && commits[0].Offset > math.MinInt64 && len(ends) > 0 && ends[0].Offset < math.MaxInt64 {
 			older := slices.Insert(slices.Clone(commits), 0, protocol.StoredCommit{Offset: math.MaxInt64, Timestamp: math.MaxInt64, Lag: 1, LagKnown: true})
 			olderEnds := slices.Insert(slices.Clone(ends), 0, protocol.TimedEndOffset{Offset: math.MaxInt64, Time: time.UnixMilli(math.MaxInt64)})
@@ -50,7 +50,7 @@ func TestProperties(t *testing.T) {
 				}
 			}
 		}
-		// a silent group consumes less and less
+		// The rate of a silent group only falls.
 		if now.UnixMilli() < math.MaxInt64 {
 			if later := Consumption(commits, now.Add(time.Millisecond)); later.Known != got.Consumed.Known || later.PerSecond > got.Consumed.PerSecond {
 				t.Fatalf("%+v became %+v a ms later", got.Consumed, later)
@@ -59,7 +59,7 @@ func TestProperties(t *testing.T) {
 	}
 }
 
-// TestDirectionMirrors reverses the lags: what grew shrinks then, and the other way round.
+// TestDirectionMirrors reverses the lags: a growing lag then shrinks, and the other way round.
 func TestDirectionMirrors(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -88,7 +88,7 @@ func TestDirectionMirrors(t *testing.T) {
 	}
 }
 
-// TestChanceIsNoTrend counts how often lags that are nothing but noise are taken for a trend: the test allows for one in ten.
+// TestChanceIsNoTrend counts how often noise is taken for a trend: the test allows for one series in ten.
 func TestChanceIsNoTrend(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	const runs = 20_000
@@ -146,7 +146,7 @@ func randomEnds(r *rand.Rand) []protocol.TimedEndOffset {
 	return e
 }
 
-// next is a value that follows v: mostly a little more.
+// next is a value that follows v, mostly a little greater.
 func next(r *rand.Rand, v int64, wild bool) int64 {
 	if wild && r.IntN(4) == 0 {
 		return anyInt64(r)

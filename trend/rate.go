@@ -6,7 +6,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Production is the rate at which end offsets grew over their newest run, and not known if that spans no time.
+// Production is the rate at which end offsets grew over their newest run; it is not known if that spans no time.
 func Production(ends []protocol.TimedEndOffset) Rate {
 	var few [few]end
 	return production(appendEnds(few[:0], ends))
@@ -34,12 +34,12 @@ func production(ends []end) Rate {
 	return rate(since(first.offset, last.offset), since(first.at, last.at))
 }
 
-// Consumption is the rate at which a group committed over the newest run of its commits, and not known if that spans no
+// Consumption is the rate at which a group committed over the newest run of its commits; it is not known if that spans no
 // time.
 //
-// A group that falls silent commits nothing that would show it. So the silence since the newest commit counts as far as
-// it is longer than the longest pause of the run: the rate of a group that commits every 5 s is untouched for 5 s, and then
-// sinks towards 0 without a step.
+// A group that falls silent makes no commit that would show it. So the silence since the newest commit counts as far as it is
+// longer than the longest pause of the run: the rate of a group that commits every 5 s stays the same for 5 s, and then falls
+// towards 0 without a step.
 func Consumption(commits []protocol.StoredCommit, now time.Time) Rate {
 	if len(commits) == 0 {
 		return Rate{}
@@ -53,8 +53,8 @@ func Consumption(commits []protocol.StoredCommit, now time.Time) Rate {
 	return rate(since(first.Offset, last.Offset), elapsed+overdue(run, now.UnixMilli()))
 }
 
-// overdue is by how many ms the silence since the newest commit of a run exceeds its longest pause. Added to the time that
-// the run spans it does not overflow: both end by now.
+// overdue returns by how many ms the silence since the newest commit of a run exceeds its longest pause. Added to the time
+// that the run spans it does not overflow, because both end by now.
 func overdue(run []protocol.StoredCommit, now int64) uint64 {
 	silence := since(run[len(run)-1].Timestamp, now)
 	pause := longestPause(run)
@@ -64,7 +64,7 @@ func overdue(run []protocol.StoredCommit, now int64) uint64 {
 	return silence - pause
 }
 
-// longestPause is the longest time between two commits of a run that follow each other, in ms.
+// longestPause returns the longest time between successive commits of a run, in ms.
 func longestPause(run []protocol.StoredCommit) uint64 {
 	var longest uint64
 	for i := 1; i < len(run); i++ {
@@ -81,7 +81,7 @@ func rate(messages, millis uint64) Rate {
 	return Rate{PerSecond: float64(messages) / (float64(millis) / 1000), Known: true}
 }
 
-// runOfCommits is where the newest run starts.
+// runOfCommits returns where the newest run starts.
 func runOfCommits(commits []protocol.StoredCommit) int {
 	i := len(commits) - 1
 	for i > 0 && commits[i-1].Offset <= commits[i].Offset && commits[i-1].Timestamp <= commits[i].Timestamp {
@@ -90,7 +90,7 @@ func runOfCommits(commits []protocol.StoredCommit) int {
 	return i
 }
 
-// runOfEnds is where the newest run starts.
+// runOfEnds returns where the newest run starts.
 func runOfEnds(ends []end) int {
 	i := len(ends) - 1
 	for i > 0 && ends[i-1].offset <= ends[i].offset && ends[i-1].at <= ends[i].at {

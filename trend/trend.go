@@ -1,10 +1,9 @@
-// Package trend works out how a group moves on one partition, from what is stored of it: its last commits and the end offsets
-// of the partition with their times. Everything here is a pure function of its arguments, and what cannot be known is marked
-// as not known instead of being 0.
+// Package trend computes how a group moves on one partition, from its last commits and the end offsets of the partition with
+// their times. Everything here is a pure function of its arguments, and what cannot be known is marked as such instead of
+// being 0.
 //
-// All functions look only at the newest run of what they are given: the longest stretch up to the newest element in which
-// neither offsets nor times go back. What lies before a rewind, a recreated topic or a clock that went back has no part in
-// a rate.
+// All functions use only the newest run of their input: the longest stretch up to the newest element in which neither offsets
+// nor times go back. What lies before a rewind, a recreated topic or a clock that was set back does not affect a rate.
 package trend
 
 import (
@@ -42,9 +41,8 @@ type Trend struct {
 	Freshness Duration
 }
 
-// Of works out everything, from the last commits and end offsets, both oldest first and of one incarnation of
-// the partition, as of now. How old the newest end offset is, and so what the rate of production is worth, is the caller's
-// to tell.
+// Of computes the trend as of now from the last commits and end offsets, both oldest first and of one incarnation of the
+// partition. The caller must judge how old the newest end offset is, and so how far the rate of production can be trusted.
 func Of(commits []protocol.StoredCommit, ends []protocol.TimedEndOffset, now time.Time) Trend {
 	t := Trend{
 		Consumed:  Consumption(commits, now),
@@ -58,7 +56,7 @@ func Of(commits []protocol.StoredCommit, ends []protocol.TimedEndOffset, now tim
 	return t
 }
 
-// Freshness is how long ago the newest commit was made, 0 if its time is in the future, and not known without a commit.
+// Freshness is how long ago the newest commit was made; 0 if its time is in the future, and not known without a commit.
 func Freshness(commits []protocol.StoredCommit, now time.Time) Duration {
 	if len(commits) == 0 {
 		return Duration{}
@@ -67,9 +65,9 @@ func Freshness(commits []protocol.StoredCommit, now time.Time) Duration {
 	return Duration{Length: time.Duration(min(age, longest)) * time.Millisecond, Known: true}
 }
 
-// CatchUp is the time until a group at the offset commit has read everything, with the end offset at end now and both
-// moving on at the given rates. It is 0 for a group that has, and not known if a rate is not, or if it would never
-// be: the group reads no faster than the producer writes, or so little faster that it takes more than 292 years.
+// CatchUp is the time until a group at the offset commit has read everything, if the end offset is end now and both move on
+// at the given rates. It is 0 if nothing is left to read. It is not known if a rate is not known, or if the group would never
+// catch up: it reads no faster than messages are produced, or so little faster that it would take more than 292 years.
 func CatchUp(commit, end int64, consumed, produced Rate) Duration {
 	if commit >= end {
 		return Duration{Known: true}
@@ -88,7 +86,7 @@ func CatchUp(commit, end int64, consumed, produced Rate) Duration {
 // longest is the longest time.Duration in whole milliseconds.
 const longest = uint64(math.MaxInt64 / time.Millisecond)
 
-// since is how far to lies after from, 0 if it does not.
+// since returns how far to lies after from, 0 if it does not.
 func since(from, to int64) uint64 {
 	if to <= from {
 		return 0

@@ -8,7 +8,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// commits are commits of pairs of a time in s and an offset, without lags.
+// commits makes commits from pairs of a time in s and an offset, without lags.
 func commits(pairs ...int64) []protocol.StoredCommit {
 	var c []protocol.StoredCommit
 	for i := 0; i < len(pairs); i += 2 {
@@ -17,7 +17,7 @@ func commits(pairs ...int64) []protocol.StoredCommit {
 	return c
 }
 
-// lags are commits 5 s apart with these lags; -1 is one that is not known.
+// lags makes commits 5 s apart with these lags; -1 is an unknown one.
 func lags(lags ...int64) []protocol.StoredCommit {
 	var c []protocol.StoredCommit
 	for i, lag := range lags {
@@ -28,7 +28,7 @@ func lags(lags ...int64) []protocol.StoredCommit {
 	return c
 }
 
-// ends are end offsets of pairs of a time in s and an offset.
+// ends makes end offsets from pairs of a time in s and an offset.
 func ends(pairs ...int64) []protocol.TimedEndOffset {
 	var e []protocol.TimedEndOffset
 	for i := 0; i < len(pairs); i += 2 {
@@ -125,7 +125,7 @@ func TestDirection(t *testing.T) {
 	}
 }
 
-// rewound are commits that follow those of lags but for the offset.
+// rewound makes commits like lags, with offsets that go back.
 func rewound(l ...int64) []protocol.StoredCommit {
 	c := lags(l...)
 	for i := range c {
