@@ -84,11 +84,14 @@ func (db *DB) removeCluster(ctx context.Context, name string) error {
 	if err := db.forgetPositions(ctx, c, nil); err != nil {
 		return err
 	}
-	for bucket := range db.options.Buckets {
-		err := db.persist(ctx, func(ctx context.Context) error { return db.sweepDeleted(ctx, bucket, c, "+inf") })
-		if err != nil {
-			return err
-		}
+	deleted, err := db.names(ctx, func(bucket int) rueidis.Completed {
+		return db.client.B().Zrange().Key(db.deletedKey(bucket, c.Name)).Min("0").Max("-1").Build()
+	})
+	if err == nil {
+		err = db.forgetDeleted(ctx, c, deleted)
+	}
+	if err != nil {
+		return err
 	}
 	return errorsOf[db.engine.RemoveCluster(name)]
 }

@@ -3,6 +3,7 @@ package lagredis
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -40,171 +41,208 @@ func (db *DB) Sweep(ctx context.Context) error {
 		return err
 	}
 	db.counts.sweeps.Add(1)
-	now := db.clock.Now()
-	swept := make([]string, db.options.Buckets)
-	err := db.persist(ctx, func(ctx context.Context) error {
-		return db.eachBucket(ctx, func(bucket int) rueidis.Completed {
-			return db.client.B().Hget().Key(db.sweptKey(bucket)).Field(fieldAt).Build()
-		}, func(bucket int, result rueidis.RedisResult) (err error) {
-			swept[bucket], err = textOf(result)
-			return err
-		})
-	})
+	mine, err := db.claimSweeps(ctx, db.clock.Now())
 	if err != nil {
 		return err
 	}
-	// A timer that is a little early must not make it every other interval.
-	interval := db.options.Store.SweepInterval.Milliseconds() * 9 / 10
-	var faults []error
-	for bucket, last := range swept {
-		if at, err := strconv.ParseInt(last, 10, 64); err == nil && now-at < interval && at <= now {
-			continue
-		}
-		mine, err := db.claimSweep(ctx, bucket, last, now)
-		if err == nil && mine {
-			err = errors.Join(db.sweepBucket(ctx, bucket), db.sweepWriters(ctx, bucket))
-		}
-		faults = append(faults, err)
+	if len(mine) > 0 {
+		err = errors.Join(db.sweepWriters(ctx, mine), db.sweepClusters(ctx, mine))
 	}
 	db.forgetUnknownTopics()
-	return errors.Join(faults...)
+	return err
 }
 
 const fieldAt = "at"
+
+// claimSweeps returns the buckets that have not been swept for an interval, and that nobody else has begun to sweep meanwhile.
+func (db *DB) claimSweeps(ctx context.Context, now int64) (mine []int, err error) {
+	// A timer that is a little early must not make it every other interval.
+	interval := db.options.Store.SweepInterval.Milliseconds() * 9 / 10
+	err = db.persist(ctx, func(ctx context.Context) error {
+		var due []int
+		var claims []change
+		var commands rueidis.Commands
+		err := db.eachBucket(ctx, func(bucket int) rueidis.Completed {
+			return db.client.B().Hget().Key(db.sweptKey(bucket)).Field(fieldAt).Build()
+		}, func(bucket int, result rueidis.RedisResult) error {
+			last, err := textOf(result)
+			if err != nil {
+				return err
+			}
+			if at, err := strconv.ParseInt(last, 10, 64); err == nil && now-at < interval && at <= now {
+				return nil
+			}
+			var x change
+			x.expect(db.sweptKey(bucket), fieldAt, last)
+			x.run("HSET", db.sweptKey(bucket), fieldAt, strconv.FormatInt(now, 10))
+			due, claims, commands = append(due, bucket), append(claims, x), append(commands, db.evalsha(&x))
+			return nil
+		})
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		for i, result := range db.doMulti(ctx, commands...) {
+			failed, err := db.outcome(ctx, &claims[i], result)
+			if err != nil {
+				return err
+			}
+			if failed == 0 {
+				mine = append(mine, due[i])
+			}
+		}
+		return nil
+	})
+	return mine, err
+}
 
 // mostWriters bounds the processes that a bucket counts the changes of: each that ends leaves its count behind.
 const mostWriters = 100
 
 // sweepWriters forgets all counts of a bucket if there are too many. Those who still count find that out, and their feeds go back
 // to the positions, which costs some commits that are known already.
-func (db *DB) sweepWriters(ctx context.Context, bucket int) error {
+func (db *DB) sweepWriters(ctx context.Context, buckets []int) error {
 	return db.persist(ctx, func(ctx context.Context) error {
-		n, err := db.do(ctx, db.client.B().Hlen().Key(db.writersKey(bucket)).Build()).AsInt64()
-		if err != nil || n <= mostWriters {
-			return err
+		commands := make(rueidis.Commands, len(buckets))
+		for i, bucket := range buckets {
+			commands[i] = db.client.B().Hlen().Key(db.writersKey(bucket)).Build()
 		}
-		var x change
-		x.run("DEL", db.writersKey(bucket))
-		_, err = db.outcome(ctx, &x, db.do(ctx, db.evalsha(&x)))
-		return err
+		for i, result := range db.doMulti(ctx, commands...) {
+			n, err := result.AsInt64()
+			if err != nil {
+				return err
+			}
+			if n <= mostWriters {
+				continue
+			}
+			var x change
+			x.run("DEL", db.writersKey(buckets[i]))
+			if _, err = db.outcome(ctx, &x, db.do(ctx, db.evalsha(&x))); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
-// claimSweep reports whether nobody else has begun to sweep a bucket since it was last swept.
-func (db *DB) claimSweep(ctx context.Context, bucket int, last string, now int64) (mine bool, err error) {
-	err = db.persist(ctx, func(ctx context.Context) error {
-		var x change
-		x.expect(db.sweptKey(bucket), fieldAt, last)
-		x.run("HSET", db.sweptKey(bucket), fieldAt, strconv.FormatInt(now, 10))
-		failed, err := db.outcome(ctx, &x, db.do(ctx, db.evalsha(&x)))
-		mine = failed == 0
-		return err
-	})
-	return mine, err
-}
+// sweptTogether is how many buckets are swept at once: they share a round trip, and what has expired in them is in memory.
+const sweptTogether = 10
 
-func (db *DB) sweepBucket(ctx context.Context, bucket int) error {
+func (db *DB) sweepClusters(ctx context.Context, buckets []int) error {
 	var faults []error
 	for _, name := range db.engine.Clusters() {
 		c := db.engine.Cluster(name)
 		if c == nil {
 			continue
 		}
-		faults = append(faults, db.sweepGroups(ctx, bucket, c), db.sweepTopics(ctx, bucket, c))
+		if err := db.persist(ctx, func(ctx context.Context) error { return db.notePolled(ctx, c) }); err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		for some := range slices.Chunk(buckets, sweptTogether) {
+			faults = append(faults, db.sweepBuckets(ctx, c, some))
+		}
 	}
 	return errors.Join(faults...)
 }
 
-// sweepGroups removes the groups of a bucket that have expired, and what has expired of those that live.
-func (db *DB) sweepGroups(ctx context.Context, bucket int, c *engine.Cluster) error {
-	oldest := max(db.engine.OldestGroup(), db.engine.OldestTopic())
-	var due []string
-	err := db.persist(ctx, func(ctx context.Context) error {
-		due = due[:0]
-		commands := make(rueidis.Commands, 0, 2)
-		for _, key := range []string{db.liveKey(bucket, c.Name), db.stalestKey(bucket, c.Name)} {
-			commands = append(commands, db.client.B().Zrangebyscore().Key(key).Min("-inf").Max("("+score(oldest)).Build())
+// notePolled lets the engine know when any topic of a cluster was last polled.
+func (db *DB) notePolled(ctx context.Context, c *engine.Cluster) error {
+	newest := int64(0)
+	err := db.eachBucket(ctx, func(bucket int) rueidis.Completed {
+		return db.client.B().Zrange().Key(db.topicsKey(bucket, c.Name)).Min("0").Max("0").Rev().Withscores().Build()
+	}, func(_ int, result rueidis.RedisResult) error {
+		last, err := result.AsZScores()
+		if err == nil && len(last) > 0 {
+			newest = max(newest, int64(last[0].Score))
 		}
-		for _, result := range db.doMulti(ctx, commands...) {
-			names, err := result.AsStrSlice()
+		return err
+	})
+	if err == nil {
+		db.engine.NotePolled(c, newest)
+	}
+	return err
+}
+
+// expired is what has expired in some buckets.
+type expired struct {
+	// groups have expired, or hold a topic that has.
+	groups []string
+	// topics are those that nobody polls any more.
+	topics []string
+	// deleted are topics that were deleted so long ago that no group can still hold them.
+	deleted []string
+}
+
+// sweepBuckets removes what has expired in some buckets.
+func (db *DB) sweepBuckets(ctx context.Context, c *engine.Cluster, buckets []int) error {
+	var due expired
+	err := db.persist(ctx, func(ctx context.Context) (err error) {
+		due, err = db.expiredIn(ctx, c, buckets)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		db.eachGroup(ctx, c, due.groups, func(g *group) *groupOp {
+			return &groupOp{all: true, keeping: true, do: func(op *groupOp) {
+				lost := db.engine.LoseDeleted(c, g.name)
+				op.changed = db.engine.SweepGroup(c, g.name) || lost
+			}}
+		}),
+		db.forgetDeleted(ctx, c, due.deleted),
+		eachName(due.topics, func(name string) error {
+			return db.onTopic(ctx, db.topic(c, name), &topicOp{do: func(op *topicOp) {
+				op.changed = db.engine.ExpireTopic(c, name)
+			}})
+		}))
+}
+
+// expiredIn returns what has expired in some buckets.
+func (db *DB) expiredIn(ctx context.Context, c *engine.Cluster, buckets []int) (due expired, err error) {
+	topics := db.engine.OldestTopic()
+	groups := max(db.engine.OldestGroup(), topics)
+	var commands rueidis.Commands
+	var to []*[]string
+	ask := func(key string, before int64, names *[]string) {
+		commands = append(commands, db.client.B().Zrangebyscore().Key(key).Min("-inf").Max("("+score(before)).Build())
+		to = append(to, names)
+	}
+	for _, bucket := range buckets {
+		ask(db.liveKey(bucket, c.Name), groups, &due.groups)
+		ask(db.stalestKey(bucket, c.Name), groups, &due.groups)
+		ask(db.topicsKey(bucket, c.Name), topics, &due.topics)
+		ask(db.deletedKey(bucket, c.Name), topics, &due.deleted)
+	}
+	for i, result := range db.doMulti(ctx, commands...) {
+		names, err := result.AsStrSlice()
+		if err != nil {
+			return expired{}, err
+		}
+		*to[i] = append(*to[i], names...)
+	}
+	return due, nil
+}
+
+// forgetDeleted forgets topics that were deleted, but for those that have been made again.
+func (db *DB) forgetDeleted(ctx context.Context, c *engine.Cluster, names []string) error {
+	return eachName(names, func(name string) error {
+		return db.persist(ctx, func(ctx context.Context) error {
+			bucket := db.topicBucket(name)
+			topic := db.topicKey(bucket, c.Name, name)
+			version, err := textOf(db.do(ctx, db.client.B().Hget().Key(topic).Field(fieldVersion).Build()))
 			if err != nil {
 				return err
 			}
-			due = append(due, names...)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return db.eachGroup(ctx, c, due, func(g *group) *groupOp {
-		return &groupOp{all: true, keeping: true, do: func(op *groupOp) {
-			lost := db.engine.LoseDeleted(c, g.name)
-			op.changed = db.engine.SweepGroup(c, g.name) || lost
-		}}
-	})
-}
-
-// sweepTopics removes the topics of a bucket that nobody polls any more.
-func (db *DB) sweepTopics(ctx context.Context, bucket int, c *engine.Cluster) error {
-	var names []string
-	err := db.persist(ctx, func(ctx context.Context) error {
-		names = nil
-		newest := int64(0)
-		err := db.eachBucket(ctx, func(bucket int) rueidis.Completed {
-			return db.client.B().Zrange().Key(db.topicsKey(bucket, c.Name)).Min("0").Max("0").Rev().Withscores().Build()
-		}, func(_ int, result rueidis.RedisResult) error {
-			last, err := result.AsZScores()
-			if err == nil && len(last) > 0 {
-				newest = max(newest, int64(last[0].Score))
-			}
+			var x change
+			x.expect(topic, fieldVersion, version)
+			x.expect(topic, fieldMeta, "")
+			x.run("DEL", topic)
+			x.run("ZREM", db.deletedKey(bucket, c.Name), name)
+			_, err = db.outcome(ctx, &x, db.do(ctx, db.evalsha(&x)))
 			return err
 		})
-		if err != nil {
-			return err
-		}
-		db.engine.NotePolled(c, newest)
-		oldest := db.client.B().Zrangebyscore().Key(db.topicsKey(bucket, c.Name)).Min("-inf").Max("(" + score(db.engine.OldestTopic())).Build()
-		names, err = db.do(ctx, oldest).AsStrSlice()
-		if err != nil {
-			return err
-		}
-		return db.sweepDeleted(ctx, bucket, c, "("+score(db.engine.OldestTopic()))
 	})
-	if err != nil {
-		return err
-	}
-	return eachName(names, func(name string) error {
-		return db.onTopic(ctx, db.topic(c, name), &topicOp{do: func(op *topicOp) {
-			op.changed = db.engine.ExpireTopic(c, name)
-		}})
-	})
-}
-
-// sweepDeleted forgets the topics of a bucket that were deleted before a time, given as the end of a range of scores: so long ago
-// that no group can still hold them.
-func (db *DB) sweepDeleted(ctx context.Context, bucket int, c *engine.Cluster, before string) error {
-	key := db.deletedKey(bucket, c.Name)
-	names, err := db.do(ctx, db.client.B().Zrangebyscore().Key(key).Min("-inf").Max(before).Build()).AsStrSlice()
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		topic := db.topicKey(bucket, c.Name, name)
-		version, err := textOf(db.do(ctx, db.client.B().Hget().Key(topic).Field(fieldVersion).Build()))
-		if err != nil {
-			return err
-		}
-		var x change
-		x.expect(topic, fieldVersion, version)
-		x.expect(topic, fieldMeta, "")
-		x.run("DEL", topic)
-		x.run("ZREM", key, name)
-		if _, err := db.outcome(ctx, &x, db.do(ctx, db.evalsha(&x))); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // forgetUnknownTopics lets go of topics that callers have named and that there are not.
