@@ -2,8 +2,11 @@ package lagredis
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,24 +55,34 @@ func (r refusals) err() error {
 // errConflict is returned by an attempt that found the state changed by somebody else, and is to be made again at once.
 var errConflict = errors.New("changed by another")
 
+// errUnfit marks what makes a server unfit to hold the state, whatever is tried again.
+var errUnfit = errors.New("unfit server")
+
+// unfit is an error that is errUnfit and does not say so.
+type unfit struct{ error }
+
+func (unfit) Is(target error) bool { return target == errUnfit }
+
 // temporary reports whether an error of the server or of the way to it may be gone when the command is sent again.
 func temporary(err error) bool {
-	if err == nil {
-		return false
+	var fault *rueidis.RedisError
+	if errors.As(err, &fault) {
+		return slices.ContainsFunc([]string{
+			"LOADING", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "MASTERDOWN", "MOVED", "ASK", "BUSY", "NOREPLICAS", "UNBLOCKED",
+		}, func(code string) bool { return strings.HasPrefix(fault.Error(), code) })
 	}
-	fault, ok := rueidis.IsRedisErr(err)
-	if !ok {
-		// What a client could not be made for is no error of the server any more.
-		return !errors.Is(err, errMalformed) && !strings.Contains(err.Error(), "WRONGPASS") && !strings.Contains(err.Error(), "NOAUTH")
-	}
-	for _, code := range []string{
-		"LOADING", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "MASTERDOWN", "MOVED", "ASK", "BUSY", "NOREPLICAS", "UNBLOCKED",
-	} {
-		if strings.HasPrefix(fault.Error(), code) {
-			return true
-		}
-	}
-	return false
+	// What a client could not be made for is no error of the server any more.
+	return err != nil && !errors.Is(err, errMalformed) && !errors.Is(err, errUnfit) &&
+		!strings.Contains(err.Error(), "WRONGPASS") && !strings.Contains(err.Error(), "NOAUTH")
+}
+
+// distrust reports whether one side refuses the other's certificate. A state that is open goes on
+// trying then, since certificates are renewed; one that is about to be opened does not.
+func distrust(err error) bool {
+	var certificate *tls.CertificateVerificationError
+	var other *net.OpError
+	return errors.As(err, &certificate) ||
+		errors.As(err, &other) && other.Op == "remote error" // so crypto/tls marks what the other side says
 }
 
 const (
@@ -114,6 +127,6 @@ func (db *DB) persist(ctx context.Context, attempt func(context.Context) error) 
 
 // full reports whether the server has no memory left.
 func full(err error) bool {
-	fault, ok := rueidis.IsRedisErr(err)
-	return ok && strings.HasPrefix(fault.Error(), "OOM")
+	var fault *rueidis.RedisError
+	return errors.As(err, &fault) && strings.HasPrefix(fault.Error(), "OOM")
 }

@@ -1,14 +1,18 @@
 package lagredis
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -99,7 +103,13 @@ func (db *DB) open(ctx context.Context, options Options) error {
 // connect makes a client, and keeps it if it finds all as it has to be.
 func (db *DB) connect(ctx context.Context) error {
 	client, err := rueidis.NewClient(db.clientOptions())
-	if err != nil {
+	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF) {
+		err = cmp.Or(db.options.refusal(ctx), err)
+	}
+	switch {
+	case distrust(err):
+		return unfit{err}
+	case err != nil:
 		return err
 	}
 	db.client = client
@@ -142,6 +152,24 @@ func (db *DB) clientOptions() rueidis.ClientOption {
 	}
 }
 
+// refusal returns what a server has against the certificate of this side, nil if nothing. With TLS 1.3 it says so after the
+// handshake and closes the connection, so whoever writes first may never read it.
+func (o *Options) refusal(ctx context.Context) error {
+	if o.TLS == nil || o.Dial != nil {
+		return nil
+	}
+	connection, err := (&tls.Dialer{Config: o.TLS}).DialContext(ctx, "tcp", o.Addresses[0])
+	if err == nil {
+		_ = connection.SetReadDeadline(time.Now().Add(time.Second)) // a server with nothing against it says nothing
+		_, err = connection.Read(make([]byte, 1))
+		_ = connection.Close()
+	}
+	if distrust(err) {
+		return err
+	}
+	return nil
+}
+
 // engine returns the configuration of the workbench.
 func (o *Options) engine(clock engine.Clock, hub *feed.Hub[protocol.Event]) engine.Config {
 	s := &o.Store
@@ -176,7 +204,7 @@ func (db *DB) checkServers(ctx context.Context) error {
 		for line := range strings.Lines(memory) {
 			policy, ok := strings.CutPrefix(strings.TrimSpace(line), "maxmemory_policy:")
 			if ok && strings.HasPrefix(policy, "allkeys-") {
-				return fmt.Errorf("server %s: invalid maxmemory-policy %s: it drops keys; must be noeviction or volatile-*", address, policy)
+				return unfit{fmt.Errorf("server %s: invalid maxmemory-policy %s: it drops keys; must be noeviction or volatile-*", address, policy)}
 			}
 		}
 	}
@@ -213,8 +241,8 @@ func (db *DB) checkSettings(ctx context.Context) error {
 	var faults []error
 	for pair := range slices.Chunk(want, 2) {
 		if got[pair[0]] != pair[1] {
-			faults = append(faults, fmt.Errorf("invalid %s %s: the state under %q was written with %s", pair[0], pair[1],
-				db.options.KeyPrefix, got[pair[0]]))
+			faults = append(faults, unfit{fmt.Errorf("invalid %s %s: the state under %q was written with %s", pair[0], pair[1],
+				db.options.KeyPrefix, got[pair[0]])})
 		}
 	}
 	return errors.Join(faults...)

@@ -29,12 +29,14 @@ type Servers struct {
 	t        testing.TB
 	nodes    []*node
 	cluster  bool
-	replicas int // of each master
+	replicas int        // of each master
+	secure   *Authority // signs the certificates of the nodes; nil without TLS
 }
 
 type node struct {
 	address   string
 	port, bus int
+	secure    int // the port for TLS, 0 for none
 	dir       string
 	arguments []string
 
@@ -71,14 +73,14 @@ func (s *Servers) start(n int, settings []string) {
 	if err != nil {
 		missing(s.t, "redis-server is not installed, so no real Redis can be run: "+err.Error())
 	}
-	ports := freePorts(s.t, 2*n)
+	ports := freePorts(s.t, 3*n)
 	s.t.Cleanup(func() {
 		for i := range s.nodes {
 			s.Kill(i)
 		}
 	})
 	for i := range n {
-		node := &node{port: ports[2*i], bus: ports[2*i+1], dir: s.t.TempDir()}
+		node := &node{port: ports[3*i], bus: ports[3*i+1], dir: s.t.TempDir()}
 		node.address = fmt.Sprintf("127.0.0.1:%d", node.port)
 		node.arguments = []string{
 			program, "--port", fmt.Sprint(node.port), "--bind", "127.0.0.1", "--dir", node.dir, "--logfile", "log", "--daemonize", "no",
@@ -90,6 +92,10 @@ func (s *Servers) start(n int, settings []string) {
 			node.arguments = append(node.arguments, "--cluster-enabled", "yes", "--cluster-config-file", nodesFile,
 				"--cluster-port", fmt.Sprint(node.bus), "--cluster-node-timeout", fmt.Sprint(NodeTimeout.Milliseconds()),
 				"--cluster-replica-validity-factor", "0", "--cluster-allow-replica-migration", "no")
+		}
+		if s.secure != nil {
+			node.secure = ports[3*i+2]
+			node.arguments = append(node.arguments, s.secure.settings(node.secure, s.cluster)...)
 		}
 		for j := 0; j < len(settings); j += 2 {
 			node.arguments = append(node.arguments, "--"+settings[j], settings[j+1])
