@@ -3,6 +3,7 @@ package lagredis_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -19,9 +20,23 @@ import (
 
 // TestMain lets go of what the client of Redis does after it was closed: a refresh of the topology that was asked for before ends a
 // second later, and a connection to a node that has left is closed after five.
+//
+// Tests wait for servers more than they compute, so more of them run at once than there are cores.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if !given("test.parallel") {
+		if err := flag.Set("test.parallel", "8"); err != nil {
+			panic(err)
+		}
+	}
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"),
 		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"))
+}
+
+// given reports whether a flag is on the command line.
+func given(name string) (found bool) {
+	flag.Visit(func(f *flag.Flag) { found = found || f.Name == name })
+	return found
 }
 
 // prefixes counts the states that tests have made, each of which has keys of its own.

@@ -117,7 +117,7 @@ func TestStatsCountEarlierStates(t *testing.T) {
 
 // The module adds what its channel has done.
 func TestStatsOfModule(t *testing.T) {
-	module := factory(redistest.Single(t))(t, storagetest.Config{Clusters: []string{"local"}}).(*lagredis.Module)
+	module := factory(redistest.Single(t), nil)(t, storagetest.Config{Clusters: []string{"local"}}).(*lagredis.Module)
 	_, err := module.Stats()
 	require.ErrorIs(t, err, storage.ErrStopped)
 	require.NoError(t, module.Start())
