@@ -1,6 +1,11 @@
 package kafkafeed
 
-import "context"
+import (
+	"context"
+	"slices"
+
+	"github.com/lagkeeper/storage/protocol"
+)
 
 // gone is in how many complete listings in a row a topic or a group must be missing before it is deleted from the store.
 const gone = 2
@@ -85,4 +90,76 @@ func (f *Feed) deleteGroups(ctx context.Context, stored []string, listed map[str
 	}
 	f.missingGroups = missing
 	return nil
+}
+
+// doubt notes which groups of some partitions of the log the store had before they were read on. Meanwhile a deletion may have come and
+// gone: Kafka's cleaner takes tombstones out too, a day after it took out what they delete. The caller holds commits.
+func (f *Feed) doubt(ctx context.Context, numbers []int32, count int32) error {
+	stored, err := f.storedGroups(ctx)
+	for _, group := range stored {
+		if f.wantsGroup(group) && slices.Contains(numbers, protocol.LogPartitionOf(group, count)) {
+			f.doubts[group] = true
+		}
+	}
+	return err
+}
+
+// heldCommit is the newest commit that the store has of a partition of a group.
+type heldCommit struct {
+	topic     string
+	partition int32
+	order     int64
+}
+
+// settleDoubts takes out what the coordinators have no commit of. Groups that they do not answer for stay in doubt. It returns an error of
+// the store. The caller holds commits, and the log was read to where it ended at the start.
+func (f *Feed) settleDoubts(ctx context.Context) error {
+	held := make(map[string][]heldCommit, len(f.doubts))
+	var groups []string
+	for group := range f.doubts {
+		commits, err := f.heldCommits(ctx, group)
+		if err != nil {
+			return err
+		}
+		if len(commits) == 0 {
+			delete(f.doubts, group)
+			continue
+		}
+		held[group], groups = commits, append(groups, group)
+	}
+	if len(groups) == 0 {
+		return nil
+	}
+	var storeErr error
+	err := f.fetchCommits(ctx, groups, nil, func(group string, committed offsets) {
+		for _, c := range held[group] {
+			if _, ok := committed[c.topic][c.partition]; ok || storeErr != nil {
+				continue
+			}
+			// What was committed since the question has a greater order.
+			storeErr = f.target.deletePartition(ctx, commitKey{group, c.topic, c.partition}, c.order+1)
+			f.members.forget(group)
+		}
+		if storeErr == nil {
+			delete(f.doubts, group)
+		}
+	})
+	f.asked(askMissing, err)
+	return storeErr
+}
+
+func (f *Feed) heldCommits(ctx context.Context, group string) (held []heldCommit, err error) {
+	var stored protocol.Group
+	if err := f.target.store.Group(ctx, f.cluster, group, &stored); err != nil {
+		return nil, known(err)
+	}
+	for i := range stored.Topics {
+		t := &stored.Topics[i]
+		for partition := range t.Partitions {
+			if commits := t.Partitions[partition].Commits; len(commits) > 0 {
+				held = append(held, heldCommit{t.Name, int32(partition), commits[len(commits)-1].Order})
+			}
+		}
+	}
+	return held, nil
 }

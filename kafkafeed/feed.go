@@ -57,6 +57,8 @@ type Feed struct {
 	// commits is held while committed offsets are asked for and stored, and while the mode changes.
 	commits sync.Mutex
 	polled  map[commitKey]polled // guarded by commits
+	// doubts are the groups of which a deletion may have been missed; guarded by commits.
+	doubts map[string]bool
 }
 
 // New returns a Feed of a cluster that the store is configured with. It returns an error that names every fault of the
@@ -82,7 +84,7 @@ func New(store storage.Store, cluster string, opts ...Opt) (*Feed, error) {
 	return &Feed{
 		config: c, cluster: cluster, target: target{store, cluster}, state: newState(cluster),
 		members: &members{groups: make(map[string]owners)}, early: &early{commits: make(map[commitKey]earlyCommit)},
-		ready: make(chan struct{}), polled: make(map[commitKey]polled), seeded: make(map[commitKey]bool),
+		ready: make(chan struct{}), polled: make(map[commitKey]polled), doubts: make(map[string]bool), seeded: make(map[commitKey]bool),
 	}, nil
 }
 

@@ -150,6 +150,9 @@ func (f *Feed) seed(ctx context.Context, seeds map[commitKey]*seed, numbers []in
 	f.caughtUp.Store(false)
 	f.state.change(func(s *Status) { s.Mode, s.Reason = ModeLog, "" })
 	f.share.Store(f.share.Load().with(numbers, count))
+	if err := f.doubt(ctx, numbers, count); err != nil {
+		return err
+	}
 	listed, err := f.listGroups(ctx)
 	f.asked(askGroups, err)
 	var unknown []string
@@ -203,6 +206,9 @@ func (t *tailer) release(ctx context.Context, numbers []int32) error {
 	}
 	maps.DeleteFunc(t.applier.seeds, func(key commitKey, _ *seed) bool {
 		return slices.Contains(numbers, protocol.LogPartitionOf(key.group, t.count))
+	})
+	maps.DeleteFunc(t.feed.doubts, func(group string, _ bool) bool {
+		return slices.Contains(numbers, protocol.LogPartitionOf(group, t.count))
 	})
 	maps.DeleteFunc(t.feed.polled, func(key commitKey, _ polled) bool {
 		return slices.Contains(numbers, protocol.LogPartitionOf(key.group, t.count))

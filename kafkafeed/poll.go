@@ -70,6 +70,11 @@ func (f *Feed) pollCommits(ctx context.Context, groups map[string]groupType, com
 	f.commits.Lock()
 	defer f.commits.Unlock()
 	if f.mode() != ModePoll {
+		if f.caughtUp.Load() {
+			if err := f.settleDoubts(ctx); err != nil {
+				return err
+			}
+		}
 		if f.reconcile.Swap(false) {
 			err := f.reconcileCommits(ctx, slices.Collect(maps.Keys(groups)))
 			if err != nil {

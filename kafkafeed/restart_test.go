@@ -1,8 +1,6 @@
 package kafkafeed
 
 import (
-	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -10,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -40,6 +39,9 @@ func TestOpenTransactionAcrossASnapshotLosesNothing(t *testing.T) {
 	left := crashed(t, path)
 	f.log(logCommit(0, "g", 2, 40))
 	end(kgo.TryCommit)
+	// The fake's coordinators know nothing of its log.
+	f.commit("g", 0, 20)
+	f.commit("g", 2, 40)
 	again := openStore(t, left)
 	feed = runFeed(t, again, f.opts()...)
 	<-feed.Ready()
@@ -53,76 +55,41 @@ func TestOpenTransactionAcrossASnapshotLosesNothing(t *testing.T) {
 	}
 }
 
-// Whenever the process dies, what it reads again from the position of its newest snapshot makes the store what Kafka's
-// coordinator has.
-func TestAnyCrashEndsAsTheCoordinator(t *testing.T) {
-	for seed := range uint64(12) {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			random := rand.New(rand.NewPCG(seed, 3))
-			f := withLog(t)
-			model := &coordinator{}
-			open := map[string]func(kgo.TransactionEndTry){}
-			clients := map[string]*kgo.Client{}
-			path := filepath.Join(t.TempDir(), "lag.snapshot")
-			store := openStore(t, path)
-			feed := runFeed(t, store, f.opts()...)
-			note := func(record *kgo.Record) {
-				entry, err := Decode(&kgo.Record{Key: record.Key, Value: record.Value})
-				require.NoError(t, err)
-				entry.Order = int64(len(model.log))
-				model.log = append(model.log, entry)
-			}
-			for range 60 {
-				group, of, offset := fmt.Sprint("g", random.IntN(3)), random.Int32N(3), random.Int64N(100)
-				id := fmt.Sprint("x", random.IntN(3))
-				switch n := random.IntN(12); {
-				case n < 4:
-					record := logCommit(0, group, of, offset)
-					f.log(record)
-					note(record)
-				case n < 6:
-					record := logCommit(0, group, of, 0)
-					record.Value = nil
-					f.log(record)
-					note(record)
-				case n < 9:
-					record := logCommit(0, group, of, offset)
-					if open[id] == nil {
-						open[id], clients[id] = f.beginTransaction(id)
-					}
-					require.NoError(t, clients[id].ProduceSync(t.Context(), record).FirstErr())
-					note(record)
-					model.log[len(model.log)-1].Producer = int64(id[1])
-				case n < 11 && open[id] != nil:
-					kind, how := KindCommitMarker, kgo.TryCommit
-					if random.IntN(3) == 0 {
-						kind, how = KindAbortMarker, kgo.TryAbort
-					}
-					open[id](how)
-					delete(open, id)
-					model.log = append(model.log, Entry{Kind: kind, Producer: int64(id[1]), Order: int64(len(model.log))})
-				case random.IntN(2) == 0:
-					<-feed.Ready()
-					require.NoError(t, store.Snapshot(t.Context()))
-				default:
-					path = crashed(t, path)
-					feed.stop()
-					store = openStore(t, path)
-					feed = runFeed(t, store, f.opts()...)
-				}
-			}
-			path = crashed(t, path)
-			feed.stop()
-			store = openStore(t, path)
-			feed = runFeed(t, store, f.opts()...)
-			<-feed.Ready()
-			want := lags{}
-			for key, entry := range model.committed() {
-				want[fmt.Sprint(key.group, " orders ", key.partition)] = fmt.Sprint(entry.Offset, " 100 ", 100-entry.Offset)
-			}
-			require.Equal(t, want, storedLags(t, store))
-		})
-	}
+// Deletions that came and went while nobody read the log are known to the coordinators alone.
+func TestDeletionWhoseTombstoneIsGone(t *testing.T) {
+	f := withLog(t)
+	f.commit("g", 0, 10)
+	f.log(logCommit(0, "g", 0, 10), logCommit(0, "g", 1, 10), logCommit(0, "deleted", 1, 10))
+	path := filepath.Join(t.TempDir(), "lag.snapshot")
+	store := openStore(t, path)
+	feed := runFeed(t, store, f.opts()...)
+	<-feed.Ready()
+	require.Len(t, storedLags(t, store), 3)
+	feed.stop()
+	require.NoError(t, store.Close())
+
+	var refused atomic.Bool
+	refused.Store(true)
+	f.cluster.ControlKey(int16(kmsg.OffsetFetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		f.cluster.KeepControl()
+		if !refused.Load() {
+			return nil, nil, false
+		}
+		response := r.ResponseKind().(*kmsg.OffsetFetchResponse)
+		for _, asked := range r.(*kmsg.OffsetFetchRequest).Groups {
+			group := kmsg.NewOffsetFetchResponseGroup()
+			group.Group, group.ErrorCode = asked.Group, kerr.UnknownServerError.Code
+			response.Groups = append(response.Groups, group)
+		}
+		return response, nil, true
+	})
+	store = openStore(t, path)
+	feed = runFeed(t, store, f.opts(Interval(often))...)
+	<-feed.Ready()
+	require.Len(t, storedLags(t, store), 3, "what no coordinator answers for stays")
+	refused.Store(false)
+	agree(t, store, lags{"g orders 0": "10 100 90"})
+	feed.stop()
 }
 
 func TestEveryLagIsRightBeforeTheLogIsRead(t *testing.T) {

@@ -102,7 +102,11 @@ func (t *tailer) settle(ctx context.Context) error {
 	t.unsettled = false
 	t.feed.commits.Lock()
 	clear(t.feed.polled)
+	err := t.feed.settleDoubts(ctx)
 	t.feed.commits.Unlock()
+	if err != nil {
+		return err
+	}
 	t.feed.log.Log(kgo.LogLevelInfo, "caught up with the log", "cluster", t.feed.cluster)
 	t.feed.caughtUp.Store(true)
 	t.feed.becomeReady()

@@ -1,0 +1,179 @@
+package kafkafeed
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lagkeeper/storage"
+)
+
+// histories is how many random histories TestAnyCrashEndsAsTheCoordinator makes.
+var histories = flag.Int("histories", 40, "how many random histories a crash is tried in")
+
+// firstHistory is the seed of the first.
+var firstHistory = flag.Uint64("first-history", 0, "the seed of the first random history")
+
+// hanging is a producer whose transactions never end.
+const hanging = 3
+
+// historian writes what groups of all kinds do, by chance.
+type historian struct {
+	*simulated
+	random *rand.Rand
+}
+
+func (h *historian) group() string { return fmt.Sprint("g", h.random.IntN(5)) }
+
+// step writes one thing that a coordinator may write, or cleans.
+func (h *historian) step() {
+	group, of := h.group(), h.random.Int32N(3)
+	log := h.logOf(group)
+	producer := h.random.Int64N(4)
+	value := commitValueBytes(int16(h.random.IntN(5)), h.random.Int64N(100), time.Now().UnixMilli())
+	switch n := h.random.IntN(40); {
+	case n < 10:
+		h.append(log, -1, commitKeyBytes(1, group, "orders", of), value)
+	case n < 18:
+		h.append(log, producer, commitKeyBytes(1, group, "orders", of), value)
+	case n < 22:
+		h.append(log, -1, commitKeyBytes(1, group, "orders", of), nil)
+	case n < 28 && producer != hanging && h.isOpen(log, producer):
+		h.endTransaction(log, producer, []Kind{KindCommitMarker, KindCommitMarker, KindAbortMarker}[h.random.IntN(3)])
+	case n < 30:
+		h.append(log, -1, groupKeyBytes(group), groupValueBytes(3, h.random.IntN(3)))
+	case n < 32:
+		h.convert(log, group)
+	case n < 34: // keys of consumer, share and streams groups, and such as no version yet has
+		h.append(log, -1, versionKey(int16(3+h.random.IntN(25))), [][]byte{nil, []byte("anything")}[h.random.IntN(2)])
+	case n < 35:
+		h.append(log, -1, []byte{0}, value) // corrupt
+	case n < 36:
+		h.delete(log, group)
+	default:
+		h.clean(log, h.random.Int64N(h.end(log)+1), false)
+	}
+}
+
+func (h *historian) isOpen(log int32, producer int64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, open := h.partitions[log].open[producer]
+	return open
+}
+
+func (h *historian) end(log int32) int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.partitions[log].end
+}
+
+// convert makes a group one of the other protocol.
+func (h *historian) convert(log int32, group string) {
+	h.mu.Lock()
+	was := h.converted[group]
+	h.converted[group] = !was
+	h.mu.Unlock()
+	if was {
+		h.append(log, -1, append(versionKey(3), group...), nil)
+		h.append(log, -1, groupKeyBytes(group), groupValueBytes(3, 1))
+		return
+	}
+	h.append(log, -1, groupKeyBytes(group), nil)
+	for version := int16(3); version <= 8; version++ {
+		h.append(log, -1, append(versionKey(version), group...), []byte{0, 0})
+	}
+}
+
+// delete deletes a group as its coordinator does: commits of open transactions go too.
+func (h *historian) delete(log int32, group string) {
+	for of := range int32(3) {
+		h.append(log, -1, commitKeyBytes(1, group, "orders", of), nil)
+	}
+	h.append(log, -1, groupKeyBytes(group), nil)
+}
+
+// rest lets pass, by chance, some days in which nobody reads the log.
+func (h *historian) rest() {
+	for log := range int32(len(h.partitions)) {
+		if h.random.IntN(2) == 0 {
+			h.clean(log, h.end(log), false)
+			h.clean(log, h.end(log), true)
+		}
+	}
+}
+
+// lags is what a store must say.
+func (h *historian) lags() lags {
+	want := lags{}
+	for key, entry := range h.committed() {
+		want[fmt.Sprint(key.group, " ", key.topic, " ", key.partition)] = fmt.Sprint(entry.Offset, " 100 ", 100-entry.Offset)
+	}
+	return want
+}
+
+// Whenever the process dies, and whatever the cleaner has taken out since its newest snapshot, the store ends as what Kafka's
+// coordinators have.
+func TestAnyCrashEndsAsTheCoordinator(t *testing.T) {
+	f := newFake(t)
+	require.NoError(t, f.cluster.CreateTopic(logTopic, 2, nil))
+	f.produce("orders", 100)
+	s := simulate(f)
+	for seed := *firstHistory; seed < *firstHistory+uint64(*histories); seed++ {
+		ok := t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			s.begin()
+			h := &historian{s, rand.New(rand.NewPCG(seed, 3))}
+			s.perFetch = 1 + h.random.IntN(5)
+			path := filepath.Join(t.TempDir(), "lag.snapshot")
+			var store *storage.DB
+			var feed *running
+			crash := func(opts ...Opt) {
+				if feed != nil {
+					path = crashed(t, path)
+					feed.stop()
+					require.NoError(t, store.Close())
+					h.rest()
+				}
+				store = openStore(t, path)
+				feed = runFeed(t, store, f.opts(opts...)...)
+			}
+			crash()
+			for range 40 + h.random.IntN(120) {
+				switch n := h.random.IntN(60); {
+				case n < 1:
+					crash()
+				case n < 2:
+					<-feed.Ready()
+					require.NoError(t, store.Snapshot(t.Context()))
+				case n < 4:
+					require.NoError(t, store.Snapshot(t.Context()))
+				default:
+					h.step()
+				}
+			}
+			crash()
+			<-feed.Ready()
+			require.Equal(t, h.lags(), storedLags(t, store))
+			feed.stop()
+			require.NoError(t, store.Close())
+		})
+		if !ok {
+			break
+		}
+	}
+}
+
+// begin empties the log.
+func (s *simulated) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.partitions {
+		s.partitions[i] = &simulatedLog{open: map[int64]int64{}}
+	}
+	clear(s.converted)
+}
