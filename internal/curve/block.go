@@ -63,13 +63,20 @@ func (b *Block) Size() int { return cap(b.heads)*int(unsafe.Sizeof(head{})) + ca
 
 // Get returns a curve, whose newest segment is at an offset that was last seen at a time: what it was when the curve was put. The
 // curve lies in the block: it is good until the next Put, and of one that is changed nothing is known until it is put.
-func (b *Block) Get(i int, offset, last int64) Curve {
+func (b *Block) Get(i int, offset, last int64) (c Curve) {
+	b.get(i, &c, offset, last)
+	return c
+}
+
+// get is Get for a curve that is zero.
+func (b *Block) get(i int, c *Curve, offset, last int64) {
 	h := &b.heads[i]
 	place := b.bytes[h.start : h.start+uint32(h.used) : h.start+uint32(h.room)]
 	if h.n == 0 {
-		return Curve{steps: place[:0]}
+		c.steps = place[:0]
+		return
 	}
-	c := Curve{n: h.n, doubtful: h.doubtful, seeded: h.seeded, origin: origin(h.flags & originBits)}
+	c.n, c.doubtful, c.seeded, c.origin = h.n, h.doubtful, h.seeded, origin(h.flags&originBits)
 	if c.origin != 0 {
 		c.margin = binary.LittleEndian.Uint32(place)
 		place = place[marginSize:]
@@ -83,7 +90,6 @@ func (b *Block) Get(i int, offset, last int64) Curve {
 	end := len(place) - int(h.flags>>spanShift&15)
 	c.steps = place[:end]
 	c.newest = Segment{Offset: offset, First: earlier(last, number(place, end, len(place))), Last: last}
-	return c
 }
 
 // Put stores a curve in the place of the one at an index.

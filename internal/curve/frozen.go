@@ -17,14 +17,19 @@ type Frozen struct {
 // Recent is the number of segments before the newest that a Frozen holds.
 const Recent = 4
 
-// Freeze keeps what Lag needs to answer for a commit at offset, and what AppendRecent needs if recent is set. It appends to
-// steps and returns the result.
-func (c *Curve) Freeze(offset int64, recent bool, steps []byte) (Frozen, []byte) {
-	f := Frozen{
-		newest: c.newest, n: c.n, doubtful: c.doubtful,
-		margin: c.margin, seeded: c.seeded, origin: c.origin, from: c.from, fromKnown: c.fromKnown,
-		offset: offset, begin: len(steps),
-	}
+// Freeze keeps in f, which must be zero, what Lag needs to answer for a commit at offset, and what AppendRecent needs if recent is
+// set: of the curve at an index, whose newest segment is at newest and was last seen at a time. It appends to steps and returns the
+// result.
+func (b *Block) Freeze(i int, newest, last, offset int64, recent bool, f *Frozen, steps []byte) []byte {
+	var c Curve
+	b.get(i, &c, newest, last)
+	return c.freeze(f, offset, recent, steps)
+}
+
+func (c *Curve) freeze(f *Frozen, offset int64, recent bool, steps []byte) []byte {
+	f.newest, f.from, f.fromKnown = c.newest, c.from, c.fromKnown
+	f.n, f.doubtful, f.seeded, f.origin, f.margin = c.n, c.doubtful, c.seeded, c.origin, c.margin
+	f.offset, f.begin = offset, len(steps)
 	if c.n > 0 && offset < c.newest.Offset && !(c.fromKnown && offset < c.from.offset) {
 		steps = append(steps, c.steps...)
 	} else if recent {
@@ -35,7 +40,7 @@ func (c *Curve) Freeze(offset int64, recent bool, steps []byte) (Frozen, []byte)
 		steps = append(steps, c.steps[start:]...)
 	}
 	f.end = len(steps)
-	return f, steps
+	return steps
 }
 
 // AppendRecent appends the newest segment, and before it up to Recent others, to dst, newest first. Left out are those that

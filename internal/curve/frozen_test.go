@@ -31,8 +31,8 @@ func TestFrozen(t *testing.T) {
 			}
 			commit := r.Int64N(2000) - 10
 			recent := r.IntN(2) == 0
-			f, grown := c.Freeze(commit, recent, steps)
-			steps = grown
+			var f Frozen
+			steps = c.freeze(&f, commit, recent, steps)
 			segments = append(segments, nil)
 			if recent {
 				segments[len(segments)-1] = c.recent()

@@ -121,18 +121,20 @@ func BenchmarkJudge(b *testing.B) {
 			}
 			var image Image
 			var history []int64
+			var view View
 			n := 0
 			for b.Loop() {
 				image.Reset()
 				r := w.topics[0].Read()
 				all := image.Add(r, benchPartitions)
+				lags := image.Lags(r, true)
 				for p := range int32(benchPartitions) {
-					image.AddLag(r, p, 1<<36+w.produced[p]-behind, true)
+					lags.Add(p, 1<<36+w.produced[p]-behind)
 				}
 				r.Close()
 				cursor := image.Cursor(all)
 				for p := range int32(benchPartitions) {
-					_, history = cursor.Next(p, history[:0])
+					history = cursor.Next(p, &view, history[:0])
 					image.TimeLag(int(p), w.now)
 				}
 				n++

@@ -159,7 +159,8 @@ func compare(t *testing.T, topic *Topic, known []*naive) {
 		number := int32(number)
 		offset, incarnation, ok := topic.Newest(number)
 		view, history := reading.View(number), reading.AppendHistory(nil, number)
-		seen, copied := cursor.Next(number, nil)
+		var seen View
+		copied := cursor.Next(number, &seen, nil)
 		require.Equal(t, view, seen)
 		require.Equal(t, history, copied)
 		require.Equal(t, n != nil, ok)

@@ -68,22 +68,44 @@ func (m *Image) addPage(p *page, length int) {
 	m.pages = append(m.pages, to)
 }
 
-// AddLag copies what it takes to tell how long ago the message at which a commit stands was the newest, and if recent is set,
-// which end offsets were seen of late. The lags are read back by their numbers, from 0.
-func (m *Image) AddLag(r Reading, number int32, commit int64, recent bool) {
-	frozen := curve.Frozen{}
-	if p, at := r.index.find(number); p != nil && p.curves.Len() > 0 {
-		view := viewOf(p.partitions[at].load(), p.partitions[at].newest.Load(), &p.details[at])
-		c := p.curve(at)
-		frozen, m.steps = c.Freeze(view.Position(commit), recent, m.steps)
-	}
-	m.lags = append(m.lags, frozen)
+// Lags adds the lags of commits on a topic to an Image.
+type Lags struct {
+	image  *Image
+	index  *index
+	recent bool
+	// page is that of the partition before, whose neighbour is usually the next.
+	page *page
 }
 
-// TimeLag returns what AddLag noted.
+// Lags begins to add the lags of commits on the topic of a Reading, with which end offsets were seen of late if recent is set.
+func (m *Image) Lags(r Reading, recent bool) Lags { return Lags{image: m, index: r.index, recent: recent} }
+
+// Add copies what it takes to tell how long ago the message at which a commit on a partition stands was the newest. The lags are
+// read back by their numbers, from 0.
+func (l *Lags) Add(number int32, commit int64) {
+	m := l.image
+	m.lags = append(m.lags, curve.Frozen{})
+	p := l.page
+	if p == nil || uint32(number-p.first) >= uint32(len(p.partitions)) {
+		if p, _ = l.index.find(number); p == nil {
+			return
+		}
+		l.page = p
+	}
+	if p.curves.Len() == 0 {
+		return
+	}
+	at := int(number - p.first)
+	newest, d := p.partitions[at].newest.Load(), &p.details[at]
+	// This is View.Position.
+	position := max(commit, min(d.logStart, newest))
+	m.steps = p.curves.Freeze(at, newest, d.seen, position, l.recent, &m.lags[len(m.lags)-1], m.steps)
+}
+
+// TimeLag returns what Lags noted.
 func (m *Image) TimeLag(lag int, now int64) curve.Estimate { return m.lags[lag].Lag(m.steps, now) }
 
-// Recent returns the newest segments of the curve behind a lag that AddLag kept, newest first. It is good until
+// Recent returns the newest segments of the curve behind a lag that Lags kept, newest first. It is good until
 // the next call.
 func (m *Image) Recent(lag int) []curve.Segment {
 	m.segments = m.lags[lag].AppendRecent(m.segments[:0], m.steps)
@@ -113,9 +135,9 @@ type Cursor struct {
 // Cursor begins with the first partition of a topic.
 func (m *Image) Cursor(t ImageTopic) Cursor { return Cursor{image: m, topic: t} }
 
-// Next returns what is known of a partition, whose number is above that of the call before, and appends its end offsets to
-// dst, oldest first.
-func (c *Cursor) Next(number int32, dst []int64) (View, []int64) {
+// Next sets v to what is known of a partition, whose number is above that of the call before, and appends its end offsets to dst,
+// oldest first.
+func (c *Cursor) Next(number int32, v *View, dst []int64) []int64 {
 	m := c.image
 	for c.topic.from < c.topic.through {
 		p := &m.pages[c.topic.from]
@@ -133,7 +155,9 @@ func (c *Cursor) Next(number int32, dst []int64) (View, []int64) {
 		}
 		newest := m.newest[p.rings+int(at)]
 		older := older{bytes: m.older[p.from:p.through], stride: p.stride, width: p.width}
-		return viewOf(r, newest, &m.details[p.rings+int(at)]), older.appendTo(dst, int(at), r, newest)
+		*v = viewOf(r, newest, &m.details[p.rings+int(at)])
+		return older.appendTo(dst, int(at), r, newest)
 	}
-	return View{}, dst
+	*v = View{}
+	return dst
 }

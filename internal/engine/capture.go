@@ -111,9 +111,10 @@ func (k *Capture) read(t *capturedTopic) {
 	reading := t.topic.Read()
 	defer reading.Close()
 	t.image = k.image.Add(reading, int32(t.count))
+	lags := k.image.Lags(reading, k.timed)
 	for slot := t.first; slot < t.end(); slot++ {
 		if w := k.windowOf(slot); w != nil && w.Len() > 0 {
-			k.image.AddLag(reading, t.partition(k.numbers, slot), w.NewestOffset(), k.timed)
+			lags.Add(t.partition(k.numbers, slot), w.NewestOffset())
 		}
 	}
 }
@@ -262,12 +263,6 @@ func currentLag(end *ends.View, w window.Window) uint64 {
 	return distance(end.Position(w.NewestOffset()), end.Newest)
 }
 
-// offsetAndLag lets a commit of an answer and its lag lie side by side.
-type offsetAndLag struct {
-	offset protocol.ConsumerOffset
-	lag    protocol.Lag
-}
-
 // ConsumerTopics makes the answer of the channel protocol. Everything in it is the caller's to keep and to change; it lies
 // in a few large allocations.
 func (k *Capture) ConsumerTopics() protocol.ConsumerTopics {
@@ -276,11 +271,13 @@ func (k *Capture) ConsumerTopics() protocol.ConsumerTopics {
 	partitionSlab := make([]protocol.ConsumerPartition, all.partitions)
 	pointerSlab := make([]*protocol.ConsumerPartition, all.partitions)
 	offsetSlab := make([]*protocol.ConsumerOffset, all.windows*k.intervals)
-	commitSlab := make([]offsetAndLag, all.commits)
+	commitSlab := make([]window.Answered, all.commits)
 	endFactsSlab, lagFactsSlab := make([]endFacts, all.known), make([]lagFacts, all.windows)
 	endSlab := make([]int64, 0, all.endOffsets)
 	none := offsetSlab[:0:0]
 	lag := 0
+	var end ends.View
+	var j judgement
 	for i := range k.topics {
 		t := &k.topics[i]
 		cursor := k.image.Cursor(t.image)
@@ -288,12 +285,11 @@ func (k *Capture) ConsumerTopics() protocol.ConsumerTopics {
 			out := &partitionSlab[p]
 			pointerSlab[p] = out
 			from := len(endSlab)
-			var end ends.View
-			end, endSlab = cursor.Next(int32(p), endSlab)
+			endSlab = cursor.Next(int32(p), &end, endSlab)
 			out.BrokerOffsets = endSlab[from:len(endSlab):len(endSlab)]
 			out.Offsets = none
 			w, slot := k.window(t, p)
-			j := k.judge(&end, w, lag)
+			k.judge(&j, &end, w, lag)
 			j.write(out, &endFactsSlab, &lagFactsSlab)
 			if w == nil {
 				continue
@@ -305,22 +301,11 @@ func (k *Capture) ConsumerTopics() protocol.ConsumerTopics {
 			}
 			lag++
 			out.CurrentLag = currentLag(&end, w)
-			k.scratch = w.AppendTo(k.scratch[:0])
 			out.Offsets = offsetSlab[:k.intervals:k.intervals]
 			offsetSlab = offsetSlab[k.intervals:]
-			at := k.intervals - len(k.scratch)
-			for i := range k.scratch {
-				in, to := &k.scratch[i], &commitSlab[i]
-				to.offset = protocol.ConsumerOffset{
-					Offset: in.Offset, Order: in.Order, Timestamp: in.Timestamp, ObservedTimestamp: in.ObservedTimestamp,
-				}
-				if in.LagKnown {
-					to.lag.Value = in.Lag
-					to.offset.Lag = &to.lag
-				}
-				out.Offsets[at+i] = &to.offset
-			}
-			commitSlab = commitSlab[len(k.scratch):]
+			n := w.Len()
+			w.Answer(commitSlab[:n], out.Offsets[k.intervals-n:])
+			commitSlab = commitSlab[n:]
 		}
 		answer[t.topic.Name] = pointerSlab[:t.count:t.count]
 		partitionSlab, pointerSlab = partitionSlab[t.count:], pointerSlab[t.count:]
@@ -339,6 +324,8 @@ func (k *Capture) Group(into *protocol.Group) {
 	slabs.Timed = slices.Grow(slabs.Timed[:0], all.known*2+all.windows*2*curve.Recent)
 	into.TakenAt = time.UnixMilli(k.now)
 	next, lag := 0, 0
+	var end ends.View
+	var j judgement
 	for i := range k.topics {
 		t := &k.topics[i]
 		list := slabs.Partitions[next : next+t.count : next+t.count]
@@ -346,10 +333,9 @@ func (k *Capture) Group(into *protocol.Group) {
 		cursor := k.image.Cursor(t.image)
 		for p := range list {
 			from := len(slabs.EndOffsets)
-			var end ends.View
-			end, slabs.EndOffsets = cursor.Next(int32(p), slabs.EndOffsets)
+			slabs.EndOffsets = cursor.Next(int32(p), &end, slabs.EndOffsets)
 			w, slot := k.window(t, p)
-			j := k.judge(&end, w, lag)
+			k.judge(&j, &end, w, lag)
 			out := &list[p]
 			*out = protocol.GroupPartition{
 				EndOffsets: slabs.EndOffsets[from:len(slabs.EndOffsets):len(slabs.EndOffsets)], State: j.state,

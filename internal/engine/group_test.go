@@ -31,9 +31,12 @@ func TestNoEndOffset(t *testing.T) {
 		reading := topic.Read()
 		defer reading.Close()
 		k := Capture{now: clock.now}
-		k.image.AddLag(reading, partition, 10, false)
+		lags := k.image.Lags(reading, false)
+		lags.Add(partition, 10)
 		view := reading.View(partition)
-		return k.judge(&view, w, 0)
+		var j judgement
+		k.judge(&j, &view, w, 0)
+		return j
 	}
 	require.Equal(t, protocol.PartitionBehind, tell(0).state)
 	unknown := judgement{state: protocol.PartitionNoEndOffset, endAge: -1, logStart: -1}

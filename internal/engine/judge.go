@@ -21,10 +21,10 @@ type judgement struct {
 	lost            uint64
 }
 
-// judge compares the newest commit of a window, which may be nil, with what is known of its partition. lag is the number of
-// its time lag in the image. If several states hold, it is RESET before RESTORED before BEYONDEND before the rest.
-func (k *Capture) judge(end *ends.View, w window.Window, lag int) judgement {
-	j := judgement{endAge: -1, logStart: -1}
+// judge compares the newest commit of a window, which may be nil, with what is known of its partition, and sets j. lag is the number
+// of its time lag in the image. If several states hold, it is RESET before RESTORED before BEYONDEND before the rest.
+func (k *Capture) judge(j *judgement, end *ends.View, w window.Window, lag int) {
+	*j = judgement{endAge: -1, logStart: -1}
 	if end.Known {
 		j.endAge = milliseconds(distance(end.Seen, k.now))
 		if end.LogStart > 0 {
@@ -34,15 +34,15 @@ func (k *Capture) judge(end *ends.View, w window.Window, lag int) judgement {
 	switch {
 	case w == nil || w.Len() == 0:
 		j.state = protocol.PartitionNoCommit
-		return j
+		return
 	case !end.Known:
 		j.state = protocol.PartitionNoEndOffset
-		return j
+		return
 	}
 	commit := w.NewestOffset()
 	if end.Reset(incarnationOf(w), commit) {
 		j.state = protocol.PartitionReset
-		return j
+		return
 	}
 	position := end.Position(commit)
 	j.differenceKnown = true
@@ -71,7 +71,6 @@ func (k *Capture) judge(end *ends.View, w window.Window, lag int) judgement {
 			Margin: milliseconds(uint64(estimate.ErrorMillis)), Source: timeSources[estimate.Source],
 		}
 	}
-	return j
 }
 
 // beyondEnd reports whether a group whose newest commit is above the end was so at two polls in a row. A group that goes on
