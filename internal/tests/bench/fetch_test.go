@@ -20,7 +20,7 @@ func (w *benchWorld) fetchOverChannel(group string) protocol.ConsumerTopics {
 }
 
 // BenchmarkFetchSizes measures fetching groups of 10, 100 and 10,000 partitions with ten commits each over the channel, one group
-// after the other of 100,000 group-partitions. Its floor is building the same answers from ready slices.
+// after the other of 100,000 group-partitions, and the same answers without the way over it. Its floor is building them from ready slices.
 func BenchmarkFetchSizes(b *testing.B) {
 	for _, partitions := range []int{10, 100, 10_000} {
 		b.Run(fmt.Sprintf("partitions=%d", partitions), func(b *testing.B) {
@@ -34,6 +34,16 @@ func BenchmarkFetchSizes(b *testing.B) {
 				b.ReportAllocs()
 				for i := 0; b.Loop(); i++ {
 					sink = buildAnswer(&ready[i%len(ready)], 10)
+				}
+			})
+			b.Run("answer", func(b *testing.B) {
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i++ {
+					answer, err := w.store.Fetch(context.Background(), &protocol.StorageRequest{
+						RequestType: protocol.StorageFetchConsumer, Cluster: benchCluster, Group: w.groupNames[i*7919%len(w.groupNames)],
+					})
+					must(b, err)
+					sink = answer().(protocol.ConsumerTopics)
 				}
 			})
 			b.Run("channel", func(b *testing.B) {
