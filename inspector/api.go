@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-
-	"github.com/lagkeeper/storage"
 )
 
 // routes says what is where. All that a page links to is relative to the directory of the pages.
@@ -216,37 +214,6 @@ func (h *Handler) apiChanges(w http.ResponseWriter, r *http.Request) {
 		Last    uint64   `json:"last"`
 		Changes []Change `json:"changes"`
 	}{last, changes})
-}
-
-// storeState is the answer of api/v1/store.
-type storeState struct {
-	// Store is null if the source has no statistics.
-	Store     any  `json:"store"`
-	Inspector Self `json:"inspector"`
-}
-
-func (h *Handler) storeState() storeState {
-	out := storeState{Inspector: h.self()}
-	if s, ok := h.source.(storage.StatsSource); ok {
-		if stats, err := s.Stats(); err == nil {
-			out.Store = stats
-		}
-	}
-	return out
-}
-
-func (h *Handler) self() Self {
-	c := h.collector
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := Self{
-		Readings: c.readings, Listeners: len(h.listeners), HistoryBytes: c.history.bytes(), HistoryLimit: c.history.limit,
-		HistorySeries: len(c.history.series), HistoryLeftOut: c.history.leftOut,
-	}
-	if c.current != nil {
-		s.ReadingTookMs = c.current.took.Milliseconds()
-	}
-	return s
 }
 
 func (h *Handler) apiStore(w http.ResponseWriter, r *http.Request) { h.answer(w, r, h.storeState()) }

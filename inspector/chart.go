@@ -10,11 +10,12 @@ import (
 )
 
 // A chart is drawn here, for browsers with and without JavaScript alike: a page swaps one picture for the next. Colours are
-// classes of the style sheet, so that light, dark and print are its affair.
+// classes of the style sheet, so that light, dark and print are its affair; the attributes beside them, which any rule of a
+// style sheet goes before, are for the picture that stands alone.
 
 const (
 	chartWidth, chartHeight            = 720, 220
-	marginLeft, marginRight, marginTop = 64, 12, 12
+	marginLeft, marginRight, marginTop = 84, 12, 12
 	marginBottom                       = 28
 )
 
@@ -99,20 +100,21 @@ func drawChart(name string, h *History) string {
 	lines := k.axis(most)
 	top := lines[len(lines)-1]
 	first, last := span(h.At)
-	x := func(i int) float64 {
-		return marginLeft + float64(h.At[i]-first)/float64(last-first)*(chartWidth-marginLeft-marginRight)
+	xOf := func(at int64) float64 {
+		return marginLeft + float64(at-first)/float64(last-first)*(chartWidth-marginLeft-marginRight)
 	}
+	x := func(i int) float64 { return xOf(h.At[i]) }
 	y := func(v float64) float64 {
 		return chartHeight - marginBottom - min(v/top, 1)*(chartHeight-marginTop-marginBottom)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 0 %d %d" role="img" aria-label="%s">`,
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" class="chart" width="720" height="220" viewBox="0 0 %d %d" role="img" aria-label="%s">`,
 		chartWidth, chartHeight, template.HTMLEscapeString(k.describe(values, h)))
 	for _, line := range lines {
-		fmt.Fprintf(&b, `<line class="grid" x1="%d" x2="%d" y1="%.1f" y2="%.1f"/><text class="axis" text-anchor="end" x="%d" y="%.1f">%s</text> `,
+		fmt.Fprintf(&b, `<line class="grid" stroke="#d5dae0" x1="%d" x2="%d" y1="%.1f" y2="%.1f"/><text class="axis"`+axisStyle+` text-anchor="end" x="%d" y="%.1f">%s</text> `,
 			marginLeft, chartWidth-marginRight, y(line), y(line), marginLeft-6, y(line)+4, k.format(line))
 	}
-	drawTimes(&b, first, last)
+	drawTimes(&b, first, last, xOf)
 	for _, run := range runs(values) {
 		drawRun(&b, k, h, values, run, x, y)
 	}
@@ -128,20 +130,54 @@ func span(at []int64) (first, last int64) {
 	return first, max(last, first+1000)
 }
 
-func drawTimes(b *strings.Builder, first, last int64) {
-	const labels = 5
-	for i := range labels {
-		at := first + (last-first)*int64(i)/(labels-1)
-		x := marginLeft + float64(i)/(labels-1)*(chartWidth-marginLeft-marginRight)
-		anchor := "middle"
-		switch i {
-		case 0:
+// axisStyle is how the words of an axis look if no style sheet says it.
+const axisStyle = ` fill="#5b6168" font-size="11" font-family="sans-serif"`
+
+// timeSteps are the distances of the times below a chart.
+var timeSteps = []time.Duration{
+	time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute,
+	5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 3 * time.Hour, 6 * time.Hour,
+	12 * time.Hour, 24 * time.Hour,
+}
+
+// times returns round times within a span, about five, and how to show them.
+func times(first, last int64) (at []int64, layout string) {
+	const most = 6
+	step := timeSteps[len(timeSteps)-1].Milliseconds()
+	for _, s := range timeSteps {
+		if (last-first)/s.Milliseconds() < most {
+			step = s.Milliseconds()
+			break
+		}
+	}
+	step *= (last-first)/(step*most) + 1
+	for t := (first + step - 1) / step * step; t <= last; t += step {
+		at = append(at, t)
+	}
+	switch {
+	case step < time.Minute.Milliseconds():
+		return at, "15:04:05"
+	case step < 24*time.Hour.Milliseconds():
+		return at, "15:04"
+	}
+	return at, "01-02"
+}
+
+func drawTimes(b *strings.Builder, first, last int64, x func(int64) float64) {
+	at, layout := times(first, last)
+	for i, t := range at {
+		class, anchor := "axis", "middle"
+		if i%2 == 1 {
+			class = "axis less"
+		}
+		switch at := x(t); {
+		case at < marginLeft+20:
 			anchor = "start"
-		case labels - 1:
+		case at > chartWidth-marginRight-20:
 			anchor = "end"
 		}
-		fmt.Fprintf(b, `<text class="axis" text-anchor="%s" x="%.1f" y="%d">%s</text> `,
-			anchor, x, chartHeight-8, time.UnixMilli(at).UTC().Format("15:04:05"))
+		fmt.Fprintf(b, `<text class="%s"`+axisStyle+` text-anchor="%s" x="%.1f" y="%d">%s</text> `,
+			class, anchor, x(t), chartHeight-8, time.UnixMilli(t).UTC().Format(layout))
 	}
 }
 
@@ -174,10 +210,10 @@ func drawRun(b *strings.Builder, k chartKind, h *History, values []*float64, r r
 		fmt.Fprintf(&lower, "%.1f,%.1f ", x(back), y(max(*values[back]-margin, 0)))
 	}
 	if banded {
-		fmt.Fprintf(b, `<polygon class="band" points="%s%s"/>`, upper.String(), strings.TrimSpace(lower.String()))
+		fmt.Fprintf(b, `<polygon class="band" fill="#0b5394" fill-opacity=".2" points="%s%s"/>`, upper.String(), strings.TrimSpace(lower.String()))
 	}
 	if r.to-r.from == 1 {
-		fmt.Fprintf(b, `<circle class="dot" cx="%.1f" cy="%.1f" r="2"/>`, x(r.from), y(*values[r.from]))
+		fmt.Fprintf(b, `<circle class="dot" fill="#0b5394" cx="%.1f" cy="%.1f" r="2"/>`, x(r.from), y(*values[r.from]))
 		return
 	}
 	// One line for each stretch that is bounded alike.
@@ -186,17 +222,17 @@ func drawRun(b *strings.Builder, k chartKind, h *History, values []*float64, r r
 		for to < r.to-1 && k.bound(h, to) == k.bound(h, from) {
 			to++
 		}
-		class := "line"
+		b.WriteString(`<polyline fill="none" stroke="#0b5394" stroke-width="1.6" class="line`)
 		if k.bound(h, from) {
-			class = "line atleast"
+			b.WriteString(` atleast" stroke-dasharray="5 3`)
 		}
-		fmt.Fprintf(b, `<polyline class="%s" points="`, class)
+		b.WriteString(`" points="`)
 		for i := from; i <= to; i++ {
 			fmt.Fprintf(b, "%.1f,%.1f ", x(i), y(*values[i]))
 		}
 		b.WriteString(`"/>`)
 		if k.bound(h, from) {
-			fmt.Fprintf(b, `<text class="axis" x="%.1f" y="%.1f">≥</text> `, x(from)+2, y(*values[from])-5)
+			fmt.Fprintf(b, `<text class="axis"`+axisStyle+` x="%.1f" y="%.1f">≥</text> `, x(from)+2, y(*values[from])-5)
 		}
 		from = to
 	}
@@ -245,7 +281,7 @@ func drawSpark(values []*float64) string {
 	return b.String()
 }
 
-// chartFile answers a chart as a picture of its own, styled by itself.
+// chartFile answers a chart as a picture of its own, on white.
 func (h *Handler) chartFile(w http.ResponseWriter, r *http.Request) {
 	kind := r.URL.Query().Get("kind")
 	if _, ok := chartKinds[kind]; !ok {
@@ -256,5 +292,6 @@ func (h *Handler) chartFile(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, err)
 		return
 	}
-	newBody("image/svg+xml", []byte(drawChart(kind, &history))).serve(w, r)
+	picture := strings.Replace(drawChart(kind, &history), ">", `><rect width="100%" height="100%" fill="#fff"/>`, 1)
+	newBody("image/svg+xml", []byte(picture)).serve(w, r)
 }

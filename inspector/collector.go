@@ -32,10 +32,9 @@ type reading struct {
 
 // reader is a group on a topic.
 type reader struct {
-	group  int // index in reading.groups
-	status status.Status
-	why    string
-	lag    Lag
+	group   int // index in reading.groups
+	verdict status.Verdict
+	lag     Lag
 }
 
 // groupKey names a group or a topic of a cluster.
@@ -281,7 +280,7 @@ func (c *collector) readGroups(ctx context.Context, r *reading, cluster string, 
 			worst = worst.Join(verdict)
 			lags[seriesKey{cluster, name, t.Name}] = lag
 			key := groupKey{cluster, t.Name}
-			r.readers[key] = append(r.readers[key], reader{at, verdict.Status, verdict.Why, lag})
+			r.readers[key] = append(r.readers[key], reader{at, verdict, lag})
 		}
 		if len(group.Topics) > 1 {
 			total = status.LagOfGroup(&group)
@@ -298,7 +297,8 @@ func RowOf(cluster, name string, group *protocol.Group, options status.Options) 
 
 func rowOf(cluster, name string, group *protocol.Group, verdict status.Verdict, lag status.Lag) GroupRow {
 	row := GroupRow{
-		Cluster: cluster, Group: name, Status: verdict.Status, Why: verdict.Why, Topics: len(group.Topics),
+		Cluster: cluster, Group: name, Status: verdict.Status, Why: verdict.Why,
+		WhyTopic: verdict.Topic, WhyPartition: verdict.Partition, WhyPartitions: verdict.Partitions, Topics: len(group.Topics),
 		Lag: lagOf(lag), topics: make([]string, 0, len(group.Topics)), folded: strings.ToLower(name),
 	}
 	type member struct{ owner, client string }

@@ -44,7 +44,8 @@ func DetailOf(cluster, name string, group *protocol.Group, options status.Option
 func topicOf(t *protocol.GroupTopic, now time.Time, options status.Options) GroupTopic {
 	verdict := status.OfTopic(t, now, options)
 	out := GroupTopic{
-		Topic: t.Name, Status: verdict.Status, Why: verdict.Why, Lag: lagOf(status.LagOfTopic(t)),
+		Topic: t.Name, Status: verdict.Status, Why: verdict.Why, WhyPartition: verdict.Partition, WhyPartitions: verdict.Partitions,
+		Lag:        lagOf(status.LagOfTopic(t)),
 		Partitions: make([]GroupPartition, len(t.Partitions)),
 	}
 	for i := range t.Partitions {
@@ -126,7 +127,10 @@ func (h *Handler) topic(ctx context.Context, r *reading, cluster, name string, a
 	for _, reader := range r.readers[groupKey{cluster, name}] {
 		g := &r.groups[reader.group]
 		if allow == nil || allow(g.Cluster, g.Group) {
-			out.Readers = append(out.Readers, TopicGroup{Group: g.Group, Status: reader.status, Why: reader.why, Lag: reader.lag})
+			v := &reader.verdict
+			out.Readers = append(out.Readers, TopicGroup{
+				Group: g.Group, Status: v.Status, Why: v.Why, WhyPartition: v.Partition, WhyPartitions: v.Partitions, Lag: reader.lag,
+			})
 		}
 	}
 	slices.SortStableFunc(out.Readers, func(a, b TopicGroup) int {

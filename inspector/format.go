@@ -51,6 +51,30 @@ func significant(n float64) string {
 	return text
 }
 
+// bytesOf shows bytes in whatever type they are counted.
+func bytesOf(n any) string {
+	switch n := n.(type) {
+	case int:
+		return bytesText(float64(n))
+	case int64:
+		return bytesText(float64(n))
+	case uint64:
+		return bytesText(float64(n))
+	}
+	return unknown
+}
+
+// bytesText shows bytes in powers of 1,024: 512 B, 1.5 KiB, 64 MiB.
+func bytesText(n float64) string {
+	for _, unit := range []string{"B", "KiB", "MiB", "GiB"} {
+		if n < 1024 {
+			return significant(n) + " " + unit
+		}
+		n /= 1024
+	}
+	return significant(n) + " TiB"
+}
+
 // duration shows milliseconds with the two units that matter: 230 ms, 4.2 s, 3 min 5 s, 3 h 5 min, 2 d 4 h.
 func duration(ms float64) string {
 	if ms < 0 {
@@ -66,6 +90,8 @@ func duration(ms float64) string {
 		return text
 	}
 	switch {
+	case d == 0:
+		return "0 s"
 	case d < time.Second:
 		return strconv.FormatInt(d.Milliseconds(), 10) + " ms"
 	case d < 10*time.Second:

@@ -103,7 +103,7 @@ func TestPages(t *testing.T) {
 		"/topics":                           {"orders", "clicks"},
 		"/topic?cluster=local&name=orders":  {"billing", "1000"},
 		"/changes":                          {"Changes"},
-		"/store":                            {"GroupPartitions", "Readings of the store"},
+		"/store":                            {"Partitions of groups", "set end offset", "Readings of the store"},
 	} {
 		status, header, body := get(t, server.URL+page)
 		assert.Equal(t, http.StatusOK, status, page)

@@ -64,15 +64,20 @@ type Flow struct {
 
 // GroupRow is one group in a list.
 type GroupRow struct {
-	Cluster    string        `json:"cluster"`
-	Group      string        `json:"group"`
-	Status     status.Status `json:"status"`
-	Why        string        `json:"why"`
-	Topics     int           `json:"topics"`
-	Partitions int           `json:"partitions"`
-	Members    int           `json:"members"`
-	Lag        Lag           `json:"lag"`
-	Flow       Flow          `json:"flow"`
+	Cluster string        `json:"cluster"`
+	Group   string        `json:"group"`
+	Status  status.Status `json:"status"`
+	Why     string        `json:"why"`
+	// WhyTopic and WhyPartition are where Why holds: the first of WhyPartitions that have the status.
+	WhyTopic      string `json:"why_topic"`
+	WhyPartition  int32  `json:"why_partition"`
+	WhyPartitions int    `json:"why_partitions"`
+
+	Topics     int  `json:"topics"`
+	Partitions int  `json:"partitions"`
+	Members    int  `json:"members"`
+	Lag        Lag  `json:"lag"`
+	Flow       Flow `json:"flow"`
 	// LastCommit is when the group last committed, null if it never did.
 	LastCommit *int64 `json:"last_commit_ms"`
 	// Spark are the last lags, oldest first; null is a gap.
@@ -119,9 +124,13 @@ type GroupDetail struct {
 
 // GroupTopic is one topic of a group.
 type GroupTopic struct {
-	Topic      string           `json:"topic"`
-	Status     status.Status    `json:"status"`
-	Why        string           `json:"why"`
+	Topic  string        `json:"topic"`
+	Status status.Status `json:"status"`
+	Why    string        `json:"why"`
+	// WhyPartition is where Why holds: the first of WhyPartitions that have the status.
+	WhyPartition  int32 `json:"why_partition"`
+	WhyPartitions int   `json:"why_partitions"`
+
 	Lag        Lag              `json:"lag"`
 	Partitions []GroupPartition `json:"partitions"`
 }
@@ -163,7 +172,11 @@ type TopicGroup struct {
 	Group  string        `json:"group"`
 	Status status.Status `json:"status"`
 	Why    string        `json:"why"`
-	Lag    Lag           `json:"lag"`
+	// WhyPartition is where Why holds: the first of WhyPartitions that have the status.
+	WhyPartition  int32 `json:"why_partition"`
+	WhyPartitions int   `json:"why_partitions"`
+
+	Lag Lag `json:"lag"`
 }
 
 // History is the answer of api/v1/history: one value for each reading of the store, oldest first; null is a gap.

@@ -12,6 +12,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/lagkeeper/storage/status"
@@ -33,6 +34,9 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"clock":    func(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02 15:04:05 UTC") },
 	"ago":      func(now int64, ms *int64) string { return agoText(now, ms) },
 	"link":     link,
+	"bytes":    bytesOf,
+	"words":    func(key string) string { return strings.ReplaceAll(key, "_", " ") },
+	"where":    whereText,
 	"inc":      func(n int) int { return n + 1 },
 	"dec":      func(n int) int { return n - 1 },
 }).ParseFS(assets, "assets/*.html"))
@@ -63,7 +67,21 @@ func agoText(now int64, ms *int64) string {
 	if ms == nil {
 		return unknown
 	}
-	return duration(float64(max(now-*ms, 0))) + " ago"
+	if now-*ms < 1000 {
+		return "now"
+	}
+	return duration(float64(now-*ms)) + " ago"
+}
+
+// whereText says of which partitions a reason is, if it is a reason to worry and there are others than the one.
+func whereText(s status.Status, topic string, partition int32, partitions, all int) string {
+	switch {
+	case all < 2 || s == status.OK || s == status.Unknown:
+		return ""
+	case partitions > 1:
+		return fmt.Sprintf(": %s %d and %d more", shownName(topic), partition, partitions-1)
+	}
+	return fmt.Sprintf(": %s %d", shownName(topic), partition)
 }
 
 // link makes a relative address of a page and pairs of a key and its value.
@@ -84,6 +102,8 @@ func link(page string, pairs ...string) string {
 // view is what every page is given.
 type view struct {
 	Title, Page string
+	// Of is what the page is of, beside the title of all pages.
+	Of string
 	// Interval is how often there is something new, in milliseconds.
 	Interval int64
 	At       int64
@@ -101,7 +121,7 @@ type view struct {
 	Topic  *TopicDetail
 
 	Changes []Change
-	Store   string
+	Store   *Store
 	Self    *Self
 }
 
@@ -109,6 +129,7 @@ type view struct {
 type column struct {
 	Title, Link, Order string
 	Number             bool
+	Less               bool // there is no room for it on a telephone
 }
 
 // statusFilter is a link that shows the groups of one status.
@@ -174,7 +195,7 @@ func (h *Handler) groupsPage(w http.ResponseWriter, r *http.Request) {
 
 func groupsView(query listQuery, list *GroupList) view {
 	query.Page = list.Page
-	v := view{At: list.At, List: list, Query: query, Error: list.Totals.Unreadable}
+	v := view{Of: "Groups", At: list.At, List: list, Query: query, Error: list.Totals.Unreadable}
 	for _, c := range []struct {
 		title, sort string
 		number      bool
@@ -191,7 +212,7 @@ func groupsView(query listQuery, list *GroupList) view {
 				order = "ascending"
 			}
 		}
-		v.Columns = append(v.Columns, column{c.title, address(next), order, c.number})
+		v.Columns = append(v.Columns, column{c.title, address(next), order, c.number, c.sort == "topics" || c.sort == "members"})
 	}
 	v.Filters = filters(query, list)
 	return v
@@ -238,7 +259,7 @@ func (v *view) TopicsLink(page int) string {
 func (h *Handler) groupPage(w http.ResponseWriter, r *http.Request) {
 	b, err := h.sharedGroup(r, "page", func(detail *GroupDetail) (*body, error) {
 		history := h.historyOf(detail.seriesKeys(), h.collector.history.length)
-		return h.render("group", view{At: detail.At, Group: detail, Charts: charts(detail, &history)})
+		return h.render("group", view{Of: detail.Group, At: detail.At, Group: detail, Charts: charts(detail, &history)})
 	})
 	h.serve(w, r, b, err)
 }
@@ -273,7 +294,7 @@ func points(k chartKind, h *History) string {
 				text += " ±" + k.format(margin)
 			}
 		}
-		at := time.UnixMilli(h.At[i]).UTC().Format("15:04:05")
+		at := time.UnixMilli(h.At[i]).UTC().Format("15:04:05 UTC")
 		x := (marginLeft + float64(h.At[i]-first)/float64(last-first)*(chartWidth-marginLeft-marginRight)) / chartWidth
 		all = append(all, point{x, at + "  " + text})
 	}
@@ -303,12 +324,12 @@ func topicsView(current *reading, query listQuery, allow func(cluster, group str
 	list.Page = min(query.Page, list.Pages)
 	query.Page = list.Page
 	rows = rows[(list.Page-1)*maxPerPage : min(list.Page*maxPerPage, len(rows))]
-	return view{At: millis(current.at), Topics: rows, Query: query, List: &list}
+	return view{Of: "Topics", At: millis(current.at), Topics: rows, Query: query, List: &list}
 }
 
 func (h *Handler) topicPage(w http.ResponseWriter, r *http.Request) {
 	b, err := h.sharedTopic(r, "topic page", func(detail *TopicDetail) (*body, error) {
-		return h.render("topic", view{At: detail.At, Topic: detail})
+		return h.render("topic", view{Of: detail.Topic, At: detail.At, Topic: detail})
 	})
 	h.serve(w, r, b, err)
 }
@@ -317,7 +338,7 @@ func (h *Handler) changesPage(w http.ResponseWriter, r *http.Request) {
 	changes, last, _ := h.changesFor(r, 0)
 	b, err := h.sharedNow(fmt.Sprint("changes page ", last), func() (*body, error) {
 		slices.Reverse(changes)
-		return h.render("changes", view{At: millis(h.options.Now()), Changes: changes[:min(len(changes), maxPerPage)]})
+		return h.render("changes", view{Of: "Changes", At: millis(h.options.Now()), Changes: changes[:min(len(changes), maxPerPage)]})
 	})
 	h.serve(w, r, b, err)
 }
@@ -325,11 +346,7 @@ func (h *Handler) changesPage(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) storePage(w http.ResponseWriter, r *http.Request) {
 	b, err := h.sharedNow("store page", func() (*body, error) {
 		state := h.storeState()
-		text, err := json.MarshalIndent(state.Store, "", "  ")
-		if err != nil {
-			return nil, err
-		}
-		return h.render("store", view{At: millis(h.options.Now()), Store: string(text), Self: &state.Inspector})
+		return h.render("store", view{Of: "Store", At: millis(h.options.Now()), Store: state.Store, Self: &state.Inspector})
 	})
 	h.serve(w, r, b, err)
 }

@@ -11,7 +11,11 @@ async function refresh() {
   if (busy || document.hidden) return;
   busy = true;
   try {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(3 * interval) });
+    if (answer.status === 404) {
+      connection.textContent = "no longer there";
+      return;
+    }
     if (!answer.ok) throw new Error(answer.statusText);
     swap(new DOMParser().parseFromString(await answer.text(), "text/html"));
     connection.textContent = "live";
@@ -53,10 +57,13 @@ function at(steps, root) {
   return steps.reduce((element, step) => element && element.children[step], root);
 }
 
-let stream; // of the page that is shown: one that a browser keeps for its back button holds no connection
+// The stream is that of a page that somebody sees: a browser has six connections to a server, for all its tabs together, and
+// one that it keeps for its back button holds none.
+let stream;
 
 function listen() {
-  if (!window.EventSource) return;
+  stream?.close();
+  if (!window.EventSource || document.hidden) return;
   stream = new EventSource("live");
   stream.addEventListener("tick", () => { heard = Date.now(); refresh(); });
   stream.addEventListener("open", () => { connection.textContent = "live"; });
@@ -112,6 +119,6 @@ function crosshair(figure) {
 document.querySelectorAll("figure[data-points]").forEach(crosshair);
 addEventListener("pagehide", () => stream?.close());
 addEventListener("pageshow", (event) => { if (event.persisted) listen(); });
-document.addEventListener("visibilitychange", refresh);
+document.addEventListener("visibilitychange", () => { listen(); refresh(); });
 setInterval(() => { if (Date.now() - heard > 2 * interval) refresh(); }, interval);
 listen();
