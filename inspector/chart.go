@@ -145,12 +145,12 @@ func times(first, last int64) (at []int64, layout string) {
 	const most = 6
 	step := timeSteps[len(timeSteps)-1].Milliseconds()
 	for _, s := range timeSteps {
-		if (last-first)/s.Milliseconds() < most {
+		if last-first <= most*s.Milliseconds() {
 			step = s.Milliseconds()
 			break
 		}
 	}
-	step *= (last-first)/(step*most) + 1
+	step *= (last-first-1)/(step*most) + 1
 	for t := (first + step - 1) / step * step; t <= last; t += step {
 		at = append(at, t)
 	}

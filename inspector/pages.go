@@ -78,10 +78,12 @@ func whereText(s status.Status, topic string, partition int32, partitions, all i
 	switch {
 	case all < 2 || s == status.OK || s == status.Unknown:
 		return ""
-	case partitions > 1:
-		return fmt.Sprintf(": %s %d and %d more", shownName(topic), partition, partitions-1)
+	case partitions == 2:
+		return fmt.Sprintf(" (%s %d and one more partition)", shownName(topic), partition)
+	case partitions > 2:
+		return fmt.Sprintf(" (%s %d and %d more partitions)", shownName(topic), partition, partitions-1)
 	}
-	return fmt.Sprintf(": %s %d", shownName(topic), partition)
+	return fmt.Sprintf(" (%s %d)", shownName(topic), partition)
 }
 
 // link makes a relative address of a page and pairs of a key and its value.

@@ -1,0 +1,71 @@
+package inspector
+
+import (
+	"encoding/json"
+	"reflect"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/lagkeeper/storage"
+)
+
+// Everything that a store counts is in the answer, under a name that is all lower case.
+func TestStoreIsWhole(t *testing.T) {
+	t.Parallel()
+	var stats storage.Stats
+	next := uint64(1000)
+	var fill func(v reflect.Value)
+	fill = func(v reflect.Value) {
+		switch v.Interface().(type) {
+		case time.Time:
+			next++
+			v.Set(reflect.ValueOf(time.UnixMilli(int64(next))))
+			return
+		case time.Duration:
+			next++
+			v.SetInt(int64(next) * int64(time.Millisecond))
+			return
+		}
+		switch v.Kind() {
+		case reflect.Struct:
+			for i := range v.NumField() {
+				fill(v.Field(i))
+			}
+		case reflect.Int:
+			next++
+			v.SetInt(int64(next))
+		case reflect.Uint64:
+			next++
+			v.SetUint(next)
+		case reflect.Bool:
+			v.SetBool(true)
+		case reflect.Map:
+			next++
+			v.Set(reflect.ValueOf(map[storage.Reason]uint64{storage.ReasonUnknownTopic: next}))
+		default:
+			require.Fail(t, "a field of a kind that is new", "%s", v.Type())
+		}
+	}
+	fill(reflect.ValueOf(&stats).Elem())
+	text, err := json.Marshal(storeOf(&stats))
+	require.NoError(t, err)
+	for n := uint64(1001); n <= next; n++ {
+		assert.Regexp(t, `[:]`+strconv.FormatUint(n, 10)+`\b`, string(text))
+	}
+	assert.Contains(t, string(text), `"damaged":true`)
+	for _, key := range regexp.MustCompile(`"([^"]+)":`).FindAllStringSubmatch(string(text), -1) {
+		assert.Regexp(t, `^[a-z_-]+$`, key[1])
+	}
+	var dropped uint64
+	for _, count := range stats.Requests.ByType() {
+		for _, n := range count.Dropped {
+			dropped += n
+		}
+	}
+	assert.Equal(t, dropped, storeOf(&stats).Dropped())
+}
