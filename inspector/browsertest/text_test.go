@@ -48,7 +48,7 @@ func TestTextBrowser(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, answer.Body.Close())
 	pictures := regexp.MustCompile(`chart\.svg\?[^"]+`).FindAllString(string(page), -1)
-	require.Len(t, pictures, 2)
+	require.Len(t, pictures, 6, "two of the group and two of each topic")
 	for _, picture := range pictures {
 		answer, err := http.Get(w.url(html.UnescapeString(picture)))
 		require.NoError(t, err)
