@@ -28,6 +28,9 @@ type Store struct {
 	Watchers  StoreWatchers  `json:"watchers"`
 	Relay     StoreRelay     `json:"relay"`
 
+	// Remote is null for a store that keeps its state in the process.
+	Remote *StoreRemote `json:"remote"`
+
 	Panics   uint64 `json:"panics"`
 	Damaged  bool   `json:"damaged"`
 	LostLogs uint64 `json:"lost_log_lines"`
@@ -78,6 +81,21 @@ type StoreRelay struct {
 	UnknownTypes     uint64 `json:"unknown_types"`
 }
 
+// StoreRemote is what a store whose state is on servers has to do with them.
+type StoreRemote struct {
+	Calls         int    `json:"calls"`
+	MostCalls     int    `json:"calls_limit"`
+	HeldBuckets   int    `json:"held_buckets"`
+	RoundTrips    uint64 `json:"round_trips"`
+	Connections   uint64 `json:"connections"`
+	Conflicts     uint64 `json:"conflicts"`
+	Retries       uint64 `json:"retries"`
+	Unavailable   uint64 `json:"unavailable"`
+	EarlierStates uint64 `json:"earlier_states"`
+	ReplicaReads  uint64 `json:"replica_reads"`
+	ReplicaMisses uint64 `json:"replica_misses"`
+}
+
 // Dropped is the number of requests that were dropped, for whatever reason.
 func (s *Store) Dropped() (total uint64) {
 	for _, requests := range s.Requests {
@@ -108,6 +126,10 @@ func storeOf(in *storage.Stats) *Store {
 		},
 		Watchers: StoreWatchers(in.Watchers), Relay: StoreRelay(in.Relay),
 		Panics: in.Panics, Damaged: in.Damaged, LostLogs: in.LostLines,
+	}
+	if in.Remote.MostCalls > 0 {
+		remote := StoreRemote(in.Remote)
+		out.Remote = &remote
 	}
 	if last := in.Snapshots.Last; !last.IsZero() {
 		ms := millis(last)
