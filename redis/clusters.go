@@ -37,8 +37,14 @@ func (db *DB) AddCluster(name string) error {
 		return fmt.Errorf("add cluster: %w", err)
 	}
 	defer db.end()
-	if err := db.engine.AddCluster(name); err != nil {
-		return fmt.Errorf("add cluster: %w", fromEngine(err))
+	engines := []*engine.Engine{db.engine}
+	if db.replicas != nil {
+		engines = []*engine.Engine{db.replicas.reader.engine, db.engine}
+	}
+	for _, e := range engines {
+		if err := e.AddCluster(name); err != nil {
+			return fmt.Errorf("add cluster: %w", fromEngine(err))
+		}
 	}
 	return nil
 }
@@ -84,7 +90,7 @@ func (db *DB) removeCluster(ctx context.Context, name string) error {
 	if err := db.forgetPositions(ctx, c, nil); err != nil {
 		return err
 	}
-	deleted, err := db.names(ctx, func(bucket int) rueidis.Completed {
+	deleted, err := db.names(ctx, db.topicTag, func(bucket int) rueidis.Completed {
 		return db.client.B().Zrange().Key(db.deletedKey(bucket, c.Name)).Min("0").Max("-1").Build()
 	})
 	if err == nil {
@@ -93,12 +99,15 @@ func (db *DB) removeCluster(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	if db.replicas != nil {
+		_ = db.replicas.reader.engine.RemoveCluster(name) // it is there if it is in the other
+	}
 	return errorsOf[db.engine.RemoveCluster(name)]
 }
 
 // listAllGroups returns the groups, those that have expired among them.
 func (db *DB) listAllGroups(ctx context.Context, c *engine.Cluster) ([]string, error) {
-	return db.names(ctx, func(bucket int) rueidis.Completed {
+	return db.names(ctx, db.groupTag, func(bucket int) rueidis.Completed {
 		return db.client.B().Zrange().Key(db.liveKey(bucket, c.Name)).Min("0").Max("-1").Build()
 	})
 }

@@ -33,14 +33,15 @@
 //	{t0}:topic:<c>:<topic> hash    v: version; m: the topic; p…: a partition with its end offsets and their curve; of one that
 //	                               was deleted: v, and d: how many of that name were
 //	{t0}:deleted:<c>       zset    topics that were deleted by when, Unix milliseconds; kept for expire-topic
+//	{g0}:mark:<process>    string  when a process that reads from replicas was there last, Unix milliseconds; the same for {t0}
 //	{m}:members            zset    processes that share the buckets, by when their sign of life runs out, Unix milliseconds
 //
 // # Rights
 //
 // The user needs the keys of its prefix and these commands; the second line is what the script runs:
 //
-//	ACL SETUSER monitor on >secret resetkeys ~lagkeeper:* -@all +hello +ping +info +cluster|slots +cluster|shards +asking
-//	  +hset +hdel +del +zadd +zrem +sadd +srem +xadd +evalsha +eval
+//	ACL SETUSER monitor on >secret resetkeys ~lagkeeper:* -@all +hello +ping +readonly +info +cluster|slots +cluster|shards +asking
+//	  +get +set +hset +hdel +del +zadd +zrem +sadd +srem +xadd +evalsha +eval
 //	  +hget +hmget +hgetall +hlen +hexists +smembers +zrange +zrangebyscore +zremrangebyscore +zcard +zinter +xrange +xrevrange
 //
 // The server must not drop keys: Open returns an error for a maxmemory-policy of allkeys-*. If it has no memory left, writes

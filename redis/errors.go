@@ -107,7 +107,7 @@ func (db *DB) persist(ctx context.Context, attempt func(context.Context) error) 
 			}
 			pause = firstPause
 			continue
-		case isForFeed(err):
+		case isForFeed(err), db.marks != nil: // a master can be asked instead
 			return err
 		case full(err):
 			return fmt.Errorf("%w: %w", storage.ErrFull, err)

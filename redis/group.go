@@ -32,6 +32,9 @@ type groupOp struct {
 	// stored are the commits that were taken.
 	stored []protocol.Commit
 
+	// asOf is a time, in Unix milliseconds, that what was read is at least as new as; 0 if it comes from a master.
+	asOf int64
+
 	done chan error
 }
 
@@ -219,8 +222,15 @@ func (db *DB) writeGroup(
 	}
 	var results []rueidis.RedisResult
 	if next == nil {
+		var asOf int64
+		var err error
 		commands[0] = db.client.B().Hget().Key(g.key).Field(fieldVersion).Build()
-		results = db.doMulti(ctx, commands...)
+		if results, asOf, err = db.look(ctx, db.tagsOf(g, topics), commands); err != nil {
+			return nil, err
+		}
+		for _, op := range ops {
+			op.asOf = asOf
+		}
 		version, err := textOf(results[0])
 		if err != nil {
 			return nil, err
@@ -269,6 +279,18 @@ func (db *DB) writeGroup(
 		}
 	}
 	return stale, nil
+}
+
+// tagsOf returns those of the buckets of a group and of topics.
+func (db *DB) tagsOf(g *group, topics []*topic) []string {
+	if db.marks == nil {
+		return nil
+	}
+	tags := []string{db.groupTag(g.bucket)}
+	for _, t := range topics {
+		tags = append(tags, db.topicTag(t.bucket))
+	}
+	return tags
 }
 
 // settle notes that a change has happened.

@@ -22,6 +22,9 @@ type groupState struct {
 
 // groupChange returns what has to be written for Redis to hold a group as the engine holds it, nil if nothing.
 func (db *DB) groupChange(g *group, ops []*groupOp, events []protocol.Event) *groupState {
+	if db.marks != nil {
+		return nil // a replica is not written
+	}
 	next := &groupState{topics: make(map[string]storedTopic, len(g.topics))}
 	there := false
 	changed := len(events) > 0

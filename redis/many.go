@@ -9,15 +9,20 @@ import (
 	"github.com/lagkeeper/storage/internal/engine"
 )
 
-// eachBucket sends one command for each bucket, all at once, and hands over the answers.
+// eachBucket sends one command for each bucket, all at once, and hands over the answers. tag returns that of a bucket's keys.
 func (db *DB) eachBucket(
-	ctx context.Context, command func(bucket int) rueidis.Completed, take func(bucket int, result rueidis.RedisResult) error,
+	ctx context.Context, tag func(bucket int) string, command func(bucket int) rueidis.Completed,
+	take func(bucket int, result rueidis.RedisResult) error,
 ) error {
-	commands := make(rueidis.Commands, db.options.Buckets)
+	commands, tags := make(rueidis.Commands, db.options.Buckets), make([]string, db.options.Buckets)
 	for bucket := range commands {
-		commands[bucket] = command(bucket)
+		commands[bucket], tags[bucket] = command(bucket), tag(bucket)
 	}
-	for bucket, result := range db.doMulti(ctx, commands...) {
+	results, _, err := db.look(ctx, tags, commands)
+	if err != nil {
+		return err
+	}
+	for bucket, result := range results {
 		if err := take(bucket, result); err != nil {
 			return err
 		}
@@ -26,11 +31,13 @@ func (db *DB) eachBucket(
 }
 
 // names gathers lists of names, one of each bucket.
-func (db *DB) names(ctx context.Context, command func(bucket int) rueidis.Completed) ([]string, error) {
+func (db *DB) names(
+	ctx context.Context, tag func(bucket int) string, command func(bucket int) rueidis.Completed,
+) ([]string, error) {
 	all := []string{}
 	err := db.persist(ctx, func(ctx context.Context) error {
 		all = all[:0]
-		return db.eachBucket(ctx, command, func(_ int, result rueidis.RedisResult) error {
+		return db.eachBucket(ctx, tag, command, func(_ int, result rueidis.RedisResult) error {
 			names, err := result.AsStrSlice()
 			all = append(all, names...)
 			return err

@@ -39,6 +39,9 @@ type DB struct {
 	// clusters are those that calls are under way for.
 	clusters clusterDoors
 	counts   counts
+	// replicas is nil unless reads from replicas were asked for, marks unless this is what reads from them.
+	replicas *replicas
+	marks    *marks
 	// holder is the name of this process as the holder of leases; buckets is what it knows of each bucket.
 	holder  string
 	buckets []bucketState
@@ -95,6 +98,12 @@ func (db *DB) open(ctx context.Context, options Options) error {
 	hub.Watch(1, db.collector.take, nil)
 	db.engine = engine.New(db.options.engine(db.clock, hub))
 	db.watching.begin()
+	if err := db.openReplicas(); err != nil {
+		db.cancel()
+		db.clock.Stop()
+		db.client.Close()
+		return fmt.Errorf("open store: %w", err)
+	}
 	db.closed = false
 	db.timers.Go(db.sweepByTheClock)
 	return nil
@@ -135,11 +144,15 @@ func (db *DB) Close() error {
 	close(db.quit)
 	db.underWay.Wait()
 	db.leaders.Wait()
+	if db.replicas != nil {
+		db.replicas.reader.leaders.Wait()
+	}
 	// 2. End what runs by the clock, and the loops of those who watch.
 	db.cancel()
 	db.timers.Wait()
 	db.watching.end()
 	db.clock.Stop()
+	db.closeReplicas()
 	db.client.Close()
 	return nil
 }

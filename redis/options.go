@@ -48,6 +48,14 @@ type Options struct {
 	// Timeout is for how long a call goes on trying while the server cannot be reached, or a failover is under way, if its
 	// context does not end before; default 5 s. Then it returns storage.ErrUnavailable.
 	Timeout time.Duration
+	// ReplicaMaxAge lets replicas answer reads, as long as what they answer is at most this old: not less than a second. Group.TakenAt is
+	// a time that the answer is at least as new as; lists and end offsets have no such time, but keep to the same bound. A read that replicas
+	// cannot answer within it goes to the master. What this process has just written may be missing for as long, as may what others wrote.
+	// 0, the default, has masters alone answer. Each process that sets it writes a key per bucket up to four times in that time.
+	ReplicaMaxAge time.Duration
+	// ReplicaAddress is that of a replica, or of what spreads connections over several, as host:port, for servers without cluster mode;
+	// a cluster says itself where its replicas are.
+	ReplicaAddress string
 	// Dial makes a connection; nil for TCP, over TLS if there is a configuration of that.
 	Dial func(ctx context.Context, address string, dialer *net.Dialer, config *tls.Config) (net.Conn, error)
 	// CacheBytes is how much memory the groups may take that the process keeps a copy of; default 256 MiB. A copy saves reading the
@@ -72,6 +80,9 @@ func (o Options) Validate() error {
 	}
 	if o.Lease != 0 && o.Lease < time.Second {
 		faults = append(faults, fmt.Errorf("invalid Lease %v: must be at least a second", o.Lease))
+	}
+	if o.ReplicaMaxAge != 0 && o.ReplicaMaxAge < time.Second {
+		faults = append(faults, fmt.Errorf("invalid ReplicaMaxAge %v: must be 0 or at least a second", o.ReplicaMaxAge))
 	}
 	if o.Timeout < 0 {
 		faults = append(faults, fmt.Errorf("invalid Timeout %v: must not be negative", o.Timeout))

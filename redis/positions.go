@@ -52,7 +52,7 @@ func (db *DB) roomForPosition(ctx context.Context, c *engine.Cluster, partition 
 	all, known := int64(0), false
 	err := db.persist(ctx, func(ctx context.Context) error {
 		all = 0
-		err := db.eachBucket(ctx, func(bucket int) rueidis.Completed {
+		err := db.eachBucket(ctx, db.groupTag, func(bucket int) rueidis.Completed {
 			return db.client.B().Hlen().Key(db.positionsKey(bucket, c.Name)).Build()
 		}, func(_ int, result rueidis.RedisResult) error {
 			n, err := result.AsInt64()
@@ -82,7 +82,7 @@ func (db *DB) Positions(ctx context.Context, cluster string) ([]protocol.Positio
 	}
 	err = db.persist(ctx, func(ctx context.Context) error {
 		positions = positions[:0]
-		return db.eachBucket(ctx, func(bucket int) rueidis.Completed {
+		return db.eachBucket(ctx, db.groupTag, func(bucket int) rueidis.Completed {
 			return db.client.B().Hgetall().Key(db.positionsKey(bucket, c.Name)).Build()
 		}, func(_ int, result rueidis.RedisResult) error {
 			fields, err := result.AsStrMap()

@@ -3,6 +3,7 @@ package lagredis_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -18,7 +19,9 @@ func TestLeastRights(t *testing.T) {
 	servers := redistest.Single(t)
 	servers.Do(0, documentedUser(t)...)
 
-	db := open(t, servers, lagredis.DefaultKeyPrefix, func(o *lagredis.Options) { o.Username, o.Password = "monitor", "secret" })
+	db := open(t, servers, lagredis.DefaultKeyPrefix, func(o *lagredis.Options) {
+		o.Username, o.Password, o.ReplicaMaxAge, o.ReplicaAddress = "monitor", "secret", time.Hour, servers.Addresses()[0]
+	})
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	events, err := db.Watch(watching, storage.WatchFilter{})
@@ -29,6 +32,10 @@ func TestLeastRights(t *testing.T) {
 	require.NoError(t, db.SetOwner(ctx, "local", "group", protocol.PartitionOwner{Topic: "topic", Owner: "host"}))
 	require.NoError(t, db.ClearOwners(ctx, "local", "group"))
 	require.NotNil(t, groupOf(t, db, "group"))
+	until(t, func() bool {
+		_, fromReplica := read(t, db, "group")
+		return fromReplica
+	})
 	require.NoError(t, db.SetPosition(ctx, "local", protocol.Position{Partition: 20_000, Offset: 3}))
 	positions, err := db.Positions(ctx, "local")
 	require.NoError(t, err)

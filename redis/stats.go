@@ -73,6 +73,12 @@ func (db *DB) Stats() (storage.Stats, error) {
 	if db.closed {
 		return storage.Stats{}, fmt.Errorf("read statistics: %w", storage.ErrStopped)
 	}
+	var reader counts
+	if db.replicas != nil {
+		read := &db.replicas.reader.counts
+		reader.roundTrips.Store(read.roundTrips.Load())
+		reader.conflicts.Store(read.conflicts.Load())
+	}
 	in, hub, c := db.engine.Stats(), db.watching.hub.Stats(), &db.counts
 	out := storage.Stats{
 		Clusters: in.Clusters, Groups: in.Groups, GroupTopics: in.GroupTopics, GroupPartitions: in.GroupPartitions,
@@ -84,7 +90,7 @@ func (db *DB) Stats() (storage.Stats, error) {
 		},
 		Remote: storage.RemoteStats{
 			Calls: len(db.room), MostCalls: cap(db.room), HeldBuckets: db.heldBuckets(),
-			RoundTrips: c.roundTrips.Load(), Connections: c.connections.Load(), Conflicts: c.conflicts.Load(), Retries: c.retries.Load(),
+			RoundTrips: c.roundTrips.Load() + reader.roundTrips.Load(), Connections: c.connections.Load(), Conflicts: c.conflicts.Load() + reader.conflicts.Load(), Retries: c.retries.Load(),
 			Unavailable: c.unavailable.Load(), EarlierStates: c.turns.Load(),
 			ReplicaReads: c.replicaReads.Load(), ReplicaMisses: c.replicaMisses.Load(),
 		},

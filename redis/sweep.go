@@ -62,7 +62,7 @@ func (db *DB) claimSweeps(ctx context.Context, now int64) (mine []int, err error
 		var due []int
 		var claims []change
 		var commands rueidis.Commands
-		err := db.eachBucket(ctx, func(bucket int) rueidis.Completed {
+		err := db.eachBucket(ctx, db.groupTag, func(bucket int) rueidis.Completed {
 			return db.client.B().Hget().Key(db.sweptKey(bucket)).Field(fieldAt).Build()
 		}, func(bucket int, result rueidis.RedisResult) error {
 			last, err := textOf(result)
@@ -148,7 +148,7 @@ func (db *DB) sweepClusters(ctx context.Context, buckets []int) error {
 // notePolled lets the engine know when any topic of a cluster was last polled.
 func (db *DB) notePolled(ctx context.Context, c *engine.Cluster) error {
 	newest := int64(0)
-	err := db.eachBucket(ctx, func(bucket int) rueidis.Completed {
+	err := db.eachBucket(ctx, db.topicTag, func(bucket int) rueidis.Completed {
 		return db.client.B().Zrange().Key(db.topicsKey(bucket, c.Name)).Min("0").Max("0").Rev().Withscores().Build()
 	}, func(_ int, result rueidis.RedisResult) error {
 		last, err := result.AsZScores()

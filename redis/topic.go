@@ -85,7 +85,12 @@ func (db *DB) tryTopic(ctx context.Context, t *topic, ops []*topicOp) error {
 	gone := before != nil && known != before
 	x, version := db.topicChange(t, known, ops, events())
 	if x == nil {
-		now, err := textOf(db.do(ctx, db.client.B().Hget().Key(t.key).Field(fieldVersion).Build()))
+		look := db.client.B().Hget().Key(t.key).Field(fieldVersion).Build()
+		results, _, err := db.look(ctx, []string{db.topicTag(t.bucket)}, rueidis.Commands{look})
+		if err != nil {
+			return err
+		}
+		now, err := textOf(results[0])
 		if err == nil && now != t.version {
 			t.loaded = false
 			return errConflict
@@ -181,7 +186,7 @@ func (db *DB) topicChange(t *topic, known *ends.Topic, ops []*topicOp, events []
 		changed = changed || op.changed
 		parts = append(parts, op.parts...)
 	}
-	if !changed || known == nil && t.known == nil {
+	if !changed || known == nil && t.known == nil || db.marks != nil {
 		return nil, ""
 	}
 	x, version := new(change), newVersion()
@@ -221,7 +226,7 @@ func (db *DB) forgetTopic(ctx context.Context, t *topic) error {
 	var holders []string
 	err := db.persist(ctx, func(ctx context.Context) error {
 		holders = holders[:0]
-		return db.eachBucket(ctx, func(bucket int) rueidis.Completed {
+		return db.eachBucket(ctx, db.groupTag, func(bucket int) rueidis.Completed {
 			return db.client.B().Smembers().Key(db.holdersKey(bucket, t.cluster.Name, t.name)).Build()
 		}, func(_ int, result rueidis.RedisResult) error {
 			names, err := result.AsStrSlice()

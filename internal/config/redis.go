@@ -13,7 +13,8 @@ type Redis struct {
 	TLS                                    bool
 	TLSAuthorities, TLSCertificate, TLSKey string // files
 	Buckets                                int
-	Timeout                                time.Duration
+	Timeout, ReplicaMaxAge                 time.Duration
+	ReplicaAddress                         string
 }
 
 // ReadRedis is ReadModule for that class. most is the largest number of buckets, the others are defaults.
@@ -26,7 +27,8 @@ func ReadRedis(v *viper.Viper, root, className, keyPrefix string, buckets, most 
 			KeyPrefix: r.text("key-prefix", keyPrefix), TLS: r.flag("tls", false), TLSAuthorities: r.text("tls-ca-file", ""),
 			TLSCertificate: r.text("tls-cert-file", ""), TLSKey: r.text("tls-key-file", ""),
 			Buckets: int(r.integer("buckets", int64(buckets), 1, int64(most))),
-			Timeout: r.seconds("timeout", int64(timeout/time.Second), 1),
+			Timeout: r.seconds("timeout", int64(timeout/time.Second), 1), ReplicaMaxAge: r.seconds("replica-max-age", 0, 0),
+			ReplicaAddress: r.text("replica-address", ""),
 		}
 		if len(c.Addresses) == 0 {
 			r.fault("addresses", c.Addresses, "a list of at least one host:port")

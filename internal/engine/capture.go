@@ -59,6 +59,10 @@ func (e *Engine) Capture(c *Cluster, groupName string) (*Capture, Reason) {
 	return e.capture(c, groupName, false)
 }
 
+// AsOf makes a time, in Unix milliseconds, the moment as of which a group is judged, unless it was taken before that: for a group that
+// is known to be no older.
+func (k *Capture) AsOf(moment int64) { k.now = min(k.now, moment) }
+
 // CaptureTimed takes a group as it is now, for Group.
 func (e *Engine) CaptureTimed(c *Cluster, groupName string) (*Capture, Reason) {
 	return e.capture(c, groupName, true)

@@ -66,6 +66,23 @@ func Cluster(t testing.TB, masters, replicas int, settings ...string) *Servers {
 	return s
 }
 
+// Replicated starts a server without cluster mode, node 0, and a replica of it, node 1. settings are as in Single.
+func Replicated(t testing.TB, settings ...string) *Servers {
+	t.Helper()
+	s := &Servers{t: t}
+	// A node that has just become a replica writes its file of appends anew in a process that outlives it if it is killed.
+	s.start(2, append([]string{"appendonly", "no"}, settings...))
+	s.Follow(1, 0)
+	s.Await()
+	return s
+}
+
+// Follow makes a node without cluster mode a replica of another.
+func (s *Servers) Follow(replica, of int) {
+	s.t.Helper()
+	s.Do(replica, "REPLICAOF", "127.0.0.1", fmt.Sprint(s.nodes[of].port))
+}
+
 // start starts n nodes that do not know each other.
 func (s *Servers) start(n int, settings []string) {
 	s.t.Helper()

@@ -1,0 +1,216 @@
+package lagredis_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/protocol"
+	lagredis "github.com/lagkeeper/storage/redis"
+	"github.com/lagkeeper/storage/redis/internal/redistest"
+)
+
+// openReader opens a store on a server and its replica, whose reads may be of some age.
+func openReader(t testing.TB, servers *redistest.Servers, prefix string, age time.Duration) *lagredis.DB {
+	return open(t, servers, prefix, func(o *lagredis.Options) {
+		o.Addresses, o.ReplicaMaxAge, o.ReplicaAddress = servers.Addresses()[:1], age, servers.Addresses()[1]
+	})
+}
+
+func openMaster(t testing.TB, servers *redistest.Servers, prefix string) *lagredis.DB {
+	return open(t, servers, prefix, func(o *lagredis.Options) { o.Addresses = servers.Addresses()[:1] })
+}
+
+// cut lets a replica lose its master, and keep what it has.
+func cut(servers *redistest.Servers) { servers.Do(1, "REPLICAOF", "127.0.0.1", "1") }
+
+// until calls a condition until it holds.
+func until(t testing.TB, holds func() bool) {
+	t.Helper()
+	pause := time.NewTicker(10 * time.Millisecond)
+	defer pause.Stop()
+	for !holds() {
+		select {
+		case <-pause.C:
+		case <-t.Context().Done():
+			require.FailNow(t, "the test is over before the condition holds")
+		}
+	}
+}
+
+// read returns a group, and whether a replica has answered.
+func read(t testing.TB, db *lagredis.DB, name string) (group *protocol.Group, fromReplica bool) {
+	t.Helper()
+	before := statsOf(t, db).Remote.ReplicaReads
+	group = groupOf(t, db, name)
+	return group, statsOf(t, db).Remote.ReplicaReads > before
+}
+
+// A replica that has lost its master answers what it knew, and the answer says how old that is.
+func TestReplicaThatIsBehindSaysSo(t *testing.T) {
+	ctx := context.Background()
+	servers, prefix := redistest.Replicated(t), freshPrefix()
+	writer, reader := openMaster(t, servers, prefix), openReader(t, servers, prefix, time.Hour)
+	setEnd(t, writer, "topic", 0, 100)
+	require.NoError(t, writer.Commit(ctx, "local", "group", commit("topic", 0, 10, 1)))
+	until(t, func() bool {
+		group, fromReplica := read(t, reader, "group")
+		return fromReplica && group != nil
+	})
+	cut(servers)
+	lost := time.Now()
+	setEnd(t, writer, "topic", 0, 200)
+	setEnd(t, writer, "new", 0, 1)
+	require.NoError(t, writer.Commit(ctx, "local", "group", commit("topic", 0, 20, 2)))
+	require.NoError(t, writer.Commit(ctx, "local", "other", commit("topic", 0, 20, 3)))
+
+	group, fromReplica := read(t, reader, "group")
+	require.True(t, fromReplica)
+	require.Len(t, group.Topics[0].Partitions[0].Commits, 1)
+	require.EqualValues(t, 90, group.Topics[0].Partitions[0].CurrentLag)
+	require.Falsef(t, group.TakenAt.After(lost), "taken at %v, the link was lost at %v", group.TakenAt, lost)
+	require.True(t, lost.Sub(group.TakenAt) < 10*time.Second, "a mark is written every second")
+	before := statsOf(t, reader).Remote.ReplicaReads
+	ends, err := reader.EndOffsets(ctx, "local", "topic", nil)
+	require.NoError(t, err)
+	require.Equal(t, []int64{100}, ends)
+	groups, err := reader.Groups(ctx, "local")
+	require.NoError(t, err)
+	require.Equal(t, []string{"group"}, slices.Collect(groups))
+	topics, err := reader.Topics(ctx, "local")
+	require.NoError(t, err)
+	require.Equal(t, []string{"topic"}, slices.Collect(topics))
+	holders, err := reader.GroupsOfTopic(ctx, "local", "topic")
+	require.NoError(t, err)
+	require.Equal(t, []string{"group"}, slices.Collect(holders))
+	require.EqualValues(t, 4, statsOf(t, reader).Remote.ReplicaReads-before)
+
+	// What it writes is never judged by what a replica holds.
+	require.ErrorIs(t, reader.Commit(ctx, "local", "group", commit("topic", 0, 20, 2)), storage.ErrDuplicate)
+	require.NoError(t, reader.Commit(ctx, "local", "group", commit("topic", 0, 30, 4)))
+	servers.Follow(1, 0)
+	until(t, func() bool {
+		group, fromReplica := read(t, reader, "group")
+		return fromReplica && len(group.Topics[0].Partitions[0].Commits) == 3 && group.Topics[0].Partitions[0].CurrentLag == 170
+	})
+}
+
+// Beyond the age that is allowed the master answers.
+func TestReplicaThatIsTooFarBehindIsNotRead(t *testing.T) {
+	ctx := context.Background()
+	servers, prefix := redistest.Replicated(t), freshPrefix()
+	const age = time.Second
+	writer, reader := openMaster(t, servers, prefix), openReader(t, servers, prefix, age)
+	setEnd(t, writer, "topic", 0, 100)
+	require.NoError(t, writer.Commit(ctx, "local", "group", commit("topic", 0, 10, 1)))
+	until(t, func() bool {
+		group, fromReplica := read(t, reader, "group")
+		return fromReplica && group != nil
+	})
+	cut(servers)
+	require.NoError(t, writer.Commit(ctx, "local", "group", commit("topic", 0, 20, 2)))
+	misses := statsOf(t, reader).Remote.ReplicaMisses
+	until(t, func() bool {
+		before := time.Now().Truncate(time.Millisecond)
+		group, fromReplica := read(t, reader, "group")
+		require.Falsef(t, group.TakenAt.Before(before.Add(-age)), "taken at %v, %v before", group.TakenAt, before.Sub(group.TakenAt))
+		return !fromReplica && len(group.Topics[0].Partitions[0].Commits) == 2
+	})
+	require.Greater(t, statsOf(t, reader).Remote.ReplicaMisses, misses)
+	ends, err := reader.EndOffsets(ctx, "local", "topic", nil)
+	require.NoError(t, err)
+	require.Equal(t, []int64{100}, ends)
+}
+
+// A replica that does not answer, or has gone, leaves the reads to the master.
+func TestReplicaThatDoesNotAnswer(t *testing.T) {
+	ctx := context.Background()
+	servers, prefix := redistest.Replicated(t), freshPrefix()
+	reader := openReader(t, servers, prefix, time.Hour)
+	setEnd(t, reader, "topic", 0, 100)
+	require.NoError(t, reader.Commit(ctx, "local", "group", commit("topic", 0, 10, 1)))
+	answered := func() bool {
+		group, fromReplica := read(t, reader, "group")
+		return fromReplica && group != nil
+	}
+	until(t, answered)
+	servers.Pause(1)
+	group, fromReplica := read(t, reader, "group")
+	require.NotNil(t, group)
+	require.False(t, fromReplica)
+	servers.Continue(1)
+	until(t, answered)
+	servers.Kill(1)
+	group, fromReplica = read(t, reader, "group")
+	require.NotNil(t, group)
+	require.False(t, fromReplica)
+	servers.Restart(1)
+	servers.Await()
+	servers.Follow(1, 0)
+	until(t, answered)
+}
+
+// While there is no master, what may be old is still answered.
+func TestReplicaAnswersWhileThereIsNoMaster(t *testing.T) {
+	ctx := context.Background()
+	servers, prefix := redistest.Replicated(t), freshPrefix()
+	reader := openReader(t, servers, prefix, time.Hour)
+	setEnd(t, reader, "topic", 0, 100)
+	require.NoError(t, reader.Commit(ctx, "local", "group", commit("topic", 0, 10, 1)))
+	until(t, func() bool {
+		group, fromReplica := read(t, reader, "group")
+		return fromReplica && group != nil
+	})
+	servers.Kill(0)
+	group, fromReplica := read(t, reader, "group")
+	require.True(t, fromReplica)
+	require.Len(t, group.Topics[0].Partitions[0].Commits, 1)
+}
+
+// A cluster says itself where its replicas are.
+func TestReplicasOfCluster(t *testing.T) {
+	ctx := context.Background()
+	servers, prefix := redistest.Cluster(t, 1, 1), freshPrefix()
+	reader := open(t, servers, prefix, func(o *lagredis.Options) { o.ReplicaMaxAge = time.Hour })
+	require.NoError(t, reader.AddCluster("second"))
+	setEnd(t, reader, "topic", 0, 100)
+	require.NoError(t, reader.Commit(ctx, "local", "group", commit("topic", 0, 10, 1)))
+	until(t, func() bool {
+		group, fromReplica := read(t, reader, "group")
+		return fromReplica && group != nil
+	})
+	// The cluster names a replica only once it has its data, so the master may answer at first.
+	until(t, func() bool {
+		require.NotNil(t, groupOf(t, reader, "group"))
+		return strings.Contains(servers.Do(1, "INFO", "commandstats"), "cmdstat_hget:")
+	})
+	groups, err := reader.Groups(ctx, "second")
+	require.NoError(t, err)
+	require.Empty(t, slices.Collect(groups))
+	require.NoError(t, reader.RemoveCluster("second"))
+	_, err = reader.Groups(ctx, "second")
+	require.ErrorIs(t, err, storage.ErrUnknownCluster)
+}
+
+func TestOptionsOfReplicas(t *testing.T) {
+	servers := redistest.Single(t)
+	options := lagredis.Options{Addresses: servers.Addresses(), KeyPrefix: freshPrefix(), ReplicaMaxAge: time.Millisecond}
+	_, err := lagredis.Open(context.Background(), options)
+	require.ErrorContains(t, err, "invalid ReplicaMaxAge 1ms")
+	options.ReplicaMaxAge = time.Second
+	_, err = lagredis.Open(context.Background(), options)
+	require.ErrorContains(t, err, "invalid ReplicaAddress: must be given for servers without cluster mode")
+	// A replica that is not there yet is no reason not to start.
+	db := open(t, servers, freshPrefix(), func(o *lagredis.Options) {
+		o.ReplicaMaxAge, o.ReplicaAddress = time.Second, "127.0.0.1:1"
+	})
+	setEnd(t, db, "topic", 0, 100)
+	ends, err := db.EndOffsets(context.Background(), "local", "topic", nil)
+	require.NoError(t, err)
+	require.Equal(t, []int64{100}, ends)
+}
