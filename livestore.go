@@ -35,7 +35,22 @@ var (
 	_ StatsSource = liveStore{}
 	_ Persistent  = liveStore{}
 	_ ClusterSet  = liveStore{}
+	_ LogSharer   = liveStore{}
 )
+
+func (l liveStore) LogPartitions() int {
+	if s, ok := l.now().(LogSharer); ok {
+		return s.LogPartitions()
+	}
+	return 0
+}
+
+func (l liveStore) Share(ctx context.Context, changed func(logPartitions []int32)) error {
+	if s, ok := l.now().(LogSharer); ok {
+		return s.Share(ctx, changed)
+	}
+	return fmt.Errorf("share log: %w", ErrUnsupported)
+}
 
 func (l liveStore) SetEndOffset(ctx context.Context, cluster, topic string, end protocol.EndOffset) error {
 	return l.now().SetEndOffset(ctx, cluster, topic, end)

@@ -63,6 +63,17 @@ type StatsSource interface {
 	Stats() (Stats, error)
 }
 
+// LogSharer is a Store that several processes fill, and that shares the partitions of the commit log among them.
+type LogSharer interface {
+	// LogPartitions returns how many partitions the log must have to be shared. It is 0 while the store does not run, and if a Coordinator
+	// has a module that shares nothing.
+	LogPartitions() int
+	// Share makes the caller one of those that share the log, until the context is done. It calls changed with all log partitions that are
+	// the caller's, ascending, whenever they are others. From when changed returns, another may have what is missing; what is there again
+	// has to be read from its position.
+	Share(ctx context.Context, changed func(logPartitions []int32)) error
+}
+
 // ClusterSet is a Store whose clusters can change while it runs. DB documents each method.
 type ClusterSet interface {
 	AddCluster(name string) error

@@ -118,7 +118,7 @@ func (a *applier) tombstone(ctx context.Context, entry Entry) error {
 		return nil // nothing stands before it, and the store would take what has come since
 	}
 	if err := a.feed.target.deletePartition(ctx, key, entry.Order); err != nil {
-		if fatal(err) {
+		if fatal(err) || errors.Is(err, storage.ErrUnavailable) {
 			return err
 		}
 		a.feed.failed(askStoreWrites, err)
@@ -283,7 +283,7 @@ func (e *early) retry(ctx context.Context, t target, state *state) error {
 		entry := c.entry
 		err := t.store.Commit(ctx, t.cluster, entry.Group, protocol.Commit{Topic: entry.Topic, Partition: entry.Partition,
 			Offset: entry.Offset, Order: entry.Order, Timestamp: entry.Timestamp})
-		if fatal(err) || ctx.Err() != nil {
+		if fatal(err) || ctx.Err() != nil || errors.Is(err, storage.ErrUnavailable) {
 			return err
 		}
 		c.polls++

@@ -32,6 +32,11 @@ type Feed struct {
 	// share are the partitions of the log that the feed reads, if the log is shared; nil before it has any. It changes
 	// while commits is held.
 	share atomic.Pointer[share]
+	// sharer is the store if that shares the log, and told what it says; nil if not.
+	sharer storage.LogSharer
+	told   *member
+	// shareless is true after a poll in which the store had given the feed nothing; guarded by commits.
+	shareless bool
 	// logCount is the number of partitions that the log had when it was last looked at.
 	logCount atomic.Int32
 	// reconcile is true if commits of the log were missed and have to be asked for.
@@ -68,6 +73,10 @@ func New(store storage.Store, cluster string, opts ...Opt) (*Feed, error) {
 	if err == nil && store == nil {
 		err = errors.New("no store")
 	}
+	var sharer storage.LogSharer
+	if err == nil && c.shared && c.shard == "" {
+		sharer, err = sharerOf(store)
+	}
 	if err == nil {
 		// The options of the client are checked by making one; it connects when it is first used.
 		var client *kgo.Client
@@ -81,11 +90,16 @@ func New(store storage.Store, cluster string, opts ...Opt) (*Feed, error) {
 	if c.log == nil {
 		c.log = noLogger{}
 	}
-	return &Feed{
+	f := &Feed{
 		config: c, cluster: cluster, target: target{store, cluster}, state: newState(cluster),
 		members: &members{groups: make(map[string]owners)}, early: &early{commits: make(map[commitKey]earlyCommit)},
 		ready: make(chan struct{}), polled: make(map[commitKey]polled), doubts: make(map[string]bool), seeded: make(map[commitKey]bool),
-	}, nil
+	}
+	if sharer != nil {
+		f.sharer, f.told = sharer, &member{interrupt: func() {}, idle: true}
+		f.share.Store(&share{count: int32(sharer.LogPartitions())})
+	}
+	return f, nil
 }
 
 // newClient returns a client that reads everything of a log: of transactions too, with the markers that end them.
@@ -138,6 +152,9 @@ func (f *Feed) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { stop(f.pollLoop(ctx, first)) })
 	wg.Go(func() { stop(f.commitLoop(ctx, first)) })
+	if f.sharer != nil {
+		wg.Go(func() { stop(f.shareLoop(ctx)) })
+	}
 	wg.Wait()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
 		return fmt.Errorf("run feed of cluster %q: %w", f.cluster, cause)
@@ -179,6 +196,9 @@ func (f *Feed) pollLoop(ctx context.Context, first chan<- struct{}) error {
 	}
 }
 
+// storeRetry is how long the feed waits before it reads the log again after a store could not be reached.
+const storeRetry = time.Second
+
 // commitLoop reads the log, and tries again at each interval while it cannot.
 func (f *Feed) commitLoop(ctx context.Context, first <-chan struct{}) error {
 	select {
@@ -201,13 +221,22 @@ func (f *Feed) commitLoop(ctx context.Context, first <-chan struct{}) error {
 		if errors.Is(err, errGrown) {
 			continue // at once: nothing failed
 		}
-		f.failed(askLog, err)
-		if f.config.mode == ModeLog {
+		wait := f.interval
+		unavailable := errors.Is(err, storage.ErrUnavailable)
+		if unavailable {
+			wait = min(wait, storeRetry)
+			f.failed(askStoreWrites, err)
+		} else {
+			f.failed(askLog, err)
+		}
+		if unavailable {
+			// The log can be read.
+		} else if f.config.mode == ModeLog {
 			f.state.change(func(s *Status) { s.Mode, s.Reason = ModeLog, err.Error() })
 		} else if err := f.fallBack(ctx, err.Error()); err != nil {
 			return err
 		}
-		timer := time.NewTimer(f.interval)
+		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 			timer.Stop()

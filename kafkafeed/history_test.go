@@ -121,9 +121,8 @@ func (h *historian) lags() lags {
 // coordinators have.
 func TestAnyCrashEndsAsTheCoordinator(t *testing.T) {
 	f := newFake(t)
-	require.NoError(t, f.cluster.CreateTopic(logTopic, 2, nil))
 	f.produce("orders", 100)
-	s := simulate(f)
+	s := simulate(f, 2)
 	for seed := *firstHistory; seed < *firstHistory+uint64(*histories); seed++ {
 		ok := t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			s.begin()

@@ -40,7 +40,7 @@ func (f *Feed) logTopic(ctx context.Context) (topic, error) {
 	f.logCount.Store(log.count)
 	positions, err := f.target.positions(ctx)
 	// Which partitions have a position says nothing if each feed has some.
-	if err == nil && f.shard == "" && len(positions) > 0 && int32(len(positions)) < log.count {
+	if err == nil && !f.sharded() && len(positions) > 0 && int32(len(positions)) < log.count {
 		err = f.forgetOrders(ctx)
 	}
 	return log, err
@@ -191,6 +191,10 @@ func (t *tailer) release(ctx context.Context, numbers []int32) error {
 		return nil
 	}
 	err := t.tellPositions(ctx)
+	if errors.Is(err, storage.ErrUnavailable) {
+		t.feed.failed(askStoreWrites, err) // who reads them next begins earlier
+		err = nil
+	}
 	t.feed.client.RemoveConsumePartitions(map[string][]int32{logTopic: numbers})
 	t.feed.commits.Lock()
 	defer t.feed.commits.Unlock()

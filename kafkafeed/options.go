@@ -93,8 +93,10 @@ func MaxPending(commits int) Opt { return func(c *config) { c.maxPending = commi
 // the right to read the consumer group.
 func Shard(group string) Opt { return func(c *config) { c.shard = group } }
 
-// SharedStore says that all feeds of a Shard fill the same store, so that nothing is deleted from it that another feed has taken
-// over. The position of a partition is handed over through it.
+// SharedStore says that several feeds, in as many processes as wanted, fill the same store. Each feeds the groups whose commits are in its
+// share of the partitions of __consumer_offsets, or of as many parts in ModePoll, and the end offsets of all topics. The position of a
+// partition is handed over through the store. Without a Shard the store shares them, as a storage.LogSharer; with one Kafka does, and nothing
+// is deleted from the store that another feed has taken over.
 func SharedStore() Opt { return func(c *config) { c.shared = true } }
 
 func newConfig(opts []Opt) (config, error) {
@@ -119,9 +121,6 @@ func newConfig(opts []Opt) (config, error) {
 		faults = append(faults, errors.New("invalid mode \"poll\" of a shard: must be auto or log"))
 	} else if c.shard != "" {
 		c.mode = ModeLog
-	}
-	if c.shared && c.shard == "" {
-		faults = append(faults, errors.New("invalid shared store: there is no shard"))
 	}
 	return c, errors.Join(faults...)
 }

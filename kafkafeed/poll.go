@@ -88,9 +88,20 @@ func (f *Feed) pollCommits(ctx context.Context, groups map[string]groupType, com
 	if fatal(err) {
 		return err
 	}
+	if errors.Is(err, storage.ErrUnavailable) {
+		// It may go on from an earlier state, once it was asked which.
+		clear(f.polled)
+		if _, err := f.target.positions(ctx); err != nil {
+			return err
+		}
+	}
 	f.asked(askCommits, err)
 	maps.DeleteFunc(f.polled, func(key commitKey, _ polled) bool { return complete && groups[key.group] == "" })
 	if err != nil || !complete || answered < len(groups) {
+		return nil
+	}
+	if f.sharer != nil && !f.member() && !f.shareless {
+		f.shareless = true // the store may not have told the feed its share yet
 		return nil
 	}
 	select {
@@ -202,7 +213,7 @@ func (f *Feed) reconcileCommits(ctx context.Context, groups []string) error {
 			for partition, offset := range found {
 				err := f.target.store.Commit(ctx, f.cluster, group, protocol.Commit{Topic: topic, Partition: partition,
 					Offset: offset, Order: -1, Timestamp: time.Now().UnixMilli()})
-				if fatal(err) || errors.Is(err, storage.ErrStopped) {
+				if fatal(err) || errors.Is(err, storage.ErrUnavailable) {
 					storeErr = err
 				}
 			}

@@ -43,13 +43,16 @@ func (s *share) without(numbers []int32) *share {
 	return next
 }
 
+// sharded reports whether the feed reads a share of the log.
+func (f *Feed) sharded() bool { return f.shard != "" || f.sharer != nil }
+
 // Feeds reports whether the feed is to know a group, and reads the partition of the log that its commits are in. It is
-// false for all groups of a Shard that has no share yet.
+// false for all groups while the feed is to have a share and has none yet.
 func (f *Feed) Feeds(group string) bool { return f.wantsGroup(group) && !f.foreign(group) }
 
 // foreign reports whether the commits of a group are in a partition of the log that this feed does not read.
 func (f *Feed) foreign(group string) bool {
-	if f.shard == "" {
+	if !f.sharded() {
 		return false
 	}
 	s := f.share.Load()
@@ -87,12 +90,15 @@ func (f *Feed) pass(ctx context.Context, groups []string) error {
 	return nil
 }
 
-// member is the membership in the consumer group that shares the log. Its client reads nothing.
+// member is how a feed is told its share: by the consumer group that shares the log, of which a client that reads nothing is a member, or
+// by the store.
 type member struct {
-	client *kgo.Client
+	client *kgo.Client   // nil if the store shares the log, as left
 	left   chan struct{} // closed when the feed leaves
 
 	mu        sync.Mutex
+	owned     []int32  // guarded by mu; what the store gives, whether the log is read or not
+	idle      bool     // guarded by mu; reports whether the log is not read
 	changes   []change // guarded by mu
 	interrupt func()   // guarded by mu; ends the poll that is under way
 }
@@ -145,10 +151,13 @@ func (m *member) leave() {
 func (m *member) add(c change) {
 	c.done = make(chan struct{})
 	m.mu.Lock()
-	m.changes = append(m.changes, c)
-	m.interrupt()
+	idle := m.idle
+	if !idle {
+		m.changes = append(m.changes, c)
+		m.interrupt()
+	}
 	m.mu.Unlock()
-	if len(c.taken) == 0 {
+	if idle || len(c.taken) == 0 {
 		return
 	}
 	select {
@@ -187,7 +196,7 @@ func (t *tailer) follow(ctx context.Context) error {
 	changes := t.member.changes
 	t.member.changes = nil
 	t.member.mu.Unlock()
-	for _, c := range changes {
+	for i, c := range changes {
 		err := t.release(ctx, c.taken)
 		close(c.done)
 		if c.lost {
@@ -197,7 +206,10 @@ func (t *tailer) follow(ctx context.Context) error {
 			err = t.adopt(ctx, c.given)
 		}
 		if err != nil {
-			return errors.Join(fmt.Errorf("follow group %q", t.feed.shard), err)
+			for _, left := range changes[i+1:] {
+				close(left.done)
+			}
+			return fmt.Errorf("follow who shares the log: %w", err)
 		}
 	}
 	return nil

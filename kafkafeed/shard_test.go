@@ -188,7 +188,7 @@ func TestShardOptions(t *testing.T) {
 	_, err := New(openStore(t, ""), "prod", Shard("s"), WithMode(ModePoll))
 	require.ErrorContains(t, err, `invalid mode "poll" of a shard: must be auto or log`)
 	_, err = New(openStore(t, ""), "prod", SharedStore())
-	require.ErrorContains(t, err, "invalid shared store: there is no shard")
+	require.ErrorContains(t, err, "invalid shared store: it shares no log, or does not run, and there is no shard")
 }
 
 // A log that grows is read on from where it was, and its new partitions from their start.

@@ -44,13 +44,14 @@ func (r *logRecord) control() bool {
 	return r.entry.Kind == KindCommitMarker || r.entry.Kind == KindAbortMarker
 }
 
-// simulate makes the fake answer for a log of two partitions.
-func simulate(f *fake) *simulated {
+// simulate makes a fake without a log answer for one.
+func simulate(f *fake, partitions int32) *simulated {
+	require.NoError(f.t, f.cluster.CreateTopic(logTopic, partitions, nil))
 	s := &simulated{converted: map[string]bool{}, perFetch: 3, grown: make(chan struct{})}
 	topics, err := f.admin.ListTopics(f.t.Context(), "orders")
 	require.NoError(f.t, err)
 	s.orders = topics["orders"].ID
-	for range 2 {
+	for range partitions {
 		s.partitions = append(s.partitions, &simulatedLog{open: map[int64]int64{}})
 	}
 	for key, answer := range map[kmsg.Key]func(kmsg.Request) kmsg.Response{

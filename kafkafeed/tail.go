@@ -50,17 +50,24 @@ func (f *Feed) tail(ctx context.Context) error {
 	t := &tailer{feed: f, count: topic.count, logs: make(map[int32]*logTail)}
 	t.applier = newApplier(f)
 	defer f.client.PurgeTopicsFromConsuming(logTopic)
-	if f.shard == "" {
-		err = t.adopt(ctx, slices.Collect(countTo(topic.count)))
-	} else {
-		t.member, err = f.join()
-	}
-	if err != nil {
-		return err
-	}
-	if t.member != nil {
+	switch {
+	case f.sharer != nil:
+		if shared := f.share.Load().count; topic.count != shared {
+			return fmt.Errorf("%s has %d partitions: must be %d, as the store shares so many", logTopic, topic.count, shared)
+		}
+		t.member = f.told
+		t.member.begin()
+		defer t.member.end()
+	case f.shard != "":
+		if t.member, err = f.join(); err != nil {
+			return err
+		}
 		defer f.loseShare()
 		defer t.member.leave()
+	default:
+		if err := t.adopt(ctx, slices.Collect(countTo(topic.count))); err != nil {
+			return err
+		}
 	}
 	f.state.allowed(askLog)
 	for {

@@ -15,6 +15,7 @@ var (
 	_ storage.StatsSource = (*DB)(nil)
 	_ storage.StatsSource = (*Module)(nil)
 	_ storage.ClusterSet  = (*DB)(nil)
+	_ storage.LogSharer   = (*DB)(nil)
 )
 
 // enter begins a call that concerns a cluster. leave must be called if it returns no error.

@@ -3,12 +3,10 @@ package lagredis
 import (
 	"context"
 	"errors"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/redis/rueidis"
-	"go.uber.org/zap"
 
 	"github.com/lagkeeper/storage"
 )
@@ -121,7 +119,15 @@ func (db *DB) take(ctx context.Context, bucket int, old lease) (taken bool, err 
 		return false, err
 	}
 	b.setEpoch(epoch)
+	b.notedLocked()
 	return true, nil
+}
+
+// notedLocked notes that the feeds know that they have to ask for the positions of the bucket, and do not feed it before.
+func (b *bucketState) notedLocked() {
+	for _, feed := range b.feeds {
+		feed.told = feed.astray
+	}
 }
 
 func (db *DB) leaseEnd() string {
@@ -175,127 +181,4 @@ func (db *DB) giveUp(ctx context.Context, bucket int) error {
 	b.setEpoch("")
 	_, err := db.outcome(ctx, &x, db.do(ctx, db.evalsha(&x)))
 	return err
-}
-
-// Share makes this process one of those that share the buckets, and returns when the context is done. It calls changed with all
-// buckets that are this process's, ascending, whenever they are others: the feed then reads these partitions of the commit log
-// from their Positions and no others. A partition that is in two calls in a row goes on; one that was missing in between begins at its
-// position again. The leases of a process that ends without a word are taken over when they have run out.
-func (db *DB) Share(ctx context.Context, changed func(buckets []int32)) error {
-	if err := db.begin(ctx); err != nil {
-		return err
-	}
-	defer db.end()
-	s := sharing{db: db, changed: changed}
-	defer s.leave()
-	ticker := time.NewTicker(db.options.Lease / 4)
-	defer ticker.Stop()
-	for {
-		if err := s.look(ctx); err != nil && ctx.Err() == nil {
-			db.log.Warn("share buckets", zap.Error(err))
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-db.quit:
-			return storage.ErrStopped
-		}
-	}
-}
-
-// sharing is a call of Share.
-type sharing struct {
-	db      *DB
-	changed func([]int32)
-	held    []int32 // as changed was told
-}
-
-// look renews what is held, gives up what is too much, and takes what is free.
-func (s *sharing) look(ctx context.Context) error {
-	db := s.db
-	members, err := s.register(ctx)
-	if err != nil {
-		return err
-	}
-	buckets := make([]int, db.options.Buckets)
-	for i := range buckets {
-		buckets[i] = i
-	}
-	all, err := db.leases(ctx, buckets...)
-	if err != nil {
-		return err
-	}
-	var faults []error
-	var held, again []int32
-	for _, bucket := range s.held {
-		mine, turned, err := db.renew(ctx, int(bucket))
-		faults = append(faults, err)
-		switch {
-		case turned:
-			again = append(again, bucket)
-		case mine:
-			held = append(held, bucket)
-		}
-	}
-	share := (db.options.Buckets + members - 1) / members
-	surplus := held[min(len(held), max(0, share-len(again))):]
-	held = held[:len(held)-len(surplus)]
-	s.tell(held)
-	for _, bucket := range surplus {
-		faults = append(faults, db.giveUp(ctx, int(bucket)))
-	}
-	held = append(slices.Clone(held), again...)
-	now := db.clock.Now()
-	for bucket, lease := range all {
-		if len(held) < share && lease.free(now) && !slices.Contains(s.held, int32(bucket)) {
-			taken, err := db.take(ctx, bucket, lease)
-			faults = append(faults, err)
-			if taken {
-				held = append(held, int32(bucket))
-			}
-		}
-	}
-	s.tell(held)
-	return errors.Join(faults...)
-}
-
-// register says that this process is there, and returns how many are.
-func (s *sharing) register(ctx context.Context) (members int, err error) {
-	b, key := s.db.client.B(), s.db.membersKey()
-	now := strconv.FormatInt(s.db.clock.Now(), 10)
-	results := s.db.doMulti(ctx,
-		b.Zremrangebyscore().Key(key).Min("-inf").Max(now).Build(),
-		s.db.client.B().Arbitrary("ZADD").Keys(key).Args(s.db.leaseEnd(), s.db.holder).Build(),
-		s.db.client.B().Zcard().Key(key).Build())
-	for _, result := range results {
-		if err := result.Error(); err != nil {
-			return 0, err
-		}
-	}
-	n, err := results[2].AsInt64()
-	return max(1, int(n)), err
-}
-
-// tell calls changed if the buckets are others than those it was told last.
-func (s *sharing) tell(held []int32) {
-	slices.Sort(held)
-	if !slices.Equal(held, s.held) {
-		s.held = slices.Clone(held)
-		s.changed(slices.Clone(held))
-	}
-}
-
-// leave gives everything up, as far as that can be done.
-func (s *sharing) leave() {
-	held := s.held
-	s.tell(nil)
-	ctx, cancel := context.WithTimeout(context.Background(), s.db.options.Timeout)
-	defer cancel()
-	for _, bucket := range held {
-		if err := s.db.giveUp(ctx, int(bucket)); err != nil {
-			return // it runs out by itself
-		}
-	}
-	_ = s.db.do(ctx, s.db.client.B().Zrem().Key(s.db.membersKey()).Member(s.db.holder).Build()).Error()
 }

@@ -48,6 +48,7 @@ type DB struct {
 
 	collector collector
 	watching  watching
+	sharing   sharing
 
 	room     chan struct{} // holds one token for each call under way
 	life     sync.RWMutex
@@ -72,7 +73,9 @@ func Open(ctx context.Context, options Options) (*DB, error) {
 }
 
 // newDB makes a store that is closed.
-func newDB() *DB { return &DB{room: make(chan struct{}, mostUnderWay), closed: true} }
+func newDB() *DB {
+	return &DB{room: make(chan struct{}, mostUnderWay), sharing: sharing{busy: make(chan struct{}, 1)}, closed: true}
+}
 
 // open opens a store that is closed.
 func (db *DB) open(ctx context.Context, options Options) error {

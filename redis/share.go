@@ -1,0 +1,197 @@
+package lagredis
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/lagkeeper/storage"
+)
+
+// LogPartitions returns how many partitions the log must have for Share: Options.Buckets. It is 0 while the store does not run.
+func (db *DB) LogPartitions() int {
+	db.life.RLock()
+	defer db.life.RUnlock()
+	if db.closed {
+		return 0
+	}
+	return db.options.Buckets
+}
+
+// Share makes this process one of those that share the buckets, and returns when the context is done. It calls changed with all
+// buckets that are this process's, ascending, whenever they are others: the feed then reads these partitions of the commit log
+// from their Positions and no others. A partition that is in two calls in a row goes on; one that was missing in between begins at its
+// position again. The leases of a process that ends without a word are taken over when they have run out.
+//
+// The feeds of several clusters call it once each, and all are told the same.
+func (db *DB) Share(ctx context.Context, changed func(buckets []int32)) error {
+	if err := db.begin(ctx); err != nil {
+		return err
+	}
+	defer db.end()
+	s, f := &db.sharing, &follower{changed: changed}
+	s.join(f)
+	defer s.leave(db, f)
+	ticker := time.NewTicker(db.options.Lease / 4)
+	defer ticker.Stop()
+	for {
+		if err := s.lead(ctx, db, f); err != nil && ctx.Err() == nil {
+			db.log.Warn("share buckets", zap.Error(err))
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-db.quit:
+			return storage.ErrStopped
+		}
+	}
+}
+
+// sharing is what all calls of Share have in common.
+type sharing struct {
+	busy      chan struct{} // has room for the one call that uses what is below
+	held      []int32       // as the followers were told
+	followers []*follower   // the first looks after the leases
+}
+
+// follower is a call of Share.
+type follower struct {
+	changed func([]int32)
+	held    []int32 // as changed was told
+}
+
+// tell calls changed if the buckets are others than those it was told last.
+func (f *follower) tell(held []int32) {
+	if !slices.Equal(held, f.held) {
+		f.held = slices.Clone(held)
+		f.changed(slices.Clone(held))
+	}
+}
+
+func (s *sharing) tell(held []int32) {
+	slices.Sort(held)
+	s.held = slices.Clone(held)
+	for _, f := range s.followers {
+		f.tell(held)
+	}
+}
+
+func (s *sharing) join(f *follower) {
+	s.busy <- struct{}{}
+	defer func() { <-s.busy }()
+	s.followers = append(s.followers, f)
+	f.tell(s.held)
+}
+
+// leave takes a follower out, and gives everything up with the last, as far as that can be done.
+func (s *sharing) leave(db *DB, f *follower) {
+	s.busy <- struct{}{}
+	defer func() { <-s.busy }()
+	f.tell(nil)
+	s.followers = slices.DeleteFunc(s.followers, func(other *follower) bool { return other == f })
+	if len(s.followers) > 0 {
+		return
+	}
+	held := s.held
+	s.held = nil
+	ctx, cancel := context.WithTimeout(context.Background(), db.options.Timeout)
+	defer cancel()
+	for _, bucket := range held {
+		if err := db.giveUp(ctx, int(bucket)); err != nil {
+			return // it runs out by itself
+		}
+	}
+	_ = db.do(ctx, db.client.B().Zrem().Key(db.membersKey()).Member(db.holder).Build()).Error()
+}
+
+// lead looks after the leases if it is the follower's turn.
+func (s *sharing) lead(ctx context.Context, db *DB, f *follower) error {
+	s.busy <- struct{}{}
+	defer func() { <-s.busy }()
+	if s.followers[0] != f {
+		return nil
+	}
+	return s.look(ctx, db)
+}
+
+// look renews what is held, gives up what is too much, and takes what is free.
+func (s *sharing) look(ctx context.Context, db *DB) error {
+	members, err := db.register(ctx)
+	if err != nil {
+		return err
+	}
+	buckets := make([]int, db.options.Buckets)
+	for i := range buckets {
+		buckets[i] = i
+	}
+	all, err := db.leases(ctx, buckets...)
+	if err != nil {
+		return err
+	}
+	before := s.held
+	var faults []error
+	var held, again []int32
+	for _, bucket := range before {
+		mine, turned, err := db.renew(ctx, int(bucket))
+		faults = append(faults, err)
+		switch {
+		case turned:
+			again = append(again, bucket)
+		case mine:
+			held = append(held, bucket)
+		}
+	}
+	share := (db.options.Buckets + members - 1) / members
+	surplus := held[min(len(held), max(0, share-len(again))):]
+	held = held[:len(held)-len(surplus)]
+	s.tell(held)
+	for _, bucket := range again {
+		db.noted(int(bucket))
+	}
+	for _, bucket := range surplus {
+		faults = append(faults, db.giveUp(ctx, int(bucket)))
+	}
+	held = append(slices.Clone(held), again...)
+	now := db.clock.Now()
+	for bucket, lease := range all {
+		if len(held) < share && lease.free(now) && !slices.Contains(before, int32(bucket)) {
+			taken, err := db.take(ctx, bucket, lease)
+			faults = append(faults, err)
+			if taken {
+				held = append(held, int32(bucket))
+			}
+		}
+	}
+	s.tell(held)
+	return errors.Join(faults...)
+}
+
+// register says that this process is there, and returns how many are.
+func (db *DB) register(ctx context.Context) (members int, err error) {
+	b, key := db.client.B(), db.membersKey()
+	now := strconv.FormatInt(db.clock.Now(), 10)
+	results := db.doMulti(ctx,
+		b.Zremrangebyscore().Key(key).Min("-inf").Max(now).Build(),
+		db.client.B().Arbitrary("ZADD").Keys(key).Args(db.leaseEnd(), db.holder).Build(),
+		db.client.B().Zcard().Key(key).Build())
+	for _, result := range results {
+		if err := result.Error(); err != nil {
+			return 0, err
+		}
+	}
+	n, err := results[2].AsInt64()
+	return max(1, int(n)), err
+}
+
+// noted notes that no feed goes on with a bucket without asking for its positions.
+func (db *DB) noted(bucket int) {
+	b := &db.buckets[bucket]
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.notedLocked()
+}
