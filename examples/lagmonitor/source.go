@@ -35,9 +35,14 @@ type source struct {
 // newSource makes the source of a cluster. all is told of each poll, as one channel for several sources.
 func newSource(store storage.Store, cluster clusterConfig, interval time.Duration, window int, log kgo.Logger, all chan<- struct{}) (*source, error) {
 	s := &source{name: cluster.name, explain: cluster.kafka.explain, polled: make(chan struct{}, 1), all: all, current: make(map[string]error)}
+	opts := []kafkafeed.Opt{kafkafeed.ClientOpts(cluster.client...), kafkafeed.Interval(interval), kafkafeed.WithMode(cluster.mode),
+		kafkafeed.Window(window), kafkafeed.WithHooks(s), kafkafeed.WithLogger(log)}
+	// Other monitors may fill the same store.
+	if sharer, ok := store.(storage.LogSharer); ok && sharer.LogPartitions() > 0 {
+		opts = append(opts, kafkafeed.SharedStore())
+	}
 	var err error
-	s.feed, err = kafkafeed.New(store, cluster.name, kafkafeed.ClientOpts(cluster.client...), kafkafeed.Interval(interval),
-		kafkafeed.WithMode(cluster.mode), kafkafeed.Window(window), kafkafeed.WithHooks(s), kafkafeed.WithLogger(log))
+	s.feed, err = kafkafeed.New(store, cluster.name, opts...)
 	return s, err
 }
 
