@@ -122,6 +122,57 @@ func TestShare(t *testing.T) {
 	})
 }
 
+// The feeds of several clusters in one process are told the same, and what is held stays when one of them ends. Who is told of a
+// bucket and asks for its position feeds it at once, although it has asked for positions before.
+func TestShareOfSeveralFeeds(t *testing.T) {
+	servers, prefix := redistest.Single(t), freshPrefix()
+	synctest.Test(t, func(t *testing.T) {
+		s := &shares{held: map[string][]int32{}}
+		share := func(db *lagredis.DB, name string) (leave func()) {
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- db.Share(ctx, s.tell(name)) }()
+			return func() {
+				cancel()
+				require.ErrorIs(t, <-ended, context.Canceled)
+			}
+		}
+		settled := func(want map[string][]int32) {
+			t.Helper()
+			time.Sleep(3 * lagredis.DefaultLease)
+			synctest.Wait()
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			require.Equal(t, want, s.held)
+		}
+		ctx := context.Background()
+		db, other := open(t, servers, prefix, inBubble), open(t, servers, prefix, inBubble)
+		require.Equal(t, 4, db.LogPartitions())
+		setEnd(t, db, "topic", 0, 100)
+		for _, feeder := range []*lagredis.DB{db, other} {
+			_, err := feeder.Positions(ctx, "local")
+			require.NoError(t, err)
+		}
+		leaveOther := share(other, "other")
+		settled(map[string][]int32{"other": {0, 1, 2, 3}})
+		leaveA := share(db, "a")
+		leaveB := share(db, "b")
+		settled(map[string][]int32{"other": {0, 1}, "a": {2, 3}, "b": {2, 3}})
+		leaveOther()
+		settled(map[string][]int32{"other": nil, "a": {0, 1, 2, 3}, "b": {0, 1, 2, 3}})
+		_, err := db.Positions(ctx, "local")
+		require.NoError(t, err)
+		require.NoError(t, db.Commit(ctx, "local", "group", commit("topic", 0, 10, 1)))
+		leaveA()
+		settled(map[string][]int32{"other": nil, "a": nil, "b": {0, 1, 2, 3}})
+		require.NoError(t, db.Commit(ctx, "local", "group", commit("topic", 0, 20, 2)))
+		leaveB()
+		require.ErrorIs(t, db.Commit(ctx, "local", "group", commit("topic", 0, 30, 3)), storage.ErrUnavailable)
+		require.NoError(t, errors.Join(db.Close(), other.Close()))
+		require.Zero(t, db.LogPartitions())
+	})
+}
+
 // shareOnce shares the buckets until it has some.
 func shareOnce(ctx context.Context, db *lagredis.DB) error {
 	ctx, cancel := context.WithCancel(ctx)
