@@ -78,7 +78,9 @@ type Lags struct {
 }
 
 // Lags begins to add the lags of commits on the topic of a Reading, with which end offsets were seen of late if recent is set.
-func (m *Image) Lags(r Reading, recent bool) Lags { return Lags{image: m, index: r.index, recent: recent} }
+func (m *Image) Lags(r Reading, recent bool) Lags {
+	return Lags{image: m, index: r.index, recent: recent}
+}
 
 // Add copies what it takes to tell how long ago the message at which a commit on a partition stands was the newest. The lags are
 // read back by their numbers, from 0.

@@ -150,6 +150,8 @@ func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Rea
 		}
 	} else if needed := w.Append(&c, e.config.Intervals, &s.scratch); needed > 0 {
 		w = g.memory.resize(slot, roomFor(needed, n, e.config.Intervals), n+1 < e.config.Intervals, &s.scratch)
+	} else if w.Narrowable() {
+		g.memory.narrowable = true
 	}
 	if g.refused != 0 {
 		g.refused = 0

@@ -60,6 +60,8 @@ type memory struct {
 	tail, empty int
 	// windows is the number of slots that have a window.
 	windows int
+	// narrowable is set if some of them may take more memory than their commits need.
+	narrowable bool
 }
 
 type block struct {
@@ -246,6 +248,25 @@ func (m *memory) trim(from, some int) (next int) {
 		}
 	}
 	return from
+}
+
+// narrow makes windows smaller that are wider than their commits need, among some slots from an index on, and returns the index to go
+// on from.
+func (m *memory) narrow(from, some int, s *window.Scratch) (next int) {
+	for next = from; next < min(from+some, len(m.slots)); next++ {
+		r := m.slots[next]
+		if r == 0 || !m.window(r).Narrowable() {
+			continue
+		}
+		if m.full() {
+			m.narrowable = true
+			return len(m.slots)
+		}
+		if size := m.window(r).Narrow(s); size > 0 {
+			m.resize(uint32(next), size, false, s)
+		}
+	}
+	return next
 }
 
 // rebuild copies what lives in a block into new memory with room for capacity bytes.

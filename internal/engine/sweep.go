@@ -113,8 +113,30 @@ const trimBatch = 8
 // trim gives back the memory that a group does not use, unless it has been removed.
 func (s *shard) trim(g *group) {
 	for from := 0; from >= 0; {
+		from = s.narrowSome(g, from)
+	}
+	for from := 0; from >= 0; {
 		from = s.trimSome(g, from)
 	}
+}
+
+// narrowBatch is the number of windows that are looked at while a shard is held: at most some 200 µs of them.
+const narrowBatch = 512
+
+// narrowSome makes some windows of a group smaller, from the slot at an index on, and returns the index to go on from, -1 at the end.
+func (s *shard) narrowSome(g *group, from int) (next int) {
+	s.mu.Lock()
+	defer s.release()
+	if !s.holds(g) || from == 0 && !g.memory.narrowable {
+		return -1
+	}
+	g.memory.narrowable = from > 0 && g.memory.narrowable
+	next = g.memory.narrow(from, narrowBatch, &s.scratch)
+	s.account(g)
+	if next >= len(g.memory.slots) {
+		return -1
+	}
+	return next
 }
 
 // trimSome trims some blocks of a group from an index on, and returns the index to go on from, -1 at the end.
@@ -162,7 +184,7 @@ func (e *Engine) sweepBatch(s *shard, c *Cluster, below int, wasteful []*group) 
 		if more {
 			return at + 1, wasteful
 		}
-		if left && slices.ContainsFunc(g.memory.blocks, func(b block) bool { return b.wasteful() }) {
+		if left && (g.memory.narrowable || slices.ContainsFunc(g.memory.blocks, func(b block) bool { return b.wasteful() })) {
 			wasteful = append(wasteful, g)
 		}
 	}

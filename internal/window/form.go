@@ -11,13 +11,14 @@ import (
 //	size             15  the size of the window in units of 2 bytes
 //	count            10  how many records there are
 //	head             10  the index of the oldest record
-//	wide              1  whether the newest offset, order and timestamp take 8 bytes each, not 6
+//	eight             1  whether the newest offset, order and timestamp take 8 bytes each, not 6
 //	unsure            1  whether each record says if its lag is known; otherwise all are
 //	lag anchor        2  0, 4 or 8 bytes: see below
 //	observed anchor   2  0, 4 or 8 bytes
 //	signs             4  whether the bases of timestamp, order, offset and lag are below 0
 //	lag base          8
 //	observed width    6
+//	wide              2  see below
 //	timestamp width   6  from here on in the second word, of 6 bytes
 //	order width       6
 //	offset width      6
@@ -30,12 +31,21 @@ import (
 // and the lag field holds by how much the end offset rose since the commit before: that stays small however large the lag is.
 // If there is an observed anchor, it is the number of seconds after its timestamp that the newest commit was observed, and the field
 // holds how many seconds lie between one observation and the next: none in a replay.
+//
+// A form that was chosen for a commit that did not fit is noted as widened, and as turned when all commits that it was chosen for
+// have left the window: then it may be wider than what is left needs.
 type form struct {
 	size, count, head               int
 	timestamp, order, offset, lag   column
 	observedWidth, unsure           uint8
 	lagAnchor, observedAnchor, full uint8 // in bytes; full is 6 or 8
+	wide                            uint8 // 0, widened or turned
 }
+
+const (
+	widened = 1
+	turned  = 2
+)
 
 // column is how one field of all records is encoded: with so many bits, above a base.
 type column struct {
@@ -47,13 +57,14 @@ type column struct {
 const (
 	countShift          = 15
 	headShift           = 25
-	wideShift           = 35
+	eightShift          = 35
 	unsureShift         = 36
 	lagAnchorShift      = 37
 	observedAnchorShift = 39
 	signShift           = 41
 	lagBaseShift        = 45
 	observedShift       = 53
+	turnShift           = 59
 
 	secondAt   = 8 // where the second word is
 	baseShift  = 24
@@ -86,11 +97,12 @@ func (w Window) form() (f form) {
 	f.size = int(first&sizeMask) * Unit
 	f.count = int(first >> countShift & countMask)
 	f.head = int(first >> headShift & countMask)
-	f.full = 6 + uint8(first>>wideShift&1)*2
+	f.full = 6 + uint8(first>>eightShift&1)*2
 	f.unsure = uint8(first >> unsureShift & 1)
 	f.lagAnchor = anchorBytes[first>>lagAnchorShift&3]
 	f.observedAnchor = anchorBytes[first>>observedAnchorShift&3]
 	f.observedWidth = widthOf(first >> observedShift)
+	f.wide = uint8(first >> turnShift & 3)
 	signs := uint16(first >> signShift)
 	f.timestamp = columnFrom(second, second>>baseShift, signs)
 	f.order = columnFrom(second>>6, second>>(baseShift+8), signs>>1)
@@ -106,10 +118,11 @@ func columnFrom(width, base uint64, sign uint16) column {
 
 func (w Window) setForm(f *form) {
 	first := uint64(f.size)/Unit | uint64(f.count)<<countShift | uint64(f.head)<<headShift |
-		uint64(f.full-6)/2<<wideShift | uint64(f.unsure)<<unsureShift |
+		uint64(f.full-6)/2<<eightShift | uint64(f.unsure)<<unsureShift |
 		uint64(f.lagAnchor)/4<<lagAnchorShift | uint64(f.observedAnchor)/4<<observedAnchorShift |
 		uint64(f.timestamp.code>>8|f.order.code>>8<<1|f.offset.code>>8<<2|f.lag.code>>8<<3)<<signShift |
-		uint64(f.lag.code&0xff)<<lagBaseShift | uint64(min(f.observedWidth, widthMask))<<observedShift
+		uint64(f.lag.code&0xff)<<lagBaseShift | uint64(min(f.observedWidth, widthMask))<<observedShift |
+		uint64(f.wide)<<turnShift
 	second := uint64(min(f.timestamp.width, widthMask)) | uint64(min(f.order.width, widthMask))<<6 |
 		uint64(min(f.offset.width, widthMask))<<12 | uint64(min(f.lag.width, widthMask))<<18 |
 		uint64(f.timestamp.code&0xff)<<baseShift | uint64(f.order.code&0xff)<<(baseShift+8) | uint64(f.offset.code&0xff)<<(baseShift+16)

@@ -50,6 +50,7 @@ func TestFormsAreStored(t *testing.T) {
 			timestamp: pick(), order: pick(), offset: pick(), lag: pick(),
 			observedWidth: pick().width, unsure: uint8(r.IntN(2)),
 			lagAnchor: anchorBytes[r.IntN(3)], observedAnchor: anchorBytes[r.IntN(3)], full: []uint8{6, 8}[r.IntN(2)],
+			wide: uint8(r.IntN(turned + 1)),
 		}
 		tag := r.Uint32()
 		w.SetTag(tag)
@@ -79,13 +80,15 @@ func TestWindowsStaySmall(t *testing.T) {
 			for range windows {
 				a := newArena(t)
 				for i, c := range s.commits(r, 10*limit) {
-					first, second := Window(a.mem).first()>>wideShift, Window(a.mem).second()
+					before := Window(a.mem).form()
 					a.append(c, limit)
 					if i < 2*limit {
 						continue
 					}
 					appended++
-					if first != Window(a.mem).first()>>wideShift || second != Window(a.mem).second() {
+					after := Window(a.mem).form()
+					before.size, before.count, before.head, before.wide = after.size, after.count, after.head, after.wide
+					if before != after {
 						reformed++
 					}
 				}

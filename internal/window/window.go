@@ -80,7 +80,7 @@ func (w Window) NewestOrder() int64 { return w.full(1) }
 func (w Window) NewestTimestamp() int64 { return w.full(2) }
 
 func (w Window) full(index int) int64 {
-	if w.first()>>wideShift&1 != 0 {
+	if w.first()>>eightShift&1 != 0 {
 		return int64(binary.LittleEndian.Uint64(w[newestAt+8*index:]))
 	}
 	return int64(binary.LittleEndian.Uint64(w[newestAt+6*index:]) & fullMask)
@@ -170,6 +170,9 @@ func (w Window) Append(c *protocol.StoredCommit, limit int, s *Scratch) (needed 
 		first += 1 << countShift
 	} else if f.head++; f.head == f.count {
 		first -= uint64(f.head-1) << headShift
+		if f.wide == widened {
+			first += (turned - widened) << turnShift
+		}
 	} else {
 		first += 1 << headShift
 	}
@@ -287,7 +290,12 @@ func (w Window) Rewrite(commits []protocol.StoredCommit, s *Scratch) (needed int
 
 // write makes the window what s.commits are.
 func (w Window) write(s *Scratch) (needed int) {
-	if needed := s.plan(); needed > w.Size() {
+	before := w.form()
+	needed = s.plan()
+	if before.count > 0 && (before.wide > 0 || s.form.recordBits() > before.recordBits()) {
+		s.form.wide = widened
+	}
+	if needed > w.Size() {
 		return needed
 	}
 	w.Fill(s)
@@ -310,6 +318,27 @@ func (s *Scratch) plan() (needed int) {
 func (w Window) Fill(s *Scratch) {
 	s.form.size = w.Size()
 	w.encode(&s.form, s.commits)
+}
+
+// Narrowable reports whether the window may take more memory than its commits need, for one that has left it.
+func (w Window) Narrowable() bool { return w.first()>>turnShift&3 == turned }
+
+// narrowFrom is the part of its size that a window must become smaller by to be worth moving: a commit that does not fit costs a new
+// form.
+const narrowFrom = 16
+
+// Narrow returns the size, for Take, that a full window that is Narrowable needs in a form for what it holds now. If that is not
+// much less than it has, Narrow returns 0, and the window is not Narrowable any more.
+func (w Window) Narrow(s *Scratch) (size int) {
+	s.commits = w.AppendTo(s.commits[:0])
+	needed := s.plan()
+	// A new form a bit wider than it must be spares another one soon.
+	size = align(needed + (needed-HeaderSize)/32)
+	if has := w.Size(); has-size < has/narrowFrom {
+		w.setFirst(w.first() &^ (3 << turnShift))
+		return 0
+	}
+	return size
 }
 
 // encode writes commits, oldest first, in a form.
