@@ -46,6 +46,12 @@ func BenchmarkFetchSizes(b *testing.B) {
 					sink = answer().(protocol.ConsumerTopics)
 				}
 			})
+			b.Run("channel/one-group", func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					sink = w.fetchOverChannel(w.groupNames[0])
+				}
+			})
 			b.Run("channel", func(b *testing.B) {
 				b.ReportAllocs()
 				for i := 0; b.Loop(); i++ {
