@@ -35,6 +35,8 @@ type group struct {
 	topics      map[string]storedTopic
 	several     bool // whether the group is among the stalest
 	size        int  // of the copy
+	// asked is how often feeds had asked where to begin when the orders of the copy were made known, 0 for a copy that was just read.
+	asked int64
 }
 
 // storedTopic is a topic of a group as it is in Redis.

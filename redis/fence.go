@@ -27,6 +27,8 @@ type bucketState struct {
 	// turns counts how often it turned out that the bucket may be in an earlier state than was thought, and how often a feed
 	// was told so: whatever began before is refused. Read without mu by what begins.
 	turns atomic.Int64
+	// asked counts how often a feed asked where to begin: what is known of a group then, it reads again. Read without mu.
+	asked atomic.Int64
 	// feeds are the clusters that are fed.
 	feeds map[string]*feedState
 	// fenced is set once this process has held the lease; epoch is that of the lease while it is held, "" otherwise.
@@ -80,6 +82,7 @@ func (b *bucketState) feed(cluster string) *feedState {
 func (b *bucketState) asks(cluster string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.asked.Add(1)
 	if feed := b.feed(cluster); feed.told {
 		*feed = feedState{}
 	}

@@ -90,6 +90,7 @@ func (db *DB) tryGroup(ctx context.Context, g *group, ops []*groupOp) error {
 	} else if err := db.loadTopics(ctx, topics); err != nil {
 		return err
 	}
+	db.knowOrders(g)
 	lock(topics)
 	seen := lookAt(topics)
 	events := db.collect(g.cluster.Name, g.name, "")
@@ -121,6 +122,15 @@ func (db *DB) tryGroup(ctx context.Context, g *group, ops []*groupOp) error {
 		db.repair(g, ops, gone)
 		next = db.groupChange(g, ops, events())
 		unlock(topics)
+	}
+}
+
+// knowOrders makes what a feed reads again a duplicate of what is there already. Without that it would be put beside it if the
+// window has room: a commit that a tombstone has taken out since, or one whose place another took by min-distance.
+func (db *DB) knowOrders(g *group) {
+	if asked := db.buckets[g.bucket].asked.Load(); g.asked != asked {
+		db.engine.KnowOrders(g.cluster, g.name)
+		g.asked = asked
 	}
 }
 

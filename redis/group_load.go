@@ -50,6 +50,7 @@ func (db *DB) loadGroup(ctx context.Context, g *group, topics []*topic) (done bo
 			state.topics[t.Name] = stored
 		}
 	})
+	g.asked = 0
 	state.version, state.several = version, len(state.topics) > 1
 	g.settle(state)
 	return done, nil

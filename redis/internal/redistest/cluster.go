@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // slots is the number of hash slots of a cluster.
@@ -163,6 +164,9 @@ func (s *Servers) Masters() []int {
 	return masters
 }
 
+// manualFailoverTimeout is CLUSTER_MF_TIMEOUT of Redis.
+const manualFailoverTimeout = 5 * time.Second
+
 // Failover makes a replica of a master the master in its place, as an administrator does before an upgrade: nothing is lost.
 func (s *Servers) Failover(master int) {
 	s.t.Helper()
@@ -173,8 +177,13 @@ func (s *Servers) Failover(master int) {
 		s.t.Fatalf("node %d has no replica", master)
 	}
 	node := members[replica].node
-	s.Do(node, "CLUSTER", "FAILOVER")
+	var asked time.Time
 	s.until("the replica is the master", func() bool {
+		// A replica gives up if it has not become the master within five seconds, as when votes were lost; then it has to be told again.
+		if time.Since(asked) > manualFailoverTimeout+time.Second {
+			s.Do(node, "CLUSTER", "FAILOVER")
+			asked = time.Now()
+		}
 		return !slices.Contains(s.Masters(), master) && slices.Contains(s.Masters(), node)
 	})
 }

@@ -111,30 +111,43 @@ var errNotThere = errors.New("topic is not there")
 
 // apply stores records: those of different groups at the same time, those of a group in their order.
 func (f *feed) apply(ctx context.Context, records []record) error {
-	byGroup := map[string][]protocol.Commit{}
+	byGroup := map[string][]record{}
 	for _, r := range records {
-		if !r.tombstone {
-			byGroup[r.group] = append(byGroup[r.group], r.commit)
-		}
+		byGroup[r.group] = append(byGroup[r.group], r)
 	}
 	errs := make(chan error, len(byGroup))
-	for group, commits := range byGroup {
-		go func() { errs <- f.commit(ctx, group, commits) }()
+	for group, its := range byGroup {
+		go func() { errs <- f.applyTo(ctx, group, its) }()
 	}
 	var all error
 	for range byGroup {
 		all = errors.Join(all, <-errs)
 	}
-	last := records[len(records)-1]
-	if all != nil || !last.tombstone {
-		return all
+	return all
+}
+
+// applyTo stores records of one group: the commits between two tombstones at once.
+func (f *feed) applyTo(ctx context.Context, group string, records []record) error {
+	var commits []protocol.Commit
+	for _, r := range records {
+		if !r.tombstone {
+			commits = append(commits, r.commit)
+			continue
+		}
+		if err := f.commit(ctx, group, commits); err != nil {
+			return err
+		}
+		commits = nil
+		err := f.store.DeletePartition(ctx, cluster, group, r.commit.Topic, r.commit.Partition, r.commit.Order)
+		switch {
+		case errors.Is(err, storage.ErrUnknownGroup), errors.Is(err, storage.ErrUnknownTopic), errors.Is(err, storage.ErrUnknownPartition),
+			errors.Is(err, storage.ErrDuplicate):
+			// There is nothing to take out, or it is newer.
+		case err != nil:
+			return err
+		}
 	}
-	err := f.store.DeletePartition(ctx, cluster, last.group, last.commit.Topic, last.commit.Partition, last.commit.Order)
-	if errors.Is(err, storage.ErrUnknownGroup) || errors.Is(err, storage.ErrUnknownTopic) || errors.Is(err, storage.ErrUnknownPartition) ||
-		errors.Is(err, storage.ErrDuplicate) {
-		return nil // there is nothing to take out, or it is newer
-	}
-	return err
+	return f.commit(ctx, group, commits)
 }
 
 func (f *feed) commit(ctx context.Context, group string, commits []protocol.Commit) error {
