@@ -39,6 +39,15 @@ var sorts = map[string]func(a, b *GroupRow) int{
 	"commit":   func(a, b *GroupRow) int { return compareKnown(b.LastCommit, a.LastCommit) },
 }
 
+// Compare orders two groups by a column of api/v1/groups: below 0 if g comes before other. It returns 0 for a column that there
+// is not.
+func (g *GroupRow) Compare(other *GroupRow, column string) int {
+	if compare := sorts[column]; compare != nil {
+		return compare(g, other)
+	}
+	return 0
+}
+
 func compareStatus(a, b status.Status) int {
 	switch {
 	case a.Worse(b):

@@ -148,29 +148,10 @@ func (r *reading) missing() (out missing) {
 
 // byAlarm puts the most alarming group first, and of two the one that is further behind.
 func byAlarm(a, b *groupRow) int {
-	return cmp.Or(compareStatus(a.Status, b.Status), -compareKnown(a.Lag.Messages, b.Lag.Messages),
-		cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Group, b.Group))
+	return cmp.Or(by("status")(a, b), by("lag")(a, b), by("cluster")(a, b), by("group")(a, b))
 }
 
-func compareStatus(a, b status.Status) int {
-	switch {
-	case a.Worse(b):
-		return -1
-	case b.Worse(a):
-		return +1
-	}
-	return 0
-}
-
-// compareKnown puts what is not known before everything else.
-func compareKnown[T cmp.Ordered](a, b *T) int {
-	switch {
-	case a == nil && b == nil:
-		return 0
-	case a == nil:
-		return -1
-	case b == nil:
-		return +1
-	}
-	return cmp.Compare(*a, *b)
+// by orders groups by a column as the pages do.
+func by(column string) func(a, b *groupRow) int {
+	return func(a, b *groupRow) int { return a.Compare(&b.GroupRow, column) }
 }
