@@ -13,6 +13,7 @@ type history struct {
 	at     []int64
 	// next is the place of the next reading; all places below count have been used.
 	next, count int
+	readings    uint64 // that have begun
 	series      map[seriesKey]*series
 	// leftOut is the number of series that found no room at the last reading.
 	leftOut int
@@ -28,7 +29,7 @@ type series struct {
 	margin []float32
 	// atLeast holds a bit for each place: the lag in messages is a lower bound.
 	atLeast []uint64
-	seen    int // the place of the reading that last wrote it
+	seen    uint64 // the reading that last wrote it
 }
 
 func newHistory(kept, interval time.Duration, limit int64) *history {
@@ -42,8 +43,9 @@ func newHistory(kept, interval time.Duration, limit int64) *history {
 
 // seriesBytes returns what a series takes, with its entry in the map.
 func (h *history) seriesBytes(key seriesKey) int64 {
-	const overhead = 200 // slice headers, map entry, rounding of the allocator
-	return int64(h.length)*3*4 + int64((h.length+63)/64)*8 + int64(len(key.cluster)+len(key.group)+len(key.topic)) + overhead
+	// The allocator rounds up to one of its sizes, which lie an eighth apart; the rest are slice headers and the entry of the map.
+	const overhead = 200
+	return int64(h.length)*3*4*9/8 + int64((h.length+63)/64)*8 + int64(len(key.cluster)+len(key.group)+len(key.topic)) + overhead
 }
 
 func (h *history) bytes() (total int64) {
@@ -60,6 +62,7 @@ func (h *history) begin(now time.Time) {
 	}
 	h.at[h.next] = now.UnixMilli()
 	h.leftOut = 0
+	h.readings++
 }
 
 // add stores the lag of a series for the reading. used is what all series take; it returns what they take then.
@@ -75,13 +78,12 @@ func (h *history) add(key seriesKey, lag Lag, used int64) int64 {
 			return used
 		}
 		used += need
-		s = &series{
-			messages: gaps(h.length), timeMs: gaps(h.length), margin: gaps(h.length), atLeast: make([]uint64, (h.length+63)/64),
-		}
+		values, n := gaps(3*h.length), h.length
+		s = &series{messages: values[:n:n], timeMs: values[n : 2*n : 2*n], margin: values[2*n:], atLeast: make([]uint64, (n+63)/64)}
 		h.series[key] = s
 	}
 	s.set(h.next, lag)
-	s.seen = h.next
+	s.seen = h.readings
 	return used
 }
 
@@ -122,7 +124,7 @@ func (h *history) end() {
 		return
 	}
 	for key, s := range h.series {
-		if s.seen == h.next {
+		if s.seen == h.readings {
 			continue
 		}
 		s.clear(h.next)

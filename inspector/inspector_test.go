@@ -230,6 +230,8 @@ func TestAllow(t *testing.T) {
 	_, data := event(t, changes)
 	require.Contains(t, data, "mailer")
 	require.NotContains(t, data, "billing")
+	_, data = event(t, open(t, server.URL+"/api/v1/groups?watch"))
+	require.NotContains(t, data, "billing")
 	for _, page := range []string{
 		"/", "/?q=billing", "/topics", "/topic?cluster=local&name=orders", "/changes", "/api/v1/groups", "/api/v1/changes",
 		"/api/v1/topic?cluster=local&name=orders",
@@ -287,6 +289,14 @@ func TestHistoryBudget(t *testing.T) {
 	require.LessOrEqual(t, state.HistoryBytes, int64(6000))
 	require.Equal(t, 1, state.HistorySeries)
 	require.Equal(t, 2, state.HistoryLeftOut)
+	said := 0
+	for _, group := range []string{"billing", "mailer", hostile} {
+		_, _, body := get(t, server.URL+"/group?cluster=local&name="+url.QueryEscape(group))
+		said += strings.Count(body, "the history has no room left")
+	}
+	require.Equal(t, 2*2, said, "both charts of both groups say so")
+	_, _, body = get(t, server.URL+"/store")
+	require.Contains(t, body, "<dt>Left out of the history</dt><dd>2</dd>")
 }
 
 func TestOptions(t *testing.T) {
