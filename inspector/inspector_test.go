@@ -134,10 +134,14 @@ func TestNotFoundAndMethods(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, answer.Body.Close())
 	require.Equal(t, http.StatusMethodNotAllowed, answer.StatusCode)
-	answer, err = http.Head(server.URL)
-	require.NoError(t, err)
-	require.NoError(t, answer.Body.Close())
-	require.Equal(t, http.StatusOK, answer.StatusCode)
+	for _, page := range []string{"/", "/live", "/api/v1/groups?watch", "/api/v1/changes?watch", "/api/v1/groups"} {
+		answer, err = http.Head(server.URL + page)
+		require.NoError(t, err)
+		require.NoError(t, answer.Body.Close())
+		require.Equal(t, http.StatusOK, answer.StatusCode)
+	}
+	state := decode[struct{ Inspector inspector.Self }](t, server.URL+"/api/v1/store").Inspector
+	require.Zero(t, state.Listeners, "the head of a stream is no stream")
 }
 
 func TestAPI(t *testing.T) {

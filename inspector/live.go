@@ -31,16 +31,21 @@ type stream struct {
 	buffer  bytes.Buffer
 }
 
-// stream begins a live connection; it returns nil, and has answered, if there are too many. end is called when it is over.
-func (h *Handler) stream(w http.ResponseWriter) (_ *stream, end func()) {
+// stream begins a live connection; it returns nil, and has answered, if there are too many, or if only the head is asked for.
+// end is called when it is over.
+func (h *Handler) stream(w http.ResponseWriter, r *http.Request) (_ *stream, end func()) {
+	header := w.Header()
+	if r.Method == http.MethodHead {
+		header.Set("Content-Type", "text/event-stream")
+		return nil, nil
+	}
 	select {
 	case h.listeners <- struct{}{}:
 	default:
-		w.Header().Set("Retry-After", "10")
+		header.Set("Retry-After", "10")
 		http.Error(w, "too many live connections: poll", http.StatusServiceUnavailable)
 		return nil, nil
 	}
-	header := w.Header()
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Accel-Buffering", "no") // nginx would hold messages back
@@ -127,7 +132,7 @@ type difference struct {
 
 // streamGroups sends a list as the event "list", and then what changes in it as the event "difference".
 func (h *Handler) streamGroups(w http.ResponseWriter, r *http.Request, query listQuery) {
-	s, end := h.stream(w)
+	s, end := h.stream(w, r)
 	if s == nil {
 		return
 	}
@@ -220,7 +225,7 @@ func (g *GroupRow) key() string {
 
 // streamTicks sends the JSON that detail returns as the event "detail", at each reading of the store; the event "gone" if it is no more.
 func (h *Handler) streamTicks(w http.ResponseWriter, r *http.Request, detail func() (*body, error)) {
-	s, end := h.stream(w)
+	s, end := h.stream(w, r)
 	if s == nil {
 		return
 	}
@@ -237,7 +242,7 @@ func (h *Handler) streamTicks(w http.ResponseWriter, r *http.Request, detail fun
 
 // streamChanges sends changes as the event "changes"; the id of each is where a reconnecting client goes on.
 func (h *Handler) streamChanges(w http.ResponseWriter, r *http.Request, after uint64) {
-	s, end := h.stream(w)
+	s, end := h.stream(w, r)
 	if s == nil {
 		return
 	}

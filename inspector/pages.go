@@ -355,7 +355,7 @@ func (h *Handler) storePage(w http.ResponseWriter, r *http.Request) {
 
 // live sends the event "tick" whenever the pages have something new.
 func (h *Handler) live(w http.ResponseWriter, r *http.Request) {
-	s, end := h.stream(w)
+	s, end := h.stream(w, r)
 	if s == nil {
 		return
 	}
