@@ -18,6 +18,9 @@ type body struct {
 	pack        func() []byte // returns plain compressed, and does so once
 }
 
+// size is the memory that the body takes, of which what is compressed is a fifth or less.
+func (b *body) size() int { return len(b.plain) + len(b.plain)/5 }
+
 // gzipFrom is the size from which a body is compressed: below, it fits into one packet anyway.
 const gzipFrom = 1400
 

@@ -197,6 +197,14 @@ func newLiveList(sequence uint64, list GroupList) (*liveList, error) {
 	return out, nil
 }
 
+// size is the memory that the list takes: its rows twice, as they are and as JSON.
+func (l *liveList) size() (total int) {
+	for key, row := range l.rows {
+		total += 2 * (len(key) + len(row))
+	}
+	return total
+}
+
 // since returns, as JSON, the difference to a list that was sent before.
 func (l *liveList) since(sent *liveList) ([]byte, error) {
 	l.mu.Lock()

@@ -7,30 +7,48 @@ import (
 	"sync"
 )
 
-// maxShared bounds what is kept for others who ask the same. A page is rarely above 100 kB.
-const maxShared = 256
+const (
+	// maxShared and maxSharedBytes bound what is kept for others who ask the same: a page is rarely above 100 kB, but one of a
+	// group of thousands of partitions takes megabytes.
+	maxShared      = 256
+	maxSharedBytes = 32 << 20
+)
 
 // shared holds what was made of the newest reading, so that any number of browsers on one page cost the making of one.
-type shared[T any] struct {
+type shared[T interface{ size() int }] struct {
 	mu       sync.Mutex
-	sequence uint64
+	sequence uint64                       // guarded by mu, as all below
 	made     map[string]func() (T, error) // by what was asked; each makes its answer once
+	bytes    int                          // of the answers in made
 }
 
 // of returns the answer to what is asked of a reading, and makes it if nobody asked before.
 func (s *shared[T]) of(sequence uint64, asked string, make func() (T, error)) (T, error) {
 	s.mu.Lock()
-	if s.made == nil || s.sequence != sequence || len(s.made) >= maxShared {
-		s.sequence = sequence
-		s.made = map[string]func() (T, error){}
+	if s.made == nil || s.sequence != sequence || len(s.made) >= maxShared || s.bytes > maxSharedBytes {
+		s.sequence, s.made, s.bytes = sequence, map[string]func() (T, error){}, 0
 	}
 	once, ok := s.made[asked]
 	if !ok {
-		once = sync.OnceValues(make)
+		once = sync.OnceValues(func() (T, error) {
+			value, err := make()
+			if err == nil {
+				s.grow(sequence, value.size())
+			}
+			return value, err
+		})
 		s.made[asked] = once
 	}
 	s.mu.Unlock()
 	return once()
+}
+
+func (s *shared[T]) grow(sequence uint64, by int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sequence == sequence {
+		s.bytes += by
+	}
 }
 
 // sharedAnswer answers with what make returns, which must depend on nothing but the reading and on what is asked. Nothing is
