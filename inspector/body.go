@@ -18,7 +18,7 @@ type body struct {
 	pack        func() []byte // returns plain compressed, and does so once
 }
 
-// size is the memory that the body takes, of which what is compressed is a fifth or less.
+// size is the memory that the body takes, of which what is compressed is a fifth as a rule.
 func (b *body) size() int { return len(b.plain) + len(b.plain)/5 }
 
 // gzipFrom is the size from which a body is compressed: below, it fits into one packet anyway.

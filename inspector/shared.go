@@ -32,8 +32,14 @@ func (s *shared[T]) of(sequence uint64, asked string, make func() (T, error)) (T
 	if !ok {
 		once = sync.OnceValues(func() (T, error) {
 			value, err := make()
-			if err == nil {
-				s.grow(sequence, value.size())
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			switch {
+			case s.sequence != sequence:
+			case err != nil:
+				delete(s.made, asked) // who asks next may be luckier
+			default:
+				s.bytes += value.size()
 			}
 			return value, err
 		})
@@ -41,14 +47,6 @@ func (s *shared[T]) of(sequence uint64, asked string, make func() (T, error)) (T
 	}
 	s.mu.Unlock()
 	return once()
-}
-
-func (s *shared[T]) grow(sequence uint64, by int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.sequence == sequence {
-		s.bytes += by
-	}
 }
 
 // sharedAnswer answers with what make returns, which must depend on nothing but the reading and on what is asked. Nothing is

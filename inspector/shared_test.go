@@ -36,8 +36,9 @@ func TestSharedIsBounded(t *testing.T) {
 		assert.LessOrEqual(t, len(s.made)*large, maxSharedBytes+large)
 	}
 	want := errors.New("fails")
-	for range 2 {
-		_, err := s.of(3, "page", func() (*body, error) { made++; return nil, want })
-		assert.Equal(t, want, err)
-	}
+	_, err := s.of(3, "page", func() (*body, error) { return nil, want })
+	assert.Equal(t, want, err)
+	made = 0
+	ask(3, "page", 1)
+	assert.Equal(t, 1, made, "an error is not kept")
 }
