@@ -11,44 +11,44 @@ import (
 // Answer is the answer to a fetch, from when the fetch was accepted until its Reply is closed.
 type Answer struct {
 	Build func() any
-	// Request is a copy: the requester may use its own again once it has the answer.
+	// Request is a copy: the requester may reuse its own once it has the answer.
 	Request protocol.StorageRequest
 	taken   atomic.Bool
 }
 
-// Take reports whether the caller is the one who may use and close the Reply: either who delivers the answer, or who gives it
-// up.
+// Take reports whether the caller may use and close the Reply: the first to call it, be it to deliver the answer or to give
+// it up.
 func (a *Answer) Take() bool { return a.taken.CompareAndSwap(false, true) }
 
 const (
 	// maxQueuedAnswers bounds the queue of answers to build, whatever the options say. Each holds a copy of its group.
 	maxQueuedAnswers = 1024
-	// maxExtraBuilders bounds the goroutines beyond the workers that are there while answers wait for other answers.
+	// maxExtraBuilders bounds the extra goroutines while answers wait for other answers.
 	maxExtraBuilders = 1024
-	// stallAfter is how long no answer must get done for the builders to be stalled. An ordinary answer takes microseconds,
-	// and a goroutine too many does no harm.
+	// stallAfter is how long no answer must have been completed for the builders to be stalled. An ordinary answer takes
+	// microseconds, and a goroutine too many does no harm.
 	stallAfter = 10 * time.Millisecond
 )
 
-// Builders are the goroutines that build answers. There are as many as there are workers, and more only if all of those are
-// stalled: an answer may wait for another one of the same Relay, which must be built for the first to go on.
+// Builders are the goroutines that build answers. There are as many as workers, and more only if all of those are stalled: an
+// answer may wait for another of the same Relay, which then must be built first.
 type Builders struct {
 	workers, depth int
 	build          func(*Answer)
 
 	mu      sync.Mutex // guards what follows
 	running bool       // until Stop
-	// open holds the answers that were accepted and are not done with.
+	// open holds the answers that were accepted and have not been completed.
 	open map[*Answer]struct{}
 	// queue holds those of them that wait for a goroutine, from index next on.
 	queue []*Answer
 	next  int
 	// alive counts the goroutines, idle those of them that wait for work.
 	alive, idle int
-	// ended counts the answers that were built; stalled is true while none was for as long as stallAfter.
+	// ended counts the answers that were built; stalled is true while none was completed for stallAfter.
 	ended   uint64
 	stalled bool
-	// watch fires when it is time to see whether they are stalled; nil while nothing waits.
+	// watch fires when it is time to check for a stall; nil while nothing waits.
 	watch *time.Timer
 	// over is true when nothing is built any more.
 	over bool
@@ -78,7 +78,7 @@ func (b *Builders) startOne() {
 	go b.run()
 }
 
-// Begin accepts an answer, unless the builders are stopped. It must be queued or forgotten.
+// Begin accepts an answer unless the builders are stopped. The caller must call Add or Forget with it.
 func (b *Builders) Begin(a *Answer) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -88,7 +88,7 @@ func (b *Builders) Begin(a *Answer) bool {
 	return b.running
 }
 
-// Forget takes an answer back that was begun.
+// Forget withdraws an answer that was begun.
 func (b *Builders) Forget(a *Answer) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -102,11 +102,12 @@ func (b *Builders) Queued() int {
 	return len(b.queue) - b.next
 }
 
-// waiting is Queued for those who hold mu.
+// waiting is Queued for callers that hold mu.
 func (b *Builders) waiting() int { return len(b.queue) - b.next }
 
-// Add leaves an answer to a goroutine, and waits for room in the queue. It reports whether it did: not if there is no room, no
-// answer gets done, and there are as many goroutines as there may be. An answer that comes when all is over has been given up.
+// Add leaves an answer to a goroutine, and waits for room in the queue. It reports whether it did: it does not if there is no
+// room, no answer gets completed, and there are as many goroutines as there may be. An answer that is added after Stop has
+// given up counts as given up.
 func (b *Builders) Add(a *Answer) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -143,7 +144,7 @@ func (b *Builders) another() bool {
 	return true
 }
 
-// look sees to it that a stall is noticed. It expects mu held.
+// look arranges for a stall to be noticed. It expects mu held.
 func (b *Builders) look() {
 	if b.watch == nil {
 		ended := b.ended
@@ -151,7 +152,7 @@ func (b *Builders) look() {
 	}
 }
 
-// lookedAt starts another goroutine if no answer has got done since the look, and looks again while answers wait.
+// lookedAt starts another goroutine if no answer was completed since the look, and looks again while answers wait.
 func (b *Builders) lookedAt(ended uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -162,7 +163,7 @@ func (b *Builders) lookedAt(ended uint64) {
 	if b.ended == ended {
 		b.stalled = true
 		if !b.another() {
-			b.room.Broadcast() // for the senders to give up
+			b.room.Broadcast() // so that senders give up
 		}
 	}
 	b.look()
@@ -205,8 +206,8 @@ func (b *Builders) end() {
 	}
 }
 
-// Stop accepts nothing more and returns when all is built, or when nothing got done for as long as patience. It returns the
-// answers that it gave up; their goroutines end when they return.
+// Stop accepts nothing more. It returns when everything is built, or when no answer was completed for as long as patience. It
+// returns the answers that it gave up; their goroutines end when their builds return.
 func (b *Builders) Stop(patience time.Duration) []*Answer {
 	b.mu.Lock()
 	defer b.mu.Unlock()

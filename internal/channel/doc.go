@@ -1,3 +1,3 @@
-// Package channel holds the parts of a Relay: what receives requests from a channel, what builds their answers, and what holds
-// the answers that nobody has read.
+// Package channel holds the parts of a Relay: a receiver of requests, builders of answers, and the answers that nobody has
+// read.
 package channel

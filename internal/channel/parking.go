@@ -2,7 +2,7 @@ package channel
 
 import "sync/atomic"
 
-// parking is where one goroutine waits for what another one does.
+// parking lets one goroutine wait for another.
 type parking struct {
 	parked atomic.Bool
 	token  chan struct{}
@@ -10,7 +10,7 @@ type parking struct {
 
 func newParking() parking { return parking{token: make(chan struct{}, 1)} }
 
-// wait returns when holds does. It is woken by wake, which is to be called after whatever makes it hold.
+// wait returns when holds returns true. Call wake after every change that may make it true.
 func (p *parking) wait(holds func() bool) {
 	for {
 		p.parked.Store(true)

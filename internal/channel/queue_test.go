@@ -9,8 +9,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// A queue handles what is pushed in order, each request once and as it was when it was pushed, whether it is handled at once
-// or has to wait for room; and all of it before close returns.
+// A queue handles requests in the order pushed, each once and as it was when it was pushed, whether or not it had to wait for
+// room. Everything is handled before close returns.
 func TestQueue(t *testing.T) {
 	t.Parallel()
 	for _, stall := range []bool{false, true} {
@@ -31,7 +31,7 @@ func TestQueue(t *testing.T) {
 			pushed := make(chan struct{})
 			go func() {
 				defer close(pushed)
-				request := new(protocol.StorageRequest) // the same again and again, as a sender may use it
+				request := new(protocol.StorageRequest) // the same again and again, as a sender may reuse it
 				for n := range int32(total) {
 					request.Partition = n
 					q.push(request)
@@ -41,7 +41,7 @@ func TestQueue(t *testing.T) {
 			if stall {
 				select {
 				case <-pushed:
-					require.Fail(t, "more was pushed than there is room for")
+					require.Fail(t, "push did not wait for room")
 				default:
 				}
 				require.False(t, q.empty())
@@ -62,12 +62,12 @@ func TestQueue(t *testing.T) {
 	}
 }
 
-// A sender in a rush gets a queue, whose requests are handled before the receiver stops; a crowd of senders and a handler that
-// keeps requests get none.
+// A sender in a rush gets a queue, whose requests are handled before the receiver stops. A crowd of senders, and a handler
+// that keeps requests, get none.
 func TestWhoGetsAQueue(t *testing.T) {
 	t.Parallel()
 	receive := func(waiting, waitedFor int, handler Handler) *Receiver {
-		// A channel with room stands for senders that wait. No goroutine runs: this is what run does.
+		// A buffered channel stands for senders that wait. No goroutine runs: the test does what run does.
 		r := &Receiver{channel: make(chan *protocol.StorageRequest, 64), handle: handler, parallel: handler.Copies}
 		for range 200 {
 			for range waiting {

@@ -8,44 +8,45 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Receiver passes what comes over a channel of requests to one function, one after the other. It waits on that channel alone:
-// a select on a second channel, to be stopped by, would cost half as much again as the whole hand-off. So it is stopped
-// by a request of its own sent down the same channel, which has the virtue of coming after all that was sent before.
+// Receiver passes the requests of a channel to one function, one after the other. It waits on that channel alone: a select
+// with a second channel to be stopped by would make the whole hand-off half as expensive again. It is stopped by a request of
+// its own, sent over the same channel and so behind everything that was sent before.
 //
-// A request is handled by the goroutine that receives it, at once. Only if one sender sends faster than that, or if many
-// requests are handled faster than one by one, another goroutine handles what was received.
+// A request is handled at once by the goroutine that receives it. Only if a sender is faster than that, or if many requests
+// are handled faster together, another goroutine handles them.
 type Receiver struct {
 	channel chan *protocol.StorageRequest
 	handle  Handler
 	// queue is nil until senders have had to wait. Only the goroutine that receives uses it.
 	queue *queue
-	// rush is high while one sender sends faster than its requests are handled, streak how many requests in a row were there
-	// already; see judge.
+	// rush is high while one sender sends faster than its requests are handled; streak is how many successive requests were
+	// there already. See judge.
 	rush, streak int
-	// parallel is false if requests must not be copied, and on one processor, which two goroutines would only share.
+	// parallel is false if requests must not be copied, and on a single processor, where a second goroutine gains nothing.
 	parallel bool
 
 	last *protocol.StorageRequest // the request that stops this receiver
 	done chan struct{}            // closed when the goroutine has ended
 
-	// closed is true when the channel is closed and nothing is left in it.
+	// closed is true when the channel is closed and empty.
 	closed   atomic.Bool
 	stopping atomic.Bool
-	// over is true when the last request has been taken, by another receiver of the channel, or is waited for no longer.
+	// over is true when another receiver of the channel has taken the last request, or Stop waits for it no longer.
 	over atomic.Bool
 	// handled counts how often the handler has returned since Stop was called.
 	handled atomic.Uint64
-	// passes counts how often another has passed the last request on.
+	// passes counts how often another receiver has passed the last request on.
 	passes atomic.Uint64
 }
 
-// Handler is what a Receiver passes requests to, one call after the other.
+// Handler handles the requests of a Receiver, one call after the other.
 type Handler struct {
-	// One handles a request. A nil one may come while others are handled.
+	// One handles a request. A nil request may come while others are being handled.
 	One func(*protocol.StorageRequest)
-	// Many handles requests that are not nil, in their order; nil if there is nothing to gain over One.
+	// Many handles several requests, none of them nil, in their order; nil if it would gain nothing over One.
 	Many func([]protocol.StorageRequest)
-	// Copies says that neither keeps a request. One that is kept must be the sender's own, so no other goroutine handles copies.
+	// Copies says that neither keeps a request. A request that is kept must be the sender's own, so copies must not be handled
+	// by another goroutine.
 	Copies bool
 }
 
@@ -54,8 +55,7 @@ const lastRequest protocol.StorageRequestConstant = -1 << 30
 
 var lastReply = make(chan interface{})
 
-// receivers finds the receiver of a last request, for the case that two receivers share a channel and one takes the
-// other's.
+// receivers finds the receiver of a last request, in case two receivers share a channel and one takes the other's.
 var receivers sync.Map // *protocol.StorageRequest → *Receiver
 
 // StartReceiver begins to receive from a channel.
@@ -79,7 +79,7 @@ func StartReceiver(channel chan *protocol.StorageRequest, handle Handler) *Recei
 	return r
 }
 
-// Closed reports whether the channel is closed and nothing is left in it.
+// Closed reports whether the channel is closed and empty.
 func (r *Receiver) Closed() bool { return r.closed.Load() }
 
 func (r *Receiver) end() {
@@ -91,11 +91,11 @@ func (r *Receiver) end() {
 }
 
 const (
-	// inRush is how high rush must be for requests to be queued, and mostRush how high it gets: a rush is over after some dozens
-	// of requests that were waited for.
+	// inRush is how high rush must be for requests to be queued, and mostRush its maximum: a rush is over after some dozens of
+	// requests that had to be waited for.
 	inRush, mostRush = 32, 64
-	// crowd is the number of requests in a row that are there already only if several senders send, and afterCrowd what rush is then: some
-	// thousands of requests must come as one sender sends them.
+	// crowd is the number of successive requests that are there already only if several senders send, and afterCrowd what rush
+	// becomes then: it takes some thousands of requests from a single sender to recover.
 	crowd, afterCrowd = 4, -8192
 )
 
@@ -111,9 +111,9 @@ func (r *Receiver) next() (request *protocol.StorageRequest, open bool) {
 	return request, open
 }
 
-// judge sees whether there is a rush, by whether the next request is there already: its sender then had to wait. One sender
-// without a pause is found waiting about every second time, so that counts twice as much as a request that is waited for. A
-// crowd of senders is no rush: they run on other processors while the requests of some are handled here, and one more
+// judge recognises a rush by whether the next request is there already, which means that its sender had to wait. A single
+// sender without a pause has a request there about every second time, so that counts twice as much as a request that had to
+// be waited for. A crowd of senders is no rush: they run on other processors while requests are handled here, and one more
 // goroutine would be in their way.
 func (r *Receiver) judge(there bool) {
 	if !there {
@@ -129,8 +129,8 @@ func (r *Receiver) judge(there bool) {
 	}
 }
 
-// pass hands a request to the handler, or to the goroutine that does so while this one receives. A nil request has no place in
-// the order of others.
+// pass hands a request to the handler, or to the goroutine that calls it while this one receives. A nil request has no place
+// in the order of the others.
 func (r *Receiver) pass(request *protocol.StorageRequest) {
 	rush := r.rush >= inRush && r.parallel || r.handle.Many != nil
 	if r.queue == nil && rush {
@@ -159,14 +159,14 @@ func (r *Receiver) many(requests []protocol.StorageRequest) {
 	}
 }
 
-// progress shows a Stop that the handler has returned.
+// progress shows Stop that the handler has returned.
 func (r *Receiver) progress() {
 	if r.stopping.Load() {
 		r.handled.Add(1)
 	}
 }
 
-// run takes requests until the channel is closed or the last request has come; there says that first is one.
+// run takes requests until the channel is closed or the last request has come. If there is true, first is the first request.
 func (r *Receiver) run(first *protocol.StorageRequest, there bool) {
 	defer r.end()
 	if there && r.take(first) {
@@ -184,7 +184,7 @@ func (r *Receiver) run(first *protocol.StorageRequest, there bool) {
 	}
 }
 
-// take handles a request, and reports whether it was the last.
+// take handles a request, and reports whether it was the last one.
 func (r *Receiver) take(request *protocol.StorageRequest) (last bool) {
 	if request == nil || request.RequestType != lastRequest || request.Reply != lastReply {
 		r.pass(request)
@@ -193,7 +193,7 @@ func (r *Receiver) take(request *protocol.StorageRequest) (last bool) {
 	if request == r.last {
 		return true
 	}
-	// Another's: pass it on, unless that has ended.
+	// Another receiver's: pass it on, unless that has ended.
 	if other, ok := receivers.Load(request); ok {
 		go other.(*Receiver).passedBy()
 	}
@@ -201,22 +201,22 @@ func (r *Receiver) take(request *protocol.StorageRequest) (last bool) {
 }
 
 const (
-	// queueLength is the number of requests that may wait. A batch for a store that is a round trip away is at most as long.
+	// queueLength is the number of requests that may wait. It also limits the batches for a store that is a round trip away.
 	queueLength = 256
-	// idleLooks is how often an empty queue is looked at before its goroutine parks, which takes some 20 µs: to wake one takes
-	// longer than to handle dozens of requests.
+	// idleLooks is how often an empty queue is checked, for some 20 µs in all, before its goroutine parks: waking it takes
+	// longer than handling dozens of requests.
 	idleLooks = 100
 )
 
-// queue lets a goroutine of its own handle requests, in their order, while another one receives: the hand-off over a channel
-// costs as much as most requests do. It holds copies, so that a requester may use a request again when the next one has been
-// received. One goroutine may push.
+// queue lets a second goroutine handle requests, in their order, while the first receives: the hand-off over a channel costs
+// as much as most requests. It holds copies, so that a sender may reuse a request once the next one has been received. Only
+// one goroutine may push.
 type queue struct {
 	handle func([]protocol.StorageRequest)
 	ring   []protocol.StorageRequest
 
-	_ [64]byte // pushed and handled are written by different goroutines
-	// pushed counts the requests that were put in.
+	_ [64]byte // pushed and handled are written by different goroutines, so they get cache lines of their own
+	// pushed counts the requests that were pushed.
 	pushed atomic.Uint64
 	_      [64]byte
 	// handled counts the requests that have been handled.
@@ -240,11 +240,11 @@ func startQueue(handle func([]protocol.StorageRequest)) *queue {
 // empty reports whether everything that was pushed has been handled.
 func (q *queue) empty() bool { return q.pushed.Load() == q.handled.Load() }
 
-// push puts a request in, and waits for room.
+// push adds a request, and waits for room.
 func (q *queue) push(request *protocol.StorageRequest) {
 	n := q.pushed.Load()
 	if n-q.handled.Load() == queueLength {
-		// Half of it is waited for, or there would be a wake-up for each request.
+		// Waiting until half of it is free avoids a wake-up for each request.
 		q.room.wait(func() bool { return n-q.handled.Load() <= queueLength/2 })
 	}
 	q.ring[n%queueLength] = *request
@@ -252,7 +252,7 @@ func (q *queue) push(request *protocol.StorageRequest) {
 	q.work.wake()
 }
 
-// close lets everything be handled that was pushed, and returns when that is done.
+// close returns when everything that was pushed has been handled.
 func (q *queue) close() {
 	q.closed.Store(true)
 	q.work.wake()
@@ -282,7 +282,7 @@ func (q *queue) run() {
 	}
 }
 
-// await returns when more than n requests were pushed, or the queue is closed.
+// await returns when more than n requests were pushed or the queue is closed.
 func (q *queue) await(n uint64) {
 	more := func() bool { return q.pushed.Load() != n || q.closed.Load() }
 	for range idleLooks {

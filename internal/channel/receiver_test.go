@@ -12,8 +12,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// TestReceiverHandlesWhatWasSent stops a receiver behind a queue of requests: all are handled, in their order, and what is
-// sent later stays where it is.
+// TestReceiverHandlesWhatWasSent stops a receiver behind queued requests: all are handled, in their order, and what is sent
+// later stays in the channel.
 func TestReceiverHandlesWhatWasSent(t *testing.T) {
 	t.Parallel()
 	for _, capacity := range []int{0, 1, 100} {
@@ -32,7 +32,7 @@ func TestReceiverHandlesWhatWasSent(t *testing.T) {
 			}
 			select {
 			case channel <- &protocol.StorageRequest{}:
-				require.Positive(t, capacity, "somebody receives still")
+				require.Positive(t, capacity, "a receiver is still there")
 			default:
 				require.Zero(t, capacity)
 			}
@@ -40,8 +40,8 @@ func TestReceiverHandlesWhatWasSent(t *testing.T) {
 	}
 }
 
-// TestReceiverStopsWhileSendersWait stops a receiver on whose channel others wait to send: those before the stop are
-// handled, the others wait on.
+// TestReceiverStopsWhileSendersWait stops a receiver while senders wait: those before the stop are handled, the others keep
+// waiting.
 func TestReceiverStopsWhileSendersWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -108,8 +108,8 @@ func TestReceiverOfAClosedChannel(t *testing.T) {
 	})
 }
 
-// TestReceiversShareAChannel stops receivers of one channel one by one, and at once: each ends at its own stop, and until
-// the last has ended somebody receives.
+// TestReceiversShareAChannel stops the receivers of one channel one by one, and at once: each ends at its own stop, and until
+// the last has ended there is one that receives.
 func TestReceiversShareAChannel(t *testing.T) {
 	t.Parallel()
 	for _, capacity := range []int{0, 3} {
@@ -154,7 +154,7 @@ func TestReceiversShareAChannel(t *testing.T) {
 	t.Logf("%d receivers of other tests run", left)
 }
 
-// TestReceiverTakesForeignRequestsForRequests sends what only looks like the request that stops a receiver.
+// TestReceiverTakesForeignRequestsForRequests sends requests that resemble the one that stops a receiver.
 func TestReceiverTakesForeignRequestsForRequests(t *testing.T) {
 	t.Parallel()
 	channel := make(chan *protocol.StorageRequest)
@@ -167,8 +167,8 @@ func TestReceiverTakesForeignRequestsForRequests(t *testing.T) {
 	require.Equal(t, []*protocol.StorageRequest{forged, nil}, got)
 }
 
-// TestBusyReceiverIsPassed stops a receiver that is busy while another one receives from its channel, which takes the last
-// request: it does not pass it on all the time, and the busy one ends without it.
+// TestBusyReceiverIsPassed stops a receiver that is busy while another one receives from its channel and takes the last
+// request. The other does not pass it on all the time, and the busy one ends without it.
 func TestBusyReceiverIsPassed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -189,7 +189,7 @@ func TestBusyReceiverIsPassed(t *testing.T) {
 	})
 }
 
-// TestStopGivesUp stops a receiver whose handler does not return, and one that gets on, if slowly.
+// TestStopGivesUp stops a receiver whose handler does not return, and one whose handler makes progress, if slowly.
 func TestStopGivesUp(t *testing.T) {
 	t.Parallel()
 	for _, capacity := range []int{0, 1, 10} {

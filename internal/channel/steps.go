@@ -13,7 +13,7 @@ const (
 	aboutAll about = iota
 	aboutGroup
 	aboutTopic
-	// aboutNothing is what fetches change: they only have to see what was set before, and nothing that is set later.
+	// aboutNothing stands for fetches, which must see what was set before them and nothing that is set after.
 	aboutNothing
 )
 
@@ -33,8 +33,8 @@ func aboutOf(request *protocol.StorageRequest) about {
 
 type chainKey struct{ cluster, name string }
 
-// Steps splits requests into steps, and each step into chains: a step begins when the one before has ended, its chains may be
-// carried out at once, and the requests of a chain one after the other. So whatever concerns one group, or one topic, happens in
+// Steps splits requests into steps, and each step into chains. A step begins when the one before has ended; its chains may be
+// carried out at once, the requests of a chain one after the other. So the requests about one group or topic take effect in
 // the order sent.
 func Steps(requests []protocol.StorageRequest) iter.Seq[[][]*protocol.StorageRequest] {
 	return func(yield func([][]*protocol.StorageRequest) bool) {

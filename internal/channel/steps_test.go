@@ -8,8 +8,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// What concerns one group or topic is one chain, in the order sent; what may depend on one another across groups and topics
-// is in different steps; fetches are carried out at once.
+// Requests about one group or topic form one chain, in the order sent. Requests that may depend on each other across groups
+// and topics are in different steps. Fetches are carried out at once.
 func TestSteps(t *testing.T) {
 	t.Parallel()
 	commit := func(group string, n int64) protocol.StorageRequest {

@@ -3,15 +3,15 @@ package channel
 import "time"
 
 const (
-	// StopPatience is how long a Stop waits for a request or an answer that is being handled and gets no further.
+	// StopPatience is how long a Stop waits for a request or an answer that makes no progress.
 	StopPatience = 3 * time.Second
-	// passInterval is the time between two passes of a last request between receivers none of which it is for. The one that it
-	// is for may be busy for a while.
+	// passInterval is how long receivers wait before they pass a last request on that is for none of them: its receiver may be
+	// busy for a while.
 	passInterval = 10 * time.Millisecond
 )
 
-// passedBy is called when another has taken the last request. A receiver that is busy sees that it is over when it has
-// handled its request; one that waits needs the request.
+// passedBy is called when another receiver has taken the last request. A busy receiver sees over when it has handled its
+// request; one that waits needs the request.
 func (r *Receiver) passedBy() {
 	r.over.Store(true)
 	if r.passes.Add(1) > 1 && closedWithin(r.done, passInterval) {
@@ -21,7 +21,7 @@ func (r *Receiver) passedBy() {
 	defer func() { _ = recover() }()
 	select {
 	case <-r.done:
-		return // and leave nothing in a channel with room
+		return // and leave nothing in a buffered channel
 	default:
 	}
 	select {
@@ -30,8 +30,8 @@ func (r *Receiver) passedBy() {
 	}
 }
 
-// Stop returns when everything sent before has been handled and the receiver has ended. It gives up, and returns false, when
-// for as long as patience no request got handled; the receiver ends when its handler returns then. It may be called again.
+// Stop returns when everything sent before has been handled and the receiver has ended. If no request was handled for as long
+// as patience, it gives up and returns false; the receiver ends when its handler returns. It may be called again.
 func (r *Receiver) Stop(patience time.Duration) bool {
 	r.stopping.Store(true)
 	begun := time.Now()
@@ -48,13 +48,13 @@ func (r *Receiver) Stop(patience time.Duration) bool {
 			r.over.Store(true)
 			return false
 		case len(r.channel) == 0:
-			// Somebody else who receives from the channel may have taken the request.
+			// Another receiver from the channel may have taken the request.
 			sent = false
 		}
 	}
 }
 
-// stopped sends the last request, unless it is sent, and reports whether the receiver ends before the time is over.
+// stopped sends the last request, unless it has been sent, and reports whether the receiver ends in time.
 func (r *Receiver) stopped(sent *bool, patience time.Duration) (ended bool) {
 	defer func() {
 		// The owner of the channel may have closed it, which ends the receiver too.
@@ -64,7 +64,7 @@ func (r *Receiver) stopped(sent *bool, patience time.Duration) (ended bool) {
 	}()
 	select {
 	case <-r.done:
-		return true // and leave nothing in a channel with room
+		return true // and leave nothing in a buffered channel
 	default:
 	}
 	timer := time.NewTimer(patience)

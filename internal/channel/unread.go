@@ -8,7 +8,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Unread holds the answers that their requesters have not read, oldest first, and no more than a number and bytes of them.
+// Unread holds the answers that their requesters have not read, oldest first, limited in number and bytes.
 type Unread struct {
 	maxCount, maxBytes int
 
@@ -19,7 +19,7 @@ type Unread struct {
 	bytes   int
 
 	goroutines sync.WaitGroup // of the answers; Add under mu before closed
-	giveUp     chan struct{}  // closed when they are to end
+	giveUp     chan struct{}  // closed when the goroutines are to end
 }
 
 // UnreadAnswer is an answer that waits to be read.
@@ -27,18 +27,18 @@ type UnreadAnswer struct {
 	*Answer
 	Value any
 	bytes int
-	// Evicted is closed when the answer has to go.
+	// Evicted is closed when the answer is to be given up.
 	Evicted chan struct{}
-	element *list.Element // guarded by Unread.mu; nil when it is in the list no longer
+	element *list.Element // guarded by Unread.mu; nil when it has left the list
 }
 
-// NewUnread returns one that holds at most maxCount answers of maxBytes together, but for the newest.
+// NewUnread returns an Unread that holds at most maxCount answers of maxBytes together; the newest is always held.
 func NewUnread(maxCount, maxBytes int) *Unread {
 	return &Unread{maxCount: maxCount, maxBytes: maxBytes, giveUp: make(chan struct{})}
 }
 
-// Add takes an answer in, whose goroutine the caller starts and which calls Done, and lets the oldest go as long as there are too many. The newest stays, whatever its size: its
-// requester may be about to read it. It returns nil when closed.
+// Add adds an answer, for which the caller starts a goroutine that calls Done, and evicts the oldest while there are too
+// many. The newest stays, whatever its size: its requester may be about to read it. It returns nil when closed.
 func (u *Unread) Add(a *Answer, value any) *UnreadAnswer {
 	w := &UnreadAnswer{Answer: a, Value: value, bytes: answerBytes(value), Evicted: make(chan struct{})}
 	u.mu.Lock()
@@ -57,13 +57,13 @@ func (u *Unread) Add(a *Answer, value any) *UnreadAnswer {
 	return w
 }
 
-// Done says that the goroutine of an answer that was added ends.
+// Done is called when the goroutine of an answer ends.
 func (u *Unread) Done() { u.goroutines.Done() }
 
 // GivingUp is closed when the goroutines of the answers are to end.
 func (u *Unread) GivingUp() <-chan struct{} { return u.giveUp }
 
-// Remove lets an answer go that was read or given up.
+// Remove removes an answer that was read or given up.
 func (u *Unread) Remove(w *UnreadAnswer) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -95,18 +95,17 @@ func (u *Unread) Close() {
 	u.goroutines.Wait()
 }
 
-// What the parts of an answer take.
+// The memory of the parts of an answer.
 var (
 	partitionBytes = int(reflect.TypeFor[protocol.ConsumerPartition]().Size()) + 8 + // and the pointer to it
 		4*8 + int(reflect.TypeFor[protocol.TimeLag]().Size()) // and what its own pointers point to
 	offsetBytes = int(reflect.TypeFor[protocol.ConsumerOffset]().Size()) + int(reflect.TypeFor[protocol.Lag]().Size())
 )
 
-// topicBytes stands for the entry of a topic in the map of an answer, baseBytes for the answer itself and the goroutine that
-// holds it.
+// topicBytes is the entry of a topic in the map of an answer, baseBytes the answer itself and the goroutine that holds it.
 const topicBytes, baseBytes = 64, 4096
 
-// answerBytes estimates the memory that an answer keeps, without looking at each commit.
+// answerBytes estimates the memory that an answer keeps, without visiting each commit.
 func answerBytes(value any) int {
 	bytes := baseBytes
 	switch value := value.(type) {

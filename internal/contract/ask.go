@@ -13,27 +13,27 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// answer is what came back for one request.
+// answer is the outcome of one request.
 type answer struct {
-	// value is what a fetch answered.
+	// value is the answer of a fetch.
 	value any
 	// replied is false if Reply was closed without a value, or the request is no fetch.
 	replied bool
-	// err is what the typed API returned; it is always nil over the channel.
+	// err is the error of the typed API; over the channel it is always nil.
 	err error
 }
 
-// way is one of the ways to ask a module.
+// way is one of the ways to make requests of a module.
 type way struct {
 	name string
-	// ask carries out a request and returns when it has been carried out, which for a set over the channel is
-	// unknowable: it has been sent.
+	// ask carries out a request and returns when it has been carried out. Over the channel that cannot be known for a set, so
+	// it returns when the request has been sent.
 	ask func(t testing.TB, s *subject, r *protocol.StorageRequest) answer
-	// typed is true if errors come back.
+	// typed is true if errors are returned.
 	typed bool
 }
 
-// ways are all the ways to ask a module. The typed ones are skipped if it has no typed API.
+// ways are all the ways to make requests. The typed ones are skipped if the module has no typed API.
 var ways = []way{
 	{name: "channel", ask: overChannel},
 	{name: "typed", ask: overStore, typed: true},
@@ -55,7 +55,7 @@ func overChannel(t testing.TB, s *subject, r *protocol.StorageRequest) answer {
 	t.Helper()
 	request := *r
 	if isFetch(&request) {
-		// Partition stands in for chance: replies with and without room are both asked for.
+		// The partition decides, so that Replies with and without room are both covered.
 		request.Reply = make(chan any, int(request.Partition)&1)
 	}
 	sent := request
@@ -81,7 +81,7 @@ func send(t testing.TB, channel chan *protocol.StorageRequest, request *protocol
 	select {
 	case channel <- request:
 	case <-guard.C:
-		require.FailNow(t, "the module takes no request")
+		require.FailNow(t, "the module receives no request")
 	}
 }
 
@@ -105,7 +105,7 @@ func await(t testing.TB, reply chan any) answer {
 	}
 }
 
-// overStore carries out a request as the typed call that stands for it.
+// overStore carries out a request as its typed call.
 func overStore(t testing.TB, s *subject, r *protocol.StorageRequest) answer {
 	t.Helper()
 	value, err := callStore(t, s, r)
@@ -115,7 +115,7 @@ func overStore(t testing.TB, s *subject, r *protocol.StorageRequest) answer {
 	return answer{value: value, replied: isFetch(r)}
 }
 
-// overFetch is overStore with the fetches asked as channel requests of the typed API.
+// overFetch is overStore with fetches made as channel requests of the typed API.
 func overFetch(t testing.TB, s *subject, r *protocol.StorageRequest) answer {
 	t.Helper()
 	if !isFetch(r) {
@@ -164,16 +164,16 @@ func callStore(t testing.TB, s *subject, r *protocol.StorageRequest) (any, error
 		names, err := s.store.GroupsOfTopic(ctx, r.Cluster, r.Topic)
 		return collect(names, err)
 	case protocol.StorageFetchTopic:
-		// What stands in dst stays there: the answer is appended.
+		// The answer is appended to dst.
 		got, err := s.store.EndOffsets(ctx, r.Cluster, r.Topic, []int64{-7})
-		require.Equal(t, []int64{-7}, got[:min(1, len(got))], "EndOffsets lost what stood in dst")
+		require.Equal(t, []int64{-7}, got[:min(1, len(got))], "EndOffsets changed what was in dst")
 		return append([]int64{}, got[min(1, len(got)):]...), err
 	case protocol.StorageFetchConsumer:
 		group := protocol.Group{Topics: []protocol.GroupTopic{{Name: "left over"}}}
 		asked := time.Now()
 		err := s.store.Group(ctx, r.Cluster, r.Group, &group)
 		if err != nil {
-			require.Empty(t, group.Topics, "Group erred and left something in its answer")
+			require.Empty(t, group.Topics, "Group returned an error and a filled answer")
 			return nil, err
 		}
 		checkMoments(t, &group, asked)
@@ -202,7 +202,7 @@ func commitOf(r *protocol.StorageRequest) protocol.Commit {
 	}
 }
 
-// consumerTopics returns a typed answer in the shape of the channel's.
+// consumerTopics converts a typed answer to that of the channel.
 func consumerTopics(group *protocol.Group, intervals int) protocol.ConsumerTopics {
 	topics := protocol.ConsumerTopics{}
 	for _, topic := range group.Topics {
@@ -248,14 +248,14 @@ func consumerTopics(group *protocol.Group, intervals int) protocol.ConsumerTopic
 	return topics
 }
 
-// dropReasons are the errors with which a set says that it changed nothing.
+// dropReasons are the errors of a set that changed nothing.
 var dropReasons = []error{
 	storage.ErrUnknownCluster, storage.ErrUnknownGroup, storage.ErrUnknownTopic, storage.ErrUnknownPartition,
 	storage.ErrFiltered, storage.ErrTooOld, storage.ErrDuplicate, storage.ErrBackfill, storage.ErrInvalid,
 	storage.ErrStale,
 }
 
-// reason returns which of the drop reasons an error is, and the error itself if it is none.
+// reason returns the drop reason of an error, or the error itself if it has none.
 func reason(err error) error {
 	for _, known := range dropReasons {
 		if errors.Is(err, known) {

@@ -11,8 +11,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// batched carries out runs of end offsets of one topic, and of commits of one group, as one batch each, and everything
-// else one by one.
+// batched carries out runs of end offsets of one topic, and of commits of one group, as one batch each, and every other
+// request alone.
 func batched(t testing.TB, s *subject, requests []*protocol.StorageRequest) []answer {
 	t.Helper()
 	answers := make([]answer, len(requests))
@@ -74,13 +74,13 @@ func batchErrors(t testing.TB, n int, err error) []error {
 	}
 	var batch *storage.BatchError
 	if !errors.As(err, &batch) {
-		// Nothing of the batch was looked at.
+		// No member of the batch was handled.
 		for i := range each {
 			each[i] = err
 		}
 		return each
 	}
-	require.NotEmpty(t, batch.Refused, "a batch error without an error")
+	require.NotEmpty(t, batch.Refused, "a batch error without refusals")
 	for _, fault := range batch.Refused {
 		require.Nil(t, each[fault.Index], "two errors for member %d", fault.Index)
 		each[fault.Index] = fault.Err
@@ -131,7 +131,7 @@ func exerciseBatch(t *testing.T, w *world) {
 	}
 	w.ends("batch", 5, -1, -1, 4)
 
-	// A batch of nothing, and one of nothing sound, make nothing.
+	// An empty batch, or one without a valid member, creates nothing.
 	before := w.state()
 	require.NoError(t, w.store.CommitBatch(ctx, "local", "nobody", nil))
 	require.NoError(t, w.store.SetEndOffsetBatch(ctx, "local", "nothing", nil))

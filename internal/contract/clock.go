@@ -13,7 +13,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// exerciseTime covers what depends on the clock, in bubbles with a clock of their own: time passes only in pass.
+// exerciseTime covers what depends on the clock, in bubbles with a clock of their own, in which only pass lets time pass.
 func exerciseTime(t *testing.T, factory Factory) {
 	minute := Config{
 		Settings: map[string]any{"intervals": 3, "expire-group": 60, "sweep-interval": 5},
@@ -31,7 +31,7 @@ func exerciseTime(t *testing.T, factory Factory) {
 			w.commit("group", "topic", 0, 15, 3, -500)
 			p := w.partition("group", "topic", 0)
 			require.Equal(w.t, w.base, p.Offsets[1].ObservedTimestamp)
-			// Too near to the one before, it replaced that one and was itself observed later.
+			// It was too near to the commit before and replaced it, and was itself observed later.
 			require.Equal(w.t, w.base+2000, p.Offsets[2].ObservedTimestamp)
 			require.Equal(w.t, w.base, p.Offsets[2].Timestamp)
 		}},
@@ -219,7 +219,7 @@ func exerciseTime(t *testing.T, factory Factory) {
 			require.Len(w.t, w.fetch("group"), 1)
 			require.NotContains(w.t, w.fetch("group"), "other")
 			w.ends("other", 100)
-			// Back, it has forgotten what it was.
+			// When the partition is back, it does not know what it was before.
 			w.commit("group", "other", 0, 20, 1, 60_000)
 			w.window("group", "other", "nil nil 20/1/80@60000")
 		}},
@@ -262,8 +262,8 @@ func exerciseTime(t *testing.T, factory Factory) {
 	exerciseReplyTimeout(t, factory)
 }
 
-// inBubbles runs each behaviour as a subtest, in every way to call the module, each in a bubble whose clock stands at the
-// base of its world.
+// inBubbles runs each behaviour as a subtest, in every way to make requests, each in a bubble whose clock begins at the base
+// of its world.
 func inBubbles(t *testing.T, factory Factory, behaviours []behaviour) {
 	t.Helper()
 	for _, b := range behaviours {
@@ -280,7 +280,7 @@ func inBubbles(t *testing.T, factory Factory, behaviours []behaviour) {
 	}
 }
 
-// pass lets time pass, and then whatever woke by it finish.
+// pass lets time pass, and then waits for everything that it woke.
 func (w *world) pass(d time.Duration) {
 	w.do(request(protocol.StorageFetchClusters, "", "", ""))
 	synctest.Wait()
@@ -288,7 +288,7 @@ func (w *world) pass(d time.Duration) {
 	synctest.Wait()
 }
 
-// gone checks that group "group" of cluster "local" is nowhere to be found.
+// gone checks that no answer or list contains group "group" of cluster "local".
 func (w *world) gone() {
 	w.t.Helper()
 	w.unanswered(storage.ErrUnknownGroup, request(protocol.StorageFetchConsumer, "local", "group", ""))

@@ -11,7 +11,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// exerciseCommitLog covers the calls that an application makes which reads the commit log: they have no request on the channel.
+// exerciseCommitLog covers the calls of an application that reads the commit log, which have no request on the channel.
 func exerciseCommitLog(t *testing.T, factory Factory) {
 	ctx := context.Background()
 	typed := func(name string, run func(w *world)) {
@@ -47,7 +47,7 @@ func exerciseCommitLog(t *testing.T, factory Factory) {
 		before := w.state()
 		require.ErrorIs(w.t, remove(w, "group", "topic", 0, 10), storage.ErrDuplicate)
 		require.Equal(w.t, before, w.state())
-		require.NoError(w.t, remove(w, "group", "topic", 0, 0), "0 takes out whatever is there")
+		require.NoError(w.t, remove(w, "group", "topic", 0, 0), "order 0 removes the partition whatever it has")
 		w.groups()
 	})
 	typed("a tombstone of what is not there", func(w *world) {
@@ -119,7 +119,7 @@ func exerciseCommitLog(t *testing.T, factory Factory) {
 	})
 }
 
-// offsets are the offsets of the window of a group on partition 0 of a topic.
+// offsets returns the offsets in the window of a group on partition 0 of a topic.
 func (w *world) offsets(group, topic string) (offsets []int64) {
 	w.t.Helper()
 	for _, commit := range w.partition(group, topic, 0).Offsets {

@@ -11,14 +11,14 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// exerciseDrops covers step 1 of a commit. A dropped commit changes nothing, which drops checks each time: no group and
-// no topic appears, and nothing of a group that is there moves.
+// exerciseDrops covers step 1 of a commit. drops checks each time that a dropped commit changes nothing: no group or topic is
+// created, and an existing group stays as it is.
 func exerciseDrops(t *testing.T, factory Factory) {
 	allow := worldConfig.with("group-allowlist", "^(team|crew)-")
 	deny := worldConfig.with("group-denylist", "-test$")
 	both := allow.with("group-denylist", "-test$")
 
-	// dropped drops a commit of a group that is not there, and then of one that is.
+	// dropped drops a commit of a group that does not exist, and then of one that does.
 	dropped := func(w *world, why error, change func(*protocol.StorageRequest)) {
 		w.t.Helper()
 		w.end("topic", 0, 2, 100)
@@ -82,7 +82,7 @@ func exerciseDrops(t *testing.T, factory Factory) {
 			w.groups("group")
 		}},
 		{name: "every reason at once", run: func(w *world) {
-			// The first reason of the contract's list is the one given.
+			// Of several reasons the first in the contract's list is returned.
 			r := w.commitOf("group", "other", 5, 20, 2, 0)
 			r.Cluster, r.Timestamp = "nowhere", 0
 			w.drops(storage.ErrUnknownCluster, r)

@@ -1,5 +1,5 @@
-// Package contract holds what docs/contract.md promises in a form that can be run: a naive model of a store, recorded traces,
-// generators of requests, and the suite that package storagetest offers to the authors of modules.
+// Package contract holds docs/contract.md in executable form: a naive model of a store, recorded traces, generators of
+// requests, and the suite that package storagetest offers to authors of modules.
 package contract
 
 import (
@@ -14,13 +14,13 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Config is the configuration that a case asks a factory for: storagetest.Config, which this package cannot name.
+// Config is the configuration that a case needs: storagetest.Config, which this package cannot import.
 type Config struct {
 	Settings map[string]any
 	Clusters []string
 }
 
-// Configuration is whatever a Config can be converted to.
+// Configuration is any type that a Config can be converted to.
 type Configuration interface {
 	~struct {
 		Settings map[string]any
@@ -36,7 +36,7 @@ func factoryOf[C Configuration](factory func(*testing.T, C) storage.Module) Fact
 	return func(t *testing.T, config Config) storage.Module { return factory(t, C(config)) }
 }
 
-// hangGuard bounds what must not wait for ever, so that a hang is a failure with a name. It measures nothing.
+// hangGuard limits calls that must not wait for ever, so that a hang fails with a message. It measures nothing.
 const hangGuard = 2 * time.Minute
 
 // Exercise runs the whole suite against the modules of a factory.
@@ -91,7 +91,7 @@ func prepare(t *testing.T, factory Factory, config Config) *subject {
 	return &subject{module: module, config: config}
 }
 
-// open takes what a module gives out once it has been started.
+// open uses the interfaces of a module that has been started.
 func (s *subject) open() {
 	s.channel = s.module.GetCommunicationChannel()
 	if typed, ok := s.module.(storage.StoreSource); ok {
@@ -99,7 +99,7 @@ func (s *subject) open() {
 	}
 }
 
-// stop stops a module and fails the test if that errs or hangs.
+// stop stops a module, and fails the test if that returns an error or hangs.
 func stop(t *testing.T, module protocol.Module) {
 	t.Helper()
 	stopped := make(chan error, 1)
@@ -134,7 +134,7 @@ func (c Config) int(key string, otherwise int) int {
 	}
 }
 
-// expression returns the expression under the first of the keys that is set, nil if none is.
+// expression compiles the first of the keys that is set; nil if none is.
 func (c Config) expression(keys ...string) *regexp.Regexp {
 	for _, key := range keys {
 		if text, _ := c.Settings[key].(string); text != "" {

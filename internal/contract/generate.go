@@ -7,9 +7,9 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Generator makes sequences of requests out of choices, which come from chance or from the bytes of a fuzzer. Its names
-// are few, its orders and timestamps near each other, so that commits collide, come late, replace each other, and topics
-// and groups are deleted and made anew all the time.
+// Generator makes sequences of requests from choices, which are random or come from the bytes of a fuzzer. It has few names,
+// and orders and timestamps close to each other, so that commits collide, come late and replace each other, and topics and
+// groups are deleted and recreated all the time.
 type Generator struct {
 	// Choose returns a number from 0 to n-1; n is at most 256.
 	Choose func(n int) int
@@ -17,18 +17,18 @@ type Generator struct {
 	Groups, Topics, Partitions int
 	// Wild makes some numbers extreme.
 	Wild bool
-	// Keep makes deletes rare, so that windows fill.
+	// Keep makes deletions rare, so that windows fill.
 	Keep bool
 	// Grain is the least difference of two timestamps in milliseconds, 0 meaning one.
 	Grain int64
-	// Expire is the age at which commits are too old, in milliseconds, 0 if none shall come near it.
+	// Expire is the age at which commits are too old, in milliseconds; 0 if no commit should come near it.
 	Expire int64
 
 	// made is the number of requests that have been made.
 	made int64
 }
 
-// GeneratorClusters are the clusters that a Generator asks about, and some that are not configured.
+// GeneratorClusters are the clusters in the requests of a Generator, some of which are not configured.
 var GeneratorClusters = []string{"local", "remote"}
 
 // Next makes one request at a time in Unix milliseconds.
@@ -108,7 +108,7 @@ func (g *Generator) name(of string, n int) string {
 }
 
 func (g *Generator) partition() int32 {
-	// More than 256 partitions take two choices.
+	// Beyond 256 partitions a number takes two choices.
 	p := g.Choose(min(g.Partitions, 256))
 	if g.Partitions > 256 {
 		p = (p + 256*g.Choose((g.Partitions+255)/256)) % g.Partitions
@@ -163,7 +163,7 @@ func (g *Generator) timestamp(now int64) int64 {
 	return (now + rising) / grain * grain
 }
 
-// extremes are numbers at the edges of what an int64, or a number of fewer bytes, holds.
+// extremes are the limits of int64 and of narrower integers.
 var extremes = []int64{
 	math.MinInt64, math.MinInt64 + 1, math.MinInt32 - 1, math.MinInt32, -129, -128, -2, -1, 0, 1, 127, 128, 255, 256,
 	1<<14 - 1, 1 << 14, 1<<16 - 1, 1 << 16, 1<<21 - 1, 1 << 21, math.MaxInt32, math.MaxInt32 + 1, math.MaxUint32,

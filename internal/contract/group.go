@@ -9,7 +9,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// exerciseGroup covers what a fetch of a group, and the lists of groups, answer.
+// exerciseGroup covers the answers of a fetch of a group and of the lists of groups.
 func exerciseGroup(t *testing.T, factory Factory) {
 	behave(t, factory, []behaviour{
 		{name: "a slice for each topic, as long as the topic has partitions", run: func(w *world) {
@@ -192,14 +192,14 @@ func exerciseOwners(t *testing.T, factory Factory) {
 	})
 }
 
-// exerciseDeletes covers deleted topics and groups and what is made anew after them.
+// exerciseDeletes covers deleted topics and groups, and what is recreated after them.
 func exerciseDeletes(t *testing.T, factory Factory) {
 	deleteTopicOf := request(protocol.StorageSetDeleteTopic, "local", "", "topic")
 	deleteGroupOf := request(protocol.StorageSetDeleteGroup, "local", "group", "")
 	deleteBoth := request(protocol.StorageSetDeleteGroup, "local", "group", "topic")
 	unknownGroup := request(protocol.StorageFetchConsumer, "local", "group", "")
 
-	// held has a group that holds two topics, and a neighbour that holds one of them.
+	// held makes a group that holds two topics, and another that holds one of them.
 	held := func(w *world) {
 		w.end("topic", 0, 1, 100)
 		w.end("other", 0, 1, 100)

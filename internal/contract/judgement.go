@@ -10,7 +10,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// judged is what an answer says of a partition beside the fields of the v1.0.0 API; nil is unknown.
+// judged are the fields of a partition in an answer beyond those of the v1.0.0 API; nil is unknown.
 type judged struct {
 	state      protocol.PartitionState
 	difference *int64
@@ -20,8 +20,8 @@ type judged struct {
 // behind is a known difference.
 func behind(by int64) *int64 { return &by }
 
-// judges checks what is said of a partition of "group" in "topic", and that nothing is said of a time lag if there is no
-// difference. It returns the partition.
+// judges checks those fields of a partition of "group" in "topic", and that there is no time lag without a difference. It
+// returns the partition.
 func (w *world) judges(partition int, want judged) *protocol.ConsumerPartition {
 	w.t.Helper()
 	p := w.partition("group", "topic", partition)
@@ -61,8 +61,8 @@ func (w *world) recent(offset, order int64) {
 	w.sets(r)
 }
 
-// exerciseJudgement covers what a group's lag is worth: State, Difference, EndOffsetAge, LogStartOffset, TimeLag and Lost. The
-// moment of an answer lies between the test's own moments before and after it, which is all that the checks rely on.
+// exerciseJudgement covers State, Difference, EndOffsetAge, LogStartOffset, TimeLag and Lost. The checks rely only on this:
+// the moment of an answer lies between the test's own moments before and after it.
 func exerciseJudgement(t *testing.T, factory Factory) {
 	behave(t, factory, []behaviour{
 		{name: "no commit", run: func(w *world) {
@@ -108,7 +108,7 @@ func exerciseJudgement(t *testing.T, factory Factory) {
 			w.recent(100, 1)
 			p := w.judges(0, judged{state: protocol.PartitionCaughtUp, difference: behind(0)})
 			require.NotNil(w.t, p.EndOffsetAge)
-			// A module's clock may be coarse, by less than a second.
+			// A module's clock may be coarse by less than a second.
 			require.GreaterOrEqual(w.t, p.EndOffsetAge.Duration, 41*time.Second)
 			require.LessOrEqual(w.t, p.EndOffsetAge.Duration, 43*time.Second+time.Since(before))
 		}},
@@ -126,7 +126,7 @@ func exerciseJudgement(t *testing.T, factory Factory) {
 			w.endAgo(100, 30, 0)
 			w.recent(20, 1)
 			p := w.judges(0, judged{state: protocol.PartitionBehind, difference: behind(70), lost: missing(10)})
-			require.EqualValues(w.t, 70, p.CurrentLag, "what was deleted is not to be read any more")
+			require.EqualValues(w.t, 70, p.CurrentLag, "deleted messages are no lag")
 			w.recent(30, 2)
 			w.judges(0, judged{state: protocol.PartitionBehind, difference: behind(70)})
 			w.endAgo(100, 100, 0)
@@ -163,8 +163,8 @@ func exerciseJudgement(t *testing.T, factory Factory) {
 	})
 }
 
-// exerciseTimeLag stores three polls and asks how long ago the messages of commits were the newest. Nobody knows when a
-// message came between two polls, so a bound has to reach from the one to the other.
+// exerciseTimeLag stores three polls and fetches how long ago the messages of commits were the newest. When a message came
+// between two polls is unknown, so a bound has to reach from one poll to the other.
 func exerciseTimeLag(w *world) {
 	before := time.Now()
 	w.endAgo(100, 0, 10*time.Minute)
@@ -178,12 +178,12 @@ func exerciseTimeLag(w *world) {
 		require.NotNil(w.t, p.TimeLag, "commit %d", commit)
 		return *p.TimeLag
 	}
-	// slack is what the test itself took, and what a coarse clock may hide.
+	// slack is the duration of the test itself plus what a coarse clock may hide.
 	slack := func() time.Duration { return time.Since(before) + time.Second }
 	minutes := func(n int64) time.Duration { return time.Duration(n) * time.Minute }
 
 	lag := at(50)
-	require.Equal(w.t, protocol.TimeLagAtLeast, lag.Kind, "the message was there when the first end offset was seen")
+	require.Equal(w.t, protocol.TimeLagAtLeast, lag.Kind, "the message is older than the first end offset")
 	require.GreaterOrEqual(w.t, lag.Lag, minutes(10)-slack())
 	require.LessOrEqual(w.t, lag.Lag, minutes(10)+slack(), "no more is known")
 	for _, c := range []struct{ commit, most, least int64 }{{110, 10, 5}, {190, 10, 5}, {250, 5, 1}} {
@@ -198,11 +198,11 @@ func exerciseTimeLag(w *world) {
 	lag = at(300)
 	require.Equal(w.t, protocol.TimeLagExact, lag.Kind)
 	require.Zero(w.t, lag.Lag)
-	require.GreaterOrEqual(w.t, lag.Margin, minutes(1)-slack(), "what was written since is younger than the last poll")
+	require.GreaterOrEqual(w.t, lag.Margin, minutes(1)-slack(), "the message may be younger than the last poll")
 	require.LessOrEqual(w.t, lag.Margin, minutes(1)+slack())
 }
 
-// exerciseJudgementInTime covers what becomes of a judgement as time passes, in bubbles with a clock of their own.
+// exerciseJudgementInTime covers how a judgement changes as time passes, in bubbles with a clock of their own.
 func exerciseJudgementInTime(t *testing.T, factory Factory) {
 	poll := func(w *world, offset int64) {
 		w.pass(10 * time.Second)
@@ -219,7 +219,7 @@ func exerciseJudgementInTime(t *testing.T, factory Factory) {
 			p := w.judges(0, judged{state: protocol.PartitionBeyondEnd, difference: behind(-30)})
 			require.Zero(w.t, p.CurrentLag)
 			if p.TimeLag != nil {
-				require.NotEqual(w.t, protocol.TimeLagExact, p.TimeLag.Kind, "it reads nothing of what is written")
+				require.NotEqual(w.t, protocol.TimeLagExact, p.TimeLag.Kind, "the group reads nothing that is written")
 			}
 			poll(w, 160)
 			w.judges(0, judged{state: protocol.PartitionBehind, difference: behind(10)})

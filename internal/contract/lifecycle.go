@@ -9,8 +9,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// exerciseLifecycle covers Start and Stop of a module. What needs Configure again is left to the module's own tests: the
-// suite does not know under which name the factory configured.
+// exerciseLifecycle covers Start and Stop of a module. Cases that need a second Configure are left to the module's own tests:
+// the suite does not know under which name the factory configured it.
 func exerciseLifecycle(t *testing.T, factory Factory) {
 	t.Run("Stop before Start", func(t *testing.T) {
 		t.Parallel()
@@ -91,7 +91,7 @@ func stopUnderLoad(t *testing.T, factory Factory, config Config) {
 	var senders sync.WaitGroup
 	var mu sync.Mutex
 	var accepted []chan any
-	// enough is closed when the load is on.
+	// enough is closed when the senders have sent enough.
 	enough := make(chan struct{})
 	for sender := range 4 {
 		senders.Add(1)
@@ -138,7 +138,7 @@ func stopUnderLoad(t *testing.T, factory Factory, config Config) {
 	senders.Wait()
 }
 
-// nothingReceived checks that nobody receives from a channel that has no room.
+// nothingReceived checks that nobody receives from a full channel.
 func nothingReceived(t *testing.T, channel chan *protocol.StorageRequest) {
 	t.Helper()
 	if channel == nil || cap(channel) > 0 {

@@ -10,18 +10,18 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// modelLimit is the greatest partition count that the contract lets a topic have.
+// modelLimit is the greatest partition count that the contract allows for a topic.
 const modelLimit = 1_048_576
 
 // Model is the contract as plain maps and slices: single-threaded, slow and meant to be obviously right. Tests send it the
-// requests that they send to a module and compare the answers. It keeps nothing that it could compute again.
+// same requests as a module and compare the answers. It keeps nothing that it can compute.
 type Model struct {
 	intervals   int
 	minDistance int64 // milliseconds
 	expireGroup int64 // milliseconds
 	expireTopic int64 // milliseconds
-	// outage is for how many milliseconds no topic of a cluster must have had an end offset for that to be an interruption, after which
-	// the first round of polls comes to each topic within a time of its own.
+	// outage is how many milliseconds a cluster must have been without any end offset for that to be an interruption, after
+	// which the first round of polls may take some time to come to each topic.
 	outage      int64
 	allow, deny *regexp.Regexp
 
@@ -33,10 +33,10 @@ type Model struct {
 type modelCluster struct {
 	// topics holds, for each topic and partition, what is known of its end.
 	topics map[string][]modelEnds
-	// ids holds the ids of topics, as far as they are known.
+	// ids holds the known ids of topics.
 	ids map[string]protocol.TopicID
-	// polled is when each topic, and polledAny when any topic, last had an end offset; polledSince is when that began, or began
-	// again after an interruption.
+	// polled is when each topic, and polledAny when any topic, last had an end offset; polledSince is when polls began, or
+	// began again after an interruption.
 	polled                 map[string]int64
 	polledAny, polledSince int64
 	groups                 map[string]*modelGroup
@@ -50,7 +50,7 @@ type modelGroup struct {
 	last activity
 }
 
-// activity is when a group or topic was last committed and, which counts only if it never was, last given an owner.
+// activity is when a group or topic was last committed and, if it never was, last given an owner.
 type activity struct {
 	committed, owned       int64
 	hasCommitted, hasOwned bool
@@ -58,13 +58,13 @@ type activity struct {
 
 type modelPartition struct {
 	window []protocol.ConsumerOffset
-	// incarnation and cuts are those of the partition at the newest commit, observed is when that came in.
+	// incarnation and cuts are those of the partition at the newest commit; observed is when that was received.
 	incarnation, cuts int
 	observed          int64
 	owner, clientID   string
 }
 
-// NewModel returns the model of a module with that configuration. A nil clock means time.Now.
+// NewModel returns the model of a module with a configuration. A nil clock means time.Now.
 func NewModel[C Configuration](of C, clock func() time.Time) *Model {
 	config := Config(of)
 	if clock == nil {
@@ -95,8 +95,8 @@ func NewModel[C Configuration](of C, clock func() time.Time) *Model {
 	return m
 }
 
-// Handle carries out one request. A fetch returns its answer, with an error if Reply would be closed without a value. A
-// set returns the error that the typed API returns, and nil over the channel.
+// Handle carries out one request. A fetch returns its answer, with an error if the channel would close Reply without a value.
+// A set returns the error of the typed API.
 func (m *Model) Handle(r *protocol.StorageRequest) (any, error) {
 	if r.RequestType == protocol.StorageFetchClusters {
 		return keys(m.clusters), nil
@@ -134,8 +134,8 @@ func (m *Model) Handle(r *protocol.StorageRequest) (any, error) {
 	}
 }
 
-// Sweep does what the active sweep does: it removes the expired groups, the expired topics of the others, and the topics
-// that were not polled while others of their cluster were, unless polls have only just begun.
+// Sweep does what the sweep of a module does: it removes expired groups, expired topics of the others, and topics that were
+// not polled while others of their cluster were, unless polls have only just begun.
 func (m *Model) Sweep() {
 	for _, c := range m.clusters {
 		m.expireGroups(c)
@@ -161,8 +161,8 @@ func (m *Model) Sweep() {
 	}
 }
 
-// expireGroups removes the expired groups. The model does so before every request, so that to the model an expired group
-// is one that never was.
+// expireGroups removes the expired groups. The model does so before every request, so that an expired group does not exist
+// for it.
 func (m *Model) expireGroups(c *modelCluster) {
 	for name, g := range c.groups {
 		if g.last.olderThan(m.now() - m.expireGroup) {
@@ -239,7 +239,7 @@ func checkPartition(c *modelCluster, r *protocol.StorageRequest) error {
 	return nil
 }
 
-// partitionOf returns the group-partition of a request, and creates the group, its topic and partitions if needed.
+// partitionOf returns the group-partition of a request, and creates the group, topic and partitions if needed.
 func partitionOf(c *modelCluster, r *protocol.StorageRequest) *modelPartition {
 	g := c.groups[r.Group]
 	if g == nil {

@@ -10,7 +10,7 @@ import (
 
 // commit follows "A commit, step by step" of the contract; the numbers are its numbers.
 func (m *Model) commit(c *modelCluster, r *protocol.StorageRequest) error {
-	// 1. What is dropped changes nothing.
+	// 1. A dropped commit changes nothing.
 	if r.Offset < 0 {
 		return storage.ErrInvalid
 	}
@@ -24,7 +24,7 @@ func (m *Model) commit(c *modelCluster, r *protocol.StorageRequest) error {
 		return err
 	}
 
-	// A window that is there can drop the commit; if there is none, nothing can any more.
+	// An existing window can still drop the commit; without a window it will be stored.
 	p := partitionOf(c, r)
 	ends := &c.topics[r.Topic][r.Partition]
 	full := len(p.window) == m.intervals
@@ -38,7 +38,7 @@ func (m *Model) commit(c *modelCluster, r *protocol.StorageRequest) error {
 		ObservedTimestamp: m.now() / 1000 * 1000,
 	}
 
-	// 2. and 3. Find the place: before are the commits that come before this one.
+	// 2. and 3. Find the place: before are the commits in front of this one.
 	before := len(p.window)
 	greatest := int64(0)
 	if before > 0 {
@@ -67,7 +67,7 @@ func (m *Model) commit(c *modelCluster, r *protocol.StorageRequest) error {
 		g.touched[r.Topic] = g.touched[r.Topic].committedAt(timestamp)
 	}
 
-	// 5. What comes before has a lower order: nothing stored has this one's, and a commit without an order counts as
+	// 5. The commit in front has a lower order: no stored commit has this one's order, and a commit without an order counts as
 	// the newest.
 	if before > 0 && closer(timestamp, p.window[before-1].Timestamp, m.minDistance) {
 		stored.Timestamp = p.window[before-1].Timestamp
@@ -78,13 +78,13 @@ func (m *Model) commit(c *modelCluster, r *protocol.StorageRequest) error {
 	return nil
 }
 
-// closer reports whether later - earlier < distance, whatever the numbers.
+// closer reports whether later - earlier < distance, without overflow.
 func closer(later, earlier, distance int64) bool {
 	difference := new(big.Int).Sub(big.NewInt(later), big.NewInt(earlier))
 	return difference.Cmp(big.NewInt(distance)) < 0
 }
 
-// lag returns how far an offset is behind the newest of the end offsets, whatever the numbers.
+// lag returns how far an offset is behind the newest of the end offsets, without overflow.
 func lag(ends []int64, offset int64) *protocol.Lag {
 	end := big.NewInt(ends[len(ends)-1])
 	behind := end.Sub(end, big.NewInt(offset))

@@ -10,17 +10,17 @@ import (
 
 // modelEnds is what the model knows of the end of one partition.
 type modelEnds struct {
-	history []int64 // oldest first, no more than intervals
+	history []int64 // oldest first, at most intervals
 	// polls are all end offsets of this incarnation, oldest first.
 	polls       []modelPoll
 	incarnation int
-	// undone are incarnations that turned out to be this one: the end offset had dipped for a moment.
+	// undone are incarnations that turned out to be this one: the end offset had only dipped.
 	undone []int
-	// before is the newest poll of the incarnation before.
+	// before is the newest poll of the previous incarnation.
 	before modelPoll
-	// cuts counts how often the log was cut, under the id that the topic has.
+	// cuts counts how often the log was truncated under the current topic id.
 	cuts int
-	// stale counts the end offsets in a row that said nothing about now.
+	// stale counts the successive end offsets that were stale.
 	stale    int
 	logStart int64 // 0 while it is not known
 }
@@ -28,13 +28,13 @@ type modelEnds struct {
 // modelPoll is an end offset and when it was seen, in Unix milliseconds.
 type modelPoll struct{ offset, at int64 }
 
-// modelDip is within how many milliseconds a dip is over, and modelStale how many stale end offsets in a row are believed.
+// modelDip is how many milliseconds a dip may last, and modelStale how many successive stale end offsets are believed.
 const (
 	modelDip   = 60_000
 	modelStale = 3
 )
 
-// set takes an end offset of a topic whose id is the one known, or is not known.
+// set stores an end offset of a topic whose id has not changed, or is not known.
 func (e *modelEnds) set(r *protocol.StorageRequest, intervals int, now int64) error {
 	poll := modelPoll{r.Offset, r.Timestamp}
 	if poll.at <= 0 {
@@ -68,7 +68,7 @@ func (e *modelEnds) set(r *protocol.StorageRequest, intervals int, now int64) er
 	return nil
 }
 
-// judge says what the lag of a group on the partition is worth.
+// judge sets the judgement on the lag of a group on the partition.
 func (e *modelEnds) judge(answer *protocol.ConsumerPartition, p *modelPartition, now int64) {
 	if len(e.history) > 0 {
 		answer.EndOffsetAge = &protocol.Age{Duration: millis(max(0, now-e.polls[len(e.polls)-1].at))}
@@ -122,8 +122,8 @@ func (e *modelEnds) pollsSince(moment int64) (n int) {
 	return n
 }
 
-// timeLag says how long ago the message at an offset was the newest: it came after the last poll at which it was not there,
-// and before the first at which it was.
+// timeLag returns how long ago the message at an offset was the newest: it was written after the last poll before it, and
+// before the first poll behind it.
 func (e *modelEnds) timeLag(commit, now int64) *protocol.TimeLag {
 	before, after := int64(-1), int64(-1)
 	for _, poll := range e.polls {

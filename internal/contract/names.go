@@ -85,7 +85,7 @@ func exerciseNames(t *testing.T, factory Factory) {
 	})
 }
 
-// oddNames are names that something could stumble over. Kafka allows fewer for topics; the store takes them all.
+// oddNames are names that code may trip over. Kafka allows fewer for topics; the store allows all.
 var oddNames = []string{
 	"", " ", ".", "..", "a.b.c", "a-b_c", "a/b", "a\\b", "a:b", "a,b", "a\x00b", "\x00", "\n", "%s%d", "{}", "null",
 	"größe", "集団", "🦀", "e\u0301", "\u00e9", "\u202eabc", "-1", "0", "$HOME", "'; --", strings.Repeat("long", 100),

@@ -11,18 +11,18 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// repetitions is how often an ordering guarantee is put to the test under a storm.
+// repetitions is how often an ordering guarantee is checked while others send.
 const repetitions = 200
 
-// storm is a module that many senders talk to at once.
+// storm is a module with many other senders.
 type storm struct {
 	*subject
 	quit    chan struct{}
 	senders sync.WaitGroup
 }
 
-// startStorm starts a module and senders who send all kinds of requests about groups and topics of their own until the
-// test ends. Half of their fetches are never read.
+// startStorm starts a module, and senders that send requests of all kinds about groups and topics of their own until the test
+// ends. Half of the answers are never read.
 func startStorm(t *testing.T, factory Factory, config Config) *storm {
 	t.Helper()
 	s := &storm{subject: start(t, factory, config), quit: make(chan struct{})}
@@ -43,7 +43,7 @@ func (s *storm) send(sender int) {
 	topic, group := fmt.Sprint("storm topic ", sender), fmt.Sprint("storm group ", sender)
 	w := &world{base: endOf("", "", 0, 0, 0).Timestamp}
 	for i := int64(1); ; i++ {
-		// A sender and the module could pass a processor to each other for a long time.
+		// Otherwise a sender and the module could pass a processor to each other for a long time.
 		runtime.Gosched()
 		r := w.commitOf(group, topic, 0, i, i, i)
 		switch i % 8 {
@@ -77,12 +77,12 @@ func (s *storm) send(sender int) {
 	}
 }
 
-// ordered is a sequence of requests and what the fetches in it answer, as one sender sees them.
+// ordered is a sequence of requests with the answers of its fetches, as one sender sees them.
 type ordered struct {
 	name string
-	// requests are those of one repetition, about a group and topic that nobody else has.
+	// requests are those of one repetition, about a group and topic of its own.
 	requests func(w *world, group, topic string) []protocol.StorageRequest
-	// check looks at the answers of the fetches among the requests, in their order.
+	// check checks the answers of the fetches among the requests, in their order.
 	check func(t testing.TB, got []answer)
 }
 
@@ -134,7 +134,7 @@ var orderings = []ordered{
 		check: func(t testing.TB, got []answer) {
 			require.False(t, got[0].replied)
 			require.Equal(t, []int64{50}, got[1].value)
-			require.False(t, got[2].replied, "the group holds a topic that is gone")
+			require.False(t, got[2].replied, "the group holds a deleted topic")
 			require.Equal(t, []string{}, got[3].value)
 			p := onlyPartition(t, got[4])
 			require.Equal(t, &protocol.Lag{Value: 30}, p.Offsets[2].Lag)
@@ -231,7 +231,7 @@ func onlyPartition(t testing.TB, got answer) *protocol.ConsumerPartition {
 	return nil
 }
 
-// exerciseOrder covers the ordering guarantees of one sender while others storm.
+// exerciseOrder covers the ordering guarantees of one sender while others send.
 func exerciseOrder(t *testing.T, factory Factory) {
 	for name, settings := range map[string]map[string]any{
 		"one worker":    {"intervals": 3, "workers": 1},
@@ -254,7 +254,7 @@ func exerciseOrder(t *testing.T, factory Factory) {
 				for i := range times {
 					group, topic := fmt.Sprint(o.name, i), fmt.Sprint("topic of ", o.name, i)
 					o.check(t, fetched(t, s.subject, o.requests(w, group, topic)))
-					// The storm's lists would grow with every repetition.
+					// The lists of the storm grow with every repetition.
 					clean := request(protocol.StorageSetDeleteTopic, "local", "", topic)
 					send(t, s.channel, &clean)
 				}

@@ -9,8 +9,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Modes are the names of the ways in which CheckAgainstModel can carry out requests; those from "typed" on need a module
-// with the typed API.
+// Modes are the names of the ways in which CheckAgainstModel can carry out requests; "typed" and those after it need a module
+// with a typed API.
 func Modes() []string {
 	names := make([]string, len(modes))
 	for i, m := range modes {
@@ -20,12 +20,12 @@ func Modes() []string {
 }
 
 // CheckAgainstModel carries out requests against a module of the factory and against the model, in one of the Modes, and
-// fails the test at the first answer that differs. It runs in a bubble of testing/synctest, so that both see one clock
-// that stands still, and returns when the module has been stopped. next returns the next requests, all carried out at the
-// time it is told, and how long to wait after them; no requests end the run.
+// fails the test at the first answer that differs. It runs in a testing/synctest bubble, so that both have the same clock,
+// which stands still during requests, and returns when the module has been stopped. next returns the next requests, all
+// carried out at the time that it is given, and how long to wait after them; without requests the run ends.
 //
-// If next lets time pass, no group or topic may expire within a second and a half of the times that next is told,
-// unless sooner or at once: the sweep happens some time between.
+// If next lets time pass, no group or topic may expire within a second and a half of the times that next is given, unless
+// sooner or at once: the sweep runs at an unknown moment of that span.
 func CheckAgainstModel[C Configuration](
 	t *testing.T, factory func(*testing.T, C) storage.Module, config C, modeName string,
 	next func(now int64) (requests []*protocol.StorageRequest, wait time.Duration),
@@ -55,7 +55,7 @@ func CheckAgainstModel[C Configuration](
 	})
 }
 
-// everything returns requests that fetch all that the model holds.
+// everything returns requests that fetch everything in the model.
 func everything(m *Model) []*protocol.StorageRequest {
 	all := []*protocol.StorageRequest{{RequestType: protocol.StorageFetchClusters}}
 	add := func(kind protocol.StorageRequestConstant, cluster, group, topic string) {

@@ -11,7 +11,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// exerciseReplace replaces commits without an order by what a log says of their partitions.
+// exerciseReplace replaces commits that have no order by those of a log.
 func exerciseReplace(t *testing.T, w *world) {
 	ctx := context.Background()
 	of := func(partition int32, offset, order, at int64) protocol.Commit {
@@ -35,13 +35,13 @@ func exerciseReplace(t *testing.T, w *world) {
 	require.Equal(t, [2]string{"host", "client"}, [2]string{p.Owner, p.ClientID}, "the owner stays")
 	require.EqualValues(t, 95, w.lastCommit("group", 1).Offset, "another partition stays")
 
-	// What was known of the orders goes too, and what comes after is judged by the new ones.
+	// The known orders go too, and later commits are judged by the new orders.
 	replace("group", []protocol.Commit{of(0, 80, 5, 40_000), of(1, 20, 6, 40_000)})
 	w.window("group", "topic", "nil nil 80/5/120@40000")
 	w.commit("group", "topic", 0, 85, 6, 50_000)
 	w.window("group", "topic", "nil 80/5/120@40000 85/6/115@50000")
 
-	// A partition of which nothing is taken has nothing.
+	// A partition none of whose commits is taken has none.
 	replace("group", []protocol.Commit{of(0, 80, 5, 0), of(1, -1, 7, 0)}, nil, storage.ErrInvalid)
 	require.Empty(t, w.partition("group", "topic", 1).Offsets)
 	before := w.state()

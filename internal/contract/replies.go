@@ -34,9 +34,9 @@ func populate(w *world) {
 	w.commit("other", "topic", 1, 20, 1, 0)
 }
 
-// exerciseReplies covers what holds for the replies over the channel, and for answers however asked for.
+// exerciseReplies covers replies over the channel, and answers in every way.
 func exerciseReplies(t *testing.T, factory Factory) {
-	// overTheChannel makes a world that is asked over the channel.
+	// overTheChannel makes a world whose requests go over the channel.
 	overTheChannel := func(t *testing.T) *world {
 		t.Parallel()
 		w := newWorld(t, factory, worldConfig, ways[0])
@@ -177,8 +177,7 @@ func exerciseReplies(t *testing.T, factory Factory) {
 			require.Equal(w.t, before, text(kept, true))
 		}},
 		{name: "names are copied", run: func(w *world) {
-			// A sender may read names from a buffer that it uses again; as strings they never change, but what is kept
-			// must be equal to what was sent.
+			// A sender may take names from a buffer that it reuses. A module that keeps a name must keep what was sent.
 			for i := range 50 {
 				name := string(fmt.Appendf(nil, "name%d", i))
 				w.end(name, 0, 1, 100)

@@ -11,7 +11,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// exerciseSeed stores what an end offset was before the store began, and fetches lags in time that are older than it.
+// exerciseSeed stores end offsets from before the store began, and fetches lags in time that are older than the store.
 func exerciseSeed(t *testing.T, w *world) {
 	ctx := context.Background()
 	before := time.Now()
@@ -40,7 +40,7 @@ func exerciseSeed(t *testing.T, w *world) {
 		require.NotNil(t, p.TimeLag, "commit %d", commit)
 		return *p.TimeLag
 	}
-	// slack is what the test itself took, and what a coarse clock may hide.
+	// slack is the duration of the test itself plus what a coarse clock may hide.
 	slack := func() time.Duration { return time.Since(before) + time.Second }
 
 	require.ErrorIs(t, w.store.SeedEndOffsets(ctx, "nowhere", "seeded", 0, nil), storage.ErrUnknownCluster)
@@ -72,10 +72,10 @@ func exerciseSeed(t *testing.T, w *world) {
 	}
 	unseeded := lag(250)
 	require.Equal(t, protocol.TimeLagAtLeast, unseeded.Kind)
-	require.LessOrEqual(t, unseeded.Lag, 2*time.Minute+slack(), "what was invalid changed nothing")
+	require.LessOrEqual(t, unseeded.Lag, 2*time.Minute+slack(), "invalid points changed nothing")
 	require.Empty(t, unseeded.Source)
 
-	// The last is not older than what the store has seen.
+	// The last point is not older than what the store has seen.
 	require.NoError(t, seed(ago(200, 4*time.Hour), ago(300, time.Hour), ago(600, 90*time.Second)))
 	seeded := lag(250)
 	require.Equal(t, protocol.TimeLagInterpolated, seeded.Kind)
@@ -95,7 +95,7 @@ func exerciseSeed(t *testing.T, w *world) {
 
 	w.ends("seeded", 600, -1)
 	require.Equal(t, []int64{500, 600}, w.partition("behind", "seeded", 0).BrokerOffsets, "points are no end offsets")
-	require.NoError(t, seed(), "no points say nothing")
+	require.NoError(t, seed(), "an empty list is valid")
 	end(90, 0)
-	require.Empty(t, lag(50).Source, "they are of the partition as it was before")
+	require.Empty(t, lag(50).Source, "the points belong to the previous incarnation")
 }

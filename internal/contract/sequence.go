@@ -16,13 +16,13 @@ type mode struct {
 	name string
 	// run carries out the requests in order and returns one answer for each.
 	run func(t testing.TB, s *subject, requests []*protocol.StorageRequest) []answer
-	// needsStore is true if only a module with the typed API can be asked so.
+	// needsStore is true if only a module with a typed API supports the mode.
 	needsStore bool
-	// typed is true if errors come back for every request.
+	// typed is true if every request returns its error.
 	typed bool
 }
 
-// modes are the ways to carry out a sequence of requests. All answer alike.
+// modes are the ways to carry out a sequence of requests. All give the same answers.
 var modes = []mode{
 	{name: "sequential", run: sequentially(overChannel)},
 	{name: "pipelined", run: pipelined},
@@ -39,10 +39,10 @@ func modeNamed(name string) mode {
 			return m
 		}
 	}
-	panic("no mode is called " + name)
+	panic("no mode named " + name)
 }
 
-// sequentially asks one request after the other, each when the one before has been answered.
+// sequentially makes each request when the one before has been answered.
 func sequentially(
 	ask func(testing.TB, *subject, *protocol.StorageRequest) answer,
 ) func(testing.TB, *subject, []*protocol.StorageRequest) []answer {
@@ -56,8 +56,8 @@ func sequentially(
 	}
 }
 
-// pipelined sends all requests before it reads the first reply. One sender's requests take effect in the order sent, so
-// that the answers are those of asking one after the other: a fetch sent before a set does not see it.
+// pipelined sends all requests before it reads the first reply. Requests of one sender take effect in the order sent, so the
+// answers are the same: a fetch that was sent before a set does not see it.
 func pipelined(t testing.TB, s *subject, requests []*protocol.StorageRequest) []answer {
 	t.Helper()
 	sent := make([]protocol.StorageRequest, len(requests))
@@ -80,8 +80,8 @@ func pipelined(t testing.TB, s *subject, requests []*protocol.StorageRequest) []
 	return answers
 }
 
-// mixed alternates between the channel and the typed API. A typed call sees what the channel took before only once that
-// has been carried out, so a fetch over the channel comes between.
+// mixed alternates between the channel and the typed API. A typed call need not see a request that the channel has only
+// received, so a fetch over the channel comes between.
 func mixed(t testing.TB, s *subject, requests []*protocol.StorageRequest) []answer {
 	t.Helper()
 	answers := make([]answer, len(requests))
@@ -99,7 +99,7 @@ func mixed(t testing.TB, s *subject, requests []*protocol.StorageRequest) []answ
 	return answers
 }
 
-// settle returns when what was sent before for the group and the topic of a request has been carried out.
+// settle returns when all requests for the group and topic of a request have been carried out.
 func settle(t testing.TB, s *subject, r *protocol.StorageRequest) {
 	t.Helper()
 	overChannel(t, s, &protocol.StorageRequest{
@@ -110,8 +110,8 @@ func settle(t testing.TB, s *subject, r *protocol.StorageRequest) {
 	})
 }
 
-// checkSequence carries out requests against a started module and against the model, in the mode of that name, and fails
-// the test at the first answer that differs. Both must look at the same clock.
+// checkSequence carries out requests against a started module and against the model, in the named mode, and fails the test at
+// the first answer that differs. Both must have the same clock.
 func checkSequence(t testing.TB, s *subject, model *Model, how mode, requests []*protocol.StorageRequest) {
 	t.Helper()
 	want := make([]answer, len(requests))
@@ -132,8 +132,8 @@ func checkSequence(t testing.TB, s *subject, model *Model, how mode, requests []
 	}
 }
 
-// sameReason compares the error of the model with that of the typed API. The contract names one reason for a partition
-// that is out of range; the typed API has two that fit it.
+// sameReason compares the error of the model with that of the typed API. The contract has one reason for a partition that is
+// out of range; two of the typed API fit it.
 func sameReason(r *protocol.StorageRequest, want, got error) bool {
 	want, got = reason(want), reason(got)
 	if errors.Is(want, got) {
@@ -144,7 +144,7 @@ func sameReason(r *protocol.StorageRequest, want, got error) bool {
 		(errors.Is(want, storage.ErrUnknownPartition) || errors.Is(want, storage.ErrUnknownTopic))
 }
 
-// history returns the requests before r that touch what r touches, the last fifty of them.
+// history returns the last fifty requests before r that concern the same things.
 func history(before []*protocol.StorageRequest, r *protocol.StorageRequest) string {
 	var lines []string
 	for i, earlier := range before {

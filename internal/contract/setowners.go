@@ -11,7 +11,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// setOwners replaces the owners of a group and checks the reason of each that is refused.
+// setOwners replaces the owners of a group and checks the reason for each that is refused.
 func (w *world) setOwners(group string, owners []protocol.PartitionOwner, want ...error) {
 	w.t.Helper()
 	each := batchErrors(w.t, len(owners), w.store.SetOwners(context.Background(), "local", group, owners))
@@ -40,13 +40,13 @@ func exerciseSetOwners(t *testing.T, w *world) {
 	w.owned("group", 0, "host-0", "a")
 	w.owned("group", 1, "host-1", "b")
 
-	// A partition that is not named has no owner, whoever set the one it had.
+	// A partition that is not named has no owner, whoever set the previous one.
 	w.owner("group", "topic", 1, "host-2", "c")
 	w.setOwners("group", []protocol.PartitionOwner{of(0, "host-0", "d")})
 	w.owned("group", 0, "host-0", "d")
 	w.owned("group", 1, "", "")
 
-	// The later of two counts, and what is refused counts as not named.
+	// The later of two owners counts, and a refused one counts as not named.
 	long := strings.Repeat("x", 32_768)
 	w.setOwners("group", []protocol.PartitionOwner{
 		of(1, "first", ""), {Topic: "unknown", Owner: "x"}, of(0, long, ""), of(9, "x", ""), of(-1, "x", ""), of(1, "second", ""),
@@ -54,7 +54,7 @@ func exerciseSetOwners(t *testing.T, w *world) {
 	w.owned("group", 0, "", "")
 	w.owned("group", 1, "second", "")
 
-	// An empty list clears, commits stay, and nothing appears for what is not there.
+	// An empty list clears the owners. Commits stay, and nothing is created.
 	w.setOwners("group", nil)
 	w.owned("group", 1, "", "")
 	before := w.state()

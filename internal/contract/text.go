@@ -11,7 +11,7 @@ import (
 )
 
 // text returns an answer as text that is equal for equal answers: lists are sorted, nil differs from empty. Observed
-// timestamps are left out unless observed is set: they are the clock of the module.
+// timestamps come from the module's clock and are left out unless observed is set.
 func text(got answer, observed bool) string {
 	if !got.replied {
 		return "no reply"
@@ -67,7 +67,7 @@ func appendPartition(b []byte, p *protocol.ConsumerPartition, observed bool) []b
 	return appendName(b, p.ClientID)
 }
 
-// appendName writes a name, and of a very long one its beginning, length and hash.
+// appendName writes a name; of a very long one its beginning, length and hash.
 func appendName(b []byte, name string) []byte {
 	if len(name) <= 1000 {
 		return strconv.AppendQuote(b, name)

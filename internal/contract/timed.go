@@ -9,11 +9,11 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// checkMoments checks what a typed answer, asked for at a moment, says of time: when it was taken, and when its end offsets
+// checkMoments checks the times of a typed answer that was fetched at a moment: when it was taken, and when its end offsets
 // were measured.
 func checkMoments(t testing.TB, group *protocol.Group, asked time.Time) {
 	t.Helper()
-	// A coarse clock may hide a second.
+	// A coarse clock may be a second behind.
 	require.WithinRange(t, group.TakenAt, asked.Add(-time.Second), time.Now().Add(time.Second), "TakenAt")
 	for _, topic := range group.Topics {
 		for i := range topic.Partitions {

@@ -23,7 +23,7 @@ import (
 //go:embed testdata/traces.jsonl.gz
 var recorded []byte
 
-// Trace is a recorded sequence of requests and the answers they had.
+// Trace is a recorded sequence of requests with their answers.
 type Trace struct {
 	Name     string         `json:"name"`
 	Settings map[string]any `json:"config"`
@@ -31,7 +31,7 @@ type Trace struct {
 	Steps    []TraceStep    `json:"steps"`
 }
 
-// TraceStep is one request of a trace. Timestamps, here and in Want, are milliseconds relative to when the trace starts.
+// TraceStep is one request of a trace. Timestamps, here and in Want, are milliseconds since the start of the trace.
 type TraceStep struct {
 	Op             string `json:"op"`
 	Cluster        string `json:"cluster"`
@@ -50,7 +50,7 @@ type TraceStep struct {
 	NoReply bool            `json:"no_reply"`
 }
 
-// tracePartition is a group-partition as traces write it.
+// tracePartition is a group-partition in the format of traces.
 type tracePartition struct {
 	Offsets []*struct {
 		Offset    int64   `json:"offset"`
@@ -83,7 +83,7 @@ func Traces() ([]Trace, error) {
 			return nil, fmt.Errorf("read trace %d: %w", len(traces), err)
 		}
 		for key, value := range trace.Settings {
-			// A configuration file has whole numbers where JSON has only numbers.
+			// A configuration file has whole numbers; JSON has only numbers.
 			if number, ok := value.(float64); ok {
 				trace.Settings[key] = int(number)
 			}
@@ -92,7 +92,7 @@ func Traces() ([]Trace, error) {
 	}
 }
 
-// traceOps are the request types by the name that traces give them.
+// traceOps are the request types by their names in traces.
 var traceOps = func() map[string]protocol.StorageRequestConstant {
 	ops := map[string]protocol.StorageRequestConstant{}
 	for kind := range protocol.StorageRequestConstant(protocol.StorageRequestTypes) {
@@ -105,7 +105,7 @@ var traceOps = func() map[string]protocol.StorageRequestConstant {
 func (s *TraceStep) Request(start int64) (*protocol.StorageRequest, error) {
 	kind, known := traceOps[s.Op]
 	if !known {
-		return nil, fmt.Errorf("read trace: no request is called %q", s.Op)
+		return nil, fmt.Errorf("read trace: unknown request %q", s.Op)
 	}
 	return &protocol.StorageRequest{
 		RequestType: kind, Cluster: s.Cluster, Group: s.Group, Topic: s.Topic, Partition: s.Partition,
@@ -114,7 +114,7 @@ func (s *TraceStep) Request(start int64) (*protocol.StorageRequest, error) {
 	}, nil
 }
 
-// answer returns what the step wants, with relative timestamps.
+// answer returns the expected answer of the step, with relative timestamps.
 func (s *TraceStep) answer() (answer, error) {
 	if s.NoReply || s.Want == nil {
 		return answer{}, nil
@@ -163,7 +163,7 @@ func traceGroup(want map[string][]tracePartition) protocol.ConsumerTopics {
 	return topics
 }
 
-// replayable is a trace with what is wanted of each step as text.
+// replayable is a trace with the expected answer of each step as text.
 type replayable struct {
 	Trace
 	wanted []string
@@ -198,7 +198,7 @@ func exerciseTraces(t *testing.T, factory Factory) {
 	for _, how := range modes {
 		for _, workers := range []string{"1", "default"} {
 			if how.name == "mixed" && workers == "1" {
-				continue // it takes far longer than the others and shows nothing new
+				continue // it takes far longer than the others and covers nothing more
 			}
 			t.Run(how.name+"/workers="+workers, func(t *testing.T) {
 				t.Parallel()

@@ -12,11 +12,11 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// exerciseTyped covers what only the typed API has. Everything else that it shares with the channel is covered by the
-// other tests, each of which runs over it too.
+// exerciseTyped covers what only the typed API has. What it shares with the channel is covered by the other tests, each of
+// which runs over it too.
 func exerciseTyped(t *testing.T, factory Factory) {
 	ctx := context.Background()
-	// typed runs a test in a world asked over the typed API, and skips it if the module has none.
+	// typed runs a test in a world with the typed API, and skips it if the module has none.
 	typed := func(name string, run func(t *testing.T, w *world)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -149,10 +149,10 @@ func modesWay(name string) way {
 			return w
 		}
 	}
-	panic("no way is called " + name)
+	panic("no way named " + name)
 }
 
-// calls are all the methods of a store, each called with sound arguments.
+// calls are all methods of a store, each called with valid arguments.
 func calls(s storage.Backend) map[string]func(context.Context) error {
 	end := protocol.EndOffset{TopicPartitionCount: 1, Offset: 1}
 	commit := protocol.Commit{Topic: "topic", Offset: 1}

@@ -9,9 +9,9 @@ import (
 	"github.com/lagkeeper/storage"
 )
 
-// exerciseWindow covers the place of a commit in its window and its lag.
+// exerciseWindow covers the place of a commit in its window, and its lag.
 func exerciseWindow(t *testing.T, factory Factory) {
-	// filled has a full window of three commits.
+	// filled makes a full window of three commits.
 	filled := func(w *world) {
 		w.end("topic", 0, 1, 100)
 		w.commit("group", "topic", 0, 10, 10, 0)

@@ -13,14 +13,14 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// world is a started module with short names for what tests do with it. Everything is about cluster "local" unless a
-// method takes a whole request.
+// world is a started module with short names for what tests do with it. Unless a method takes a whole request, it uses
+// cluster "local".
 type world struct {
 	*subject
 	t   *testing.T
 	way way
-	// base is the moment to which the timestamps of the test are relative, in Unix milliseconds; well in the past, yet
-	// far from expiring.
+	// base is the time to which the timestamps of the test are relative, in Unix milliseconds; well in the past, yet far from
+	// expiring.
 	base int64
 }
 
@@ -37,7 +37,7 @@ type behaviour struct {
 	run    func(w *world)
 }
 
-// behave runs each behaviour as a subtest, in every way to call the module.
+// behave runs each behaviour as a subtest, in every way to make requests.
 func behave(t *testing.T, factory Factory, behaviours []behaviour) {
 	t.Helper()
 	for _, b := range behaviours {
@@ -73,12 +73,12 @@ func (w *world) sets(r protocol.StorageRequest) {
 	require.NoError(w.t, w.do(r).err, describe(&r))
 }
 
-// drops carries out a set and checks that it changes nothing and, if errors come back, that it has that reason.
+// drops carries out a set and checks that it changes nothing and, if errors are returned, that its reason is why.
 func (w *world) drops(why error, r protocol.StorageRequest) {
 	w.t.Helper()
 	before := w.state()
 	got := w.do(r)
-	require.Equal(w.t, before, w.state(), "changed by what is to be dropped: %s", describe(&r))
+	require.Equal(w.t, before, w.state(), "changed by a request that must be dropped: %s", describe(&r))
 	if w.way.typed {
 		require.Truef(w.t, sameReason(&r, why, got.err), "%s: want %v, got %v", describe(&r), why, got.err)
 	}
@@ -96,7 +96,7 @@ func (w *world) commit(group, topic string, partition int32, offset, order, at i
 	w.sets(w.commitOf(group, topic, partition, offset, order, at))
 }
 
-// owner stores who consumes a partition.
+// owner stores the owner of a partition.
 func (w *world) owner(group, topic string, partition int32, owner, clientID string) {
 	w.t.Helper()
 	w.sets(ownerOf("local", group, topic, partition, owner, clientID))
@@ -153,7 +153,7 @@ func (w *world) names(r protocol.StorageRequest, want ...string) {
 	require.Equal(w.t, text(answer{value: want, replied: true}, false), text(w.do(r), false), describe(&r))
 }
 
-// ends checks the end offsets of a topic; none means that the topic is not known.
+// ends checks the end offsets of a topic; none means that the topic is unknown.
 func (w *world) ends(topic string, want ...int64) {
 	w.t.Helper()
 	got := w.do(request(protocol.StorageFetchTopic, "local", "", topic))
@@ -164,7 +164,7 @@ func (w *world) ends(topic string, want ...int64) {
 	require.Equal(w.t, text(answer{value: want, replied: true}, false), text(got, false), topic)
 }
 
-// unanswered checks that a fetch has no answer, and why.
+// unanswered checks that a fetch has no answer, and its reason.
 func (w *world) unanswered(why error, r protocol.StorageRequest) {
 	w.t.Helper()
 	got := w.do(r)
@@ -174,7 +174,7 @@ func (w *world) unanswered(why error, r protocol.StorageRequest) {
 	}
 }
 
-// fetch returns all that is known of a group, which must be there.
+// fetch returns the answer for a group, which must exist.
 func (w *world) fetch(group string) protocol.ConsumerTopics {
 	w.t.Helper()
 	got := w.do(request(protocol.StorageFetchConsumer, "local", group, ""))
@@ -182,7 +182,7 @@ func (w *world) fetch(group string) protocol.ConsumerTopics {
 	return got.value.(protocol.ConsumerTopics)
 }
 
-// partition returns one group-partition, which must be there.
+// partition returns one group-partition, which must exist.
 func (w *world) partition(group, topic string, partition int) *protocol.ConsumerPartition {
 	w.t.Helper()
 	partitions := w.fetch(group)[topic]
@@ -190,7 +190,7 @@ func (w *world) partition(group, topic string, partition int) *protocol.Consumer
 	return partitions[partition]
 }
 
-// samePartition compares what the contract says of a group-partition; a module may answer more.
+// samePartition compares the fields of a group-partition that the contract defines; a module may answer more.
 func (w *world) samePartition(want, got *protocol.ConsumerPartition) {
 	w.t.Helper()
 	require.Equal(w.t, string(appendPartition(nil, want, true)), string(appendPartition(nil, got, true)))
@@ -211,7 +211,7 @@ func (w *world) window(group, topic, want string) {
 	require.Equal(w.t, "["+strings.TrimPrefix(want+" ]", " "), string(appendCommits(nil, shifted, false)))
 }
 
-// state returns everything that can be asked of a module, as text.
+// state returns every answer that a module can give, as text.
 func (w *world) state() string {
 	w.t.Helper()
 	var all strings.Builder
