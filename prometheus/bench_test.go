@@ -9,7 +9,7 @@ import (
 	lagprom "github.com/lagkeeper/storage/prometheus"
 )
 
-// BenchmarkCollect is one collection of 1,000 groups with 10 partitions each: all of them, and if there is room for few.
+// BenchmarkCollect collects 1,000 groups with 10 partitions each: all of them, by topic, and with room for few.
 func BenchmarkCollect(b *testing.B) {
 	w := newWorld(b, nil)
 	defer w.stop()

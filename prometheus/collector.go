@@ -10,7 +10,7 @@ import (
 	"github.com/lagkeeper/storage"
 )
 
-// Source is where a Collector reads; *storage.Coordinator is one, and Of makes one of a store.
+// Source is what a Collector reads. *storage.Coordinator is one, and Of makes one of a store.
 type Source interface {
 	// Stats returns what the store holds and has done. If it returns an error, the statistics are left out.
 	Stats() (storage.Stats, error)
@@ -20,7 +20,7 @@ type Source interface {
 
 var _ Source = (*storage.Coordinator)(nil)
 
-// Of returns a Source of one store, such as a *storage.DB. A store that is no storage.StatsSource has no statistics.
+// Of returns a Source of one store, such as a *storage.DB. If the store is no storage.StatsSource, it has no statistics.
 func Of(store storage.Store) Source { return one{store} }
 
 type one struct{ store storage.Store }
@@ -34,12 +34,12 @@ func (o one) Stats() (storage.Stats, error) {
 	return storage.Stats{}, storage.ErrUnsupported
 }
 
-// Collector exports a store. It is a prometheus.Collector, safe for any number of goroutines, and holds nothing between two
-// collections, so there is nothing to close. The Source may be configured, started, stopped and started again at any time,
-// before and after the Collector was made.
+// Collector exports a store. It is a prometheus.Collector, may be used by any number of goroutines, and holds nothing between
+// two collections, so there is nothing to close. The Source may be configured, started, stopped and started again at any
+// time, before and after the Collector was made.
 //
-// Whoever collects while a collection is under way is given the same one. What the Collector reads does not count as requests
-// of the store.
+// Callers that collect at the same time share one collection. What the Collector reads does not count as requests of the
+// store.
 type Collector struct {
 	source Source
 	stats  *statsMetrics
@@ -51,13 +51,13 @@ type Collector struct {
 
 var _ prom.Collector = (*Collector)(nil)
 
-// collection is what all callers at the same time share.
+// collection is shared by all callers at the same time.
 type collection struct {
 	done    chan struct{} // closed when metrics is complete
 	metrics []prom.Metric
 }
 
-// New makes a Collector. It returns an error that names everything that is wrong with the options.
+// New makes a Collector. It returns an error that names every fault of the options.
 func New(source Source, options Options) (*Collector, error) {
 	if err := options.Validate(); err != nil {
 		return nil, fmt.Errorf("make collector: %w", err)
@@ -85,7 +85,7 @@ func (c *Collector) Collect(out chan<- prom.Metric) {
 	}
 }
 
-// join returns the metrics of the collection that is under way, or of one that it makes.
+// join returns the metrics of the current collection, or of one that it makes.
 func (c *Collector) join() []prom.Metric {
 	c.mu.Lock()
 	if shared := c.current; shared != nil {
@@ -96,7 +96,7 @@ func (c *Collector) join() []prom.Metric {
 	own := &collection{done: make(chan struct{})}
 	c.current = own
 	c.mu.Unlock()
-	// Deferred, since Allow and Deny are the application's and may panic: nobody waits for what will not come.
+	// Deferred because Allow and Deny belong to the application and may panic: others must not wait for ever.
 	defer func() {
 		c.mu.Lock()
 		c.current = nil
@@ -117,7 +117,7 @@ func (c *Collector) read() []prom.Metric {
 	}
 	clusters, err := store.Clusters(ctx)
 	if err != nil {
-		// The store counts from 0 again when it is started, and zeros now would look like a store that is empty.
+		// When the store is started it counts from 0 again, and zeros now would look like an empty store.
 		return stopped
 	}
 	metrics := []prom.Metric{c.stats.isRunning(true)}
@@ -128,7 +128,7 @@ func (c *Collector) read() []prom.Metric {
 		return metrics
 	}
 	if metrics, err = c.lags.appendTo(ctx, metrics, store, clusters); err != nil {
-		return stopped // in the middle: half of the groups would look like all of them
+		return stopped // half of the groups would look like all of them
 	}
 	return metrics
 }

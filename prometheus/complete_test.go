@@ -16,7 +16,7 @@ import (
 	lagprom "github.com/lagkeeper/storage/prometheus"
 )
 
-// page returns all that a registry exports.
+// page returns everything that a registry exports.
 func page(t *testing.T, registry prom.Gatherer) string {
 	t.Helper()
 	families, err := registry.Gather()
@@ -42,7 +42,7 @@ func numbers(path string, v reflect.Value, do func(path string, v reflect.Value)
 	}
 }
 
-// Whatever the statistics count is exported: there is no number that changes without the page.
+// Every statistic is exported: a change of any number changes the page.
 func TestEveryStatisticIsExported(t *testing.T) {
 	source := &counted{store: &clustersOnly{}}
 	source.stats.Snapshots.Last = time.UnixMilli(1_700_000_000_500)
@@ -71,7 +71,7 @@ func TestEveryStatisticIsExported(t *testing.T) {
 	assert.Equal(t, before, page(t, registry))
 }
 
-// The README says what each metric is.
+// The README describes every metric.
 func TestEveryStatisticIsDocumented(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)

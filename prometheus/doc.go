@@ -1,11 +1,12 @@
-// Package prometheus exports a store of github.com/lagkeeper/storage to Prometheus: what the store holds and does, and,
-// if that is wanted, how far the consumer groups are behind.
+// Package prometheus exports a store of github.com/lagkeeper/storage to Prometheus: what the store holds and does and, on
+// request, how far the consumer groups are behind.
 //
 //	collector, err := lagprom.New(coordinator, lagprom.Options{Lags: &lagprom.LagOptions{MaxSeries: 50_000}})
 //	if err != nil { … }
 //	registry.MustRegister(collector)
 //
-// A Collector goes into any registry. NewHandler makes an http.Handler that many slow clients cannot make expensive.
+// A Collector works with any registry. NewHandler makes an http.Handler whose cost does not grow with the number of slow
+// clients.
 //
 // README.md lists the metrics. Three things hold for all of them:
 //

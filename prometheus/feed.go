@@ -11,23 +11,23 @@ import (
 	prom "github.com/prometheus/client_golang/prometheus"
 )
 
-// FeedStatus is what a FeedCollector exports of a feed: what fills the store with the commits and end offsets of one Kafka
+// FeedStatus is what a FeedCollector exports of a feed, which fills the store with the commits and end offsets of one Kafka
 // cluster. It is a struct of its own so that this module needs no Kafka client.
 type FeedStatus struct {
-	// Cluster is the name of the cluster in the store. It tells the feeds of one collector apart.
+	// Cluster is the name of the cluster in the store. It distinguishes the feeds of one collector.
 	Cluster string
-	// Mode is "auto" until the feed has found out how it reads, then "log" or "poll".
+	// Mode is "auto" until the feed has chosen, then "log" or "poll".
 	Mode string
 	// Ready reports whether what the store answers is complete.
 	Ready bool
 	// Logs are the partitions of __consumer_offsets that are read; none in poll mode.
 	Logs []FeedLog
-	// Records counts the records of the log by kind, Errors failed requests by what was asked. A kind with 0 has a series too.
+	// Records counts the records of the log by kind, Errors the failed requests by kind. A kind with 0 has a series too.
 	Records, Errors map[string]uint64
 	// Refused is the number of kinds of requests that the brokers do not allow.
 	Refused int
 	// Early is the number of commits that wait for the end offset of their partition, EarlyDropped the number of those that
-	// waited in vain.
+	// were dropped because none came.
 	Early        int
 	EarlyDropped uint64
 	// OpenPartitions is the number of partitions with open transactions at the last poll.
@@ -54,7 +54,7 @@ const (
 	maxFeedLogs = 1000
 	// maxFeedValues is the number of values that the labels kind and request may have.
 	maxFeedValues = 64
-	// otherValues is the value that stands for all that are beyond.
+	// otherValues is the value for everything beyond maxFeedValues.
 	otherValues = "other"
 )
 
@@ -96,8 +96,8 @@ var logFeedMetrics = []struct {
 	{"feed_log_pending_commits", "Commits of open transactions that are kept until a marker.", func(l *FeedLog) float64 { return float64(l.PendingCommits) }},
 }
 
-// FeedCollector exports what feeds do. It is a prometheus.Collector, safe for any number of goroutines, and holds nothing
-// between two collections.
+// FeedCollector exports the status of feeds. It is a prometheus.Collector, may be used by any number of goroutines, and holds
+// nothing between two collections.
 type FeedCollector struct {
 	feeds                           []func() FeedStatus
 	mode, records, errors, behind   *prom.Desc
@@ -106,8 +106,8 @@ type FeedCollector struct {
 
 var _ prom.Collector = (*FeedCollector)(nil)
 
-// NewFeed makes a FeedCollector of one feed or more, each of a cluster of its own. Every collection calls each function once,
-// from any goroutine. It returns an error that names everything that is wrong with the options; Lags has to be nil.
+// NewFeed makes a FeedCollector of one or more feeds, each of a cluster of its own. Every collection calls each function
+// once, from any goroutine. It returns an error that names every fault of the options; Lags must be nil.
 func NewFeed(options Options, feeds ...func() FeedStatus) (*FeedCollector, error) {
 	faults := []error{options.Validate()}
 	if options.Lags != nil {
@@ -115,7 +115,7 @@ func NewFeed(options Options, feeds ...func() FeedStatus) (*FeedCollector, error
 	}
 	for name := range options.ConstLabels {
 		if slices.Contains(feedLabels, name) {
-			faults = append(faults, fmt.Errorf("ConstLabels: %q is not allowed; the metrics have that label themselves", name))
+			faults = append(faults, fmt.Errorf("invalid ConstLabels: %q is a label of the metrics themselves", name))
 		}
 	}
 	if slices.ContainsFunc(feeds, func(feed func() FeedStatus) bool { return feed == nil }) {
@@ -148,7 +148,7 @@ func NewFeed(options Options, feeds ...func() FeedStatus) (*FeedCollector, error
 	return c, nil
 }
 
-// feedLabels are the labels that the metrics of a feed have beside those of ownLabels.
+// feedLabels are the labels of the metrics of a feed beyond ownLabels.
 var feedLabels = []string{"mode", "kind", "request"}
 
 // Describe implements prometheus.Collector.
@@ -204,16 +204,16 @@ func (c *FeedCollector) collect(out chan<- prom.Metric, s *FeedStatus) {
 	}
 }
 
-// firstLogs returns the partitions with the lowest numbers, at most maxFeedLogs and each once: one that is told twice would fail
-// the whole scrape.
+// firstLogs returns the partitions with the lowest numbers, at most maxFeedLogs and each once: a duplicate would fail the
+// whole scrape.
 func firstLogs(logs []FeedLog) []FeedLog {
 	sorted := slices.SortedStableFunc(slices.Values(logs), func(a, b FeedLog) int { return int(a.Partition) - int(b.Partition) })
 	sorted = slices.CompactFunc(sorted, func(a, b FeedLog) bool { return a.Partition == b.Partition })
 	return sorted[:min(len(sorted), maxFeedLogs)]
 }
 
-// bounded returns counts by label value, lower case with underscores. What is beyond maxFeedValues, in the order of the names,
-// is counted as otherValues.
+// bounded returns counts by label value, in lower case with underscores. Kinds beyond maxFeedValues, in the order of their
+// names, are counted as otherValues.
 func bounded(counts map[string]uint64) map[string]uint64 {
 	labels := make(map[string]uint64)
 	names := make([]string, 0, len(counts))
@@ -231,7 +231,7 @@ func bounded(counts map[string]uint64) map[string]uint64 {
 	return labels
 }
 
-// labelRune makes an underscore of what is no letter and no digit.
+// labelRune replaces everything but letters and digits by an underscore.
 func labelRune(r rune) rune {
 	if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
 		return r

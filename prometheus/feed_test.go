@@ -145,7 +145,7 @@ lagstore_feed_request_errors_total{cluster="prod",request="list_of_groups"} 0
 	})
 }
 
-// Whatever a feed says, the number of series is bounded and nothing that was counted is missing.
+// Whatever the status of a feed, the number of series is bounded and no count is lost.
 func TestFeedIsBounded(t *testing.T) {
 	status := lagprom.FeedStatus{Cluster: "prod", Records: make(map[string]uint64), Errors: make(map[string]uint64)}
 	for i := range 5000 {
@@ -174,7 +174,7 @@ func TestFeedIsBounded(t *testing.T) {
 	require.Equal(t, 5000.0, partitions)
 }
 
-// Names that become the same label are counted together.
+// Names with the same label value are counted together.
 func TestFeedLabelsThatAreTheSame(t *testing.T) {
 	status := lagprom.FeedStatus{Errors: map[string]uint64{"end offsets": 1, "END-offsets": 2}}
 	registry := feedRegistry(t, lagprom.Options{}, func() lagprom.FeedStatus { return status })
@@ -194,7 +194,7 @@ func TestFeedOptions(t *testing.T) {
 	require.ErrorContains(t, err, "a feed is nil")
 }
 
-// ExampleNewFeed exports a feed. What a program writes instead of this literal is in docs/kafkafeed.md.
+// ExampleNewFeed exports a feed. docs/kafkafeed.md shows what a program does instead of this literal.
 func ExampleNewFeed() {
 	status := func() lagprom.FeedStatus {
 		return lagprom.FeedStatus{Cluster: "prod", Mode: "log", Logs: []lagprom.FeedLog{{Partition: 7, Next: 90, Position: 80, End: 100}}}

@@ -17,10 +17,10 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// given is a Source whose store has one group, "g" with the topic "t", whose partitions are as a test says.
+// given is a Source whose store has one group, "g", with the topic "t" and the partitions that a test sets.
 type given struct{ partitions []protocol.GroupPartition }
 
-// givenStore is the store of a given, which can do no more than a Collector needs.
+// givenStore is the store of a given, with only the methods that a Collector needs.
 type givenStore struct {
 	storage.Store
 	partitions []protocol.GroupPartition
@@ -41,7 +41,7 @@ func (g givenStore) Group(_ context.Context, _, _ string, into *protocol.Group) 
 	return nil
 }
 
-// lagSeries are the series of the group as name{state} value, less what all names and states of the test have in common.
+// lagSeries returns the series of the group as name{state} value, without what all of them have in common.
 func lagSeries(t *testing.T, registry prometheus.Gatherer) map[string]float64 {
 	t.Helper()
 	families, err := registry.Gather()
@@ -73,7 +73,7 @@ func partitionIn(state protocol.PartitionState, commit, end int64) protocol.Grou
 	}
 }
 
-// A group that stands beyond the end for good has no lag, and none in time: neither is 0.
+// A group in BEYONDEND has no lag, neither in messages nor in time: both would be 0.
 func TestBeyondEnd(t *testing.T) {
 	beyond := partitionIn(protocol.PartitionBeyondEnd, 150, 100)
 	_, registry := newCollector(t, &given{partitions: []protocol.GroupPartition{beyond}}, lagprom.Options{Lags: &lagprom.LagOptions{}})
@@ -95,7 +95,7 @@ func TestBeyondEnd(t *testing.T) {
 	}, got)
 }
 
-// A group at the log start with nothing left to read has no lag, and has lost what lies before.
+// A group at the log start with nothing left to read has no lag, and has lost the messages before.
 func TestCaughtUpWithLoss(t *testing.T) {
 	lost := partitionIn(protocol.PartitionCaughtUp, 90, 100)
 	lost.Difference, lost.Lost = 0, 10
@@ -117,7 +117,7 @@ func TestCaughtUpWithLoss(t *testing.T) {
 	}
 }
 
-// Whatever a store answers, a partition never takes more series than it was given room for.
+// Whatever a store answers, a partition never takes more series than it has room for.
 func TestRoomIsEnoughForEveryState(t *testing.T) {
 	kinds := []protocol.TimeLagKind{
 		protocol.TimeLagUnknown, protocol.TimeLagExact, protocol.TimeLagInterpolated, protocol.TimeLagAtLeast,
@@ -137,7 +137,7 @@ func TestRoomIsEnoughForEveryState(t *testing.T) {
 					})
 					series := len(lagSeries(t, registry))
 					assert.LessOrEqual(t, series, most, "%v %v", by, state)
-					assert.NotZero(t, series, "%v %v: it was given room", by, state)
+					assert.NotZero(t, series, "%v %v: it has room", by, state)
 				}
 			}
 		}

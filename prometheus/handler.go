@@ -13,12 +13,12 @@ import (
 	"github.com/prometheus/common/expfmt"
 )
 
-// Handler serves what a Gatherer gathers, as text. Unlike promhttp it gathers and renders once for all requests that come meanwhile, and
-// keeps the page compressed while it is sent: a client that does not read costs a few MB at most, however many series there
-// are, and no gathering of its own.
+// Handler serves what a Gatherer gathers, as text. Unlike promhttp, it gathers and renders once for all requests that arrive
+// meanwhile, and keeps the page compressed while it is sent: a client that does not read costs a few MB at most, however many
+// series there are, and no gathering of its own.
 type Handler struct {
 	gatherer prom.Gatherer
-	free     chan struct{} // holds one element for each request that may still be taken
+	free     chan struct{} // has one element for each request that may still be accepted
 
 	mu      sync.Mutex
 	current *page // guarded by mu; nil if none is being made
@@ -31,10 +31,10 @@ type page struct {
 	err  error
 }
 
-// format is what is served: the text that every Prometheus reads.
+// format is what is served: the text format that every Prometheus reads.
 var format = expfmt.NewFormat(expfmt.TypeTextPlain)
 
-// NewHandler makes a Handler that answers at most so many requests at a time, at least 1. To all others it says 503.
+// NewHandler makes a Handler that serves at most limit requests at a time, at least 1. Others get a 503.
 func NewHandler(gatherer prom.Gatherer, inFlight int) *Handler {
 	return &Handler{gatherer: gatherer, free: full(max(inFlight, 1))}
 }
@@ -70,7 +70,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Content-Type", string(format))
 	header.Set("Vary", "Accept-Encoding")
-	// A failed write is reported to nobody: the client is gone, or the server's time is up.
+	// A failed write need not be reported: the client has gone, or the server's time limit has passed.
 	if acceptsGzip(r.Header) {
 		header.Set("Content-Encoding", "gzip")
 		_, _ = w.Write(p.gzip)
@@ -92,7 +92,7 @@ func (h *Handler) join() *page {
 	own := &page{done: make(chan struct{})}
 	h.current = own
 	h.mu.Unlock()
-	// Until the page is there, a collector that panics leaves an error for those who wait.
+	// If a collector panics before the page is complete, those who wait get this error.
 	own.err = fmt.Errorf("make page: a collector panicked")
 	defer func() {
 		h.mu.Lock()
@@ -104,14 +104,14 @@ func (h *Handler) join() *page {
 	return own
 }
 
-// render gathers, and returns the text compressed.
+// render gathers the metrics and returns the compressed text.
 func render(gatherer prom.Gatherer) ([]byte, error) {
 	families, err := gatherer.Gather()
 	if err != nil {
 		return nil, fmt.Errorf("gather metrics: %w", err)
 	}
 	var b bytes.Buffer
-	// Speed matters more than the last tenth of the size: this is most of what a scrape costs.
+	// Speed matters more than the last tenth of the size: compression is most of what a scrape costs.
 	out, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
 	if err != nil {
 		return nil, fmt.Errorf("render metrics: %w", err)
@@ -128,7 +128,7 @@ func render(gatherer prom.Gatherer) ([]byte, error) {
 	return bytes.Clone(b.Bytes()), nil
 }
 
-// acceptsGzip reports whether a client can take the page as it is kept.
+// acceptsGzip reports whether a client accepts the page as it is kept.
 func acceptsGzip(header http.Header) bool {
 	for _, list := range header.Values("Accept-Encoding") {
 		for _, item := range strings.Split(list, ",") {

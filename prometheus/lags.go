@@ -18,7 +18,7 @@ import (
 // lagMetrics exports the lags of groups.
 type lagMetrics struct {
 	options LagOptions
-	descs   [lagSeries]*prom.Desc // by series; nil for those that options.By does not have
+	descs   [lagSeries]*prom.Desc // by series; nil for those without this aggregation
 	room    rooms
 	constants,
 	states []*dto.LabelPair // labels: the constant ones, and one for each state
@@ -75,13 +75,13 @@ const (
 	noSeriesLeft = iota
 	noBytesLeft
 	labelTaken
-	dropReasons // how many there are
+	dropReasons // the number of reasons
 )
 
 var dropLabels = [dropReasons]string{noSeriesLeft: "max_series", noBytesLeft: "max_bytes", labelTaken: "label_taken"}
 
-// misfits is the number of groups in a row that may be read and not fit before the rest are counted without being read: a store that
-// holds a hundred times what is exported is not read whole for each scrape.
+// misfits is the number of successive groups that may be read without fitting. The rest are counted without being read: a
+// store that holds a hundred times what is exported is not read whole for each scrape.
 const misfits = 100
 
 // nameKey is a group, or a topic, of a cluster.
@@ -91,9 +91,9 @@ func compareKeys(a, b nameKey) int {
 	return cmp.Or(cmp.Compare(a.cluster, b.cluster), cmp.Compare(a.name, b.name))
 }
 
-// list returns the groups of a store in the order in which they are given room. It is that of their names, so which groups
-// are shown depends on nothing but what the store holds: it is the same at the next collection, after a restart, and in
-// another process that looks at the same Kafka.
+// list returns the groups of a store in the order in which they get room. That is the order of their names, so which groups
+// are shown depends only on what the store holds: it is the same at the next collection, after a restart, and in another
+// process that monitors the same Kafka.
 func list(ctx context.Context, store storage.Store, clusters []string) ([]nameKey, error) {
 	var keys []nameKey
 	for _, cluster := range clusters {
@@ -112,7 +112,8 @@ func list(ctx context.Context, store storage.Store, clusters []string) ([]nameKe
 	return keys, nil
 }
 
-// appendTo appends the series of the groups of a store, as they are now. It returns an error if the store stops meanwhile.
+// appendTo appends the series of the groups of a store, as they are now. It returns an error if the store is stopped
+// meanwhile.
 func (m *lagMetrics) appendTo(
 	ctx context.Context, metrics []prom.Metric, store storage.Store, clusters []string,
 ) ([]prom.Metric, error) {
@@ -238,19 +239,19 @@ func (w *writer) appendPoints(metrics []prom.Metric, labels []*dto.LabelPair) []
 	return metrics
 }
 
-// topicEnds are the end offsets of topics, each read once in a collection.
+// topicEnds are the end offsets of topics, each read once per collection.
 type topicEnds struct {
 	store storage.Store
 	held  map[nameKey][]int64 // by cluster and topic
 }
 
-// holdMore reports whether a topic has partitions with messages that a group's answer has nothing of, since they were added
-// after the group last met a new one.
+// holdMore reports whether a topic has partitions with messages that are missing from a group's answer because they were
+// added after the group last met a new one.
 func (e *topicEnds) holdMore(ctx context.Context, cluster string, topic *protocol.GroupTopic) bool {
 	key := nameKey{cluster, topic.Name}
 	ends, known := e.held[key]
 	if !known {
-		// A topic that is unknown by now holds nothing, and a store that has stopped is found out by the next read.
+		// A topic that has become unknown holds nothing. If the store has stopped, the next read finds that out.
 		ends, _ = e.store.EndOffsets(ctx, cluster, topic.Name, nil)
 		e.held[key] = ends
 	}

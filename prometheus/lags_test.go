@@ -46,7 +46,7 @@ func golden(t *testing.T, registry prom.Gatherer, file string, prefixes ...strin
 	require.NoError(t, testutil.GatherAndCompare(registry, want, names...))
 }
 
-// everyState fills a store with a group in every state that there is without a restart, over ten minutes of polls. The
+// everyState fills a store with a group in every state that is possible without a restart, over ten minutes of polls. The
 // topic orders gains 10 messages a second on each of its partitions.
 func everyState(w *world) {
 	for poll := range int64(21) {
@@ -105,7 +105,7 @@ func TestLagsPerTopic(t *testing.T) {
 	})
 }
 
-// What came from a snapshot has a state and no number, until it has been seen again.
+// Partitions from a snapshot have a state and no number until they have been seen again.
 func TestRestoredLagHasNoNumber(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, map[string]any{"snapshot-path": filepath.Join(t.TempDir(), "lags.snapshot")})
@@ -133,12 +133,12 @@ func TestRestoredLagHasNoNumber(t *testing.T) {
 		assert.Contains(t, known, "caught_up")
 		assert.Contains(t, known, "lag_messages")
 		_, ok := value(t, registry, "lagstore_last_snapshot_timestamp_seconds", nil)
-		assert.False(t, ok, "none was saved yet")
+		assert.False(t, ok, "no snapshot has been saved")
 
 		w.stop()
 		running, _ := value(t, registry, "lagstore_running", nil)
 		assert.Zero(t, running)
-		assert.Equal(t, 1, testutil.CollectAndCount(collector), "nothing else while the store does not run")
+		assert.Equal(t, 1, testutil.CollectAndCount(collector), "there are other series while the store does not run")
 		wait(time.Hour)
 		w.start()
 		defer w.stop()
@@ -157,7 +157,7 @@ func TestRestoredLagHasNoNumber(t *testing.T) {
 	})
 }
 
-// A topic that is recreated makes the lag vanish rather than be 0.
+// If a topic is recreated, the lag is absent, not 0.
 func TestResetLagHasNoNumber(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -176,7 +176,7 @@ func TestResetLagHasNoNumber(t *testing.T) {
 	})
 }
 
-// Names that are not UTF-8 do not make the collection fail, and never answer for another group.
+// Names that are not UTF-8 do not make the collection fail, and are never mistaken for each other.
 func TestNamesThatAreNotUTF8(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -194,14 +194,14 @@ func TestNamesThatAreNotUTF8(t *testing.T) {
 		synctest.Wait()
 		lag, ok = value(t, registry, "lagstore_consumergroup_lag_messages", map[string]string{"group": `g\xff`, "topic": `t\xfe`})
 		assert.True(t, ok)
-		assert.EqualValues(t, 3, lag, "the one that has the name")
+		assert.EqualValues(t, 3, lag, "the group with that name")
 		groups, _ := value(t, registry, "lagstore_exporter_groups_dropped", map[string]string{"reason": "label_taken"})
-		assert.EqualValues(t, 1, groups, "the other is told of")
+		assert.EqualValues(t, 1, groups, "the other is counted")
 	})
 }
 
-// A partition that the group has not committed does not make the sum a lower bound if there is nothing on it to read,
-// because nothing was written or because retention has deleted all of it.
+// A partition without a commit does not make the sum a lower bound if there is nothing on it to read, because nothing was
+// written or retention has deleted everything.
 func TestEmptyPartitionIsNoLowerBound(t *testing.T) {
 	for name, c := range map[string]struct {
 		end, logStart int64
@@ -232,7 +232,8 @@ func TestEmptyPartitionIsNoLowerBound(t *testing.T) {
 	}
 }
 
-// Partitions that were added since the group's answer last grew are in no sum, so it is a lower bound if they hold messages.
+// Partitions that were added since the group's answer last grew are missing from the sums, so those are lower bounds if the
+// partitions hold messages.
 func TestAddedPartitionMakesALowerBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -250,17 +251,17 @@ func TestAddedPartitionMakesALowerBound(t *testing.T) {
 		w.commit("g", "orders", 0, 100)
 		assert.Equal(t, []float64{0, 0}, flags())
 		w.end("orders", 1, 0, 0)
-		assert.Equal(t, []float64{0, 0}, flags(), "nothing was written to it")
+		assert.Equal(t, []float64{0, 0}, flags(), "nothing was written to the partition")
 		w.end("orders", 1, 5, 0)
 		assert.Equal(t, []float64{1, 1}, flags())
 		_, ok := value(t, registry, "lagstore_consumergroup_time_lag_error_seconds", nil)
-		assert.False(t, ok, "a lower bound has none")
+		assert.False(t, ok, "a lower bound has no error")
 		w.commit("g", "orders", 1, 5)
 		assert.Equal(t, []float64{0, 0}, flags())
 	})
 }
 
-// A group that stays above the end offset loses its lag, which was 0, and says so.
+// A group that stays above the end offset has a state that says so, and no lag, which was 0.
 func TestAheadForGoodIsBeyondEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -286,7 +287,7 @@ func TestAheadForGoodIsBeyondEnd(t *testing.T) {
 	})
 }
 
-// A log that has lost what the group was to read next holds no lag for it, however far the commit lies back.
+// If retention has deleted what a group was to read next, that counts as lost and not as lag, however far back the commit is.
 func TestCommitBelowTheLogStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -306,8 +307,8 @@ func TestCommitBelowTheLogStart(t *testing.T) {
 	})
 }
 
-// A group that committed nothing since the restart stands where it stood, once the application says that it has read on, or
-// the store has waited long enough for that. It must not be missing from the series that an alert looks at.
+// A group that has committed nothing since the restart is judged as before once the application has called ReplayDone, or the
+// store has waited long enough for it. It must not be missing from the series that an alert uses.
 func TestStuckGroupHasSeriesAfterARestart(t *testing.T) {
 	for name, says := range map[string]bool{"the application says so": true, "it never does": false} {
 		t.Run(name, func(t *testing.T) {
@@ -323,7 +324,7 @@ func TestStuckGroupHasSeriesAfterARestart(t *testing.T) {
 				lag := func() (float64, bool) { return value(t, registry, "lagstore_consumergroup_lag_messages", nil) }
 				w.end("orders", 0, 100, 0)
 				_, ok := lag()
-				assert.False(t, ok, "nobody knows whether it has committed meanwhile")
+				assert.False(t, ok, "it may have committed meanwhile")
 				if says {
 					p, err := w.coordinator.Persistent()
 					require.NoError(t, err)

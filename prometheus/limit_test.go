@@ -19,7 +19,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// exportedGroups are the groups that have series, sorted, and how many series of lags there are.
+// exportedGroups returns the groups that have series, sorted, and the number of series of lags.
 func exportedGroups(t testing.TB, registry prometheus.Gatherer) (groups []string, series int) {
 	t.Helper()
 	families, err := registry.Gather()
@@ -41,8 +41,7 @@ func exportedGroups(t testing.TB, registry prometheus.Gatherer) (groups []string
 	return groups, series
 }
 
-// Room goes to groups in the order of their names, each that still fits. What is shown depends on nothing but what the
-// store holds.
+// Groups get room in the order of their names, each that still fits. What is shown depends only on what the store holds.
 func TestMaxSeries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -50,7 +49,7 @@ func TestMaxSeries(t *testing.T) {
 		for partition := range int32(4) {
 			w.end("orders", partition, 100, 0)
 		}
-		// The 10 series of the partition that is committed, and the states of the other three.
+		// Room for the 10 series of the committed partition, and the states of the other three.
 		const size = 13
 		for _, group := range []string{"e", "d", "c", "b", "a"} {
 			w.commit(group, "orders", 0, 50)
@@ -78,12 +77,12 @@ func TestMaxSeries(t *testing.T) {
 		check("acd", 1)
 		w.commit("b", "orders", 0, 50)
 		check("abc", 2)
-		// A state that has fewer series makes no room, so that the others stay when it passes.
+		// A state with fewer series makes no room for another group, so that the same groups are shown when it ends.
 		w.end("orders", 0, 3, 0)
 		w.commit("c", "orders", 0, 1)
 		check("abc", 2)
 		w.end("orders", 0, 100, 0)
-		// One that does not fit is left out, and keeps nobody else out.
+		// A group that does not fit is left out, and does not keep others out.
 		for partition := range int32(4) {
 			w.commit("a", "orders", partition, 50)
 		}
@@ -95,7 +94,7 @@ func TestMaxSeries(t *testing.T) {
 	})
 }
 
-// Names can be long: what is exported is bounded in bytes too.
+// Names can be long, so the bytes of a scrape are bounded too.
 func TestMaxBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -123,15 +122,15 @@ func TestMaxBytes(t *testing.T) {
 			dropped, _ := value(t, registry, "lagstore_exporter_groups_dropped", map[string]string{"reason": "max_bytes"})
 			groups, _ := exportedGroups(t, registry)
 			assert.Equal(t, 6-len(groups), int(dropped))
-			assert.Contains(t, groups, "small", "what is left out leaves room")
+			assert.Contains(t, groups, "small", "a group that is left out takes no room")
 			if by == lagprom.PerPartition {
-				assert.Len(t, groups, 2, "one of them takes 64 kB for each of 1,000 series")
+				assert.Len(t, groups, 2, "one of the others takes 64 kB for each of 1,000 series")
 			} else {
 				assert.Len(t, groups, 6)
 			}
 		}
 
-		// A scrape is never larger than is said, whatever stands in the names.
+		// A scrape is never larger than MaxBytes, whatever the names are.
 		for _, limit := range []int{1, 1000, 10_000, 100_000, 1_000_000} {
 			_, registry := newCollector(t, w.coordinator, lagprom.Options{Lags: &lagprom.LagOptions{MaxBytes: limit, By: lagprom.PerTopic}})
 			families, err := registry.Gather()
@@ -166,11 +165,11 @@ func TestReadingStopsWhenNothingFits(t *testing.T) {
 		groups, _ := exportedGroups(t, registry)
 		assert.Len(t, groups, 100)
 		dropped, _ := value(t, registry, "lagstore_exporter_groups_dropped", map[string]string{"reason": "max_series"})
-		assert.EqualValues(t, 900, dropped, "those that were not read count too")
+		assert.EqualValues(t, 900, dropped, "groups that were not read count too")
 	})
 }
 
-// reading is a coordinator whose groups may be read so many times in each collection.
+// reading is a coordinator that limits how many groups may be read in each collection.
 type reading struct {
 	*storage.Coordinator
 	t     *testing.T
@@ -213,6 +212,6 @@ func TestAllowAndDeny(t *testing.T) {
 		_, ok := value(t, registry, "lagstore_consumergroup_lag_messages", map[string]string{"topic": "secret"})
 		assert.False(t, ok)
 		dropped, _ := value(t, registry, "lagstore_exporter_groups_dropped", nil)
-		assert.Zero(t, dropped, "nobody misses what was not wanted")
+		assert.Zero(t, dropped, "groups that Allow excludes are not counted as dropped")
 	})
 }

@@ -16,14 +16,14 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// TestMain fails the whole run if a test leaves a goroutine behind.
+// TestMain fails if a test leaves a goroutine behind.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
 const cluster = "local"
 
-// world is a store that runs, and what a test does to it. It lives in a synctest bubble, whose clock begins at a fixed time.
+// world is a running store and what a test does to it. It lives in a synctest bubble, whose clock begins at a fixed time.
 type world struct {
 	t           testing.TB
 	settings    map[string]any
@@ -52,12 +52,12 @@ func (w *world) start() {
 
 func (w *world) stop() { require.NoError(w.t, w.coordinator.Stop()) }
 
-// wait lets a time pass on the clock of the bubble.
+// wait lets time pass on the clock of the bubble.
 func wait(d time.Duration) { <-time.After(d) }
 
 func now() int64 { return time.Now().UnixMilli() }
 
-// end stores the end offset of a partition, as seen now.
+// end stores the end offset of a partition, seen now.
 func (w *world) end(topic string, partition int32, offset, logStart int64) {
 	w.t.Helper()
 	require.NoError(w.t, w.store.SetEndOffset(context.Background(), cluster, topic, protocol.EndOffset{
@@ -65,7 +65,7 @@ func (w *world) end(topic string, partition int32, offset, logStart int64) {
 	}))
 }
 
-// commit stores a commit, as made now.
+// commit stores a commit, made now.
 func (w *world) commit(group, topic string, partition int32, offset int64) {
 	w.t.Helper()
 	require.NoError(w.t, w.store.Commit(context.Background(), cluster, group, protocol.Commit{
@@ -73,7 +73,7 @@ func (w *world) commit(group, topic string, partition int32, offset int64) {
 	}))
 }
 
-// newCollector makes a Collector that is closed with the test, and a registry that has it.
+// newCollector makes a Collector and a registry that has it.
 func newCollector(t testing.TB, source lagprom.Source, options lagprom.Options) (*lagprom.Collector, *prom.Registry) {
 	t.Helper()
 	collector, err := lagprom.New(source, options)
@@ -83,7 +83,7 @@ func newCollector(t testing.TB, source lagprom.Source, options lagprom.Options) 
 	return collector, registry
 }
 
-// lint fails a test whose metrics are not named as they should be.
+// lint fails a test if the names of its metrics break Prometheus' conventions.
 func lint(t testing.TB, registry prom.Gatherer) {
 	t.Helper()
 	problems, err := testutil.GatherAndLint(registry)
@@ -91,7 +91,7 @@ func lint(t testing.TB, registry prom.Gatherer) {
 	require.Empty(t, problems)
 }
 
-// value reads the one series of a metric that has these labels; ok is false if there is none.
+// value returns the value of the one series of a metric with these labels; ok is false if there is none.
 func value(t testing.TB, registry prom.Gatherer, metric string, labels map[string]string) (value float64, ok bool) {
 	t.Helper()
 	families, err := registry.Gather()

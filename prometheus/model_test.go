@@ -41,7 +41,7 @@ func listed(t *testing.T, w *world, by lagprom.Aggregation) map[place]bool {
 	return places
 }
 
-// exported is what has a series of any kind.
+// exported is everything that has a series of any kind.
 func exported(t *testing.T, registry prometheus.Gatherer) map[place]bool {
 	families, err := registry.Gather()
 	require.NoError(t, err)
@@ -68,8 +68,8 @@ func exported(t *testing.T, registry prometheus.Gatherer) map[place]bool {
 	return places
 }
 
-// Nothing that was deleted or expired is ever exported again, and nothing that is there is left out, however groups and
-// topics come and go. The model knows what was deleted; the store's own lists say what there is.
+// However groups and topics come and go, nothing that was deleted or has expired is ever exported again, and nothing that
+// exists is left out. The model knows what was deleted; the store's own lists say what exists.
 func TestRandomLives(t *testing.T) {
 	for _, by := range []lagprom.Aggregation{lagprom.PerPartition, lagprom.PerTopic} {
 		t.Run(by.String(), func(t *testing.T) {
@@ -97,7 +97,7 @@ func randomLives(t *testing.T, random *rand.Rand, by lagprom.Aggregation) {
 		case n < 30:
 			w.end(topic(), int32(random.IntN(3)), int64(random.IntN(50)), 0)
 		case n < 80:
-			// A commit may be dropped: its topic may not be there, or it is too old already.
+			// A commit may be dropped: its topic may be unknown, or it may be too old.
 			name, age := group(), int64(random.IntN(70_000))
 			if w.store.Commit(ctx, cluster, name, protocol.Commit{
 				Topic: topic(), Partition: int32(random.IntN(3)), Offset: int64(random.IntN(50)), Timestamp: now() - age,
@@ -110,7 +110,7 @@ func randomLives(t *testing.T, random *rand.Rand, by lagprom.Aggregation) {
 				gone[name] = true
 			}
 		case n < 88:
-			// May be unknown, here and below.
+			// It may be unknown, here and below.
 			_ = w.store.DeleteGroupTopic(ctx, cluster, group(), topic())
 		case n < 90:
 			_ = w.store.DeleteTopic(ctx, cluster, topic())

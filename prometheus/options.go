@@ -22,21 +22,21 @@ type Options struct {
 
 // LagOptions say how lags are exported.
 type LagOptions struct {
-	// By is what a series stands for; default PerPartition.
+	// By is what a series covers; default PerPartition.
 	By Aggregation
-	// MaxSeries bounds the series of lags that are exported; default 100,000. MaxBytes bounds the bytes that they take in a
-	// scrape at most, as text that is not compressed; default 64 MiB. Names of groups and topics can be long.
+	// MaxSeries limits the series of lags; default 100,000. MaxBytes limits the bytes that they take in a scrape, as
+	// uncompressed text; default 64 MiB. Names of groups and topics can be long.
 	//
-	// Groups are exported whole or not at all, in the order of cluster and name, each that still finds room; a partition is
-	// given room for all series that it can have. So what is left out stays the same from one collection to the next as long
-	// as the store holds the same. lagstore_exporter_groups_dropped counts the groups that are left out.
+	// Groups are exported whole or not at all, in the order of cluster and name, each that still fits; a partition gets room
+	// for all series that it can have. So the same groups are left out at every collection as long as the store holds the
+	// same. lagstore_exporter_groups_dropped counts them.
 	MaxSeries, MaxBytes int
-	// Allow and Deny choose what is exported: a topic of a group that the first lets in and the second does not keep out.
-	// nil lets everything in, and keeps nothing out. They are called at each collection, from one goroutine at a time.
+	// Allow and Deny select the topics of groups to export: those for which Allow returns true and Deny does not. If Allow is
+	// nil, all are allowed; if Deny is nil, none is denied. They are called at each collection, from one goroutine at a time.
 	Allow, Deny func(cluster, group, topic string) bool
 }
 
-// Aggregation is what a series of lags stands for.
+// Aggregation is what a series of lags covers.
 type Aggregation int
 
 const (
@@ -65,13 +65,13 @@ const (
 	defaultMaxBytes = 64 << 20
 )
 
-// names is what metrics and labels may be called; a prefix too has to be a name.
+// names matches valid names of metrics and labels; a prefix has to be a name too.
 var names = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
 
-// ownLabels are the labels that the metrics have of themselves.
+// ownLabels are the labels that the metrics themselves have.
 var ownLabels = []string{"type", "outcome", "fault", "cluster", "group", "topic", "partition", "state", "reason"}
 
-// Validate reports every fault at once, and nil if there is none.
+// Validate returns every fault at once, nil if there is none.
 func (o Options) Validate() error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }

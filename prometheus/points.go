@@ -27,10 +27,10 @@ const (
 	endOffsetAge
 	lostMessages
 	beyondEndMessages
-	lagSeries // how many there are
+	lagSeries // the number of series
 )
 
-// lagDescriptions are the names, and the help for each aggregation; there is no such metric if the help is empty.
+// lagDescriptions are the names, and the help for each aggregation; if the help is empty, there is no such metric.
 var lagDescriptions = [lagSeries]struct {
 	name string
 	help [2]string
@@ -78,7 +78,7 @@ var lagDescriptions = [lagSeries]struct {
 	}},
 }
 
-// states are the states of a partition, and their labels.
+// states are the states of a partition with their labels.
 var states = [...]struct {
 	state protocol.PartitionState
 	label string
@@ -94,7 +94,7 @@ var states = [...]struct {
 	{protocol.PartitionBehind, "behind"},
 }
 
-// stateIndex returns the place of a state in states, that of the unknown state for one that is not there.
+// stateIndex returns the index of a state in states, or that of the unknown state if it is not there.
 func stateIndex(state protocol.PartitionState) int {
 	for i := range states {
 		if states[i].state == state {
@@ -104,8 +104,8 @@ func stateIndex(state protocol.PartitionState) int {
 	return 0
 }
 
-// labelOf is a name as a label, which has to be UTF-8: bytes that are not are written as \xff, and a backslash is doubled
-// then. So no two names that are not UTF-8 become the same.
+// labelOf returns a name as a label, which has to be UTF-8. In a name that is not, invalid bytes are written as \xff and
+// backslashes are doubled, so that different names get different labels.
 func labelOf(name string) string {
 	if utf8.ValidString(name) {
 		return name
@@ -129,11 +129,11 @@ func labelOf(name string) string {
 // point is one value of one series of a group.
 type point struct {
 	series lagSeriesKind
-	state  int // the place in states, of a stateSeries
+	state  int // the index in states, for stateSeries
 	value  float64
 }
 
-// pointer gathers the points of a partition or a topic.
+// pointer collects the points of a partition or a topic.
 type pointer struct{ points []point }
 
 func (p *pointer) add(series lagSeriesKind, value float64) {
@@ -152,7 +152,7 @@ func (p *pointer) addFlag(series lagSeriesKind, set bool) {
 	p.add(series, value)
 }
 
-// beyondEnd is by how many messages a group stands above the end of a partition for good, 0 if it does not.
+// beyondEnd returns by how many messages a BEYONDEND commit is above the end of its partition; 0 in other states.
 func beyondEnd(g *protocol.GroupPartition) int64 {
 	if g.State != protocol.PartitionBeyondEnd || !g.DifferenceKnown {
 		return 0
@@ -160,9 +160,8 @@ func beyondEnd(g *protocol.GroupPartition) int64 {
 	return -g.Difference
 }
 
-// appendPartition appends the points of one partition. One without a commit has none but its state, and so has a restored
-// one: what is known of that is what was true before the restart. One that was reset keeps what is still true: its offsets
-// and their ages.
+// appendPartition appends the points of one partition. A partition without a commit has only its state, and so has a restored
+// one, whose numbers are from before the restart. One that was reset keeps what is still true: its offsets and their ages.
 func appendPartition(points []point, g *protocol.GroupPartition, now time.Time) []point {
 	p := pointer{points}
 	p.addState(stateIndex(g.State), 1)
@@ -195,8 +194,8 @@ func appendPartition(points []point, g *protocol.GroupPartition, now time.Time) 
 	return p.points
 }
 
-// appendTopic appends the points of all partitions of a topic together. more reports whether the topic has partitions that
-// are not in it and hold messages.
+// appendTopic appends the points of all partitions of a topic together. more reports whether the topic has partitions with
+// messages that are not in it.
 func appendTopic(points []point, topic *protocol.GroupTopic, more bool, now time.Time) []point {
 	var t topicSum
 	for i := range topic.Partitions {

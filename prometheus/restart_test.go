@@ -12,7 +12,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// The store may come and go under the Collector.
+// The store may start and stop under the Collector.
 func TestFollowsAStoreThatIsRestarted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -42,7 +42,7 @@ func TestBeforeConfigure(t *testing.T) {
 	assert.Zero(t, running)
 }
 
-// Collections, writers, deletions, and restarts at the same time: for the race detector, and for deadlocks.
+// Collections, writers, deletions and restarts at the same time, for the race detector and to find deadlocks.
 func TestAllAtOnce(t *testing.T) {
 	w := newWorld(t, map[string]any{"workers": 2})
 	_, registry := newCollector(t, w.coordinator, lagprom.Options{Lags: &lagprom.LagOptions{MaxSeries: 40}})
@@ -66,7 +66,7 @@ func TestAllAtOnce(t *testing.T) {
 	for range 2 {
 		repeat(func(n int64) {
 			store, group := w.coordinator.Store(), string(rune('a'+n%10))
-			// Errors are those of a store that is stopped, or of what another writer has deleted.
+			// The errors are those of a stopped store, or of what another writer has deleted.
 			_ = store.SetEndOffset(ctx, cluster, "orders", protocol.EndOffset{Partition: int32(n % 3), Offset: n})
 			_ = store.Commit(ctx, cluster, group, protocol.Commit{Topic: "orders", Partition: int32(n % 3), Offset: n, Timestamp: now()})
 			if n%7 == 0 {

@@ -6,14 +6,14 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// room is what series take: their number, and their bytes in a scrape.
+// room is the room that series take: their number, and their bytes in a scrape.
 type room struct{ series, bytes int }
 
-// rooms says how much room a group is given. It is what its partitions need in the worst of states, not in the one that they
-// are in: otherwise a group that is reset would make room for another, and take it back with its next commit.
+// rooms computes the room of a group. It is what the group's partitions need in the worst state, not in their present one:
+// otherwise a group that is reset would make room for another, and take it back with its next commit.
 type rooms struct {
 	by Aggregation
-	// state is the state series, without what the labels of a group take; each is all series but that.
+	// state is the room of the state series, without the labels of the group; each is that of all other series.
 	state, each room
 }
 
@@ -24,7 +24,7 @@ func newRooms(o Options, states []*dto.LabelPair) rooms {
 			continue
 		}
 		if lagSeriesKind(series) == beyondEndMessages && o.Lags.By == PerPartition {
-			continue // where it is, lag_messages is not, whose room is no less
+			continue // where there is one there is no lag_messages, which takes no less
 		}
 		bytes := len(o.Prefix) + len("consumergroup_") + len(d.name) + valueBytes
 		if lagSeriesKind(series) != stateSeries {
@@ -41,10 +41,10 @@ func newRooms(o Options, states []*dto.LabelPair) rooms {
 	return r
 }
 
-// partitionBytes is what the label of a partition takes at most: their numbers have seven digits.
+// partitionBytes is the most that the label of a partition takes: their numbers have up to seven digits.
 const partitionBytes = len(`partition="1048575",`)
 
-// of returns the room for a group whose labels without a topic these are.
+// of returns the room for a group with these labels, without the topic.
 func (r *rooms) of(group *protocol.Group, labels []*dto.LabelPair) (need room) {
 	groupBytes := 0
 	for _, pair := range labels {
@@ -72,7 +72,7 @@ func (r *rooms) of(group *protocol.Group, labels []*dto.LabelPair) (need room) {
 	return need
 }
 
-// add adds a number of times what some series take whose labels take so many bytes each.
+// add adds count times the room of some series whose labels take that many bytes each.
 func (n *room) add(of room, times, labelBytes int) {
 	n.series += of.series * times
 	n.bytes += (of.bytes + of.series*labelBytes) * times

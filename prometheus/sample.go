@@ -8,8 +8,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// sample is one series of a lag: a gauge. The series of a partition differ in their names alone, so they share their labels:
-// a collection of 100,000 series would take four times the memory otherwise.
+// sample is one series of a lag, a gauge. The series of a partition differ only in their names, so they share their labels:
+// otherwise a collection of 100,000 series would take four times the memory.
 type sample struct {
 	desc   *prom.Desc
 	labels []*dto.LabelPair // sorted by name; never changed
@@ -35,12 +35,12 @@ func sortedPairs(pairs []*dto.LabelPair, more ...*dto.LabelPair) []*dto.LabelPai
 	return all
 }
 
-// pairBytes is what a label takes in a scrape, as text: name="value", with what has to be escaped.
+// pairBytes returns the bytes of a label in a scrape, as text: name="value", with escapes.
 func pairBytes(pair *dto.LabelPair) int {
 	value := pair.GetValue()
 	escaped := strings.Count(value, `\`) + strings.Count(value, `"`) + strings.Count(value, "\n")
 	return len(pair.GetName()) + len(value) + escaped + len(`="",`)
 }
 
-// valueBytes is what the value of a series takes at most in a scrape, with what stands around it.
+// valueBytes is the most that the value of a series takes in a scrape, with the text around it.
 const valueBytes = len("{} -1.7976931348623157e+308\n")

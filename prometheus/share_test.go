@@ -24,7 +24,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// slow is a coordinator whose groups are listed only when a test lets them be, and which counts how often.
+// slow is a coordinator that lists its groups only when a test allows it, and counts how often.
 type slow struct {
 	*storage.Coordinator
 	open  chan struct{} // closed when the lists may be returned
@@ -44,7 +44,7 @@ func (s *slowStore) Groups(ctx context.Context, cluster string) (iter.Seq[string
 	return s.Store.Groups(ctx, cluster)
 }
 
-// The store is read once for all who collect at the same time, and again for who comes later.
+// Callers that collect at the same time share one reading of the store; a later caller reads again.
 func TestCollectionIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -69,12 +69,12 @@ func TestCollectionIsShared(t *testing.T) {
 		assert.EqualValues(t, 1, source.lists.Load())
 		w.commit("b", "orders", 0, 50)
 		groups, _ := exportedGroups(t, registry)
-		assert.Equal(t, []string{"a", "b"}, groups, "what is over is not given again")
+		assert.Equal(t, []string{"a", "b"}, groups, "a collection that has ended is not shared")
 		assert.EqualValues(t, 2, source.lists.Load())
 	})
 }
 
-// A panic of the application's own filter leaves nobody waiting.
+// If the application's own filter panics, nobody keeps waiting.
 func TestPanicInAFilter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -98,7 +98,7 @@ func TestPanicInAFilter(t *testing.T) {
 	})
 }
 
-// What the Collector reads is not what the application asks.
+// The Collector's own reads do not count as requests.
 func TestOwnReadsDoNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -135,7 +135,7 @@ func (s *stoppingStore) Group(ctx context.Context, cluster, group string, into *
 	return s.Store.Group(ctx, cluster, group, into)
 }
 
-// Half of the groups would look like all of them.
+// An incomplete list is not exported: half of the groups would look like all of them.
 func TestStopInTheMiddle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -149,7 +149,7 @@ func TestStopInTheMiddle(t *testing.T) {
 	})
 }
 
-// gatherer counts how often it gathers, and waits to be let.
+// gatherer counts how often it gathers, and waits for the test.
 type gatherer struct {
 	prom.Gatherer
 	open  chan struct{}
@@ -172,7 +172,7 @@ func serve(h http.Handler, encoding string) *httptest.ResponseRecorder {
 	return recorder
 }
 
-// A page is made once for all who ask at the same time, and those above the limit are refused.
+// Requests at the same time share one page, and those above the limit are refused.
 func TestHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -220,7 +220,7 @@ func TestHandler(t *testing.T) {
 	})
 }
 
-// A client that goes away while the page is made takes up no room, and a page that cannot be made is an error.
+// A client that goes away while the page is made takes no room, and a page that cannot be made is an error.
 func TestHandlerFaults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		registry := prom.NewRegistry()

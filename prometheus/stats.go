@@ -13,7 +13,7 @@ import (
 // outcomeDone is the outcome of a request that was carried out.
 const outcomeDone = "done"
 
-// expected are the reasons for which a type of request can be dropped, beside an unknown cluster. Their series are there
+// expected are the reasons for which a type of request can be dropped, in addition to an unknown cluster. Their series exist
 // from the start: a rate needs the 0 before the first 1.
 var expected = map[protocol.StorageRequestConstant][]storage.Reason{
 	protocol.StorageSetBrokerOffset: {storage.ReasonInvalid, storage.ReasonStale, storage.ReasonFull},
@@ -32,10 +32,10 @@ var expected = map[protocol.StorageRequestConstant][]storage.Reason{
 	protocol.StorageClearConsumerOwners: {storage.ReasonUnknownGroup},
 }
 
-// outcomeLabel is a reason as a label value.
+// outcomeLabel returns a reason as a label value.
 func outcomeLabel(reason storage.Reason) string { return strings.ReplaceAll(string(reason), "-", "_") }
 
-// typeLabel is the name of a request type less its prefix: SetBrokerOffset.
+// typeLabel returns the name of a request type without its prefix: SetBrokerOffset.
 func typeLabel(request protocol.StorageRequestConstant) string {
 	return strings.TrimPrefix(request.String(), "Storage")
 }
@@ -84,7 +84,7 @@ var plainMetrics = []plainMetric{
 	{"snapshots_failed_total", "Snapshots that could not be saved.", counter, func(s *storage.Stats) float64 { return float64(s.Snapshots.Failed) }},
 }
 
-// snapshotMetrics are known once a snapshot was saved.
+// snapshotMetrics exist once a snapshot was saved.
 var snapshotMetrics = []plainMetric{
 	{"last_snapshot_timestamp_seconds", "When the newest snapshot was begun, in Unix seconds; absent before the first.", gauge, func(s *storage.Stats) float64 { return float64(s.Snapshots.Last.UnixMilli()) / 1000 }},
 	{"last_snapshot_duration_seconds", "How long the newest snapshot took; absent before the first.", gauge, func(s *storage.Stats) float64 { return s.Snapshots.Duration.Seconds() }},
@@ -115,7 +115,7 @@ func zeroOrOne(is bool) float64 {
 	return 0
 }
 
-// abandonedMetrics are the answers that nobody read, by their label.
+// abandonedMetrics are the counters of answers that nobody read, by their label.
 var abandonedMetrics = []struct {
 	cause string
 	value func(*storage.RelayStats) uint64
@@ -123,12 +123,12 @@ var abandonedMetrics = []struct {
 	{"timed_out", func(s *storage.RelayStats) uint64 { return s.TimedOutReplies }},
 	{"evicted", func(s *storage.RelayStats) uint64 { return s.EvictedReplies }},
 	{"stopped", func(s *storage.RelayStats) uint64 {
-		// A module that does not distinguish the causes may count more of them than all.
+		// If a module does not distinguish the causes, the total may exceed their sum.
 		return s.AbandonedReplies - min(s.AbandonedReplies, s.TimedOutReplies+s.EvictedReplies)
 	}},
 }
 
-// faultMetrics are the faults of senders, by their label.
+// faultMetrics are the counters of senders' faults, by their label.
 var faultMetrics = []struct {
 	fault string
 	value func(*storage.Stats) uint64
@@ -178,7 +178,7 @@ func (m *statsMetrics) describe(out chan<- *prom.Desc) {
 	}
 }
 
-// isRunning returns the metric that says whether the store runs.
+// isRunning returns the metric for whether the store runs.
 func (m *statsMetrics) isRunning(running bool) prom.Metric {
 	return prom.MustNewConstMetric(m.running, gauge, zeroOrOne(running))
 }

@@ -23,7 +23,7 @@ type counted struct {
 func (c *counted) Stats() (storage.Stats, error) { return c.stats, c.err }
 func (c *counted) Store() storage.Store          { return c.store }
 
-// clustersOnly is a Store that can do nothing but tell that it runs.
+// clustersOnly is a Store that can only show that it runs.
 type clustersOnly struct {
 	storage.Store
 	err error
@@ -58,7 +58,7 @@ func TestStatistics(t *testing.T) {
 	_, ok := value(t, registry, "lagstore_last_snapshot_size_bytes", nil)
 	assert.False(t, ok, "there is no snapshot")
 	source.err = storage.ErrUnsupported
-	assert.Equal(t, 1, testutil.CollectAndCount(collector), "a module that does not count")
+	assert.Equal(t, 1, testutil.CollectAndCount(collector), "a module without statistics")
 	source.store = nil
 	running, ok := value(t, registry, "lagstore_running", nil)
 	assert.True(t, ok)
@@ -118,5 +118,5 @@ func TestOfAStore(t *testing.T) {
 
 	_, registry = newCollector(t, lagprom.Of(&clustersOnly{}), lagprom.Options{})
 	_, ok = value(t, registry, "lagstore_groups", nil)
-	assert.False(t, ok, "a module that does not count")
+	assert.False(t, ok, "a module without statistics")
 }

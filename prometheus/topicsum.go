@@ -7,7 +7,7 @@ import (
 	"github.com/lagkeeper/storage/trend"
 )
 
-// topicSum is what the partitions of a topic amount to, beside the lags, which package status sums up.
+// topicSum is the sum over the partitions of a topic, except for the lags, which package status sums.
 type topicSum struct {
 	states [len(states)]int
 
