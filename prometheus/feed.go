@@ -115,7 +115,7 @@ func NewFeed(options Options, feeds ...func() FeedStatus) (*FeedCollector, error
 	}
 	for name := range options.ConstLabels {
 		if slices.Contains(feedLabels, name) {
-			faults = append(faults, fmt.Errorf("invalid ConstLabels: %q is a label of the metrics themselves", name))
+			faults = append(faults, fmt.Errorf("invalid ConstLabels: the metrics have a label %q themselves", name))
 		}
 	}
 	if slices.ContainsFunc(feeds, func(feed func() FeedStatus) bool { return feed == nil }) {

@@ -187,10 +187,10 @@ func TestFeedOptions(t *testing.T) {
 	_, err := lagprom.NewFeed(lagprom.Options{
 		Prefix: "1", Lags: &lagprom.LagOptions{}, ConstLabels: prom.Labels{"mode": "x", "cluster": "y"},
 	}, nil)
-	require.ErrorContains(t, err, `Prefix "1" is not allowed`)
+	require.ErrorContains(t, err, `invalid Prefix "1"`)
 	require.ErrorContains(t, err, "must be nil for a feed")
-	require.ErrorContains(t, err, `ConstLabels: "mode" is not allowed`)
-	require.ErrorContains(t, err, `ConstLabels: "cluster" is not allowed`)
+	require.ErrorContains(t, err, `invalid ConstLabels: the metrics have a label "mode"`)
+	require.ErrorContains(t, err, `invalid ConstLabels: the metrics have a label "cluster"`)
 	require.ErrorContains(t, err, "a feed is nil")
 }
 

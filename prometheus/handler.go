@@ -34,7 +34,7 @@ type page struct {
 // format is what is served: the text format that every Prometheus reads.
 var format = expfmt.NewFormat(expfmt.TypeTextPlain)
 
-// NewHandler makes a Handler that serves at most limit requests at a time, at least 1. Others get a 503.
+// NewHandler makes a Handler that serves at most inFlight requests at a time, at least 1. Others get a 503.
 func NewHandler(gatherer prom.Gatherer, inFlight int) *Handler {
 	return &Handler{gatherer: gatherer, free: full(max(inFlight, 1))}
 }

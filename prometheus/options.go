@@ -76,25 +76,25 @@ func (o Options) Validate() error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	if o.Prefix != "" && !names.MatchString(o.Prefix) {
-		fault("Prefix %q is not allowed; allowed is what a metric name can begin with: %s", o.Prefix, names)
+		fault("invalid Prefix %q: must match %s", o.Prefix, names)
 	}
 	for name := range o.ConstLabels {
 		switch {
 		case slices.Contains(ownLabels, name):
-			fault("ConstLabels: %q is not allowed; the metrics have that label themselves", name)
+			fault("invalid ConstLabels: the metrics have a label %q themselves", name)
 		case !names.MatchString(name) || strings.HasPrefix(name, "__"):
-			fault("ConstLabels: %q is no name of a label", name)
+			fault("invalid ConstLabels: %q is not a label name", name)
 		}
 	}
 	if l := o.Lags; l != nil {
 		if l.By != PerPartition && l.By != PerTopic {
-			fault("Lags.By: %d is not allowed; allowed are PerPartition and PerTopic", l.By)
+			fault("invalid Lags.By %d: must be PerPartition or PerTopic", l.By)
 		}
 		if l.MaxSeries < 0 {
-			fault("Lags.MaxSeries: %d is not allowed; allowed is a number from 1, or 0 for %d", l.MaxSeries, defaultMaxSeries)
+			fault("invalid Lags.MaxSeries %d: must not be negative", l.MaxSeries)
 		}
 		if l.MaxBytes < 0 {
-			fault("Lags.MaxBytes: %d is not allowed; allowed is a number from 1, or 0 for %d", l.MaxBytes, defaultMaxBytes)
+			fault("invalid Lags.MaxBytes %d: must not be negative", l.MaxBytes)
 		}
 	}
 	return errors.Join(faults...)

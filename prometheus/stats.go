@@ -92,22 +92,22 @@ var snapshotMetrics = []plainMetric{
 	{"last_snapshot_size_bytes", "Size of the newest snapshot; absent before the first.", gauge, func(s *storage.Stats) float64 { return float64(s.Snapshots.Bytes) }},
 }
 
-// remoteMetrics are known if the state of a store is on servers.
+// remoteMetrics exist if the state of a store is on servers.
 var remoteMetrics = []plainMetric{
 	{"remote_calls", "Calls that wait for the servers of the state.", gauge, func(s *storage.Stats) float64 { return float64(s.Remote.Calls) }},
-	{"remote_calls_limit", "How many calls may wait for the servers of the state: more wait for those.", gauge, func(s *storage.Stats) float64 { return float64(s.Remote.MostCalls) }},
+	{"remote_calls_limit", "How many calls may wait for the servers of the state at once.", gauge, func(s *storage.Stats) float64 { return float64(s.Remote.MostCalls) }},
 	{"remote_held_buckets", "Parts of the shared state that this process alone feeds.", gauge, func(s *storage.Stats) float64 { return float64(s.Remote.HeldBuckets) }},
 	{"remote_round_trips_total", "Round trips to the servers of the state.", counter, func(s *storage.Stats) float64 { return float64(s.Remote.RoundTrips) }},
 	{"remote_connections_total", "Connections made to the servers of the state.", counter, func(s *storage.Stats) float64 { return float64(s.Remote.Connections) }},
-	{"remote_conflicts_total", "Attempts made again since another process had changed the same.", counter, func(s *storage.Stats) float64 { return float64(s.Remote.Conflicts) }},
-	{"remote_retries_total", "Attempts made again since a server could not be reached or was being replaced.", counter, func(s *storage.Stats) float64 { return float64(s.Remote.Retries) }},
-	{"remote_unavailable_total", "Calls that failed since the servers could not be reached in time.", counter, func(s *storage.Stats) float64 { return float64(s.Remote.Unavailable) }},
+	{"remote_conflicts_total", "Attempts repeated because another process had changed the same.", counter, func(s *storage.Stats) float64 { return float64(s.Remote.Conflicts) }},
+	{"remote_retries_total", "Attempts repeated because a server could not be reached or was being replaced.", counter, func(s *storage.Stats) float64 { return float64(s.Remote.Retries) }},
+	{"remote_unavailable_total", "Calls that failed because the servers could not be reached in time.", counter, func(s *storage.Stats) float64 { return float64(s.Remote.Unavailable) }},
 	{"remote_earlier_states_total", "How often a part of the state turned out to be an earlier one, as after a failover.", counter, func(s *storage.Stats) float64 { return float64(s.Remote.EarlierStates) }},
 	{"remote_replica_reads_total", "Reads that replicas answered.", counter, func(s *storage.Stats) float64 { return float64(s.Remote.ReplicaReads) }},
-	{"remote_replica_misses_total", "Reads that masters answered since replicas were too far behind or did not answer.", counter, func(s *storage.Stats) float64 { return float64(s.Remote.ReplicaMisses) }},
+	{"remote_replica_misses_total", "Reads that masters answered because replicas were too far behind or did not answer.", counter, func(s *storage.Stats) float64 { return float64(s.Remote.ReplicaMisses) }},
 }
 
-// zeroOrOne is the value of a gauge for what is so or not.
+// zeroOrOne returns the value of a gauge for a boolean.
 func zeroOrOne(is bool) float64 {
 	if is {
 		return 1
