@@ -94,7 +94,7 @@ func TestOptionsAreValidated(t *testing.T) {
 		Lags:        &lagprom.LagOptions{By: 2, MaxSeries: -1, MaxBytes: -2},
 	})
 	require.Error(t, err)
-	for _, fault := range []string{`"9lives"`, `"group"`, `"no name"`, "Lags.By: 2", "Lags.MaxSeries: -1", "Lags.MaxBytes: -2"} {
+	for _, fault := range []string{`"9lives"`, `"group"`, `"no name"`, "Lags.By 2", "Lags.MaxSeries -1", "Lags.MaxBytes -2"} {
 		assert.Contains(t, err.Error(), fault)
 	}
 	assert.NoError(t, lagprom.Options{Lags: &lagprom.LagOptions{}}.Validate())
