@@ -18,8 +18,8 @@ func (discardSink) WriteTopic(*snapshot.Topic) error { return nil }
 func (discardSink) WriteGroup(*snapshot.Group) error { return nil }
 func (discardSink) Flush() error                     { return nil }
 
-// BenchmarkCommitBesideDeletions deletes a million groups of one shard, then commits while a snapshot is written and the
-// deletions are forgotten, and reports the longest that a commit took.
+// BenchmarkCommitBesideDeletions deletes a million groups of one shard, then commits while a snapshot is written and while
+// the deletions are forgotten, and reports the longest commit.
 func BenchmarkCommitBesideDeletions(b *testing.B) {
 	for range b.N {
 		clock := &stepClock{now: 1_000_000_000}

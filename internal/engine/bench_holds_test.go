@@ -10,7 +10,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// committer commits to a group in the only shard of an engine until it is stopped, and notes the longest that a commit took.
+// committer commits to a group in the only shard of an engine until it is stopped, and records the longest commit.
 type committer struct {
 	longest atomic.Int64
 	stop    chan struct{} // closed to end it
@@ -42,8 +42,8 @@ func (w *committer) end() {
 	<-w.done
 }
 
-// BenchmarkHold measures the longest wait of somebody who commits to the same shard while something large is done. It tells the
-// least of all runs: a hold is in each of them, what the machine does meanwhile is not.
+// BenchmarkHold measures the longest wait of a commit to the same shard while something large is done. It reports the least
+// of all runs: a hold is in each of them, but what else the machine does is not.
 func BenchmarkHold(b *testing.B) {
 	batch := make([]protocol.Commit, 1_000_000)
 	for i := range batch {
@@ -126,12 +126,12 @@ func BenchmarkHold(b *testing.B) {
 	}
 }
 
-// expireAll moves the clock to where every group of a test has expired but the one that goes on to commit.
+// expireAll moves the clock to where every group of a test has expired except the one that keeps committing.
 func expireAll(e *Engine) {
 	e.config.Clock.(*stoppedClock).now += e.config.ExpireGroup + 10_000
 }
 
-// BenchmarkTake measures for how long a shard is held while a group of 100,000 topics is copied.
+// BenchmarkTake measures how long a shard is held while a group of 100,000 topics is copied.
 func BenchmarkTake(b *testing.B) {
 	e, c, _ := newTestEngine(1, 10)
 	for t := range 100_000 {

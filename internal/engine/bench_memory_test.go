@@ -14,7 +14,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// stepClock is a clock that stands where it is put.
+// stepClock is a clock that only moves when it is set.
 type stepClock struct{ now int64 }
 
 func (c *stepClock) Now() int64    { return c.now }
@@ -22,9 +22,9 @@ func (c *stepClock) Coarse() int64 { return c.now }
 
 func (c *stepClock) Read() (now, elapsed int64) { return c.now, c.now }
 
-// load lets groups × 100 group-partitions commit so many times, every ten seconds with half a second of jitter: about a
-// thousand messages further each time, a few hundred behind, the orders as far apart as in a fiftieth of all commits.
-// A topic has ten groups, and is polled before they commit.
+// load makes groups × 100 group-partitions commit some times, every ten seconds with half a second of jitter: each commit is
+// about a thousand messages further and a few hundred behind, and its order as far from the previous one as if the group made
+// a fiftieth of all commits. A topic has ten groups, and is polled before they commit.
 func load(tb testing.TB, groups, commits, curveSegments int) *Engine {
 	const partitions = 100
 	clock := &stepClock{now: 1_700_000_000_000}
@@ -65,9 +65,9 @@ func load(tb testing.TB, groups, commits, curveSegments int) *Engine {
 	return e
 }
 
-// BenchmarkMemory measures what 1,000,000 group-partitions of 10,000 groups take with 10 and with 60 commits each, all told:
-// windows, names, indexes and maps. The 100,000 topic-partitions with their histories and curves are told apart. The
-// figures are bytes and objects, not times.
+// BenchmarkMemory measures what 1,000,000 group-partitions of 10,000 groups take with 10 and with 60 commits each: windows,
+// names, indexes and maps. The 100,000 topic-partitions with their histories and curves are reported apart. The figures are
+// bytes and objects, not times.
 func BenchmarkMemory(b *testing.B) {
 	groups := 10_000
 	if testing.Short() {
@@ -78,7 +78,7 @@ func BenchmarkMemory(b *testing.B) {
 			for b.Loop() {
 				before := heap()
 				e := load(b, groups, commits, 0)
-				e.Sweep() // as it runs every minute
+				e.Sweep() // as it does every minute
 				after := heap()
 				st := e.Stats()
 				partitions, topicBytes := 0, 0
@@ -100,8 +100,8 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-// BenchmarkFill measures what filling a store of 1,000,000 group-partitions with ten commits each allocates in all, what lives
-// then over what a sweep leaves, and the greatest heap meanwhile, garbage and all, over the same.
+// BenchmarkFill measures what filling a store of 1,000,000 group-partitions with ten commits each allocates. What lives then,
+// and the greatest heap meanwhile with its garbage, are reported relative to what lives after a sweep.
 func BenchmarkFill(b *testing.B) {
 	groups := 10_000
 	if testing.Short() {
@@ -128,7 +128,7 @@ func BenchmarkFill(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// watchHeap looks at the heap every millisecond. The function that it returns ends that and returns the most that it took.
+// watchHeap reads the size of the heap every millisecond. The function that it returns stops that and returns the maximum.
 func watchHeap() (highest func() uint64) {
 	quit, most := make(chan struct{}), make(chan uint64)
 	go func() {
@@ -160,8 +160,8 @@ func heap() (m runtime.MemStats) {
 	return m
 }
 
-// BenchmarkGC measures a forced garbage collection with 1,000,000 group-partitions of ten commits in the heap. Its floor
-// is an empty heap, its comparison the same data as a container/ring of pointers to commits under maps.
+// BenchmarkGC measures a forced garbage collection with 1,000,000 group-partitions of ten commits in the heap. Its floor is
+// an empty heap; it is compared with the same data as container/rings of pointers to commits in maps.
 func BenchmarkGC(b *testing.B) {
 	groups := 10_000
 	if testing.Short() {

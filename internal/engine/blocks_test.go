@@ -48,7 +48,7 @@ func TestTopicsThatComeAndGoLeaveNoBlocksBehind(t *testing.T) {
 	require.LessOrEqual(t, len(e.shards[0].listed()[0].memory.blocks), most+1)
 }
 
-// TestABlockIsTrimmedOnce trims a group whose blocks the allocator cannot make smaller: it does not try again.
+// TestABlockIsTrimmedOnce trims a group whose blocks the allocator cannot make smaller: it is not tried again.
 func TestABlockIsTrimmedOnce(t *testing.T) {
 	t.Parallel()
 	for windows := 100; windows < 700; windows += 20 {
@@ -69,7 +69,7 @@ func TestABlockIsTrimmedOnce(t *testing.T) {
 	}
 }
 
-// TestALoadedGroupThatCannotBeLeavesTheOldOne loads records that are refused or left out: what is there stays.
+// TestALoadedGroupThatCannotBeLeavesTheOldOne loads records that are refused or left out: the existing group stays.
 func TestALoadedGroupThatCannotBeLeavesTheOldOne(t *testing.T) {
 	t.Parallel()
 	e, c, clock := small(t)
@@ -93,7 +93,7 @@ func TestALoadedGroupThatCannotBeLeavesTheOldOne(t *testing.T) {
 	require.Equal(t, UnknownGroup, why)
 }
 
-// TestALoadedGroupFromTheFutureExpires loads a group whose snapshot was taken by a clock that has been set back since.
+// TestALoadedGroupFromTheFutureExpires loads a group from a snapshot whose clock was ahead.
 func TestALoadedGroupFromTheFutureExpires(t *testing.T) {
 	t.Parallel()
 	e, c, clock := small(t)

@@ -10,24 +10,25 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// buildTopic makes a topic of a record, which nobody sees yet.
+// buildTopic makes a topic from a record, which nobody sees yet.
 func (e *Engine) buildTopic(c *Cluster, r *snapshot.Topic, now int64) (*ends.Topic, error) {
 	clampEndOffsets(r, now)
 	return c.topics.Build(r)
 }
 
-// builder makes groups of records. It is for one goroutine.
+// builder makes groups from records. It is used by one goroutine.
 type builder struct {
 	engine *Engine
 	names  map[string]bool
-	// run holds windows that lie one behind the other, ready for the memory of their group: so that each is sized once, and each
-	// block made once.
+	// run collects windows one behind the other for the memory of their group, so that each is sized once and each block made
+	// once.
 	run     []byte
 	used    int
 	scratch window.Scratch
 }
 
-// group makes a group of a record, which nobody sees yet. Its topics stand in for those of the cluster until place finds these.
+// group makes a group from a record, which nobody sees yet. Its topics are placeholders until place finds those of the
+// cluster.
 func (b *builder) group(c *Cluster, r *snapshot.Group, now int64) (*group, error) {
 	g := newGroup(c, c.hash(r.Name), r.Name)
 	g.committed = r.LastCommit != snapshot.Never
@@ -115,7 +116,8 @@ func (b *builder) window(g *group, commits []protocol.StoredCommit) (window.Wind
 	return w, nil
 }
 
-// inOrder leaves out what no window holds: negative offsets, which an earlier release stored, and orders below the one before.
+// inOrder removes commits that a window cannot hold: negative offsets, which an earlier release stored, and orders below the
+// one before.
 func inOrder(commits []protocol.StoredCommit) []protocol.StoredCommit {
 	newest := int64(0)
 	wrong := func(c protocol.StoredCommit) bool {

@@ -12,16 +12,16 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Capture is a group as it was at one moment, still in the form in which it is kept. Taking one holds the shard for no
-// longer than it takes to copy some memory; what it costs to make an answer of it is paid by whoever wants the answer.
-// A Capture must be released, and not be used afterwards.
+// Capture is a group as it was at one moment, in the form in which it is kept. Taking one holds the shard no longer than it
+// takes to copy some memory; the caller builds an answer from it later. A Capture must be released, and not be used
+// afterwards.
 type Capture struct {
 	intervals int
 	// now is when it was taken, in Unix milliseconds.
 	now int64
-	// timed reports whether the answer says when end offsets were measured.
+	// timed is true if the answer has the times of end offsets.
 	timed bool
-	// waits reports whether windows that were restored wait for being confirmed.
+	// waits is true if restored windows wait to be confirmed.
 	waits bool
 
 	topics  []capturedTopic
@@ -38,11 +38,11 @@ type Capture struct {
 
 	scratch []protocol.StoredCommit
 
-	// needed is what there was no room for.
+	// needed is the room that was missing.
 	needed captureSize
 }
 
-// captureSize is how much room a group needs in a Capture.
+// captureSize is the room that a group needs in a Capture.
 type captureSize struct{ topics, slots, blocks, bytes, owners, numbers int }
 
 type capturedTopic struct {
@@ -87,7 +87,7 @@ func (e *Engine) capture(c *Cluster, groupName string, timed bool) (*Capture, Re
 	return k, 0
 }
 
-// takeGroup holds the shard of a group while it is taken. See take.
+// takeGroup takes a group while it holds its shard. See take.
 func (e *Engine) takeGroup(c *Cluster, groupName string, k *Capture, tries int) (taken bool, why Reason) {
 	hash := c.hash(groupName)
 	s := e.shard(hash)
@@ -109,8 +109,7 @@ func (e *Engine) takeGroup(c *Cluster, groupName string, k *Capture, tries int) 
 	return taken, 0
 }
 
-// read copies what is known of the end offsets of a topic. It judges nothing: whoever settles what a fetch will answer is
-// held up for no longer than that takes.
+// read copies what is known of the end offsets of a topic. It judges nothing, so that whoever settles a fetch is not held up.
 func (k *Capture) read(t *capturedTopic) {
 	reading := t.topic.Read()
 	defer reading.Close()
@@ -124,15 +123,15 @@ func (k *Capture) read(t *capturedTopic) {
 }
 
 const (
-	// largeCapture is from how many bytes on the room for a group is made while nobody waits: memory that is new to the process
-	// takes longer to get than to fill.
+	// largeCapture is the number of bytes from which room for a group is made before the shard is locked: memory that is new
+	// to the process takes longer to get than to fill.
 	largeCapture = 256 << 10
-	// captureTries is how often that is tried with a group that grows meanwhile.
+	// captureTries is how often that is tried if the group grows meanwhile.
 	captureTries = 4
 )
 
-// take copies what the shard guards. It returns false if there is no room for a large group: grow makes it, and tries is how
-// often it has.
+// take copies what the shard guards. If there is no room for a large group it returns false, and grow makes the room; tries
+// is how often that has been done.
 func (k *Capture) take(g *group, tries int) bool {
 	size := captureSize{
 		topics: len(g.topics), slots: len(g.memory.slots), blocks: len(g.memory.blocks), bytes: window.Padding, owners: len(g.owners),
@@ -168,7 +167,7 @@ func (k *Capture) holds(s captureSize) bool {
 		cap(k.owners) >= s.owners && cap(k.numbers) >= s.numbers
 }
 
-// grow makes the room that take found missing, with some to spare.
+// grow makes the room that take needs, with some to spare.
 func (k *Capture) grow() {
 	s := k.needed
 	k.held, k.slots, k.starts = enlarged(k.held, s.topics), enlarged(k.slots, s.slots), enlarged(k.starts, s.blocks)
@@ -177,7 +176,7 @@ func (k *Capture) grow() {
 	k.needed = captureSize{}
 }
 
-// enlarged returns a slice that has room for n and some more, in memory that has been touched.
+// enlarged returns a slice with room for more than n elements, in memory that has been touched.
 func enlarged[T any](s []T, n int) []T {
 	if cap(s) >= n {
 		return s
@@ -187,7 +186,7 @@ func enlarged[T any](s []T, n int) []T {
 	return s[:0]
 }
 
-// unfold makes topics of what was taken.
+// unfold makes topics from what was taken.
 func (k *Capture) unfold() {
 	k.topics = k.topics[:0]
 	for i := range k.held {
@@ -204,7 +203,7 @@ func (k *Capture) owner(slot uint32) member {
 	return ownerIn(k.owners, k.members, slot)
 }
 
-// Release gives the memory of the capture back.
+// Release returns the memory of the capture to the pool.
 func (k *Capture) Release() {
 	clear(k.topics)
 	clear(k.held)
@@ -237,7 +236,7 @@ func (k *Capture) windowOf(slot uint32) window.Window {
 // totals counts what an answer will hold.
 type totals struct {
 	partitions, windows, commits int
-	// known is the number of partitions that have an end offset, endOffsets the number that they have together.
+	// known is the number of partitions that have an end offset, endOffsets the number of all their end offsets.
 	known, endOffsets int
 }
 
@@ -258,7 +257,7 @@ func (k *Capture) totals() (all totals) {
 	return all
 }
 
-// currentLag is how far the newest commit of a window, or the log start if that is above it, is behind the end offset; 0
+// currentLag returns how far the newest commit of a window, or the log start if that is greater, is behind the end offset; 0
 // if either is missing or the commit is ahead.
 func currentLag(end *ends.View, w window.Window) uint64 {
 	if !end.Known || w == nil || w.Len() == 0 {
@@ -267,8 +266,7 @@ func currentLag(end *ends.View, w window.Window) uint64 {
 	return distance(end.Position(w.NewestOffset()), end.Newest)
 }
 
-// ConsumerTopics makes the answer of the channel protocol. Everything in it is the caller's to keep and to change; it lies
-// in a few large allocations.
+// ConsumerTopics builds the answer of the channel protocol, in a few large allocations. The caller may keep and change it.
 func (k *Capture) ConsumerTopics() protocol.ConsumerTopics {
 	all := k.totals()
 	answer := make(protocol.ConsumerTopics, len(k.topics))
@@ -317,7 +315,7 @@ func (k *Capture) ConsumerTopics() protocol.ConsumerTopics {
 	return answer
 }
 
-// Group makes the typed answer, in the memory of into.
+// Group builds the typed answer, in the memory of into.
 func (k *Capture) Group(into *protocol.Group) {
 	all := k.totals()
 	into.Topics = slices.Grow(into.Topics[:0], len(k.topics))

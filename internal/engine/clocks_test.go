@@ -11,7 +11,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// jumpyClock is a wall clock that can be set and a monotonic clock that cannot. Its coarse time is late by what it is told.
+// jumpyClock has a wall clock that can be set and a monotonic clock that cannot. Its coarse time is behind by a set delay.
 type jumpyClock struct{ wall, elapsed, late int64 }
 
 func (c *jumpyClock) Coarse() int64                  { return c.wall - c.late }
@@ -23,7 +23,7 @@ func (c *jumpyClock) ago(d time.Duration) (ms int64) { return c.wall - d.Millise
 
 const week = 7 * 24 * time.Hour
 
-// newJumpy makes an engine whose groups expire after a week and whose topics in a group after half of that.
+// newJumpy makes an engine whose groups expire after a week, and their topics after half of that.
 func newJumpy(t *testing.T, minDistance int64) (*Engine, *Cluster, *jumpyClock) {
 	t.Helper()
 	clock := &jumpyClock{wall: startTime}
@@ -52,8 +52,8 @@ func names(t *testing.T, e *Engine, c *Cluster) []string {
 	return all.Strings()
 }
 
-// TestClockLeap lets the wall clock run ahead in one leap, as it does when it is set or the machine wakes, in each place
-// if something can expire by it.
+// TestClockLeap lets the wall clock leap ahead, as when it is set or the machine wakes, at every point where something can
+// expire by it.
 func TestClockLeap(t *testing.T) {
 	t.Parallel()
 	for name, look := range map[string]func(t *testing.T, e *Engine, c *Cluster, clock *jumpyClock){
@@ -65,7 +65,7 @@ func TestClockLeap(t *testing.T) {
 			k.Release()
 		},
 		"commit": func(t *testing.T, e *Engine, c *Cluster, clock *jumpyClock) {
-			// The brokers have not heard of the leap.
+			// The brokers' clocks have not leapt.
 			commitAt(t, e, c, "live", "other", 5, clock.ago(30*24*time.Hour))
 		},
 		"owner": func(t *testing.T, e *Engine, c *Cluster, _ *jumpyClock) {
@@ -86,14 +86,14 @@ func TestClockLeap(t *testing.T) {
 				require.ElementsMatch(t, []string{"live", "quiet"}, names(t, e, c))
 				require.Len(t, e.onlyGroup(t, "live").topics, 2)
 				if back {
-					// It was but for one sweep.
+					// The topic had only one sweep left.
 					clock.set(-30 * 24 * time.Hour)
 					clock.pass(2 * expiryGrace * time.Millisecond)
 					e.Sweep()
 					require.ElementsMatch(t, []string{"live", "quiet"}, names(t, e, c))
 					continue
 				}
-				// The leap was the truth: who lives says so in time, who does not is gone.
+				// The leap was real: groups that live commit in time, the others expire.
 				clock.pass(expiryGrace*time.Millisecond - 1)
 				e.Sweep()
 				require.ElementsMatch(t, []string{"live", "quiet"}, names(t, e, c))
@@ -101,14 +101,14 @@ func TestClockLeap(t *testing.T) {
 				clock.pass(time.Millisecond)
 				require.ElementsMatch(t, []string{"live"}, names(t, e, c))
 				e.Sweep()
-				require.Equal(t, 1, len(e.shards[0].listed())+len(e.shards[1].listed()), "quiet is gone for good")
+				require.Equal(t, 1, len(e.shards[0].listed())+len(e.shards[1].listed()), "the quiet group has expired")
 				require.Len(t, e.onlyGroup(t, "live").topics, 1)
 			}
 		})
 	}
 }
 
-// TestNoLeap expires what is old when the clocks agree, however long nobody looked, and what small steps make old.
+// TestNoLeap expires what is old if the clocks agree, however long nobody looked, and what becomes old in small steps.
 func TestNoLeap(t *testing.T) {
 	t.Parallel()
 	e, c, clock := newJumpy(t, 0)
@@ -127,7 +127,8 @@ func TestNoLeap(t *testing.T) {
 	require.Empty(t, names(t, e, c))
 }
 
-// TestTooOldAfterLeap takes commits in the grace that either clock would take, and refuses what is too old by both.
+// TestTooOldAfterLeap takes commits during the grace period that either clock would take, and refuses those that are too old
+// by both.
 func TestTooOldAfterLeap(t *testing.T) {
 	t.Parallel()
 	e, c, clock := newJumpy(t, 0)
@@ -141,14 +142,14 @@ func TestTooOldAfterLeap(t *testing.T) {
 	clock.pass(expiryGrace * time.Millisecond)
 	require.Equal(t, TooOld, refused(clock.ago(week)-1))
 
-	// Set back, it refuses nothing that it took before; what it is ahead of is stored as now.
+	// When the clock is set back, nothing is refused that was taken before; what is ahead of it is stored as now.
 	clock.set(-30 * 24 * time.Hour)
 	commitAt(t, e, c, "by the wall clock", "topic", 2, clock.ago(0))
 	commitAt(t, e, c, "by the brokers", "topic", 2, clock.wall+week.Milliseconds())
 	require.ElementsMatch(t, []string{"by the wall clock", "by the brokers"}, names(t, e, c))
 }
 
-// TestOwnersAfterClockWasAhead lets owners of a group without commits not live longer because the clock was ahead.
+// TestOwnersAfterClockWasAhead checks that the owners of a group without commits live no longer because the clock was ahead.
 func TestOwnersAfterClockWasAhead(t *testing.T) {
 	t.Parallel()
 	e, c, clock := newJumpy(t, 0)
@@ -165,7 +166,7 @@ func TestOwnersAfterClockWasAhead(t *testing.T) {
 	require.Empty(t, names(t, e, c))
 }
 
-// stamps are the timestamps in the window of the group's first partition of a topic.
+// stamps returns the timestamps in the window of the group's first partition of a topic.
 func stamps(t *testing.T, e *Engine, group, topic string) (all []int64) {
 	t.Helper()
 	g := e.onlyGroup(t, group)
@@ -175,7 +176,7 @@ func stamps(t *testing.T, e *Engine, group, topic string) (all []int64) {
 	return all
 }
 
-// TestFutureFreezesNothing commits every ten seconds after a commit that is dated an hour ahead. Every one adds an entry.
+// TestFutureFreezesNothing commits every ten seconds after a commit that is dated an hour ahead. Every commit adds an entry.
 func TestFutureFreezesNothing(t *testing.T) {
 	t.Parallel()
 	for name, first := range map[string]func(t *testing.T, e *Engine, c *Cluster, clock *jumpyClock){
@@ -202,7 +203,7 @@ func TestFutureFreezesNothing(t *testing.T) {
 					commitAt(t, e, c, "group", "topic", i+2, clock.wall)
 					after := stamps(t, e, "group", "topic")
 					if i == 0 && name == "clock set back" && distance > 0 {
-						// What is taken for now has no distance from now.
+						// Commits that are taken for now have no distance from each other.
 						require.Len(t, after, 1)
 						continue
 					}
@@ -218,7 +219,7 @@ func TestFutureFreezesNothing(t *testing.T) {
 	}
 }
 
-// TestFutureWithCoarseClock stores a commit of this very moment as it is, though the coarse time is behind it.
+// TestFutureWithCoarseClock stores a commit of this moment unchanged, although the coarse time is behind it.
 func TestFutureWithCoarseClock(t *testing.T) {
 	t.Parallel()
 	e, c, clock := newJumpy(t, 0)
@@ -233,7 +234,7 @@ func TestFutureWithCoarseClock(t *testing.T) {
 	require.Equal(t, []int64{clock.wall - 1, clock.wall}, stamps(t, e, "batch", "topic"))
 }
 
-// TestLoadedFutureFreezesNothing restores what a clock that was ahead has dated.
+// TestLoadedFutureFreezesNothing restores what was dated by a clock that was ahead.
 func TestLoadedFutureFreezesNothing(t *testing.T) {
 	t.Parallel()
 	old, c, ahead := newJumpy(t, 0)
@@ -280,11 +281,11 @@ func TestClockLeapBetweenPolls(t *testing.T) {
 	require.ElementsMatch(t, []string{"topic", "other"}, topics())
 	clock.pass(time.Millisecond)
 	e.Sweep()
-	require.ElementsMatch(t, []string{"topic"}, topics(), "nobody polled the other in all the time that there was")
+	require.ElementsMatch(t, []string{"topic"}, topics(), "nobody polled the other topic in time")
 }
 
-// TestClockThatWasAhead sets the clock back after a group committed while it was ahead: that keeps the group and its topic alive
-// no longer than a commit of now.
+// TestClockThatWasAhead sets the clock back after a group committed while it was ahead: the group and its topic live no
+// longer than after a commit of now.
 func TestClockThatWasAhead(t *testing.T) {
 	t.Parallel()
 	e, c, clock := newJumpy(t, 0)
@@ -334,5 +335,5 @@ func TestOutageOfBrokers(t *testing.T) {
 	poll(t, e, c, 1_000_000, "topic")
 	clock.pass(pollRound * time.Millisecond)
 	e.Sweep()
-	require.ElementsMatch(t, []string{"topic"}, topics(), "it had its turn")
+	require.ElementsMatch(t, []string{"topic"}, topics(), "the other topic had its turn")
 }

@@ -11,27 +11,27 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// MaxClusters is the number of clusters that there may be at a time.
+// MaxClusters is the greatest number of clusters at a time.
 const MaxClusters = 10_000
 
 // Cluster is one cluster.
 type Cluster struct {
-	// Name is the name as it was given, lower the same in lower case.
+	// Name is the name as given, lower the same in lower case.
 	Name, lower string
-	// seed is drawn anew for each engine and cluster: nobody can choose names that share a shard or a chain, and the groups of
-	// two clusters have nothing in common. Nothing that is stored may depend on it.
+	// seed is random in each engine and cluster, so that nobody can choose names that share a shard or a chain, and the hashes
+	// of two clusters are independent. Nothing that is stored may depend on it.
 	seed   maphash.Seed
 	topics *ends.Table
 	// polledAt is when an end offset of any topic was last taken, in Unix milliseconds; 0 before the first.
 	polledAt atomic.Int64
-	// polledSince is when that began, or began again after an outage.
+	// polledSince is when polls began, or began again after an outage.
 	polledSince atomic.Int64
 	positions   positions
-	// removed is set before the first of its groups goes: nothing appears in it from then on.
+	// removed is set before the first of its groups is removed: from then on nothing is created in the cluster.
 	removed atomic.Bool
 }
 
-// clusterSet are the clusters at one moment. It is never changed: who adds or removes one makes another set.
+// clusterSet are the clusters at one moment. It is never changed: adding or removing a cluster makes another set.
 type clusterSet struct {
 	byName map[string]*Cluster
 	all    []*Cluster // ascending by name
@@ -84,8 +84,8 @@ func (e *Engine) Cluster(name string) *Cluster {
 	return set.find(name)
 }
 
-// AddCluster adds a cluster, which is empty, unless it is there. It waits for a cluster that is being removed: the events
-// about one of the same name must not come after those of the new one.
+// AddCluster adds a cluster, which is empty, unless it exists. It waits for a cluster that is being removed: the events of an
+// old cluster of the same name must not come after those of the new one.
 func (e *Engine) AddCluster(name string) error {
 	if err := checkName("cluster", name); err != nil {
 		return err
@@ -114,8 +114,8 @@ func (e *Engine) AddCluster(name string) error {
 	return nil
 }
 
-// RemoveCluster removes a cluster with all that is in it. Whoever looks it up from then on does not find it, and who has done
-// so before finds it empty at the latest when RemoveCluster returns.
+// RemoveCluster removes a cluster with everything in it. From then on a look-up does not find it; a caller that has looked it
+// up before finds it empty when RemoveCluster has returned, if not sooner.
 func (e *Engine) RemoveCluster(name string) Reason {
 	e.clusterChange.Lock()
 	defer e.clusterChange.Unlock()
@@ -123,11 +123,11 @@ func (e *Engine) RemoveCluster(name string) Reason {
 	if why != 0 {
 		return why
 	}
-	// A snapshot from here on is another one, and so is the one after the end.
+	// A snapshot from here on is a different one, and so is one after the end.
 	e.changes.Add(1)
 	defer e.changes.Add(1)
 	c.topics.Close()
-	// If the engine is stopped meanwhile, the rest stays; but nobody finds it, and no snapshot contains it.
+	// If the engine is stopped meanwhile, the rest stays; but no look-up finds it, and no snapshot contains it.
 	if why := e.SyncGroups(c, nil); why != 0 {
 		return 0
 	}
@@ -143,7 +143,7 @@ func (e *Engine) RemoveCluster(name string) Reason {
 	return 0
 }
 
-// takeCluster takes a cluster out of the set.
+// takeCluster removes a cluster from the set.
 func (e *Engine) takeCluster(name string) (*Cluster, Reason) {
 	e.changing.RLock()
 	defer e.changing.RUnlock()

@@ -19,7 +19,7 @@ func clustersEngine() *Engine {
 	})
 }
 
-// requireNothingOf checks that a shard holds nothing that belongs to a cluster that has been removed.
+// requireNothingOf checks that a shard holds nothing of a cluster that was removed.
 func requireNothingOf(t *testing.T, e *Engine) {
 	t.Helper()
 	e.checkInvariants(t)
@@ -38,7 +38,7 @@ func requireNothingOf(t *testing.T, e *Engine) {
 	}
 }
 
-// TestNothingAppearsInARemovedCluster does everything that makes something in a cluster that was looked up before it was
+// TestNothingAppearsInARemovedCluster makes every call that creates something, in a cluster that was looked up before it was
 // removed.
 func TestNothingAppearsInARemovedCluster(t *testing.T) {
 	t.Parallel()
@@ -75,18 +75,18 @@ func TestNothingAppearsInARemovedCluster(t *testing.T) {
 	end := protocol.EndOffset{Offset: 1, TopicID: protocol.TopicID{2}}
 	require.Equal(t, UnknownCluster, e.SetEndOffset(c, "a", &end))
 	_, why := e.setEndOffset(c, topic, &end, 1_700_000_000_000)
-	require.Zero(t, why, "as if it had come before the topic went")
+	require.Zero(t, why, "it counts as if it had come before the topic was deleted")
 	e.SetEndOffsets(c, "b", []protocol.EndOffset{end}, func(_ int, why Reason) { require.Equal(t, UnknownCluster, why) })
 	require.Equal(t, UnknownTopic, e.Commit(c, "new", &commit))
 	owners := []protocol.PartitionOwner{{Topic: "a", Owner: "x"}}
 	require.Zero(t, e.SetOwners(c, "new", owners, func(_ int, why Reason) { require.Equal(t, UnknownTopic, why) }))
 	require.Empty(t, c.topics.Topics(nil))
 	requireNothingOf(t, e)
-	require.Less(t, e.Used()-empty, int64(20_000), "600 groups took ten times that; the maps of the shards keep their size")
+	require.Less(t, e.Used()-empty, int64(20_000), "600 groups took ten times as much; the maps of the shards keep their size")
 	require.Equal(t, 1, e.Stats().Remembered)
 }
 
-// TestAClusterThatGoes comes after a cluster was taken away and before its groups and topics have gone.
+// TestAClusterThatGoes uses a cluster after it was removed from the set and before its groups and topics have gone.
 func TestAClusterThatGoes(t *testing.T) {
 	t.Parallel()
 	e := clustersEngine()
@@ -114,12 +114,12 @@ func TestAClusterThatGoes(t *testing.T) {
 	require.Zero(t, why)
 	require.Equal(t, []string{"old"}, names.Strings())
 	require.Len(t, c.topics.Topics(nil), 1)
-	// What goes with a cluster must not push out what is remembered of others.
+	// Deletions of a removed cluster must not push out remembered deletions of others.
 	require.Zero(t, e.DeleteGroup(c, "old"))
 	require.Zero(t, e.Stats().Remembered)
 }
 
-// TestGroupsOfAClusterThatGoes commits to a cluster that others remove: not one of the groups may be left behind.
+// TestGroupsOfAClusterThatGoes commits to a cluster while it is being removed: no group may be left behind.
 func TestGroupsOfAClusterThatGoes(t *testing.T) {
 	t.Parallel()
 	e := clustersEngine()

@@ -35,7 +35,7 @@ func (e *Engine) commitOne(c *Cluster, groupName string, in *protocol.Commit) (w
 const commitBatch = 256
 
 // Commits stores many commits of one group, in their order. It calls refused for each that is not stored. It holds the shard
-// only for some of them at a time; another's commit may come between.
+// only for some of them at a time; commits of other callers may come between.
 func (e *Engine) Commits(c *Cluster, groupName string, all []protocol.Commit, refused func(i int, why Reason)) {
 	at := place{cluster: c, name: groupName, hash: c.hash(groupName), topic: -1}
 	for from := 0; from < len(all); from += commitBatch {
@@ -46,12 +46,12 @@ func (e *Engine) Commits(c *Cluster, groupName string, all []protocol.Commit, re
 	}
 }
 
-// commitSome stores some commits of a batch, the first of which is its commit number from.
+// commitSome stores some commits of a batch, the first of which has the index from.
 func (e *Engine) commitSome(at *place, some []protocol.Commit, from int, refused func(i int, why Reason)) {
 	s := e.shard(at.hash)
 	s.mu.Lock()
 	defer s.release()
-	// Since it was last held, the group may have gone, or lost the topic.
+	// Since the shard was last held, the group may have gone or lost the topic.
 	at.group, at.topic = nil, -1
 	now := e.config.Clock.Coarse()
 	for i := range some {
@@ -67,8 +67,7 @@ func (e *Engine) commitSome(at *place, some []protocol.Commit, from int, refused
 	}
 }
 
-// place is where in a shard something is to happen; it is found step by step, and kept from one commit of a batch to the
-// next.
+// place is the place of a commit in a shard; it is found step by step, and kept from one commit of a batch to the next.
 type place struct {
 	cluster *Cluster
 	name    string
@@ -76,10 +75,10 @@ type place struct {
 
 	group *group // nil until found or made
 	topic int    // index in group.topics, -1 until found or made
-	stuck bool   // whether a commit was the last straw for refusedInRow
+	stuck bool   // whether a refused commit was the one that makes refusedInRow
 }
 
-// commit judges one commit and stores it. Nothing appears, no group and no topic, before all has been judged.
+// commit judges one commit and stores it. No group or topic is created before everything has been judged.
 func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Reason {
 	if in.Offset < 0 || len(at.name) > MaxName || len(in.Topic) > MaxName {
 		return Invalid
@@ -103,7 +102,7 @@ func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Rea
 	g := at.group
 	slot, why := s.slot(g, at.topic, in.Partition, now)
 	if why != 0 {
-		// The group or its topic may be gone again.
+		// The group or its topic may have been removed again.
 		at.group, at.topic = nil, -1
 		return why
 	}
@@ -127,13 +126,13 @@ func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Rea
 	c := protocol.StoredCommit{Offset: in.Offset, Order: in.Order, Timestamp: timestamp, ObservedTimestamp: now}
 	newest := newestOrder(w)
 	if newest <= 0 && c.Order >= 0 && s.departures.len() > 0 {
-		// The partition is back, with orders that count from here on. An order of 0 may be the first of a new log.
+		// The partition is back, with new orders. An order of 0 may be the first of a new log.
 		s.departures.forget(g.cluster, g.name, in.Topic, in.Partition)
 		s.accountIndexes()
 	}
 	switch {
 	case c.Order < 0 || c.Order == 0 && newest <= 0:
-		// The sender knows no order, or perhaps the first of all: the commit is as new as the newest.
+		// The sender knows no order, or the order may be the first of all: the commit counts as the newest.
 		c.Order = newest
 	case n > 0 && c.Order <= newest:
 		return e.late(s, at, slot, w, &c, now)
@@ -161,7 +160,7 @@ func (e *Engine) commit(s *shard, at *place, in *protocol.Commit, now int64) Rea
 	return 0
 }
 
-// locateGroup finds the group. If there is none it reports whether there may be one.
+// locateGroup finds the group. If there is none it checks whether one may be created.
 func (e *Engine) locateGroup(s *shard, at *place, now int64) Reason {
 	if at.group != nil {
 		return 0
@@ -173,8 +172,8 @@ func (e *Engine) locateGroup(s *shard, at *place, now int64) Reason {
 	return 0
 }
 
-// locate finds the topic of a located group, and makes topic and group if they are to be made, once nothing stands
-// against it. It returns the newest end offset of the partition and its incarnation.
+// locate finds the topic of a located group. If topic or group are missing, it creates them once nothing is against it. It
+// returns the newest end offset of the partition and its incarnation.
 func (e *Engine) locate(s *shard, at *place, topic string, partition int32, now int64) (end int64, incarnation uint8, why Reason) {
 	g := at.group
 	var t *ends.Topic
@@ -185,7 +184,7 @@ func (e *Engine) locate(s *shard, at *place, topic string, partition int32, now 
 		if at.topic >= 0 {
 			t = g.topics[at.topic].topic
 			if t.Deleted() {
-				// Whoever deletes the topic has not come to this shard yet.
+				// The caller that deletes the topic has not come to this shard yet.
 				if !s.detachDeleted(g, at.topic, now) {
 					g, at.group = nil, nil
 				}
@@ -221,7 +220,7 @@ func (e *Engine) locate(s *shard, at *place, topic string, partition int32, now 
 	return end, incarnation, 0
 }
 
-// slot returns the slot of a partition of the topic at an index of a group. A group that has no room for it is left as it
+// slot returns the slot of a partition of the topic at an index of a group. If the group has no room for it, it stays as it
 // was.
 func (s *shard) slot(g *group, topic int, partition int32, now int64) (uint32, Reason) {
 	gt := &g.topics[topic]
@@ -238,7 +237,7 @@ func (s *shard) slot(g *group, topic int, partition int32, now int64) (uint32, R
 // late handles a commit that is not newer than the newest of its window.
 func (e *Engine) late(s *shard, at *place, slot uint32, w window.Window, c *protocol.StoredCommit, now int64) Reason {
 	g := at.group
-	// min-distance keeps the time of the commit that was replaced.
+	// min-distance keeps the timestamp of the commit that was replaced.
 	fresh := c.Timestamp > w.NewestTimestamp() && !tooClose(w.NewestTimestamp(), c.Timestamp, e.config.MinDistance)
 	why := Duplicate
 	if !g.knows(slot, c.Order) {
@@ -253,18 +252,18 @@ func (e *Engine) late(s *shard, at *place, slot uint32, w window.Window, c *prot
 	return why
 }
 
-// refusedInRow is the number of fresh commits of a group that have to be refused one after the other until that says that its orders
-// have begun anew. Two that feed the same commits, or a replay, send none that are fresh.
+// refusedInRow is the number of successive fresh commits of a group that must be refused to show that its orders have begun
+// anew. A second feeder of the same commits, or a replay, sends no fresh ones.
 const refusedInRow = 10
 
-// reportStuck reports a group whose fresh commits are refused. No lock is held.
+// reportStuck reports a group whose fresh commits are refused. It must be called without a lock.
 func (e *Engine) reportStuck(c *Cluster, group string) {
 	if e.config.Stuck != nil {
 		e.config.Stuck(c.Name, group)
 	}
 }
 
-// insert puts a commit that is not newer than the newest where its order belongs.
+// insert stores a commit that is not newer than the newest in the place of its order.
 func (e *Engine) insert(s *shard, g *group, slot uint32, w window.Window, c *protocol.StoredCommit, now int64) Reason {
 	// Windows of usual size are decoded on the stack.
 	var few [64]protocol.StoredCommit
@@ -300,7 +299,7 @@ func (e *Engine) insert(s *shard, g *group, slot uint32, w window.Window, c *pro
 	return 0
 }
 
-// tooClose reports whether a commit at a time comes less than distance milliseconds after the one before it.
+// tooClose reports whether a commit is dated less than distance milliseconds after the one before it, or earlier.
 func tooClose(before, at, distance int64) bool {
 	return at < before || uint64(at)-uint64(before) < uint64(distance)
 }
@@ -308,8 +307,8 @@ func tooClose(before, at, distance int64) bool {
 // firstWindow is the size of a new window: room for one commit of usual shape.
 const firstWindow = window.HeaderSize + 12
 
-// roomFor says how large a window of n commits that needs a number of bytes for one more should become. A window that is
-// not full gets room for some more of the same; a full one hardly grows.
+// roomFor returns the new size of a window of n commits that needs some bytes for one more. A window that is not full gets
+// room for some more commits; a full one grows as little as it must.
 func roomFor(needed, n, intervals int) int {
 	records := needed - window.HeaderSize
 	room := records / 32

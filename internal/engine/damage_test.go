@@ -10,7 +10,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// requireUnlocked checks that nothing is locked for ever.
+// requireUnlocked checks that every lock is released.
 func (e *Engine) requireUnlocked(t *testing.T) {
 	t.Helper()
 	for i := range e.shards {
@@ -19,7 +19,7 @@ func (e *Engine) requireUnlocked(t *testing.T) {
 	}
 }
 
-// nothing is a sink that takes everything.
+// nothing is a sink that accepts everything.
 // loading is a Loader that an engine saves to.
 type loading struct{ *Loader }
 
@@ -31,7 +31,7 @@ func (nothing) WriteTopic(*snapshot.Topic) error { return nil }
 func (nothing) WriteGroup(*snapshot.Group) error { return nil }
 func (nothing) Flush() error                     { return nil }
 
-// newDamageable makes an engine with a group on two topics, and a break of the group's memory.
+// newDamageable makes an engine with a group on two topics, and a function that breaks the group's memory.
 func newDamageable(t *testing.T) (e *Engine, c *Cluster, breakIt func()) {
 	e, c, clock := newTestEngine(2, 10)
 	for _, topic := range []string{"orders", "payments"} {
@@ -84,7 +84,7 @@ func TestInterruptedChangeEndsSnapshots(t *testing.T) {
 	}
 }
 
-// A fetch changes nothing: what it stumbles over is no reason to stop saving the rest.
+// A fetch changes nothing: a panic in it does not stop snapshots.
 func TestInterruptedFetchDamagesNothing(t *testing.T) {
 	e, c, breakIt := newDamageable(t)
 	breakIt()
@@ -94,7 +94,7 @@ func TestInterruptedFetchDamagesNothing(t *testing.T) {
 	require.Panics(t, func() { _ = e.Save(nothing{}) })
 	e.requireUnlocked(t)
 	require.False(t, e.Damaged())
-	// Nor does it hide what comes later.
+	// A later panic of a change is still noticed.
 	require.Panics(t, func() { e.DeleteGroup(c, "billing") })
 	require.True(t, e.Damaged())
 }
@@ -130,7 +130,7 @@ func TestForeignPanicDamagesNothing(t *testing.T) {
 	e.checkInvariants(t)
 }
 
-// A change that is interrupted while a snapshot is made ends that snapshot too.
+// A change that is interrupted during a snapshot ends that snapshot too.
 func TestInterruptedChangeEndsTheSnapshotBeingMade(t *testing.T) {
 	e, c, breakIt := newDamageable(t)
 	err := e.Save(&badSink{3, func() error {

@@ -20,7 +20,7 @@ func (e *Engine) DeleteGroup(c *Cluster, groupName string) Reason {
 	return why
 }
 
-// DeleteGroupTopic removes a topic from a group, and the group when none is left.
+// DeleteGroupTopic removes a topic from a group, and the group if it was the last one.
 func (e *Engine) DeleteGroupTopic(c *Cluster, groupName, topic string) Reason {
 	return e.withGroup(c, groupName, func(s *shard, g *group, now int64) Reason {
 		i := g.find(topic)
@@ -49,8 +49,8 @@ func (e *Engine) withGroup(c *Cluster, groupName string, do func(s *shard, g *gr
 	return do(s, g, now)
 }
 
-// DeletePartition takes a partition out of a group unless it has a commit of an order or a greater one; an order of 0 or less
-// takes it out whatever it has. The topic goes with its last partition, the group with its last topic.
+// DeletePartition removes a partition from a group, unless it has a commit of the given order or a greater one; an order of 0
+// or less always removes it. The topic goes with its last partition, the group with its last topic.
 func (e *Engine) DeletePartition(c *Cluster, groupName, topic string, partition int32, order int64) Reason {
 	if partition < 0 || partition >= ends.MaxPartitions {
 		return Invalid
@@ -93,7 +93,7 @@ func (g *group) windows(gt *groupTopic) (n int) {
 	return n
 }
 
-// removePartition lets go of the window of a slot and of all that is known of its partition.
+// removePartition removes the window of a slot and everything known of its partition.
 func (g *group) removePartition(gt *groupTopic, slot uint32) {
 	g.memory.remove(slot)
 	g.clearSlot(slot)
@@ -102,7 +102,7 @@ func (g *group) removePartition(gt *groupTopic, slot uint32) {
 	}
 }
 
-// SyncTopics deletes the topics of a cluster that are not among names. What is created while it runs stays.
+// SyncTopics deletes the topics of a cluster that are not in names. Topics that are created during the call stay.
 func (e *Engine) SyncTopics(c *Cluster, names []string) Reason {
 	if e.stopped.Load() {
 		return Stopped
@@ -129,7 +129,7 @@ func setOf(names []string) map[string]bool {
 	return set
 }
 
-// SyncGroups deletes the groups of a cluster that are not among names. What is created while it runs stays.
+// SyncGroups deletes the groups of a cluster that are not in names. Groups that are created during the call stay.
 func (e *Engine) SyncGroups(c *Cluster, names []string) Reason {
 	keep := setOf(names)
 	for i := range e.shards {
@@ -150,7 +150,7 @@ func (e *Engine) SyncGroups(c *Cluster, names []string) Reason {
 	return 0
 }
 
-// deleteSome deletes some of the groups that are still there, and returns the others.
+// deleteSome deletes some of the groups that still exist, and returns the others.
 func (s *shard) deleteSome(groups []*group, now int64) ([]*group, Reason) {
 	s.mu.Lock()
 	defer s.release()
@@ -167,7 +167,7 @@ func (s *shard) deleteSome(groups []*group, now int64) ([]*group, Reason) {
 	return groups, 0
 }
 
-// holds reports whether a group is still there.
+// holds reports whether a group still exists.
 func (s *shard) holds(g *group) bool {
 	list := s.lists[g.cluster]
 	return int(g.position) < len(list) && list[g.position] == g
@@ -176,9 +176,9 @@ func (s *shard) holds(g *group) bool {
 // forgetBatch is the number of windows that are rewritten while a shard is held.
 const forgetBatch = 512
 
-// ForgetOrders makes commits of any order count as newer than what is there, in the groups of some partitions of the commit
-// log, or of all groups of a cluster. It holds a shard only for a few windows at a time; a commit that comes while it runs may
-// be taken for an old one.
+// ForgetOrders lets commits of any order count as newer than the stored ones, in the groups of some partitions of the commit
+// log, or of all groups of a cluster. It holds a shard only for a few windows at a time; a commit that arrives during the
+// call may be taken for an old one.
 func (e *Engine) ForgetOrders(c *Cluster, of []protocol.LogPartition) Reason {
 	for _, log := range of {
 		if log.Count < 1 || log.Partition < 0 || log.Partition >= log.Count {
@@ -189,7 +189,7 @@ func (e *Engine) ForgetOrders(c *Cluster, of []protocol.LogPartition) Reason {
 		return Stopped
 	}
 	c.positions.forget(of)
-	// A snapshot from here on is another one, and so is the one after the end.
+	// A snapshot from here on is a different one, and so is one after the end.
 	e.changes.Add(1)
 	defer e.changes.Add(1)
 	concerns := func(group string) bool {
@@ -215,7 +215,7 @@ func (e *Engine) ForgetOrders(c *Cluster, of []protocol.LogPartition) Reason {
 	return 0
 }
 
-// forgetOrders takes the orders from the first of some groups, and returns those that are left.
+// forgetOrders removes the orders from the first of some groups, and returns the groups that are left.
 func (s *shard) forgetOrders(groups []*group) ([]*group, Reason) {
 	var at, packs uint32
 	for {
@@ -229,7 +229,7 @@ func (s *shard) forgetOrders(groups []*group) ([]*group, Reason) {
 	}
 }
 
-// forgetSome takes the orders from some windows of a group, from slot at on, and returns the number of slots that are left.
+// forgetSome removes the orders from some windows of a group, from a slot on, and returns the number of slots that are left.
 // packs reports from one call to the next whether windows have moved.
 func (s *shard) forgetSome(g *group, at, packs *uint32) (left int, why Reason) {
 	s.mu.Lock()
@@ -240,7 +240,7 @@ func (s *shard) forgetSome(g *group, at, packs *uint32) (left int, why Reason) {
 	case !s.holds(g):
 		return 0, 0
 	case *at == 0 || g.packs != *packs:
-		// Windows may have moved to places that were passed.
+		// Windows may have moved to slots that were passed.
 		*at, *packs = 0, g.packs
 		g.known, g.refused = nil, 0
 	}
@@ -254,7 +254,7 @@ func (s *shard) forgetSome(g *group, at, packs *uint32) (left int, why Reason) {
 	return int(slots - min(*at, slots)), 0
 }
 
-// forgetOrder makes every order of a window 0, and reports whether that was to be done.
+// forgetOrder sets every order of a window to 0, and reports whether any was not.
 func (g *group) forgetOrder(slot uint32, scratch *window.Scratch) bool {
 	w := g.windowOf(slot)
 	if w == nil || newestOrder(w) == 0 {

@@ -7,7 +7,7 @@ import (
 	"github.com/lagkeeper/storage/internal/window"
 )
 
-// depart remembers the windows of one topic of a group that is about to lose it.
+// depart remembers the windows of a topic that a group is about to lose.
 func (s *shard) depart(g *group, gt *groupTopic, now int64) {
 	if !s.remembers {
 		return
@@ -17,8 +17,8 @@ func (s *shard) depart(g *group, gt *groupTopic, now int64) {
 	}
 }
 
-// departPartition remembers the window of a slot of a group that is about to lose it. A window without orders needs no memory: no
-// replay can bring it back as what it was. Nor does one of a cluster that is being removed.
+// departPartition remembers the window of a slot that a group is about to lose. A window without orders need not be
+// remembered, since no replay can bring it back as it was. Nor need one of a cluster that is being removed.
 func (s *shard) departPartition(g *group, gt *groupTopic, slot uint32, now int64) {
 	w := g.windowOf(slot)
 	if !s.remembers || w == nil || newestOrder(w) <= 0 || g.cluster.removed.Load() {
@@ -62,8 +62,8 @@ func (s *shard) forgetDeparted(limit int64) (more bool) {
 	return true
 }
 
-// forgetDepartedOf forgets what was deleted from the groups that match, from a number on, some at a time. It returns the
-// number to go on from, 0 at the end.
+// forgetDepartedOf forgets deletions of the groups that match, some at a time, from a number on. It returns the number to
+// continue from, 0 at the end.
 func (s *shard) forgetDepartedOf(from uint64, matches func(departedGroup) bool) (next uint64) {
 	s.mu.Lock()
 	defer s.release()
@@ -86,7 +86,7 @@ func (s *shard) forgetDepartedOf(from uint64, matches func(departedGroup) bool) 
 	return next
 }
 
-// record is the departure as a snapshot keeps it.
+// record returns the departure as a snapshot record.
 func (d *departure) record() snapshot.Group {
 	r := snapshot.Group{
 		Cluster: d.group.cluster.Name, Name: d.group.name, LastCommit: d.at, LastOwner: snapshot.Never,
@@ -106,8 +106,8 @@ func (d *departure) record() snapshot.Group {
 	return r
 }
 
-// loadDeparture remembers what a record holds, but for the partitions with orders of their own: those came back, or were deleted
-// while the snapshot was taken.
+// loadDeparture remembers the deletions of a record, except for partitions that have orders of their own: those came back, or
+// were deleted while the snapshot was taken.
 func (s *shard) loadDeparture(c *Cluster, g *group, r *snapshot.Group, replay uint32, now int64) {
 	if !s.remembers {
 		return
@@ -139,7 +139,7 @@ func (g *group) committedOn(topic string, partition int32) bool {
 	return w != nil && newestOrder(w) > 0
 }
 
-// setKnown notes that the commits of a slot are known up to an order.
+// setKnown notes up to which order the commits of a slot are known.
 func (g *group) setKnown(slot uint32, order int64) {
 	if g.known == nil {
 		g.known = make([]int64, len(g.memory.slots))
@@ -147,9 +147,9 @@ func (g *group) setKnown(slot uint32, order int64) {
 	g.known[slot] = min(order, math.MaxInt64-1) + 1
 }
 
-// knows reports whether the commits of a slot are known up to an order or a greater one.
+// knows reports whether the commits of a slot are known up to an order.
 func (g *group) knows(slot uint32, order int64) bool { return g.known != nil && order < g.known[slot] }
 
-// ReplayDone says that everything that had been committed before the start was read: what was restored and not received again
-// stands where it stood, and what was deleted may come back with any order.
+// ReplayDone says that everything committed before the start has been read: restored state that was not received again is
+// confirmed, and what was deleted may come back with any order.
 func (e *Engine) ReplayDone() { e.replay.Add(1) }

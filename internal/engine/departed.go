@@ -6,16 +6,15 @@ import (
 	"unsafe"
 )
 
-// What was deleted may be in the part of the log that a replay reads again. So that its commits do not bring it back after
-// a restart, a snapshot holds what was deleted and up to which order each partition was known. In the store that deletes,
-// the memory refuses nothing: whoever deletes wants to begin with whatever comes next. After a restart it refuses until the
-// replay is done; so it does for a topic that a replay finds to be another, as what it brings may be of the former.
+// Deleted commits may be in the part of the log that a replay reads again. So that they do not come back after a restart, a
+// snapshot holds what was deleted and up to which order each partition was known. In the store that deletes, this refuses
+// nothing: the caller that deletes means to begin with the next commit. After a restart it refuses commits until the replay
+// is done. It also does so for a topic that a replay replaces by another one, since what it brings may belong to the former.
 
 const (
-	// maxDeparted bounds the groups of which a store remembers that something was deleted: 100,000 with names of usual
-	// length take some 20 MB.
+	// maxDeparted limits the groups whose deletions a store remembers: 100,000 with names of usual length take some 20 MB.
 	maxDeparted = 100_000
-	// maxDepartedPartitions bounds what is remembered of all those groups together, at 16 bytes each.
+	// maxDepartedPartitions limits the partitions remembered for all those groups together, at 16 bytes each.
 	maxDepartedPartitions = 1_000_000
 )
 
@@ -33,7 +32,7 @@ type departure struct {
 	byName map[string]int
 	// at is when the newest part was deleted, in Unix milliseconds.
 	at int64
-	// number is where the departure stands in the queue.
+	// number is the position of the departure in the queue.
 	number uint64
 }
 
@@ -47,7 +46,7 @@ type departedPartition struct {
 	partition int32
 	// replay is the replay in which commits up to order are refused, 0 for none.
 	replay uint32
-	// order is the greatest of the commits that the partition had.
+	// order is the greatest order of the commits that the partition had.
 	order int64
 }
 
@@ -80,7 +79,7 @@ func (d *departure) addTopic(name string) int {
 	return i
 }
 
-// dropTopic puts the last topic in the place of the one at an index.
+// dropTopic removes the topic at an index and puts the last one in its place.
 func (d *departure) dropTopic(i int) {
 	last := len(d.topics) - 1
 	delete(d.byName, d.topics[i].name)
@@ -99,7 +98,7 @@ func (d *departure) size() (partitions int) {
 	return partitions
 }
 
-// departures are what a shard remembers of deletions, the oldest first. Guarded by the shard.
+// departures are the deletions that a shard remembers, oldest first. Guarded by the shard.
 type departures struct {
 	byGroup map[departedGroup]*departure
 	// queue ascends by number. An entry without a departure is one that was forgotten.
@@ -137,7 +136,7 @@ func (d *departures) push(x *departure) {
 	d.queue = append(d.queue, queuedDeparture{x.number, x})
 }
 
-// unqueue leaves a hole in the queue where a departure stood. Holes go when they are half of it.
+// unqueue removes a departure, which leaves a hole in the queue. Holes are removed when they are half of it.
 func (d *departures) unqueue(x *departure) {
 	d.queue[d.from(x.number)].departure = nil
 	holes := 0
@@ -156,12 +155,12 @@ func (d *departures) drop(x *departure) {
 	d.partitions -= x.size()
 	d.unqueue(x)
 	if len(d.byGroup) == 0 {
-		// A map keeps the memory of what it held.
+		// A map keeps the memory of all that it ever held.
 		d.byGroup, d.queue = nil, nil
 	}
 }
 
-// of returns the departure of a group, which it makes if there is none, as the newest of the queue.
+// of returns the departure of a group, the newest of the queue if it has to be made.
 func (d *departures) of(c *Cluster, name string, at int64) *departure {
 	if d.byGroup == nil {
 		d.byGroup = make(map[departedGroup]*departure)
@@ -197,7 +196,7 @@ func (d *departures) add(x *departure, topic string, p departedPartition) {
 	d.partitions++
 }
 
-// bound forgets the oldest if a shard remembers more than its part of what the store may.
+// bound forgets the oldest if a shard remembers more than its share.
 func (d *departures) bound(shards int) {
 	groups, partitions := max(maxDeparted/shards, 1), max(maxDepartedPartitions/shards, 1)
 	for len(d.byGroup) > groups || d.partitions > partitions {
@@ -205,7 +204,7 @@ func (d *departures) bound(shards int) {
 	}
 }
 
-// forget ends the memory of one partition: a commit was taken for it after it had been deleted.
+// forget forgets one partition: a commit was taken for it after it had been deleted.
 func (d *departures) forget(c *Cluster, group, topic string, partition int32) {
 	x := d.byGroup[departedGroup{c, group}]
 	if x == nil {
@@ -253,7 +252,7 @@ func (d *departures) refuses(at *place, topic string, partition int32, order int
 }
 
 func (d *departures) bytes() int {
-	// Names are of some length or other, and each of several topics has an entry in a map.
+	// Names have average lengths here, and each of several topics has an entry in a map.
 	return len(d.byGroup)*int(unsafe.Sizeof(departure{})+unsafe.Sizeof(departedGroup{})+48) +
 		d.topics*int(unsafe.Sizeof(departedTopic{})+unsafe.Sizeof("")+48) +
 		cap(d.queue)*int(unsafe.Sizeof(queuedDeparture{})) + d.partitions*int(unsafe.Sizeof(departedPartition{}))

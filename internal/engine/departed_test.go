@@ -24,7 +24,7 @@ func rememberDeletions(tb testing.TB, e *Engine, n int) {
 	}
 }
 
-// TestDeparturesAreBounded deletes more groups than are remembered: the oldest go.
+// TestDeparturesAreBounded deletes more groups than are remembered: the oldest are forgotten.
 func TestDeparturesAreBounded(t *testing.T) {
 	t.Parallel()
 	const more = 100
@@ -40,7 +40,7 @@ func TestDeparturesAreBounded(t *testing.T) {
 	for e.shards[0].forgetDeparted(e.config.Clock.Now() + 1) {
 	}
 	require.Zero(t, e.Stats().Remembered)
-	require.Nil(t, d.byGroup, "a map keeps the memory of what it held")
+	require.Nil(t, d.byGroup, "a map keeps the memory of all that it ever held")
 }
 
 // TestDeparturesOfOneGroup keeps the partitions of one group apart, whatever is forgotten of it.

@@ -10,8 +10,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// TestDeletionOfAGroupWithManyTopics deletes a group of 60,000 topics if deletions are remembered. If each topic is looked
-// for among all that were remembered before it, that takes minutes.
+// TestDeletionOfAGroupWithManyTopics deletes a group of 60,000 topics if deletions are remembered. It would take minutes if
+// each topic were searched for among all that were remembered before it.
 func TestDeletionOfAGroupWithManyTopics(t *testing.T) {
 	t.Parallel()
 	const topics = 60_000

@@ -1,10 +1,9 @@
-// Package engine is the state of the in-memory store: who committed what, how far the brokers are, who has expired. It
-// knows nothing of channels, configuration files or logging, starts no goroutine, and is safe for any number of them.
+// Package engine is the state of the in-memory store: commits, end offsets, owners, expiry. It knows nothing of channels,
+// configuration files or logging, starts no goroutine, and may be used by any number of them.
 //
-// End offsets live in one ends.Table per cluster. Groups live in shards: a hash of cluster and group picks the shard, and
-// everything about a group happens under the lock of its shard. A commit is judged against the table under that lock, and
-// a topic is first taken out of the table and then out of every shard, so that no group can hold on to a topic that is
-// gone.
+// End offsets are in one ends.Table per cluster. Groups are in shards: a hash of cluster and group selects the shard, and
+// everything about a group happens under the lock of its shard. A commit is judged against the table under that lock. A
+// deleted topic is first removed from the table and then from every shard, so that no group can hold on to it.
 //
 // Locks are taken in this order: Engine.changing, shard, then table or topic. No lock is held while anything waits.
 package engine

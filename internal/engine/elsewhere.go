@@ -8,13 +8,13 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// What a module whose groups are elsewhere asks for one at a time, and an engine that holds all does by itself: see
+// What a module whose groups are kept elsewhere does group by group, while an engine with all groups does it by itself: see
 // portable.go.
 
 // Table returns the end offsets of the cluster.
 func (c *Cluster) Table() *ends.Table { return c.topics }
 
-// LoseDeleted takes the topics that were deleted out of a group, and reports whether there were any.
+// LoseDeleted removes the deleted topics from a group, and reports whether there were any.
 func (e *Engine) LoseDeleted(c *Cluster, name string) (lost bool) {
 	e.withGroup(c, name, func(s *shard, g *group, now int64) Reason {
 		for i := len(g.topics) - 1; i >= 0; i-- {
@@ -31,8 +31,8 @@ func (e *Engine) LoseDeleted(c *Cluster, name string) (lost bool) {
 	return lost
 }
 
-// SweepGroup removes a group if it has expired, and from one that lives the topics that were not committed for too long. It
-// reports whether it removed anything.
+// SweepGroup removes a group if it has expired, or else its topics that were not committed for too long. It reports whether
+// it removed anything.
 func (e *Engine) SweepGroup(c *Cluster, name string) (removed bool) {
 	hash := c.hash(name)
 	s := e.shard(hash)
@@ -47,13 +47,13 @@ func (e *Engine) SweepGroup(c *Cluster, name string) (removed bool) {
 	return !left || len(g.topics) < topics
 }
 
-// OldestGroup and OldestTopic return the time before which a group, or a topic of one, must have given its last sign of life
-// to have expired, in Unix milliseconds.
+// OldestGroup and OldestTopic return the time in Unix milliseconds before which a group, or a topic of one, must last have
+// been seen to have expired.
 func (e *Engine) OldestGroup() int64 { return e.expiry.now() - e.config.ExpireGroup }
 
 func (e *Engine) OldestTopic() int64 { return e.expiry.now() - e.config.ExpireTopic }
 
-// ForgetGroupOrders is ForgetOrders for one group. It reports whether the group is there.
+// ForgetGroupOrders is ForgetOrders for one group. It reports whether the group exists.
 func (e *Engine) ForgetGroupOrders(c *Cluster, name string) bool {
 	return e.withGroup(c, name, func(s *shard, g *group, _ int64) Reason {
 		g.known, g.refused = nil, 0
@@ -65,8 +65,8 @@ func (e *Engine) ForgetGroupOrders(c *Cluster, name string) bool {
 	}) == 0
 }
 
-// KnowOrders makes whatever is not newer than the newest commit of its partition a duplicate, since it is read again. It
-// reports whether the group is there.
+// KnowOrders makes a duplicate of every commit that is not newer than the newest of its partition, since the log is read
+// again. It reports whether the group exists.
 func (e *Engine) KnowOrders(c *Cluster, name string) bool {
 	return e.withGroup(c, name, func(s *shard, g *group, _ int64) Reason {
 		for slot := range uint32(len(g.memory.slots)) {
@@ -79,8 +79,8 @@ func (e *Engine) KnowOrders(c *Cluster, name string) bool {
 	}) == 0
 }
 
-// Relag gives commits of a group that were just stored the lag, and their windows the incarnation, that the end offsets have
-// now: they had changed before the commits came, which the caller did not know.
+// Relag gives commits of a group that were just stored the lag, and their windows the incarnation, of the end offsets as they
+// are now: these had changed before the commits came, which the caller did not know.
 func (e *Engine) Relag(c *Cluster, name string, stored []protocol.Commit) {
 	e.withGroup(c, name, func(s *shard, g *group, _ int64) Reason {
 		for i := range stored {
@@ -113,7 +113,7 @@ func relag(g *group, gt *groupTopic, c *protocol.Commit, scratch *window.Scratch
 	}
 }
 
-// NotePolled notes when an end offset of any topic of a cluster was last taken, by whomever, in Unix milliseconds.
+// NotePolled notes when an end offset of any topic of a cluster was last taken, by any process, in Unix milliseconds.
 func (e *Engine) NotePolled(c *Cluster, at int64) {
 	if before := c.polledAt.Load(); at > before {
 		e.notePolled(c, before, at)

@@ -14,17 +14,17 @@ import (
 
 // Clock gives the engine the time in Unix milliseconds.
 type Clock interface {
-	// Coarse is cheap and may be a moment late.
+	// Coarse is cheap and may be slightly late.
 	Coarse() int64
 	// Now is exact.
 	Now() int64
-	// Read returns the exact time, and with it the milliseconds that have gone by on the monotonic clock since some moment.
+	// Read returns the exact time, and the milliseconds on the monotonic clock since some fixed moment.
 	Read() (now, elapsed int64)
 }
 
-// Config is what an Engine is made with. It never changes afterwards.
+// Config configures an Engine. It never changes afterwards.
 type Config struct {
-	// Clusters are the names of the clusters to begin with.
+	// Clusters are the names of the initial clusters.
 	Clusters []string
 	// Shards is the number of shards that the groups are spread over.
 	Shards int
@@ -34,26 +34,26 @@ type Config struct {
 	ExpireGroup, ExpireTopic int64
 	// MinDistance is in milliseconds.
 	MinDistance int64
-	// Accept reports whether the filters let a group in; nil lets in all.
+	// Accept reports whether the filters accept a group; nil accepts all.
 	Accept func(group string) bool
 	// CurveSegments is the number of segments that the curve of end offsets of a partition may have; 0 turns time lag off.
 	CurveSegments int
-	// MaxMemory is how many bytes, as Stats counts them, there may be until new groups, topics and partitions are refused; 0
-	// is no limit.
+	// MaxMemory is the number of bytes, as Stats counts them, from which new groups, topics and partitions are refused; 0 is
+	// no limit.
 	MaxMemory int64
-	// Clock gives the time.
+	// Clock is the source of time.
 	Clock Clock
-	// Hub takes the events.
+	// Hub receives the events.
 	Hub *feed.Hub[protocol.Event]
-	// Remember reports whether deletions are remembered for a replay after a restart.
+	// Remember is true if deletions are remembered for a replay after a restart.
 	Remember bool
-	// ReplayTimeout is after how many milliseconds a restored topic that nobody has polled is swept; 0 is never.
+	// ReplayTimeout is the number of milliseconds after which a restored topic that nobody has polled is swept; 0 is never.
 	ReplayTimeout int64
-	// GroupsElsewhere says that the engine holds only some of the groups, for whoever changes them one at a time: a topic that is
-	// deleted stays in each until LoseDeleted takes it away.
+	// GroupsElsewhere is true if the groups are kept elsewhere and are put in one at a time: a topic that is deleted stays in
+	// each until LoseDeleted removes it.
 	GroupsElsewhere bool
-	// Stuck, if not nil, is called for each group whose fresh commits are refused again and again because of their orders. It
-	// is called without a lock, by whoever sent the commit.
+	// Stuck, if not nil, is called for each group whose fresh commits are refused repeatedly because of their orders. It is
+	// called without a lock, by the sender of the commit.
 	Stuck func(cluster, group string)
 }
 
@@ -61,7 +61,7 @@ type Config struct {
 type Engine struct {
 	config   Config
 	clusters atomic.Pointer[clusterSet]
-	// clusterChange is held by those who add or remove a cluster.
+	// clusterChange is held while a cluster is added or removed.
 	clusterChange sync.Mutex
 
 	room    room
@@ -69,17 +69,17 @@ type Engine struct {
 	expiry  expiryTime
 	stopped atomic.Bool
 	damaged atomic.Bool // see damage.go
-	// changing is held to read by those who take topics away or load them, and to write by Stop.
+	// changing is held for reading while topics are deleted or loaded, and for writing by Stop.
 	changing sync.RWMutex
 	sweeps   atomic.Uint64
 	loaded   atomic.Uint64 // topics
-	// changes counts what changes the state beside the requests of the channel.
+	// changes counts changes of the state that are no requests of the channel.
 	changes     atomic.Uint64
 	sweptTopics atomic.Uint64
-	// replay numbers the replays, from 1: ReplayDone begins the next. What was restored waits in the replay that it was
-	// restored in.
+	// replay numbers the replays, from 1: ReplayDone begins the next. Restored state waits in the replay in which it was
+	// restored.
 	replay atomic.Uint32
-	// requests counts, by type and outcome, the requests that are not counted by a shard.
+	// requests counts, by type and outcome, the requests that no shard counts.
 	requests [protocol.StorageRequestTypes][Reasons]atomic.Uint64
 }
 
@@ -102,7 +102,7 @@ func New(config Config) *Engine {
 	return e
 }
 
-// publish publishes what happened to a topic.
+// publish publishes an event of a topic.
 func (e *Engine) publish(kind protocol.EventKind, c *Cluster, t *ends.Topic, partition int32) {
 	if e.config.Hub.Watched() {
 		e.config.Hub.Publish(protocol.Event{
@@ -111,7 +111,7 @@ func (e *Engine) publish(kind protocol.EventKind, c *Cluster, t *ends.Topic, par
 	}
 }
 
-// Stop makes every later call fail with Stopped. It returns when no call changes a group any more.
+// Stop makes every later call fail with Stopped. When it returns, no call changes a group any more.
 func (e *Engine) Stop() {
 	e.changing.Lock()
 	e.stopped.Store(true)
@@ -124,7 +124,7 @@ func (e *Engine) Stop() {
 	}
 }
 
-// hash spreads the groups of a cluster.
+// hash spreads the groups of a cluster over the shards.
 func (c *Cluster) hash(group string) uint64 { return maphash.String(c.seed, group) }
 
 func (e *Engine) shard(hash uint64) *shard {
@@ -151,8 +151,8 @@ func (e *Engine) SetEndOffset(c *Cluster, topic string, end *protocol.EndOffset)
 	return why
 }
 
-// ensureTopic returns the topic of a name, and makes it if there is none; nil if there is no room for it
-// or the cluster has been removed.
+// ensureTopic returns the topic of a name, and makes it if there is none. It returns nil if there is no room for it or the
+// cluster has been removed.
 func (e *Engine) ensureTopic(c *Cluster, name string) *ends.Topic {
 	if t := c.topics.Topic(name); t != nil || e.room.full() {
 		return t
@@ -160,7 +160,7 @@ func (e *Engine) ensureTopic(c *Cluster, name string) *ends.Topic {
 	return c.topics.Ensure(name)
 }
 
-// noTopic says why ensureTopic returned nil.
+// noTopic returns why ensureTopic returned nil.
 func (e *Engine) noTopic(c *Cluster, now int64) Reason {
 	if c.removed.Load() {
 		return UnknownCluster
@@ -168,9 +168,8 @@ func (e *Engine) noTopic(c *Cluster, now int64) Reason {
 	return e.refuse(now)
 }
 
-// setEndOffset stores an end offset in a topic, or in the one that it puts in its place, and returns that. now is the exact
-// time if the end offset has none of its own, or a later one: nothing was seen later than now, and whoever says so has a
-// clock that is ahead.
+// setEndOffset stores an end offset in a topic, or in the topic that replaces it, and returns that. now is the exact time if
+// the end offset has no time or a later one: nothing can have been seen later than now, so the sender's clock is ahead.
 func (e *Engine) setEndOffset(c *Cluster, t *ends.Topic, end *protocol.EndOffset, now int64) (*ends.Topic, Reason) {
 	if before := c.polledAt.Load(); before != now {
 		e.notePolled(c, before, now)
@@ -194,7 +193,7 @@ func (e *Engine) setEndOffset(c *Cluster, t *ends.Topic, end *protocol.EndOffset
 			if c.removed.Load() {
 				return t, UnknownCluster
 			}
-			// The topic was known, under another id.
+			// The topic was known under another id.
 			in.KnownOnly = false
 			if why := e.replaceTopic(c, t, &in); why != 0 {
 				return t, why
@@ -210,7 +209,7 @@ func (e *Engine) setEndOffset(c *Cluster, t *ends.Topic, end *protocol.EndOffset
 	}
 }
 
-// replaceTopic deletes a topic and begins another of its name.
+// replaceTopic deletes a topic and makes another of its name.
 func (e *Engine) replaceTopic(c *Cluster, t *ends.Topic, end *ends.EndOffset) Reason {
 	e.changing.RLock()
 	defer e.changing.RUnlock()

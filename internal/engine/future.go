@@ -9,7 +9,7 @@ import (
 )
 
 // No window holds a commit that is dated later than now: the commits after it would seem to come before it, and the window
-// would stand still until the clock had passed it. Such dates come with commits (another's clock is ahead), from
+// would stand still until the clock had passed it. Such dates come with commits from senders whose clock is ahead, from
 // snapshots and imports, and from a clock of our own that was ahead and has been set back.
 
 // futureIn reports whether a commit is dated or observed later than now.
@@ -19,7 +19,7 @@ func futureIn(commits []protocol.StoredCommit, now int64) bool {
 	})
 }
 
-// clampTimes takes what is dated or observed later than now for now.
+// clampTimes sets times later than now to now.
 func clampTimes(commits []protocol.StoredCommit, now int64) {
 	for i := range commits {
 		c := &commits[i]
@@ -27,7 +27,7 @@ func clampTimes(commits []protocol.StoredCommit, now int64) {
 	}
 }
 
-// noneAfter is clampTimes for a window, and returns where that is then.
+// noneAfter is clampTimes for a window, and returns where that is afterwards.
 func (e *Engine) noneAfter(s *shard, g *group, slot uint32, w window.Window, now int64) window.Window {
 	if w.Len() == 0 || w.NewestTimestamp() <= now {
 		return w
@@ -40,7 +40,7 @@ func (e *Engine) noneAfter(s *shard, g *group, slot uint32, w window.Window, now
 	return w
 }
 
-// clampEndOffsets takes the end offsets of a record that were seen later than now for seen now.
+// clampEndOffsets sets the times of a record's end offsets that are later than now to now.
 func clampEndOffsets(r *snapshot.Topic, now int64) {
 	for i := range r.Partitions {
 		ends := r.Partitions[i].EndOffsets

@@ -10,30 +10,30 @@ import (
 	"github.com/lagkeeper/storage/internal/window"
 )
 
-// never is the time of what has not happened.
+// never is the time of an event that has not happened.
 const never = math.MinInt64
 
-// group is one consumer group. All but the immutable part is guarded by its shard. What a commit touches stands together
-// at the beginning.
+// group is one consumer group. Everything but the immutable part is guarded by its shard. What a commit touches is at the
+// beginning, in the same cache lines.
 type group struct {
 	// Immutable, with hash.
 	name    string
 	cluster *Cluster
 
-	// seen is when the group last gave a sign of life, in Unix milliseconds: its last commit or, while it has none, its
-	// last owner. Written under the lock of the shard, read without for lists.
+	// seen is when the group last committed or, if it never has, last got an owner, in Unix milliseconds. It is written under
+	// the lock of the shard and read without it for lists.
 	seen      atomic.Int64
 	committed bool
-	// refused counts, up to refusedInRow, the fresh commits that were refused since the last that was taken.
+	// refused counts, up to refusedInRow, the fresh commits that were refused since the last one that was taken.
 	refused uint8
-	// replay is the replay in which windows that were restored wait for being confirmed, 0 in a group that was not restored.
+	// replay is the replay in which restored windows wait to be confirmed; 0 in a group that was not restored.
 	replay uint32
-	// known has for each slot the order after the greatest that was restored, 0 if none was: commits below it are known. nil in
-	// a group that was not restored.
+	// known has for each slot the order after the greatest that was restored, 0 if none was: commits below it are known. It is
+	// nil in a group that was not restored.
 	known []int64
 
 	topics []groupTopic
-	// firstTopic is where topics lies until there is a second.
+	// firstTopic is the memory of topics until there is a second.
 	firstTopic [1]groupTopic
 	memory     memory
 
@@ -45,17 +45,17 @@ type group struct {
 	// byName finds a topic in topics; nil while there are few.
 	byName  map[string]int
 	members members
-	// owners has for each slot the member that owns the partition; nil if nobody owns any.
+	// owners has for each slot the member that owns the partition; nil if no partition has an owner.
 	owners []uint32
 	// numbers has for each slot of a sparse topic the number of its partition; nil in a group that has no such topic.
 	numbers []int32
-	// holes is how many entries of memory.slots belong to no topic.
+	// holes is the number of entries of memory.slots that belong to no topic.
 	holes int
 	// counted is the sum of the counts of topics.
 	counted int64
-	// packs counts how often slots were moved to lower places.
+	// packs counts how often slots were moved to lower indexes.
 	packs uint32
-	// accounted is what the shard counts for the group; gone is set when the shard has let go of it.
+	// accounted is what the shard counts for the group; gone is set when the group has been removed from the shard.
 	accounted int
 	gone      bool
 	// leaves is set in a group that has left the shard and that topics still list, arrives in one that topics list already.
@@ -68,9 +68,9 @@ type groupTopic struct {
 	// seen is group.seen for this topic alone.
 	seen      int64
 	committed bool
-	// position is where the group is in the shard's list of the topic.
+	// position is the index of the group in the shard's list of the topic.
 	position int32
-	// count is the number of partitions that the topic had when the group last grew it.
+	// count is the number of partitions that the topic had when the group last grew.
 	count int32
 	layout
 }
@@ -82,7 +82,7 @@ func newGroup(c *Cluster, hash uint64, name string) *group {
 	return g
 }
 
-// fewTopics is up to how many topics are searched one by one.
+// fewTopics is the number of topics up to which they are searched one by one.
 const fewTopics = 8
 
 // find returns the index of a topic, -1 if the group does not hold it.
@@ -101,8 +101,8 @@ func (g *group) find(topic string) int {
 	return -1
 }
 
-// has reports whether the group knows a partition of the topic at an index, which is below 0 for one that it does not hold. A
-// nil group knows nothing.
+// has reports whether the group knows a partition of the topic at an index, which is below 0 if the group does not hold the
+// topic. A nil group knows nothing.
 func (g *group) has(topic int, partition int32) bool {
 	if g == nil || topic < 0 {
 		return false
@@ -111,7 +111,7 @@ func (g *group) has(topic int, partition int32) bool {
 	return ok && g.memory.slots[slot] != 0
 }
 
-// touch moves the sign of life of a group and one of its topics to a commit at t, never back.
+// touch moves the last commit of a group and one of its topics to t, never back.
 func (g *group) touch(gt *groupTopic, t int64) {
 	if !g.committed || t > g.seen.Load() {
 		g.committed = true
@@ -123,7 +123,7 @@ func (g *group) touch(gt *groupTopic, t int64) {
 	}
 }
 
-// touchOwner is touch for an owner, which counts only until there is a commit. It goes back with a clock that was ahead.
+// touchOwner is touch for an owner, which counts only until there is a commit. It goes back if the clock was ahead.
 func (g *group) touchOwner(gt *groupTopic, now int64) {
 	if !g.committed {
 		g.seen.Store(now)
@@ -177,7 +177,7 @@ func (g *group) detach(i int) {
 		g.byName[g.topics[i].topic.Name] = i
 	}
 	if cap(g.topics) > 64 && last < cap(g.topics)/4 {
-		// A map keeps the memory of what it held, as a list does.
+		// A map keeps the memory of all that it ever held, and so does a list.
 		g.topics = slices.Clone(g.topics)
 		g.nameTopics()
 	}

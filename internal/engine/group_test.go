@@ -17,8 +17,8 @@ func poll(t testing.TB, e *Engine, c *Cluster, offset int64, topics ...string) {
 	}
 }
 
-// TestNoEndOffset judges a commit for a partition that the topic knows nothing of, as it is where the topic is deleted while
-// the group is being read.
+// TestNoEndOffset judges a commit for a partition without an end offset, as happens if the topic is deleted while the group
+// is being read.
 func TestNoEndOffset(t *testing.T) {
 	t.Parallel()
 	e, c, clock := newTestEngine(1, 3)
@@ -47,7 +47,7 @@ func TestNoEndOffset(t *testing.T) {
 	require.Equal(t, judgement{state: protocol.PartitionNoCommit, endAge: -1, logStart: -1}, tell(0))
 }
 
-// TestCaptureOfADeletedTopic reads a group between the moment a topic leaves the table and the one it leaves the group.
+// TestCaptureOfADeletedTopic reads a group between the moments at which a topic leaves the table and the group.
 func TestCaptureOfADeletedTopic(t *testing.T) {
 	t.Parallel()
 	e, c, clock := newTestEngine(1, 3)
@@ -67,7 +67,7 @@ func TestCaptureOfADeletedTopic(t *testing.T) {
 	require.Zero(t, p.CurrentLag)
 	require.NotNil(t, p.Offsets[2])
 
-	// The next commit for it finds the new topic of that name, and not the old one.
+	// The next commit for it finds the new topic of that name, not the old one.
 	poll(t, e, c, 50, "topic")
 	require.Zero(t, e.Commit(c, "group", &protocol.Commit{Topic: "topic", Offset: 40, Timestamp: clock.now}))
 	e.checkInvariants(t)
@@ -79,8 +79,8 @@ func TestCaptureOfADeletedTopic(t *testing.T) {
 	require.Nil(t, p.Offsets[1], "a commit of the old topic is left")
 }
 
-// TestNoRoomInAGroup fills a group up to its last slots. What finds no room changes nothing, and the rest of its batch is
-// stored where it belongs.
+// TestNoRoomInAGroup fills a group up to its last slots. Commits without room change nothing, and the rest of their batch is
+// stored.
 func TestNoRoomInAGroup(t *testing.T) {
 	t.Parallel()
 	for _, there := range []bool{true, false} {
@@ -119,7 +119,7 @@ func TestNoRoomInAGroup(t *testing.T) {
 	}
 }
 
-// TestManyTopics takes a group over the number of topics that are searched one by one, and back to one.
+// TestManyTopics takes a group beyond the number of topics that are searched one by one, and back to one.
 func TestManyTopics(t *testing.T) {
 	t.Parallel()
 	e, c, clock := newTestEngine(1, 3)
@@ -150,7 +150,7 @@ func TestManyTopics(t *testing.T) {
 	e.checkInvariants(t)
 }
 
-// TestMembersArePacked gives partitions new owners for ever: those that own nothing any more are forgotten.
+// TestMembersArePacked gives partitions new owners again and again: members that own nothing any more are forgotten.
 func TestMembersArePacked(t *testing.T) {
 	t.Parallel()
 	e, c, clock := newTestEngine(1, 3)
@@ -179,7 +179,7 @@ func TestMembersArePacked(t *testing.T) {
 	}
 }
 
-// TestGroupsOfOneHash keeps groups apart whose hashes are the same.
+// TestGroupsOfOneHash keeps groups apart whose hashes are equal.
 func TestGroupsOfOneHash(t *testing.T) {
 	t.Parallel()
 	e, c, clock := newTestEngine(1, 3)

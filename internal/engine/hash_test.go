@@ -12,8 +12,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// collidingNames returns names that xxhash, which has no seed, does not tell apart: of two blocks, the second undoes in one
-// lane what the first did there.
+// collidingNames returns names for which xxhash, which has no seed, gives the same hash: of two blocks, the second undoes in
+// one lane what the first did there.
 func collidingNames(n int) []string {
 	const (
 		prime1 = 11400714785074694791
@@ -27,7 +27,7 @@ func collidingNames(n int) []string {
 	start *= prime1
 	start += prime2
 	round := func(v, x uint64) uint64 { return bits.RotateLeft64(v+x*prime2, 31) * prime1 }
-	want := round(start, 0) // what the lane holds before the second block of the first name
+	want := round(start, 0) // what must be in the lane before the second block of the first name
 	names := make([]string, n)
 	for i := range names {
 		block := make([]byte, 64)
@@ -38,7 +38,7 @@ func collidingNames(n int) []string {
 	return names
 }
 
-// Names that were chosen for a hash without a seed spread like any others.
+// Names that were chosen to collide without a seed spread like any others.
 func TestChosenNamesShareNoChain(t *testing.T) {
 	t.Parallel()
 	const n, shards = 20_000, 8

@@ -17,7 +17,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// hostile makes of any bytes the records of a snapshot whose checksums hold, and requests.
+// hostile makes the records of a snapshot with valid checksums, and requests, from any bytes.
 type hostile struct{ bytes []byte }
 
 func (h *hostile) next() byte {
@@ -29,7 +29,7 @@ func (h *hostile) next() byte {
 	return b
 }
 
-// number is most often an ordinary one, and sometimes one at which something may break.
+// number is mostly an ordinary number, and sometimes one at which something may break.
 func (h *hostile) number() int64 {
 	extremes := [...]int64{
 		0, -1, 1, math.MaxInt64, math.MinInt64, math.MaxInt64 - 1, math.MinInt64 + 1, math.MaxInt32, math.MaxUint32, 1 << 53,
@@ -62,7 +62,7 @@ func (h *hostile) cluster() string {
 	return "local"
 }
 
-// partitions calls add with ascending numbers and returns how many partitions there are. greatest bounds the numbers.
+// partitions calls add with ascending numbers up to greatest, and returns the partition count.
 func (h *hostile) partitions(greatest int32, add func(number int32)) (count int32) {
 	number := int32(-1)
 	for range h.below(6) {
@@ -99,7 +99,7 @@ func (h *hostile) topic() *snapshot.Topic {
 	return t
 }
 
-// greatestOfAnswer bounds the partitions of the groups that are fetched: an answer has an entry for each.
+// greatestOfAnswer limits the partitions of the groups that are fetched: an answer has an entry for each.
 const greatestOfAnswer = 2048
 
 func (h *hostile) group() *snapshot.Group {
@@ -138,7 +138,7 @@ func (h *hostile) records(sink snapshot.Sink) error {
 	return nil
 }
 
-// request does something that an application does, and checks what it answers.
+// request makes a request of an application, and checks its answer.
 func (h *hostile) request(t *testing.T, e *Engine, c *Cluster, clock *stoppedClock) {
 	switch h.below(10) {
 	case 0, 1:
@@ -177,7 +177,7 @@ func (e *Engine) requireSoundAnswers(t *testing.T, c *Cluster) {
 		}
 		for i := range k.topics {
 			if k.topics[i].count > greatestOfAnswer {
-				k.topics = nil // an answer of a million partitions has nothing new to say
+				k.topics = nil // the answer would have a million partitions, and they are alike
 				break
 			}
 		}
@@ -198,7 +198,7 @@ func (e *Engine) requireSoundAnswers(t *testing.T, c *Cluster) {
 	}
 }
 
-// inUse is a sink that hands the records to another, and uses the engine in between.
+// inUse is a sink that passes the records on to another, and uses the engine in between.
 type inUse struct {
 	to  snapshot.Sink
 	use func()
@@ -214,7 +214,7 @@ func (s inUse) WriteGroup(g *snapshot.Group) error {
 	return s.to.WriteGroup(g)
 }
 
-// oneByOne imports each record apart, so that one which is refused keeps no other out.
+// oneByOne imports each record separately, so that a refused one does not keep others out.
 type oneByOne struct{ engine *Engine }
 
 func (o oneByOne) WriteTopic(t *snapshot.Topic) error {
@@ -233,9 +233,9 @@ func (o oneByOne) WriteGroup(g *snapshot.Group) error {
 	return nil
 }
 
-// FuzzHostile loads what anybody may have written, under checksums that hold, into an engine that is in use: as a snapshot
-// and as JSON lines. Nothing panics, nothing stays locked, what must hold between two requests holds, answers are in order,
-// and what was loaded can be saved and loaded again.
+// FuzzHostile loads arbitrary records with valid checksums into an engine that is in use: as a snapshot and as JSON lines.
+// Nothing panics, nothing stays locked, the invariants hold between two requests, answers are in order, and what was loaded
+// can be saved and loaded again.
 func FuzzHostile(f *testing.F) {
 	f.Add([]byte{}, []byte{})
 	f.Add(bytes.Repeat([]byte{0, 100, 7, 200, 81, 30}, 60), bytes.Repeat([]byte{1, 90, 16, 100, 3}, 20))
@@ -244,8 +244,8 @@ func FuzzHostile(f *testing.F) {
 	f.Fuzz(runHostile)
 }
 
-// TestHostileAtRandom is FuzzHostile on bytes that are longer than those a fuzzer begins with.
-// It is alone with the memory that it counts.
+// TestHostileAtRandom is FuzzHostile on bytes that are longer than a fuzzer's first inputs. It counts allocated memory and so
+// is not parallel.
 func TestHostileAtRandom(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -302,7 +302,7 @@ func runHostile(t *testing.T, data, requests []byte) {
 			return err
 		})
 	}
-	_ = whole.Apply(nil) // of what came before the line that was refused, which was built aside long ago
+	_ = whole.Apply(nil) // of the records before the refused line, which were built aside
 	e.checkInvariants(t)
 	e.requireSoundAnswers(t, c)
 	for len(h.bytes) > 0 {
@@ -322,7 +322,7 @@ func runHostile(t *testing.T, data, requests []byte) {
 	again.checkInvariants(t)
 }
 
-// allocated returns how many bytes were allocated so far.
+// allocated returns the number of bytes allocated so far.
 func allocated() int64 {
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)

@@ -8,16 +8,16 @@ import (
 	"github.com/lagkeeper/storage/internal/window"
 )
 
-// Import takes the records of an import: a snapshot.Sink. Each is checked and built aside when it comes, so that an error can be
-// told with its line; nothing is changed before Apply. It needs no more memory than what it becomes.
+// Import takes the records of an import: it is a snapshot.Sink. Each record is checked and built aside when it arrives, so
+// that an error can name its line; nothing changes before Apply. It needs no more memory than what the records become.
 type Import struct {
 	engine  *Engine
 	builder builder
 	topics  []importedTopic
 	groups  []*group
-	// names holds what has come: a record that comes twice is an error.
+	// names holds the names so far: a record that occurs twice is an error.
 	names map[importedName]bool
-	// clusters are the names of the clusters that groups came for.
+	// clusters are the names of the clusters that have groups in the import.
 	clusters map[string]bool
 }
 
@@ -45,7 +45,7 @@ func (e *invalidError) Unwrap() error { return Invalid }
 
 func invalidf(format string, args ...any) error { return &invalidError{fmt.Sprintf(format, args...)} }
 
-// begin checks the names of a record, and that it is the first of them.
+// begin checks the names of a record, and that it is the first with them.
 func (im *Import) begin(what string, group bool, cluster, name string) error {
 	for _, of := range [...]struct{ what, name string }{{"cluster", cluster}, {what, name}} {
 		if err := checkName(of.what, of.name); err != nil {
@@ -121,7 +121,7 @@ func (im *Import) WriteGroup(r *snapshot.Group) error {
 	return nil
 }
 
-// checkWindow reports what no window of a group can be.
+// checkWindow reports what makes the commits of a record invalid for a window.
 func checkWindow(p *snapshot.GroupPartition) error {
 	if err := checkName("owner", p.Owner); err != nil {
 		return err
@@ -151,9 +151,8 @@ func checkWindow(p *snapshot.GroupPartition) error {
 	return nil
 }
 
-// Apply puts everything that came in the place of what is there under the same names: each topic and each group at once, topics
-// first. It returns Stopped and changes nothing if the engine is stopped, Full if there is no room for everything; Stop waits
-// for it.
+// Apply replaces existing topics and groups by the imported ones of the same names, each at once, topics first. It returns
+// Stopped and changes nothing if the engine is stopped, and Full if there is no room for everything; Stop waits for it.
 func (im *Import) Apply(positions []snapshot.Position) error {
 	e := im.engine
 	e.changing.RLock()
@@ -167,7 +166,7 @@ func (im *Import) Apply(positions []snapshot.Position) error {
 	for i := range positions {
 		im.clusters[positions[i].Cluster] = true
 	}
-	// Before the groups: a snapshot that is taken meanwhile must not claim what it does not contain.
+	// Before the groups: a snapshot that is taken meanwhile must not claim more than it contains.
 	e.ImportPositions(positions, im.clusters)
 	now := e.config.Clock.Now()
 	for _, t := range im.topics {
@@ -183,7 +182,7 @@ func (im *Import) Apply(positions []snapshot.Position) error {
 	return nil
 }
 
-// needs returns how many bytes the store takes in addition when everything is in its place.
+// needs returns how many more bytes the store takes once everything is in place.
 func (im *Import) needs() (bytes int) {
 	for _, t := range im.topics {
 		_, size := t.topic.Size()
@@ -199,7 +198,7 @@ func (im *Import) needs() (bytes int) {
 	return bytes
 }
 
-// sizeOf returns what the group of the name of another one takes, 0 if there is none.
+// sizeOf returns the bytes of the group with the same name, 0 if there is none.
 func (e *Engine) sizeOf(other *group) int {
 	s := e.shard(other.hash)
 	s.mu.Lock()

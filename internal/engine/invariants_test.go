@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// stoppedClock tells the time that it is given.
+// stoppedClock shows the time that it is given.
 type stoppedClock struct{ now int64 }
 
 func (c *stoppedClock) Coarse() int64 { return c.now }
@@ -139,7 +139,7 @@ func (g *group) checkInvariants(t testing.TB) {
 	}
 }
 
-// checkLayout checks that each window of a topic is found by its number, and that a sparse topic is in order.
+// checkLayout checks that each window of a topic is found by its partition, and that a sparse topic is in order.
 func (g *group) checkLayout(t testing.TB, gt *groupTopic) {
 	t.Helper()
 	previous := int32(-1)
@@ -164,7 +164,7 @@ func (g *group) checkLayout(t testing.TB, gt *groupTopic) {
 	}
 }
 
-// checkInvariants walks every block: each window that lives belongs to the one slot that refers to it, and what does not is
+// checkInvariants walks every block: each living window belongs to the one slot that refers to it, and all other bytes are
 // counted as dead.
 func (m *memory) checkInvariants(t testing.TB) {
 	t.Helper()

@@ -10,7 +10,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// judgement is what the lag of a group on a partition is worth.
+// judgement is the judgement on the lag of a group on a partition.
 type judgement struct {
 	state           protocol.PartitionState
 	difference      int64
@@ -22,7 +22,8 @@ type judgement struct {
 }
 
 // judge compares the newest commit of a window, which may be nil, with what is known of its partition, and sets j. lag is the number
-// of its time lag in the image. If several states hold, it is RESET before RESTORED before BEYONDEND before the rest.
+// of its time lag in the image. If several states hold, RESET takes precedence over RESTORED, RESTORED over BEYONDEND, and
+// that over the others.
 func (k *Capture) judge(j *judgement, end *ends.View, w window.Window, lag int) {
 	*j = judgement{endAge: -1, logStart: -1}
 	if end.Known {
@@ -73,9 +74,9 @@ func (k *Capture) judge(j *judgement, end *ends.View, w window.Window, lag int) 
 	}
 }
 
-// beyondEnd reports whether a group whose newest commit is above the end was so at two polls in a row. A group that goes on
-// to commit beyond the end, as one does that is mirrored from elsewhere, is no better for that: it is the oldest of the commits
-// without a gap that counts.
+// beyondEnd reports whether the newest commit of a group was still above the end at two polls. A group that goes on to commit
+// beyond the end, such as one mirrored from elsewhere, is in the same state: the oldest of its successive commits above the
+// end counts.
 func (k *Capture) beyondEnd(end *ends.View, w window.Window) bool {
 	if !end.SeenBefore {
 		return false
@@ -88,7 +89,7 @@ func (k *Capture) beyondEnd(end *ends.View, w window.Window) bool {
 			break
 		}
 		after = c.Offset
-		// What was observed is known to the second.
+		// Times of observation are exact to the second.
 		if c.ObservedTimestamp <= min(end.Seen, end.Before)-1000 {
 			return true
 		}
@@ -103,7 +104,7 @@ var timeLagKinds = [...]protocol.TimeLagKind{
 	curve.AtLeast:      protocol.TimeLagAtLeast,
 }
 
-// timeSources are those of points by what a curve says; what the store has measured itself has none.
+// timeSources are the sources of points in a curve; what the store has measured itself has none.
 var timeSources = [...]protocol.TimeSource{
 	curve.Measured:     "",
 	curve.FromStore:    protocol.TimeSourceStore,
@@ -127,20 +128,20 @@ func distance(from, to int64) uint64 {
 	return uint64(to) - uint64(from)
 }
 
-// endFacts holds what an answer points to of a partition that has an end offset.
+// endFacts holds the fields of an answer that are pointers, of a partition with an end offset.
 type endFacts struct {
 	age      protocol.Age
 	logStart int64
 }
 
-// lagFacts holds what it points to of one that has a commit.
+// lagFacts holds those of a partition with a commit.
 type lagFacts struct {
 	difference int64
 	timeLag    protocol.TimeLag
 	lost       uint64
 }
 
-// write writes a judgement into an answer. It takes memory from ends and lags, which are left as they are if there is nothing to write.
+// write writes a judgement into an answer. It takes memory from ends and lags only if there is something to write.
 func (j *judgement) write(out *protocol.ConsumerPartition, ends *[]endFacts, lags *[]lagFacts) {
 	out.State = j.state
 	if j.endAge >= 0 {

@@ -7,23 +7,23 @@ import (
 	"github.com/lagkeeper/storage/internal/snapshot"
 )
 
-// layout says in which slots of a group the partitions of one of its topics are: slots first to first+length-1. In a dense
-// topic a partition has the slot first + its number. A sparse topic has slots only for partitions with a window, in ascending
-// order of the numbers that group.numbers holds for them; those that are left at the end are vacant.
+// layout says which slots of a group belong to the partitions of one of its topics: slots first to first+length-1. In a dense
+// topic a partition has the slot first + its number. A sparse topic has slots only for partitions with a window, ascending by
+// the numbers that group.numbers holds for them; unused slots at the end are vacant.
 type layout struct {
 	first, length uint32
 	sparse        bool
 }
 
 const (
-	// vacant is the number of a slot without partition in a sparse topic.
+	// vacant is the number of a slot without a partition in a sparse topic.
 	vacant = math.MaxInt32
-	// alwaysDense is up to how many slots a topic is dense whatever it holds.
+	// alwaysDense is the number of slots up to which a topic is dense whatever it holds.
 	alwaysDense = 128
-	// denseSpread is up to how many slots for each of its windows a topic stays dense, backSpread up to how many it becomes dense
+	// denseSpread is the number of slots per window up to which a topic stays dense, backSpread that at which it becomes dense
 	// again.
 	denseSpread, backSpread = 4, 2
-	// mostSparse bounds the windows of a sparse topic: a new one may have to move all of them.
+	// mostSparse limits the windows of a sparse topic: a new one may have to move all others.
 	mostSparse = 1 << 14
 )
 
@@ -35,7 +35,7 @@ func (l *layout) at(numbers []int32, partition int32) (slot uint32, ok bool) {
 	return l.first + uint32(partition), uint32(partition) < l.length
 }
 
-// search is at for a sparse topic; if the partition has no slot, it returns the one that it would get.
+// search is at for a sparse topic; if the partition has no slot, it returns the slot that it would get.
 func (l *layout) search(numbers []int32, partition int32) (slot uint32, ok bool) {
 	i, ok := slices.BinarySearch(numbers[l.first:l.first+l.length], partition)
 	return l.first + uint32(i), ok
@@ -52,8 +52,8 @@ func (l *layout) partition(numbers []int32, slot uint32) int32 {
 // end returns the slot after the last.
 func (l *layout) end() uint32 { return l.first + l.length }
 
-// slot returns the index of the slot of a partition, and makes it if there is none. The topic must have the partition.
-// ok is false if the group has no room for it, or for a window that grows. A new slot must get a window.
+// slot returns the slot of a partition, and makes it if there is none. The topic must have the partition. ok is false if the
+// group has no room for it, or for a window that grows. A new slot must get a window.
 func (g *group) slot(gt *groupTopic, partition int32) (slot uint32, ok bool) {
 	if g.memory.full() {
 		return 0, false
@@ -65,7 +65,7 @@ func (g *group) slot(gt *groupTopic, partition int32) (slot uint32, ok bool) {
 			return 0, false
 		}
 	}
-	// This is layout.at for a dense topic: a commit needs no look at numbers.
+	// This is layout.at for a dense topic: a commit need not read numbers.
 	slot = gt.first + uint32(partition)
 	if gt.sparse || uint32(partition) >= gt.length {
 		if slot, ok = gt.at(g.numbers, partition); !ok {
@@ -80,8 +80,8 @@ func (g *group) slot(gt *groupTopic, partition int32) (slot uint32, ok bool) {
 	return slot, true
 }
 
-// layAll makes the slots of the partitions of a record, in their order, for a topic that has none. It reports false if the group
-// has no room for them.
+// layAll makes the slots of the partitions of a record, in their order, for a topic without slots. It reports false if the
+// group has no room for them.
 func (g *group) layAll(gt *groupTopic, partitions []snapshot.GroupPartition) bool {
 	held := uint32(len(partitions))
 	span := uint32(partitions[held-1].Number) + 1
@@ -118,7 +118,7 @@ func (g *group) newSlot(gt *groupTopic, partition int32) (slot uint32, ok bool) 
 	if span > max(alwaysDense, spread*(held+1)) && held < mostSparse {
 		return g.insertSlot(gt, partition, held)
 	}
-	// Most groups commit all partitions of a topic, but one with a million partitions gets its slots as it goes.
+	// Most groups commit all partitions of a topic, but a topic with a million partitions gets its slots one by one.
 	count := uint32(max(gt.count, gt.topic.Count()))
 	length := max(span, min(count, max(2*gt.length, alwaysDense)))
 	if !gt.sparse {
@@ -157,7 +157,7 @@ func (g *group) insertSlot(gt *groupTopic, partition int32, held uint32) (slot u
 	return slot, true
 }
 
-// closeSlot takes the slot of a partition that lost its window out of a sparse topic.
+// closeSlot removes the slot of a partition that lost its window from a sparse topic.
 func (g *group) closeSlot(gt *groupTopic, slot uint32) {
 	last := gt.end() - 1
 	for ; slot < last && g.numbers[slot+1] != vacant; slot++ {
@@ -168,8 +168,8 @@ func (g *group) closeSlot(gt *groupTopic, slot uint32) {
 	g.packs++
 }
 
-// affords returns how many of length slots there is room for behind those that there are: all, or else least. ok is false if
-// there is no room for those either.
+// affords returns how many of length slots there is room for behind the existing ones: all, or else least. ok is false if
+// there is no room even for those.
 func (g *group) affords(length, least uint32) (_ uint32, ok bool) {
 	if len(g.memory.slots)+int(length) <= maxSlots {
 		return length, true
@@ -178,7 +178,7 @@ func (g *group) affords(length, least uint32) (_ uint32, ok bool) {
 	return least, len(g.memory.slots)+int(least) <= maxSlots
 }
 
-// withCount returns what counted would be if a topic had another count.
+// withCount returns counted as it would be if a topic had another count.
 func (g *group) withCount(gt *groupTopic, count int32) int64 {
 	return g.counted - int64(gt.count) + int64(count)
 }
@@ -257,7 +257,7 @@ func (g *group) addSlots(n uint32) {
 
 func enlarge[T any](s []T, n uint32) []T { return append(s, make([]T, n)...) }
 
-// clearSlot makes a slot one without a window, an owner and a known order.
+// clearSlot leaves a slot without a window, an owner and a known order.
 func (g *group) clearSlot(slot uint32) {
 	g.memory.slots[slot] = 0
 	if g.owners != nil {

@@ -44,8 +44,8 @@ func (e *Engine) remembered(c *Cluster) []departedPartition {
 	return x.topics[0].partitions
 }
 
-// TestOneGreatPartitionIsSmall lets groups have one partition each, the greatest that there is. It is alone with the memory
-// that it counts.
+// TestOneGreatPartitionIsSmall gives groups one partition each, the greatest possible. It counts allocated memory and so is
+// not parallel.
 func TestOneGreatPartitionIsSmall(t *testing.T) {
 	const groups, most = 64, 4 << 10
 	name := func(i int) string { return fmt.Sprint("group-", i) }
@@ -95,8 +95,8 @@ func TestOneGreatPartitionIsSmall(t *testing.T) {
 	}
 }
 
-// TestSparseTopicBecomesDense fills a topic from partitions that lie far apart to all of them, in several orders, and looks
-// at everything in between.
+// TestSparseTopicBecomesDense fills a topic from few distant partitions to all of them, in several orders, and checks
+// everything in between.
 func TestSparseTopicBecomesDense(t *testing.T) {
 	t.Parallel()
 	const partitions = 1500
@@ -115,7 +115,7 @@ func TestSparseTopicBecomesDense(t *testing.T) {
 				pollAll(t, e, c, "topic", p)
 				commitAll(t, e, c, "group", "topic", int64(p)+1, p)
 				if i%4 == 0 {
-					// Another topic keeps the first from growing where it is.
+					// Another topic keeps the first from growing in place.
 					pollAll(t, e, c, "other", p)
 					commitAll(t, e, c, "group", "other", int64(p)+1, p)
 				}
@@ -143,7 +143,7 @@ func TestSparseTopicBecomesDense(t *testing.T) {
 	}
 }
 
-// TestManyPartitionsFarApart takes a topic beyond what is kept sparse. The memory stays in proportion.
+// TestManyPartitionsFarApart takes a topic beyond the limit for sparse topics. The memory stays in proportion.
 func TestManyPartitionsFarApart(t *testing.T) {
 	t.Parallel()
 	e, c, clock := newTestEngine(1, 1)
@@ -171,8 +171,8 @@ func TestManyPartitionsFarApart(t *testing.T) {
 	requireCounted(t, e)
 }
 
-// TestSparsePartitionsAreTold deletes partitions of a sparse topic, gives them owners and takes their orders: each is told, and
-// remembered, by its own number.
+// TestSparsePartitionsAreTold deletes partitions of a sparse topic, gives them owners and removes their orders: each is
+// published, and remembered, with its own number.
 func TestSparsePartitionsAreTold(t *testing.T) {
 	t.Parallel()
 	hub := new(feed.Hub[protocol.Event])
@@ -206,7 +206,7 @@ func TestSparsePartitionsAreTold(t *testing.T) {
 	requireOwner(500, "a")
 	requireOwner(greatest, "b")
 
-	// What is behind the deleted partition moves.
+	// The partitions behind the deleted one move.
 	require.Zero(t, e.DeletePartition(c, "group", "topic", 500, 0))
 	require.Equal(t, UnknownPartition, e.DeletePartition(c, "group", "topic", 500, 0))
 	require.Equal(t, UnknownPartition, e.DeletePartition(c, "group", "topic", 501, 0))
@@ -241,7 +241,7 @@ func TestSparsePartitionsAreTold(t *testing.T) {
 		require.True(t, g.knows(slot, w.NewestOrder()))
 	}
 
-	// All that has an order is remembered with the topic.
+	// Every partition with an order is remembered with the topic.
 	require.Zero(t, again(70_000, 3))
 	require.Zero(t, e.DeleteGroupTopic(c, "group", "topic"))
 	require.Equal(t, []departedPartition{{partition: 70_000, order: 3}, {partition: greatest, order: 1}}, e.remembered(c))

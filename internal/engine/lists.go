@@ -7,7 +7,7 @@ import (
 	"github.com/lagkeeper/storage/internal/ends"
 )
 
-// GroupNames are names of groups as they were at one moment.
+// GroupNames are the names of groups at one moment.
 type GroupNames struct{ groups []*group }
 
 // All ranges over the names.
@@ -41,7 +41,7 @@ func (e *Engine) GroupsOfTopic(c *Cluster, topic string) (GroupNames, Reason) {
 	return e.list(func(s *shard) []*group { return s.byTopic[t] })
 }
 
-// list gathers one list of every shard. A shard is held only while pointers are copied.
+// list collects one list of every shard. A shard is held only while pointers are copied.
 func (e *Engine) list(of func(*shard) []*group) (GroupNames, Reason) {
 	var groups []*group
 	for i := range e.shards {
@@ -55,8 +55,8 @@ func (e *Engine) list(of func(*shard) []*group) (GroupNames, Reason) {
 	return GroupNames{live}, 0
 }
 
-// appendList appends a list of groups. The room for them is made before, since a new list of a million takes longer to make than
-// to fill.
+// appendList appends a list of groups. The room for it is made before the shard is locked, since a list of a million takes
+// longer to allocate than to fill.
 func (s *shard) appendList(groups []*group, of func(*shard) []*group) ([]*group, Reason) {
 	for {
 		appended, needed, why := s.tryAppendList(groups, of)
@@ -67,10 +67,10 @@ func (s *shard) appendList(groups []*group, of func(*shard) []*group) ([]*group,
 	}
 }
 
-// manyGroups is from how many groups on it matters to whoever waits for the shard whether there is room for a list of them.
+// manyGroups is the number of groups from which making room while the shard is held would delay others noticeably.
 const manyGroups = 4096
 
-// tryAppendList is appendList unless there is no room for many groups: then it returns how many there are.
+// tryAppendList is appendList, unless there is no room for many groups: then it returns how many there are.
 func (s *shard) tryAppendList(groups []*group, of func(*shard) []*group) (_ []*group, needed int, why Reason) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,7 +84,7 @@ func (s *shard) tryAppendList(groups []*group, of func(*shard) []*group) (_ []*g
 	return append(groups, list...), 0, 0
 }
 
-// TopicNames are names of topics as they were at one moment.
+// TopicNames are the names of topics at one moment.
 type TopicNames struct{ topics []*ends.Topic }
 
 // All ranges over the names.

@@ -5,12 +5,12 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Loader puts what a snapshot holds into an engine: a snapshot.Sink. What the engine's configuration does not let in is
-// left out: clusters that are not configured, names that are too long, groups that the filters refuse or that have expired,
-// commits beyond the window or out of order. What is there already under the same name is replaced. It changes times in the records: none is left that is later
-// than now.
+// Loader loads a snapshot into an engine: it is a snapshot.Sink. What the engine's configuration excludes is left out:
+// clusters that are not configured, names that are too long, groups that the filters refuse or that have expired, commits
+// beyond the window or out of order. An existing group or topic of the same name is replaced. It changes times in the records
+// that are later than now to now.
 //
-// A Loader is for one goroutine; several may load into one engine at once.
+// A Loader is used by one goroutine; several may load into one engine at once.
 type Loader struct {
 	engine  *Engine
 	builder builder
@@ -19,21 +19,20 @@ type Loader struct {
 
 // Loaded counts what was not loaded.
 type Loaded struct {
-	// Skipped counts the groups and topics that were left out, Departed the records that are no groups but hold what was
-	// deleted.
+	// Skipped counts the groups and topics that were left out, Departed the records of deletions, which are no groups.
 	Skipped, Departed int
-	// Full counts those of Skipped that there was no room for.
+	// Full counts those of Skipped for which there was no room.
 	Full int
 }
 
-// Add counts what another Loader did not load.
+// Add adds the counts of another Loader.
 func (l *Loaded) Add(other Loaded) {
 	l.Skipped += other.Skipped
 	l.Departed += other.Departed
 	l.Full += other.Full
 }
 
-// Abandon publishes to watchers that what was loaded is gone again. The engine is not used any more.
+// Abandon publishes the removal of everything that was loaded. The engine must not be used any more.
 func (e *Engine) Abandon() {
 	if !e.config.Hub.Watched() {
 		return
@@ -59,7 +58,7 @@ func (l *Loader) WriteTopic(r *snapshot.Topic) error {
 	if err != nil {
 		return err
 	}
-	// Stop waits for whoever changes topics.
+	// Stop waits for callers that change topics.
 	e.changing.RLock()
 	defer e.changing.RUnlock()
 	if e.stopped.Load() {
@@ -111,7 +110,7 @@ func (l *Loader) WriteGroup(r *snapshot.Group) error {
 	return why.Err()
 }
 
-// admits reports whether the configuration lets a group in, and it has not expired.
+// admits reports whether the configuration accepts a group, and it has not expired.
 func (e *Engine) admits(r *snapshot.Group) bool {
 	return max(r.LastCommit, r.LastOwner) >= e.expiry.now()-e.config.ExpireGroup &&
 		(e.config.Accept == nil || e.config.Accept(r.Name))
@@ -141,7 +140,7 @@ func (e *Engine) place(g *group, now int64, limited bool) (bool, Reason) {
 		}
 	}
 	if g.byName != nil {
-		g.nameTopics() // with the strings of the topics, which are there anyway
+		g.nameTopics() // with the strings of the topics, which exist anyway
 	}
 	s := e.shard(g.hash)
 	defer s.drain()

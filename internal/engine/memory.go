@@ -6,8 +6,8 @@ import (
 	"github.com/lagkeeper/storage/internal/window"
 )
 
-// reference says where a window lies: the index of its block in the upper 17 bits, its offset within the block, in units
-// of two bytes, in the lower 15. 0 is no window.
+// reference is the place of a window: the index of its block in the upper 17 bits, its offset within the block, in units of
+// two bytes, in the lower 15. 0 is no window.
 type reference uint32
 
 const (
@@ -15,18 +15,18 @@ const (
 	unitMask = 1<<unitBits - 1
 	unit     = window.Unit
 
-	// blockTarget is the size at which a block is full; only a single window may make it larger.
+	// blockTarget is the size at which a block is full; only a single large window may make it larger.
 	blockTarget = 32 << 10
 	// blockStart is where the first window of a block begins, so that no reference is 0.
 	blockStart = 4
 
-	// filling is one part in how many a block that is being filled gets more room than it needs now. Filling a store with ten
-	// commits each (BenchmarkFill of 1,000 groups) allocates 1,200 bytes a group-partition with 8, 600 with 4, and 430 with 3 or 2; with 2 a
-	// third of what then lives is room that is never used.
+	// filling is the part of a block that is being filled, one in filling, that it gets as extra room. Filling a store with
+	// ten commits each (BenchmarkFill of 1,000 groups) allocates 1,200 bytes a group-partition with 8, 600 with 4, and 430
+	// with 3 or 2; with 2 a third of what then lives is room that is never used.
 	filling = 3
 
-	// A window's tag is, from the lowest bit, the index of its slot (23), whether it was restored and not seen since (1),
-	// and the incarnation of the partition that its newest commit belongs to (8).
+	// A window's tag holds, from the lowest bit, the index of its slot (23), whether it was restored and not seen since (1),
+	// and the incarnation of the partition to which its newest commit belongs (8).
 	slotMask         = 1<<23 - 1
 	restoredBit      = 1 << 23
 	incarnationShift = 24
@@ -40,21 +40,21 @@ const (
 	deadSlot = slotMask
 )
 
-// memory holds the windows of one group: few large runs of bytes, nothing in them for the garbage collector to follow.
-// Windows are laid out one behind the other; one that must grow moves to the end of the last block and leaves a dead one
-// behind, which goes when its block is built anew. Guarded by the shard.
+// memory holds the windows of one group in few large runs of bytes, with nothing for the garbage collector to follow. Windows
+// lie one behind the other; one that must grow moves to the end of the last block and leaves a dead one behind, which goes
+// when its block is rebuilt. Guarded by the shard.
 type memory struct {
-	// slots has one entry for each partition of each topic, in ranges that the topics know.
+	// slots has one entry for each partition of each topic; layout says which belong to a topic.
 	slots  []reference
 	blocks []block
-	// held is the number of bytes that all blocks have.
+	// held is the number of bytes of all blocks.
 	held int
 	// counted is held, the layouts of the group, and how many topics it had, when the group was last accounted for.
 	counted struct {
 		held            int
 		layouts, topics int32
 	}
-	// first is where the first block is kept until there is a second: few groups need one, and it saves a way.
+	// first is the memory of blocks until there is a second block: most groups need one, and it saves an indirection.
 	first [1]block
 	// tail is the index of the block that is being filled; empty is the number of blocks that have no bytes, the tail apart.
 	tail, empty int
@@ -65,12 +65,12 @@ type memory struct {
 }
 
 type block struct {
-	// bytes is the memory, used how much of it is taken; window.Padding bytes stay free.
+	// bytes is the memory, used the number of bytes taken; window.Padding bytes stay free.
 	bytes []byte
 	used  int32
-	// dead is the number of the used bytes that belong to no slot.
+	// dead is the number of used bytes that belong to no slot.
 	dead int32
-	// trimmed is what used was when the block was last trimmed: the allocator gave no less then.
+	// trimmed is what used was when the block was last trimmed: the allocator gave nothing smaller then.
 	trimmed int32
 }
 
@@ -109,8 +109,8 @@ func (m *memory) add(slot uint32, size int) window.Window {
 	return w
 }
 
-// adopt adds windows that lie one behind the other in run, each with its slot in its tag, as a block without room for more, and
-// keeps nothing of run. It reports false, and changes nothing, if there is no room for another block.
+// adopt adds windows that lie one behind the other in run, each with its slot in its tag, as a block without spare room. It
+// copies run. It reports false, and changes nothing, if there is no room for another block.
 func (m *memory) adopt(run []byte) bool {
 	if len(m.blocks) > maxBlocks {
 		return false
@@ -135,8 +135,8 @@ func (m *memory) adopt(run []byte) bool {
 	return true
 }
 
-// resize moves the window of a slot to memory of size bytes, where it takes what it had no room for. growing says that it will
-// grow more.
+// resize moves the window of a slot to memory of size bytes, and stores there what it had no room for. growing says that it
+// will grow more.
 func (m *memory) resize(slot uint32, size int, growing bool, s *window.Scratch) window.Window {
 	slack := 32
 	if growing {
@@ -152,7 +152,7 @@ func (m *memory) resize(slot uint32, size int, growing bool, s *window.Scratch) 
 	return to
 }
 
-// remove lets go of the window of a slot, if there is one.
+// remove removes the window of a slot, if there is one.
 func (m *memory) remove(slot uint32) {
 	if r := m.slots[slot]; r != 0 {
 		m.slots[slot] = 0
@@ -171,8 +171,8 @@ func (m *memory) bury(r reference) {
 	}
 }
 
-// tidy builds a block anew that is not filled any more and holds too much that is dead; one that holds nothing else is
-// let go, and its place used for the next.
+// tidy rebuilds a block that is no longer being filled and holds too many dead bytes; one that holds nothing else is freed,
+// and its index reused.
 func (m *memory) tidy(index int) {
 	b := &m.blocks[index]
 	switch {
@@ -185,11 +185,11 @@ func (m *memory) tidy(index int) {
 	}
 }
 
-// full says that there may be no block for another window.
+// full reports that there may be no block for another window.
 func (m *memory) full() bool { return len(m.blocks) >= maxBlocks && m.empty == 0 }
 
-// reserve takes size bytes at the end of the block that is being filled, which is built anew, or followed by another, if
-// there is no room. If it is built anew, it gets one part in slack more room than it needs now.
+// reserve takes size bytes at the end of the block that is being filled. If there is no room, the block is rebuilt or another
+// one begun. A rebuilt block gets one part in slack as extra room.
 func (m *memory) reserve(size, slack int) reference {
 	if len(m.blocks) == 0 || !m.blocks[m.tail].fits(size) {
 		m.makeRoom(size, slack)
@@ -213,7 +213,7 @@ func (m *memory) makeRoom(size, slack int) {
 		// A group that filled a block will fill a good part of another.
 		live = blockStart + blockTarget/8
 	} else if b := &m.blocks[m.tail]; int(b.dead) >= max(size, len(b.bytes)/8) {
-		// Closing the gaps where they are takes no memory. The sweep gives back what is too much.
+		// Closing the gaps in place takes no memory. The sweep gives back what is too much.
 		m.settle(m.tail, b.bytes)
 		return
 	}
@@ -229,16 +229,16 @@ func (m *memory) nextTail() {
 	}
 	m.blocks = append(m.blocks, block{})
 	m.tail = len(m.blocks) - 1
-	m.first[0] = block{} // what it held has moved
+	m.first[0] = block{} // its windows have moved
 }
 
-// wasteful reports whether more than a sixteenth of a block holds no window, and building it anew would change that.
+// wasteful reports whether more than a sixteenth of a block holds no window, and rebuilding would change that.
 func (b *block) wasteful() bool {
 	live := b.used - b.dead
 	return len(b.bytes)-int(live) > 512+len(b.bytes)/16 && live != b.trimmed
 }
 
-// trim builds anew some of the blocks that are wasteful, from an index on, and returns the index to go on from.
+// trim rebuilds some of the wasteful blocks, from an index on, and returns the index to continue from.
 func (m *memory) trim(from, some int) (next int) {
 	for ; from < len(m.blocks) && some > 0; from++ {
 		if b := &m.blocks[from]; b.wasteful() {
@@ -269,18 +269,18 @@ func (m *memory) narrow(from, some int, s *window.Scratch) (next int) {
 	return next
 }
 
-// rebuild copies what lives in a block into new memory with room for capacity bytes.
+// rebuild copies the living windows of a block into new memory of capacity bytes.
 func (m *memory) rebuild(index, capacity int) {
 	b := &m.blocks[index]
 	old := b.bytes
-	// append rounds up to what the allocator gives anyway.
+	// append rounds up to the size class of the allocator.
 	b.bytes = append([]byte(nil), make([]byte, capacity+window.Padding)...)
 	b.bytes = b.bytes[:cap(b.bytes)]
 	m.held += cap(b.bytes) - cap(old)
 	m.settle(index, old)
 }
 
-// settle lays what lives in a block one behind the other, from the memory where it is, which may be that of the block.
+// settle lays the living windows of a block one behind the other, reading them from memory that may be that of the block.
 func (m *memory) settle(index int, old []byte) {
 	b := &m.blocks[index]
 	end := int(b.used)

@@ -45,7 +45,7 @@ func (e *Engine) setOwner(s *shard, at *place, in *protocol.PartitionOwner, now 
 	return 0
 }
 
-// ownerSlot returns the slot of a partition that is to get an owner, and makes what is missing: group, topic and a window
+// ownerSlot returns the slot of a partition that is to get an owner, and creates what is missing: group, topic and a window
 // without commits.
 func (e *Engine) ownerSlot(s *shard, at *place, in *protocol.PartitionOwner, now int64) (slot uint32, why Reason) {
 	if max(len(at.name), len(in.Topic), len(in.Owner), len(in.ClientID)) > MaxName {
@@ -59,7 +59,7 @@ func (e *Engine) ownerSlot(s *shard, at *place, in *protocol.PartitionOwner, now
 	}
 	g := at.group
 	if slot, why = s.slot(g, at.topic, in.Partition, now); why != 0 {
-		// The group or its topic may be gone again.
+		// The group or its topic may have been removed again.
 		at.group, at.topic = nil, -1
 		return 0, why
 	}
@@ -70,9 +70,9 @@ func (e *Engine) ownerSlot(s *shard, at *place, in *protocol.PartitionOwner, now
 	return slot, 0
 }
 
-// SetOwners makes the given owners all that a group has: a partition that is not among them, or only among those that are
-// refused, has none. Of two for one partition the later counts. It calls refused for each that is not stored. It holds the
-// shard throughout, so that nobody sees the old owners gone and the new ones missing.
+// SetOwners replaces all owners of a group: a partition that is not named, or only with refused owners, has none afterwards.
+// If a partition is named twice, the later owner counts. It calls refused for each owner that is not stored. It holds the
+// shard throughout, so that nobody sees the moment between old and new owners.
 func (e *Engine) SetOwners(c *Cluster, groupName string, all []protocol.PartitionOwner, refused func(i int, why Reason)) Reason {
 	whys := make([]Reason, len(all))
 	why := e.setOwners(c, groupName, all, whys)
@@ -109,8 +109,8 @@ func (e *Engine) setOwners(c *Cluster, groupName string, all []protocol.Partitio
 	return 0
 }
 
-// replaceOwners makes those of all that are not refused the owners of a group, and reports whether that is a change. All of
-// them have slots; it refuses those whose topic has gone since they got them.
+// replaceOwners makes the accepted elements of all the owners of a group, and reports whether that is a change. All of them
+// have slots; it refuses those whose topic has gone since.
 func (s *shard) replaceOwners(g *group, all []protocol.PartitionOwner, whys []Reason, now int64) (changed bool) {
 	var m members
 	owners := make([]uint32, len(g.memory.slots), cap(g.memory.slots))
@@ -149,7 +149,7 @@ func (s *shard) replaceOwners(g *group, all []protocol.PartitionOwner, whys []Re
 	return true
 }
 
-// publishOwners publishes how other owners differ from those that a group has.
+// publishOwners publishes the differences between new owners and those of a group.
 func (s *shard) publishOwners(g *group, owners []uint32, list []member, now int64) {
 	for i := range g.topics {
 		gt := &g.topics[i]
@@ -166,7 +166,7 @@ func (s *shard) publishOwners(g *group, owners []uint32, list []member, now int6
 	}
 }
 
-// ClearOwners makes nobody the owner of every partition of a group.
+// ClearOwners removes the owner of every partition of a group.
 func (e *Engine) ClearOwners(c *Cluster, groupName string) Reason {
 	return e.withGroup(c, groupName, func(s *shard, g *group, now int64) Reason {
 		if g.clearOwners() {
@@ -177,15 +177,15 @@ func (e *Engine) ClearOwners(c *Cluster, groupName string) Reason {
 	})
 }
 
-// members are the owners of a group's partitions, each once. A member's number is its index + 1; 0 is nobody. Members are
-// never changed in place, so that a reader may keep the slice.
+// members are the owners of a group's partitions, each once. A member's number is its index + 1; 0 means no owner. Members
+// are never changed in place, so that a reader may keep the slice.
 type members struct {
 	list []member
 	// numbers finds a member; nil while there are few.
 	numbers map[member]uint32
-	// packAt is at how many members those that own nothing are looked for; 0 stands for firstPack.
+	// packAt is the number of members at which those that own nothing are removed; 0 stands for firstPack.
 	packAt int
-	// text is the number of bytes that the strings of list have.
+	// text is the number of bytes of the strings in list.
 	text int
 }
 
@@ -237,7 +237,7 @@ func ownerIn(owners []uint32, members []member, slot uint32) member {
 	return members[owners[slot]-1]
 }
 
-// setOwner makes somebody the owner of the partition of a slot, and reports whether that is a change.
+// setOwner sets the owner of the partition of a slot, and reports whether that is a change.
 func (g *group) setOwner(slot uint32, owner, clientID string) (changed bool) {
 	if g.owner(slot) == (member{owner, clientID}) {
 		return false
@@ -265,7 +265,7 @@ func (g *group) packMembers() {
 	g.members.packAt = 2 * len(g.members.list)
 }
 
-// clearOwners makes nobody the owner of every partition, and reports whether there was anybody.
+// clearOwners removes the owner of every partition, and reports whether there was any.
 func (g *group) clearOwners() (changed bool) {
 	changed = slices.ContainsFunc(g.owners, func(n uint32) bool { return n != 0 })
 	g.members, g.owners = members{}, nil

@@ -48,10 +48,10 @@ type PartitionRecord struct {
 	Data   []byte
 }
 
-// GroupView looks at a group while nobody changes it.
+// GroupView is a view of a group while nobody changes it.
 type GroupView struct{ group *group }
 
-// ViewGroup calls look with a group, expired or not, and reports whether it is there.
+// ViewGroup calls look with a group, expired or not, and reports whether it exists.
 func (e *Engine) ViewGroup(c *Cluster, name string, look func(GroupView)) bool {
 	hash := c.hash(name)
 	s := e.shard(hash)
@@ -65,16 +65,16 @@ func (e *Engine) ViewGroup(c *Cluster, name string, look func(GroupView)) bool {
 	return true
 }
 
-// Identity distinguishes a group from one of the same name that came before it.
+// Identity distinguishes a group from earlier ones of the same name.
 func (v GroupView) Identity() any { return v.group }
 
 // Bytes returns how much memory the group takes.
 func (v GroupView) Bytes() int { return v.group.bytes() }
 
-// Seen returns when the group last gave a sign of life, in Unix milliseconds.
+// Seen returns when the group last committed or, if it never has, last got an owner, in Unix milliseconds.
 func (v GroupView) Seen() int64 { return v.group.seen.Load() }
 
-// Stalest returns when that topic of the group was last heard of that has been silent longest, in Unix milliseconds.
+// Stalest returns the time in Unix milliseconds at which the topic that was silent longest was last seen.
 func (v GroupView) Stalest() int64 {
 	stalest := v.Seen()
 	for i := range v.group.topics {
@@ -119,7 +119,7 @@ func flag(set bool) byte {
 	return 0
 }
 
-// Partitions ranges over the partitions of the topic at an index of which the group has something.
+// Partitions ranges over the partitions of the topic at an index that have a window.
 func (v GroupView) Partitions(index int) iter.Seq[int32] {
 	return func(yield func(int32) bool) {
 		t := &v.group.topics[index]
@@ -219,9 +219,9 @@ func (e *Engine) DropGroup(c *Cluster, name string) {
 	}
 }
 
-// PutGroup puts a group that is kept elsewhere in the place of the one of its name. A topic that is not in the cluster, or
-// has a greater uid there than in the record, was deleted: the group holds it until somebody takes it away. It returns an error, and leaves what is
-// there, if the bytes are not those of a group.
+// PutGroup replaces the group of a name by one that is kept elsewhere. A topic that is not in the cluster, or has a greater
+// uid there than in the record, was deleted: the group holds it until LoseDeleted. If the bytes are malformed it returns an
+// error and leaves the group as it was.
 func (e *Engine) PutGroup(c *Cluster, name string, r *GroupRecord) error {
 	g := newGroup(c, c.hash(name), name)
 	if err := e.decodeGroup(g, r); err != nil {
@@ -238,7 +238,7 @@ func (e *Engine) PutGroup(c *Cluster, name string, r *GroupRecord) error {
 		return Stopped
 	}
 	if len(g.topics) == 0 {
-		return nil // they have been deleted meanwhile
+		return nil // the topics have been deleted meanwhile
 	}
 	if old := s.find(c, g.hash, name); old != nil {
 		s.remove(old)

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 )
 
-// reader takes numbers from bytes until there are not enough, which sets failed for good.
+// reader reads numbers from bytes. If there are not enough bytes, it sets failed, which stays.
 type reader struct {
 	rest   []byte
 	failed bool

@@ -10,7 +10,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// recordOf takes the bytes of a group.
+// recordOf returns the bytes of a group.
 func recordOf(e *Engine, c *Cluster, name string) *GroupRecord {
 	r := new(GroupRecord)
 	e.ViewGroup(c, name, func(v GroupView) {
@@ -35,7 +35,7 @@ func answerOf(t testing.TB, e *Engine, c *Cluster, name string) protocol.Consume
 	return capture.ConsumerTopics()
 }
 
-// TestGroupThatIsKeptElsewhere takes a group out and puts it in again: nothing of it may be another.
+// TestGroupThatIsKeptElsewhere takes a group out and puts it in again: it stays the same.
 func TestGroupThatIsKeptElsewhere(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -64,13 +64,13 @@ func TestGroupThatIsKeptElsewhere(t *testing.T) {
 	require.NoError(t, e.PutGroup(c, "group", record))
 	require.Equal(t, want, answerOf(t, e, c, "group"))
 	require.Equal(t, record, recordOf(e, c, "group"))
-	// In the place of what is there.
+	// It replaces what is there.
 	require.NoError(t, e.PutGroup(c, "group", record))
 	require.Equal(t, want, answerOf(t, e, c, "group"))
 	newest := want["other"][0].Offsets[4]
 	require.Equal(t, Duplicate, e.Commit(c, "group", &protocol.Commit{Topic: "other", Offset: 1, Order: newest.Order, Timestamp: clock.now}))
 
-	// Of a topic that was deleted meanwhile the group lets go when it is told to.
+	// A topic that was deleted meanwhile stays in the group until LoseDeleted.
 	require.Zero(t, e.DeleteTopic(c, "topic"))
 	poll(t, e, c, 5, "topic")
 	require.NoError(t, e.PutGroup(c, "group", record))
@@ -91,7 +91,7 @@ func TestRelag(t *testing.T) {
 	poll(t, e, c, math.MaxInt64, "topic")
 	e.Relag(c, "group", []protocol.Commit{second})
 	offsets := answerOf(t, e, c, "group")["topic"][0].Offsets
-	require.EqualValues(t, 90, offsets[3].Lag.Value, "it was not among them")
+	require.EqualValues(t, 90, offsets[3].Lag.Value, "the commit was not relagged")
 	require.EqualValues(t, math.MaxInt64-20, offsets[4].Lag.Value)
 }
 
@@ -114,7 +114,7 @@ func FuzzGroupThatIsKeptElsewhere(f *testing.F) {
 			require.False(t, e.ViewGroup(c, "group", func(GroupView) {}))
 			return
 		}
-		// What is taken can be used and kept again.
+		// The bytes can be used and kept again.
 		e.Commit(c, "group", &protocol.Commit{Topic: "topic", Offset: 50, Order: -1, Timestamp: clock.now})
 		if e.ViewGroup(c, "group", func(GroupView) {}) {
 			require.NoError(t, e.PutGroup(c, "group", recordOf(e, c, "group")))

@@ -9,10 +9,10 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// MaxPositions bounds the partitions of a commit log whose positions are kept for a cluster.
+// MaxPositions limits the partitions of a commit log whose positions are kept for a cluster.
 const MaxPositions = 10_000
 
-// positions are up to where each partition of a cluster's commit log has been applied.
+// positions are the positions up to which each partition of a cluster's commit log has been applied.
 type positions struct {
 	mu sync.Mutex
 	// next is the next offset to read of each partition; guarded by mu.
@@ -63,7 +63,7 @@ func (p *positions) list() []protocol.Position {
 	return list
 }
 
-// forget forgets the positions of some partitions, of all if there are none.
+// forget forgets the positions of some partitions, of all if none are given.
 func (p *positions) forget(of []protocol.LogPartition) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -75,8 +75,8 @@ func (p *positions) forget(of []protocol.LogPartition) {
 	}
 }
 
-// SavedPositions returns the positions of all clusters for the header of a snapshot. A snapshot never claims a position that
-// it does not contain: they are taken before its first group is.
+// SavedPositions returns the positions of all clusters for the header of a snapshot. They are read before the first group, so
+// that a snapshot never claims more than it contains.
 func (e *Engine) SavedPositions() []snapshot.Position {
 	var all []snapshot.Position
 	for _, c := range e.clusters.Load().all {
@@ -87,7 +87,7 @@ func (e *Engine) SavedPositions() []snapshot.Position {
 	return all
 }
 
-// RestorePositions takes the positions of the snapshot that the engine begins with.
+// RestorePositions sets the positions of the snapshot that the engine begins with.
 func (e *Engine) RestorePositions(saved []snapshot.Position) {
 	for _, p := range saved {
 		if c := e.Cluster(p.Cluster); c != nil {
@@ -96,9 +96,9 @@ func (e *Engine) RestorePositions(saved []snapshot.Position) {
 	}
 }
 
-// ImportPositions takes the positions of an import whose groups come next. A cluster without groups takes them as they are.
-// In another what is there has been applied up to the present positions and what comes up to the imported ones, so the lower
-// counts, and a partition of which either side knows nothing has none. Only clusters among touched change.
+// ImportPositions sets the positions of an import whose groups come next. A cluster without groups takes them as they are. In
+// others the state has been applied up to the present positions and the import up to the imported ones, so the lower counts,
+// and a partition that lacks either has none. Only clusters in touched change.
 func (e *Engine) ImportPositions(saved []snapshot.Position, touched map[string]bool) {
 	imported := make(map[*Cluster]map[int32]int64)
 	for name := range touched {

@@ -19,7 +19,7 @@ type naive map[string]map[int32]*naivePartition
 type naivePartition struct {
 	commits []protocol.StoredCommit
 	owner   member
-	// known is up to which order a snapshot had the commits, 0 for none.
+	// known is the order up to which a snapshot had the commits, 0 for none.
 	known int64
 }
 
@@ -33,12 +33,12 @@ func (n naive) at(topic string, partition int32) *naivePartition {
 	return n[topic][partition]
 }
 
-// shape is how large the world of a random run is.
+// shape is the size of the world of a random run.
 type shape struct {
 	topics, partitions, intervals, requests int
 	// wide makes commits that take much room.
 	wide bool
-	// spread is how far apart the numbers of the partitions are, at most; 0 stands for 1.
+	// spread is the greatest distance between the numbers of partitions; 0 stands for 1.
 	spread int32
 }
 
@@ -56,8 +56,8 @@ func (s shape) numbers(chance *rand.Rand) []int32 {
 	return numbers
 }
 
-// TestGroupAtRandom does random things to one group and compares what it holds with plain maps, and everything that must
-// hold in its memory.
+// TestGroupAtRandom makes random changes to one group, compares what it holds with plain maps, and checks all invariants of
+// its memory.
 func TestGroupAtRandom(t *testing.T) {
 	t.Parallel()
 	for i, shape := range []shape{
@@ -231,7 +231,7 @@ func commitAtRandom(
 		case p.commits[at].Order == in.Order:
 			want = Duplicate
 		case at > 0:
-			in.Timestamp = p.commits[at-1].Timestamp // no earlier than the one before: it is not replaced
+			in.Timestamp = p.commits[at-1].Timestamp // not earlier than the one before, so that it does not replace that
 		}
 	}
 	require.Equal(t, want, e.Commit(c, "group", &in))
@@ -250,7 +250,7 @@ func commitAtRandom(
 	}
 }
 
-// compare compares what the typed answer tells of a group with plain maps.
+// compare compares the typed answer for a group with plain maps.
 func compare(t *testing.T, e *Engine, c *Cluster, model naive) {
 	t.Helper()
 	capture, why := e.Capture(c, "group")

@@ -1,10 +1,9 @@
 package engine
 
-// Reason says why the store refused a request. It is an error; 0 stands for success and is never returned as
-// one.
+// Reason is why the store refused a request. It is an error; 0 stands for success and is never returned as an error.
 type Reason uint8
 
-// The reasons. The errors of package storage say what each means.
+// The reasons. The errors of package storage document them.
 const (
 	UnknownCluster Reason = iota + 1
 	UnknownGroup

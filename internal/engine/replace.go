@@ -5,9 +5,9 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// ReplaceCommits makes commits all that a group has committed on the partitions that they are of: what was there before, and what
-// was known of their orders, goes. The commits of a partition stand together; each partition is replaced in one piece. It calls
-// refused for each commit that is not stored; a partition is taken out if none is.
+// ReplaceCommits replaces all commits of a group, and what is known of their orders, on the partitions that commits name. The
+// commits of a partition must stand together; each partition is replaced at once. It calls refused for each commit that is
+// not stored; if none is stored, the partition is removed.
 func (e *Engine) ReplaceCommits(c *Cluster, groupName string, all []protocol.Commit, refused func(i int, why Reason)) {
 	at := place{cluster: c, name: groupName, hash: c.hash(groupName), topic: -1}
 	for from := 0; from < len(all); {
@@ -40,7 +40,7 @@ func (e *Engine) replaceSome(at *place, all []protocol.Commit, from int, refused
 
 // replace replaces the commits of one partition.
 func (e *Engine) replace(s *shard, at *place, some []protocol.Commit, now int64, refused func(i int, why Reason)) {
-	// The group may have gone, or lost the topic.
+	// The group may have gone or lost the topic.
 	at.group, at.topic = nil, -1
 	topic, partition := some[0].Topic, some[0].Partition
 	if !s.stopped {
@@ -68,7 +68,7 @@ func (e *Engine) replace(s *shard, at *place, some []protocol.Commit, now int64,
 	}
 }
 
-// emptyWindow forgets the commits of a partition and keeps its place.
+// emptyWindow removes the commits of a partition and keeps its slot.
 func (g *group) emptyWindow(topic string, partition int32, scratch *window.Scratch) {
 	i := g.find(topic)
 	if i < 0 {
@@ -84,7 +84,7 @@ func (g *group) emptyWindow(topic string, partition int32, scratch *window.Scrat
 	}
 }
 
-// settleReplaced takes a partition out that was left without a commit.
+// settleReplaced removes a partition that was left without a commit.
 func (s *shard) settleReplaced(g *group, topic string, partition int32, now int64) {
 	i := g.find(topic)
 	if i < 0 {
@@ -101,7 +101,7 @@ func (s *shard) settleReplaced(g *group, topic string, partition int32, now int6
 	}
 }
 
-// recountSeen lets a topic be as old as the commits that it has now: what was replaced may have been newer.
+// recountSeen makes a topic as old as its present commits: a replaced one may have been newer.
 func (s *shard) recountSeen(at *place, topic string) {
 	g := s.find(at.cluster, at.hash, at.name)
 	if g == nil {

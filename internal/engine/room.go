@@ -8,18 +8,18 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// room keeps count of the memory that groups and topics take, as Stats counts it, and knows when that is too much.
+// room counts the memory that groups and topics take, as Stats does, and knows when that is too much.
 type room struct {
 	used  atomic.Int64
 	limit int64 // 0 is none
 	// announced is set from the first refusal until there is room again.
 	announced atomic.Bool
-	// filling is held from a look at the room until what was let in is counted, by those who fill the store from a file at
-	// once. Nobody holds it if there is no limit.
+	// filling is held, by those who load many records from a file at once, from the check for room until what was added is
+	// counted. Nobody holds it if there is no limit.
 	filling sync.Mutex
 }
 
-// reserve lets one goroutine at a time look at the room and fill it; the caller calls done.
+// reserve lets one goroutine at a time check for room and fill it; the caller calls the function that it returns when done.
 func (r *room) reserve() (done func()) {
 	if r.limit == 0 {
 		return func() {}
@@ -28,21 +28,21 @@ func (r *room) reserve() (done func()) {
 	return r.filling.Unlock
 }
 
-// full reports whether nothing new is to be taken. What is known goes on, and may take the store beyond its limit by what
-// that needs.
+// full reports whether anything new must be refused. Known groups and topics still grow, and may take the store beyond its
+// limit.
 func (r *room) full() bool { return r.limit > 0 && r.used.Load() >= r.limit }
 
-// fits reports whether there is room for so many bytes more.
+// fits reports whether there is room for that many more bytes.
 func (r *room) fits(bytes int) bool { return r.limit == 0 || r.used.Load()+int64(bytes) <= r.limit }
 
-// add counts bytes, or gives them back.
+// add adds bytes to the count, or subtracts them.
 func (r *room) add(bytes int) {
 	if used := r.used.Add(int64(bytes)); bytes < 0 && used < r.limit && r.announced.Load() {
 		r.announced.Store(false)
 	}
 }
 
-// refuse returns Full, and publishes it if it is the first time since there was room.
+// refuse returns Full, and publishes an event if there was room at the last check.
 func (e *Engine) refuse(now int64) Reason {
 	if !e.room.announced.Swap(true) && e.config.Hub.Watched() {
 		e.config.Hub.Publish(protocol.Event{Kind: protocol.EventStoreFull, Time: time.UnixMilli(now)})
@@ -62,8 +62,8 @@ func (s *shard) account(g *group) {
 	}
 }
 
-// accountCommit is account for a group, or nil, that may have got a commit: that changes nothing in most cases, and to find that
-// out costs no look at more than a commit needs anyway.
+// accountCommit is account for a group, or nil, that may have got a commit. Mostly nothing changes, and that is found out from
+// fields that a commit reads anyway.
 func (s *shard) accountCommit(g *group) {
 	if g == nil {
 		return
@@ -74,7 +74,7 @@ func (s *shard) accountCommit(g *group) {
 	}
 }
 
-// accountIndexes counts what the maps of the shard, and what it remembers of deletions, take now.
+// accountIndexes counts what the maps of the shard and its remembered deletions take now.
 func (s *shard) accountIndexes() {
 	if bytes := s.departures.bytes() + s.mapBytes(); bytes != s.accounted {
 		s.room.add(bytes - s.accounted)
@@ -82,5 +82,5 @@ func (s *shard) accountIndexes() {
 	}
 }
 
-// Used returns how many bytes are counted.
+// Used returns the number of bytes counted.
 func (e *Engine) Used() int64 { return e.room.used.Load() }

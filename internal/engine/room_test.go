@@ -12,7 +12,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// walk counts the bytes of a group from what it holds, with nothing that was counted on the way.
+// walk counts the bytes of a group from its contents, without any running count.
 func walk(g *group) int {
 	bytes := int(unsafe.Sizeof(*g)) + len(g.name) + int(unsafe.Sizeof(g)) +
 		cap(g.topics)*int(unsafe.Sizeof(groupTopic{})) + len(g.topics)*int(unsafe.Sizeof(g)) +
@@ -44,8 +44,8 @@ func requireCounted(t *testing.T, e *Engine) {
 	require.GreaterOrEqual(t, e.Used(), int64(groups))
 }
 
-// TestMemoryIsCountedAsItChanges holds the running count against all that there is while groups and topics come, grow and go
-// in every way that there is.
+// TestMemoryIsCountedAsItChanges compares the running count with a full count while groups and topics come, grow and go in
+// every possible way.
 func TestMemoryIsCountedAsItChanges(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()

@@ -33,9 +33,10 @@ func (s *shard) version() uint64 {
 	return s.counts.commits[0] + s.counts.owners[0] + s.counts.expired + s.counts.swept + s.counts.loaded
 }
 
-// Save writes everything to outs, each of which is used by a goroutine of its own, while requests go on. Each group is written as
-// it is at one moment; a shard is held only while one group is copied, and never while an Output writes. Save works on a stopped
-// engine too. It returns ErrDamaged, maybe after it has written, if what it wrote may be half-changed.
+// Save writes everything to outs, each of which is used by a goroutine of its own, while requests go on. Each group is
+// written as it is at one moment; a shard is held only while one group is copied, and never while an Output writes. Save
+// works on a stopped engine too. It returns ErrDamaged, possibly after it has written everything, if what it wrote may be
+// half-changed.
 func (e *Engine) Save(outs ...snapshot.Output) error {
 	if e.Damaged() {
 		return ErrDamaged
@@ -44,7 +45,7 @@ func (e *Engine) Save(outs ...snapshot.Output) error {
 		return err
 	}
 	if e.Damaged() {
-		return ErrDamaged // it happened meanwhile
+		return ErrDamaged // damaged meanwhile
 	}
 	return nil
 }
@@ -73,7 +74,7 @@ func (e *Engine) save(outs []snapshot.Output) error {
 	var groups []*group
 	for i := range e.shards {
 		s := &e.shards[i]
-		// Before the groups, since one may come back meanwhile, and after them, since one may depart.
+		// Deletions are written before the groups, since one may come back meanwhile, and after them, since one may depart.
 		from, err := savers[0].departed(s, 1)
 		if err != nil {
 			return err
@@ -104,14 +105,14 @@ func each(savers []saver, n int, do func(w *saver, i int) error) error {
 				return nil
 			}
 			if err := do(&savers[k], i); err != nil {
-				next.Store(int64(n)) // the others need not go on
+				next.Store(int64(n)) // the others need not continue
 				return err
 			}
 		}
 	})
 }
 
-// saver holds the memory that saving needs, which is that of the largest group and the largest topic.
+// saver holds the memory that saving needs: that of the largest group and the largest topic.
 type saver struct {
 	engine      *Engine
 	out         snapshot.Output
@@ -122,7 +123,7 @@ type saver struct {
 	commits     []protocol.StoredCommit
 }
 
-// writtenTopics holds the topics that stand before every group that is written from now on.
+// writtenTopics holds the topics that precede every group that is written from now on.
 type writtenTopics struct {
 	mu     sync.RWMutex
 	topics map[*ends.Topic]bool
@@ -167,8 +168,8 @@ func (w *saver) group(s *shard, g *group) error {
 }
 
 // topicsOf writes the topics of a captured group that have not been written, and reports whether there were any: then the
-// group has to be captured again. A topic that was created after the topics had been written comes before the first group that
-// holds it, and as it was before: so a commit that is not in the snapshot is never older than the end offsets that are.
+// group has to be captured again. A topic that was created after the topics had been written comes before the first group
+// that holds it, as it was before that group was captured. So no commit in a snapshot is older than the end offsets in it.
 func (w *saver) topicsOf(c *Cluster, k *Capture) (wrote bool, err error) {
 	for i := range k.held {
 		if t := k.held[i].topic; !w.written.has(t) {
@@ -181,8 +182,8 @@ func (w *saver) topicsOf(c *Cluster, k *Capture) (wrote bool, err error) {
 	return wrote, nil
 }
 
-// late writes a topic, unless another saver has done so meanwhile. No other saver writes a group that holds it before it stands
-// there.
+// late writes a topic, unless another saver has done so meanwhile. No other saver writes a group that holds it before it is
+// written.
 func (w *saver) late(c *Cluster, t *ends.Topic) error {
 	w.written.mu.Lock()
 	defer w.written.mu.Unlock()
@@ -196,7 +197,7 @@ func (w *saver) late(c *Cluster, t *ends.Topic) error {
 	return w.out.Flush()
 }
 
-// copyGroup copies what there is of a group, and what was deleted of it. It returns false if the group is no longer there.
+// copyGroup copies a group, and what was deleted of it. It returns false if the group no longer exists.
 func (w *saver) copyGroup(s *shard, g *group, k *Capture) (deleted *snapshot.Group, there bool) {
 	fits := false
 	for tries := 0; !fits; tries++ {
@@ -226,7 +227,7 @@ func (w *saver) tryCopyGroup(s *shard, g *group, k *Capture, tries int) (deleted
 	if g.committed {
 		r.LastCommit, r.LastOwner = r.LastOwner, snapshot.Never
 	}
-	// What was deleted before this moment belongs to it: a partition may come back before the rest is written.
+	// Deletions before this moment belong to the copy: a partition may come back before the rest is written.
 	if x := s.departures.byGroup[departedGroup{g.cluster, g.name}]; x != nil {
 		record := x.record()
 		deleted = &record
@@ -255,7 +256,7 @@ func (s *shard) tryAppendGroups(dst []*group, c *Cluster) (_ []*group, needed in
 	return append(dst, list...), 0
 }
 
-// departed writes what was deleted from a number on, some at a time, and returns the number to go on from.
+// departed writes deletions from a number on, some at a time, and returns the number to continue from.
 func (w *saver) departed(s *shard, from uint64) (next uint64, err error) {
 	for {
 		var records []snapshot.Group
@@ -277,13 +278,12 @@ func (w *saver) departed(s *shard, from uint64) (next uint64, err error) {
 // departedBatch is the number of deleted partitions that are copied while a shard is held.
 const departedBatch = 512
 
-// departedRecords copies some of what was deleted, from a number on. It returns the number to go on from and whether there is
-// more.
+// departedRecords copies some deletions, from a number on. It returns the number to continue from and whether there are more.
 func (s *shard) departedRecords(from uint64) (records []snapshot.Group, next uint64, more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.leaving != nil {
-		return nil, from, true // a record that is written does not get what follows later
+		return nil, from, true // a record that has been written cannot be extended
 	}
 	d := &s.departures
 	at := d.from(from)

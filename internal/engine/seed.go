@@ -9,10 +9,10 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// maxPoints is the number of points that one call of SeedEndOffsets takes: as many as the largest curve can hold.
+// maxPoints is the number of points that one call of SeedEndOffsets accepts: as many as the largest curve can hold.
 const maxPoints = curve.MaxSegments
 
-// SeedEndOffsets stores what the end offset of a partition was before the store began to watch it. The error is a Reason or
+// SeedEndOffsets stores the end offsets of a partition from before the store began to watch it. The error is a Reason or
 // wraps one.
 func (e *Engine) SeedEndOffsets(c *Cluster, topic string, partition int32, all []protocol.EndOffsetAt) error {
 	if e.stopped.Load() {
@@ -37,7 +37,7 @@ func (e *Engine) SeedEndOffsets(c *Cluster, topic string, partition int32, all [
 	return nil
 }
 
-// pointsOf returns points as a curve takes them, or the first fault. now is the time in Unix milliseconds.
+// pointsOf returns points as a curve takes them, or the first fault. now is in Unix milliseconds.
 func pointsOf(all []protocol.EndOffsetAt, now int64) ([]curve.Point, error) {
 	if len(all) > maxPoints {
 		return nil, invalidPoint("number of points %d: must be at most %d", len(all), maxPoints)

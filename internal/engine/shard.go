@@ -15,13 +15,13 @@ import (
 type shard struct {
 	mu      sync.Mutex
 	stopped bool
-	// reading is true while a group is only read, whatever the shard was locked for.
+	// reading is true while a group is only read, even if the shard was locked for a change.
 	reading bool
 	damage  func() // notes that a panic has interrupted a change
 
 	// groups by hash; those with the same hash are chained.
 	groups map[uint64]*group
-	// mostGroups and mostTopics are the numbers of entries that groups and byTopic have had since they were made.
+	// mostGroups and mostTopics are the greatest numbers of entries that groups and byTopic have had since they were made.
 	mostGroups, mostTopics int
 	// last is the group that was found last, nil if there was none.
 	last     *group
@@ -30,7 +30,7 @@ type shard struct {
 	lists map[*Cluster][]*group
 	// byTopic holds the groups that have a topic.
 	byTopic map[*ends.Topic][]*group
-	// departures are what was deleted, unless remembers is false; shards is the number of shards that share the bound of that.
+	// departures are the remembered deletions, if remembers is true; shards is the number of shards that share their limit.
 	departures departures
 	remembers  bool
 	shards     int
@@ -39,7 +39,7 @@ type shard struct {
 	// are none.
 	leaving map[departedGroup]*leaving
 
-	// scratch is for the windows that are written anew.
+	// scratch is used to rewrite windows.
 	scratch window.Scratch
 
 	counts shardCounts
@@ -69,7 +69,7 @@ func (s *shard) init(hub *feed.Hub[protocol.Event], room *room) {
 }
 
 func (s *shard) find(c *Cluster, hash uint64, name string) *group {
-	// A group commits its partitions one after the other.
+	// A group usually commits its partitions one after the other.
 	if s.lastHash == hash && s.last != nil && s.last.cluster == c && s.last.name == name {
 		return s.last
 	}
@@ -91,7 +91,7 @@ func (s *shard) findLive(e *Engine, c *Cluster, hash uint64, name string, now in
 	return g
 }
 
-// publish publishes what happened to a group, and to a topic of it if t is not nil.
+// publish publishes an event of a group, and of a topic of it if t is not nil.
 func (s *shard) publish(kind protocol.EventKind, g *group, t *ends.Topic, now int64) {
 	if !s.hub.Watched() {
 		return
@@ -103,7 +103,7 @@ func (s *shard) publish(kind protocol.EventKind, g *group, t *ends.Topic, now in
 	s.hub.Publish(event)
 }
 
-// expire removes a group that gave no sign of life for too long.
+// expire removes a group that was not seen for too long.
 func (s *shard) expire(g *group, now int64) {
 	s.counts.expired++
 	s.remove(g)
@@ -158,8 +158,8 @@ func (s *shard) takeOut(g *group) {
 	}
 }
 
-// swapRemove takes the group at a position out of a list and puts the last in its place. position returns where a group
-// keeps its position in that list.
+// swapRemove removes the group at a position from a list and puts the last in its place. position returns where a group keeps
+// its position in that list.
 func (s *shard) swapRemove(list []*group, at int32, position func(*group) *int32) []*group {
 	last := len(list) - 1
 	if int(at) != last {
@@ -193,8 +193,8 @@ func (s *shard) list(g *group, i int) {
 	}
 }
 
-// detach removes the topic at an index from a group, and the group when none is left; it reports whether one is. The kinds
-// are those of the event for either case.
+// detach removes the topic at an index from a group, and the group if it was the last one; it reports whether any is left.
+// The kinds are those of the events for both cases.
 func (s *shard) detach(g *group, i int, ofTopic, ofGroup protocol.EventKind, now int64) (left bool) {
 	s.depart(g, &g.topics[i], now)
 	if len(g.topics) == 1 {
@@ -215,7 +215,7 @@ func (s *shard) detachDeleted(g *group, i int, now int64) (left bool) {
 	return s.detach(g, i, protocol.EventGroupTopicDeleted, protocol.EventGroupDeleted, now)
 }
 
-// unlist takes a group out of the list of one of its topics.
+// unlist removes a group from the list of one of its topics.
 func (s *shard) unlist(gt *groupTopic) {
 	t := gt.topic
 	list := s.swapRemove(s.byTopic[t], gt.position, func(moved *group) *int32 { return &moved.topicOf(t).position })

@@ -9,7 +9,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// What mass deletion leaves behind is given back, and the statistics say so.
+// After a mass deletion memory is given back, and the statistics show that.
 func TestMemoryIsGivenBackAfterMassDeletion(t *testing.T) {
 	const groups = 20_000
 	for name, remove := range map[string]func(e *Engine, c *Cluster){
@@ -73,7 +73,7 @@ func TestGroupGivesBackTopics(t *testing.T) {
 	e.checkInvariants(t)
 }
 
-// The pieces of a batch are one batch: its commits are stored in their order, and refusals have the places that they had.
+// The pieces of a batch form one batch: its commits are stored in their order, and refusals have the indexes of the batch.
 func TestBatchInPieces(t *testing.T) {
 	const n = 3*commitBatch + 7
 	e, c, _ := newTestEngine(1, n)
@@ -104,7 +104,7 @@ func TestBatchInPieces(t *testing.T) {
 	}
 }
 
-// A group that was deleted between two pieces of a batch comes back with the second, whole.
+// A group that was deleted between two pieces of a batch is recreated by the second.
 func TestGroupGoesBetweenPieces(t *testing.T) {
 	e, c, _ := newTestEngine(1, 4)
 	require.Zero(t, e.SetEndOffset(c, "t", &protocol.EndOffset{Offset: 9}))

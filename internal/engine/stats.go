@@ -34,18 +34,19 @@ type Stats struct {
 	Clusters                             int
 	Groups, GroupTopics, GroupPartitions int
 	Topics, Partitions                   int
-	// Bytes is the memory of all that.
+	// Bytes is the memory of all this.
 	Bytes int
 
 	Sweeps, ExpiredGroups, ExpiredTopics uint64
-	// SweptTopics counts the topics that nobody polled any more.
+	// SweptTopics counts the topics that were removed because nobody polled them.
 	SweptTopics uint64
-	// Remembered is of how many groups a deletion is remembered, Stuck how often a group's fresh commits were refused in a row.
+	// Remembered is the number of groups with remembered deletions, Stuck how often a group's fresh commits were refused in a
+	// row.
 	Remembered int
 	Stuck      uint64
 }
 
-// Stats counts what there is. It holds a shard only for a few groups at a time.
+// Stats counts everything. It holds a shard only for a few groups at a time.
 func (e *Engine) Stats() Stats {
 	var st Stats
 	for request := range e.requests {
@@ -91,7 +92,7 @@ func (s *shard) addCounts(st *Stats) {
 	st.Bytes += s.departures.bytes() + s.mapBytes()
 }
 
-// mapBytes is about what the maps of a shard take.
+// mapBytes estimates what the maps of a shard take.
 func (s *shard) mapBytes() int { return mapBytesOf(s.mostGroups, s.mostTopics) }
 
 // mapGrowth returns how much more they take with a group that has a number of topics which no other has.
@@ -126,7 +127,7 @@ func (g *group) addTo(st *Stats) {
 	st.Bytes += g.bytes()
 }
 
-// bytes returns what the group takes. It looks at nothing that grows with the group, as it is called at each commit.
+// bytes returns what the group takes. It is called at each commit, so its cost does not grow with the group.
 func (g *group) bytes() int {
 	return int(unsafe.Sizeof(*g)) + len(g.name) + int(unsafe.Sizeof(g)) +
 		cap(g.topics)*int(unsafe.Sizeof(groupTopic{})) + len(g.topics)*int(unsafe.Sizeof(g)) +
@@ -136,7 +137,7 @@ func (g *group) bytes() int {
 		mapBytes(len(g.byName), int(unsafe.Sizeof("")+unsafe.Sizeof(int(0))))
 }
 
-// mapBytes is about what one of a group's maps takes: slots by powers of two, of which seven in eight are used at most.
+// mapBytes estimates what one of a group's maps takes: slots in powers of two, at most seven in eight of them used.
 func mapBytes(entries, slot int) int {
 	if entries == 0 {
 		return 0

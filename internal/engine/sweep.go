@@ -8,12 +8,12 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// sweepBatch is the number of groups that are looked at, and about the number of topics that are taken out of groups, while a
+// sweepBatch is the number of groups that are visited, and about the number of topics that are removed from groups, while a
 // shard is held.
 const sweepBatch = 256
 
-// Sweep removes the groups that have expired, and from those that live the topics that were not committed for too long,
-// and gives back memory that groups do not use. It holds a shard only for a few groups at a time.
+// Sweep removes expired groups, and from the others the topics that were not committed for too long, and gives back memory
+// that groups do not use. It holds a shard only for a few groups at a time.
 func (e *Engine) Sweep() {
 	defer e.sweeps.Add(1)
 	var wasteful []*group
@@ -23,7 +23,7 @@ func (e *Engine) Sweep() {
 		for s.forgetDeparted(e.expiry.now() - e.config.ExpireGroup) {
 		}
 		for _, c := range clusters {
-			// A removed group leaves its place to the last of the list, which from the end downwards has been seen.
+			// A removed group leaves its place to the last one of the list. Going downwards, that one has been visited.
 			for at := -1; at != 0; {
 				at, wasteful = e.sweepBatch(s, c, at, wasteful[:0])
 				for _, g := range wasteful {
@@ -32,7 +32,7 @@ func (e *Engine) Sweep() {
 			}
 		}
 	}
-	// Behind the groups: one that has expired is published as such.
+	// After the groups: an expired group is published as such.
 	e.sweepTopics()
 	for i := range e.shards {
 		e.shards[i].drain()
@@ -43,9 +43,9 @@ func (e *Engine) Sweep() {
 	}
 }
 
-// sweepTopics removes the topics whose end offsets nobody polls any more, and those that were restored and not polled since.
-// That nobody polls a topic means something only while others of its cluster are polled: if the brokers cannot be reached, or
-// the application does not poll, nothing is known to be gone.
+// sweepTopics removes the topics whose end offsets nobody polls any more, and restored ones that were not polled since. That
+// means something only while other topics of the cluster are polled: if the brokers cannot be reached, or the application
+// does not poll, no topic is known to be deleted.
 func (e *Engine) sweepTopics() {
 	for _, c := range e.clusters.Load().all {
 		for _, t := range c.topics.Topics(nil) {
@@ -70,25 +70,24 @@ func (e *Engine) gone(c *Cluster, t *ends.Topic) bool {
 	others := c.polledAt.Load()
 	now := e.expiry.now()
 	if others == 0 || now-c.polledSince.Load() < min(pollRound, e.outage()/20) {
-		return false // this one may have its turn yet
+		return false // its turn may be still to come
 	}
 	if unconfirmed && e.config.ReplayTimeout > 0 && now-at > e.config.ReplayTimeout {
 		return true
 	}
-	// The clock may have leapt since this one was polled and before its next turn.
+	// The clock may have leapt between the last poll of this topic and its next turn.
 	return others-at > e.config.ExpireTopic && now-at > e.config.ExpireTopic
 }
 
-// pollRound is for how many milliseconds, after nothing of a cluster was polled for long, the first round of polls may take to come
-// to each topic.
+// pollRound is how many milliseconds the first round of polls may take to come to each topic, after no topic of a cluster was
+// polled for long.
 const pollRound = 30_000
 
-// clockNoise is the number of milliseconds that a later reading may be below an earlier one though nobody has set the clock back: some are
-// coarse.
+// clockNoise is by how many milliseconds a later reading may be below an earlier one although nobody has set the clock back:
+// some readings are coarse.
 const clockNoise = 1000
 
-// outage is for how many milliseconds nothing must have been polled for that to be an interruption that could make a topic look
-// gone.
+// outage is how many milliseconds without any poll make an interruption, after which a topic could look deleted.
 func (e *Engine) outage() int64 {
 	if e.config.ReplayTimeout > 0 {
 		return min(e.config.ReplayTimeout, e.config.ExpireTopic)
@@ -96,7 +95,7 @@ func (e *Engine) outage() int64 {
 	return e.config.ExpireTopic
 }
 
-// removeTopic takes a topic from every group if remove has taken it out of its table, and reports whether it has.
+// removeTopic removes a topic from every group if remove has removed it from its table, and reports whether it has.
 func (e *Engine) removeTopic(t *ends.Topic, remove func() bool) bool {
 	e.changing.RLock()
 	defer e.changing.RUnlock()
@@ -107,7 +106,7 @@ func (e *Engine) removeTopic(t *ends.Topic, remove func() bool) bool {
 	return true
 }
 
-// trimBatch is the number of blocks of a group that are built anew while a shard is held.
+// trimBatch is the number of blocks of a group that are rebuilt while a shard is held.
 const trimBatch = 8
 
 // trim gives back the memory that a group does not use, unless it has been removed.
@@ -139,7 +138,7 @@ func (s *shard) narrowSome(g *group, from int) (next int) {
 	return next
 }
 
-// trimSome trims some blocks of a group from an index on, and returns the index to go on from, -1 at the end.
+// trimSome trims some blocks of a group from an index on, and returns the index to continue from, -1 at the end.
 func (s *shard) trimSome(g *group, from int) (next int) {
 	s.mu.Lock()
 	defer s.release()
@@ -163,8 +162,8 @@ func (s *shard) shrink() {
 	s.accountIndexes()
 }
 
-// sweepBatch looks at the groups of a list below an index (from its end for -1), and returns the index at which it
-// stopped. It appends those that hold memory they do not use.
+// sweepBatch visits the groups of a list below an index (from its end for -1), and returns the index at which it stopped. It
+// appends the groups with memory that they do not use.
 func (e *Engine) sweepBatch(s *shard, c *Cluster, below int, wasteful []*group) (int, []*group) {
 	s.mu.Lock()
 	defer s.release()

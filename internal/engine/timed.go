@@ -7,7 +7,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// appendTimed appends the end offsets of a partition whose times are known, oldest first: the newest, and if the group has
+// appendTimed appends the end offsets of a partition whose times are known, oldest first: the newest and, if the group has
 // committed there, those of the curve behind its lag.
 func (k *Capture) appendTimed(dst []protocol.TimedEndOffset, end *ends.View, lag int, committed bool) []protocol.TimedEndOffset {
 	if committed && k.timed {
@@ -15,7 +15,7 @@ func (k *Capture) appendTimed(dst []protocol.TimedEndOffset, end *ends.View, lag
 		for i := len(segments) - 1; i >= 0; i-- {
 			s := &segments[i]
 			if s.Last >= end.Seen || s.Offset > end.Newest {
-				s.Last = s.First // the newest end offset stands for it
+				s.Last = s.First // the newest end offset replaces it
 			} else if s.Last > s.First {
 				dst = append(dst, protocol.TimedEndOffset{Offset: s.Offset, Time: time.UnixMilli(s.First)})
 			}
