@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"testing"
 	"time"
 
@@ -14,7 +15,12 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if variable := os.Getenv(monitorVariable); variable != "" {
+		runMonitor(variable)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // running is a feed that runs until the test, or stop, ends it.
 type running struct {

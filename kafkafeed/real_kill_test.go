@@ -1,0 +1,280 @@
+package kafkafeed
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/internal/tied"
+)
+
+const (
+	// monitorVariable makes the test binary a monitor: the path of its snapshot and the addresses of the brokers.
+	monitorVariable = "KAFKAFEED_MONITOR"
+	// killsVariable is the number of kills, if not fewKills.
+	killsVariable = "KAFKAFEED_KILLS"
+	fewKills      = 5
+	// killsPerCheck is after how many kills the store is compared with Kafka.
+	killsPerCheck = 5
+)
+
+// runMonitor feeds a store until it is killed, and saves it all the time. It prints a line when the feed is ready.
+func runMonitor(variable string) {
+	path, brokers, _ := strings.Cut(variable, " ")
+	store, err := storage.Open(storage.Options{Clusters: []string{"prod"}, SnapshotPath: path})
+	if err != nil {
+		panic(err)
+	}
+	feed, err := New(store, "prod", ClientOpts(kgo.SeedBrokers(strings.Fields(brokers)...)), Interval(300*time.Millisecond))
+	if err != nil {
+		panic(err)
+	}
+	go func() { panic(feed.Run(context.Background())) }()
+	go func() {
+		<-feed.Ready()
+		fmt.Println("ready")
+	}()
+	for range time.Tick(50 * time.Millisecond) {
+		if err := store.Snapshot(context.Background()); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// monitor is a process that feeds a store.
+type monitor struct {
+	command *exec.Cmd
+	release func()
+	output  *bufio.Reader
+}
+
+func (w *world) monitor(path string) *monitor {
+	command := tied.Command(context.Background(), os.Args[0])
+	command.Env = append(os.Environ(), monitorVariable+"="+path+" "+strings.Join(w.kafka.Addresses(), " "))
+	command.Stderr = os.Stderr
+	output, err := command.StdoutPipe()
+	require.NoError(w.t, err)
+	release, err := tied.Start(command)
+	require.NoError(w.t, err)
+	m := &monitor{command, release, bufio.NewReader(output)}
+	w.t.Cleanup(m.kill)
+	return m
+}
+
+// kill kills the process as kill -9 does. It does nothing if that was done before.
+func (m *monitor) kill() {
+	if m.command.ProcessState == nil {
+		_ = m.command.Process.Kill()
+		_ = m.command.Wait() // it was killed
+		m.release()
+	}
+}
+
+func (m *monitor) ready(t *testing.T) {
+	line, err := m.output.ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "ready\n", line)
+}
+
+// truth is what Kafka has committed, as described lags.
+func (w *world) truth() (lags, error) {
+	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
+	defer cancel()
+	groups, err := w.admin.ListGroups(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ends, err := w.admin.ListEndOffsets(ctx, "orders")
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return nil, err
+	}
+	found := lags{}
+	for _, group := range groups.Groups() {
+		committed, err := w.admin.FetchOffsets(ctx, group)
+		if err != nil {
+			return nil, err
+		}
+		committed.Offsets().Each(func(o kadm.Offset) {
+			end, _ := ends.Lookup(o.Topic, o.Partition)
+			found[fmt.Sprint(group, " ", o.Topic, " ", o.Partition)] = fmt.Sprint(o.At, " ", end.Offset, " ", end.Offset-o.At)
+		})
+	}
+	return found, nil
+}
+
+// murder is a world in which processes are killed.
+type murder struct {
+	*world
+	random *rand.Rand
+	open   []*openTransaction
+	counts map[string]int
+	done   int // writes that Kafka acknowledged
+	failed int // writes that it did not, or not in time
+}
+
+// write commits, deletes and produces while anything may be dead.
+func (m *murder) write(n int) {
+	for range n {
+		ctx, cancel := context.WithTimeout(m.t.Context(), time.Second)
+		if err := m.writeOnce(ctx); err != nil {
+			m.failed++
+		} else {
+			m.done++
+		}
+		cancel()
+	}
+}
+
+func (m *murder) writeOnce(ctx context.Context) error {
+	group, partition, offset := fmt.Sprint("g", m.random.IntN(12)), m.random.Int32N(6), m.random.Int64N(50)
+	switch m.random.IntN(20) {
+	case 0, 1:
+		var set kadm.TopicsSet
+		set.Add("orders", partition)
+		_, err := m.admin.DeleteOffsets(ctx, group, set)
+		return err
+	case 2:
+		_, err := m.admin.DeleteGroup(ctx, group)
+		return err
+	case 3:
+		return m.client.ProduceSync(ctx, &kgo.Record{Topic: "orders", Partition: partition, Value: []byte("v")}).FirstErr()
+	case 4, 5, 6:
+		if len(m.open) < 3 {
+			x, err := m.tryBegin(ctx, fmt.Sprint("x", m.counts["transactions"]))
+			if err != nil {
+				return err
+			}
+			m.counts["transactions"]++
+			m.open = append(m.open, x)
+		}
+		return m.open[m.random.IntN(len(m.open))].tryCommit(ctx, group, "orders", partition, offset)
+	case 7, 8:
+		if len(m.open) == 0 {
+			return nil
+		}
+		i := m.random.IntN(len(m.open))
+		x := m.open[i]
+		m.open = append(m.open[:i], m.open[i+1:]...)
+		return x.tryEnd(ctx, m.random.IntN(3) > 0)
+	default:
+		var to kadm.Offsets
+		to.AddOffset("orders", partition, offset, -1)
+		committed, err := m.admin.CommitOffsets(ctx, group, to)
+		if err != nil {
+			return err
+		}
+		return committed.Error()
+	}
+}
+
+// coordinator returns which broker coordinates a group, counted from 0.
+func (m *murder) coordinator(group string) int {
+	node := int32(0)
+	eventually(m.t, "the group has a coordinator", func() bool {
+		found := m.admin.FindGroupCoordinators(m.t.Context(), group)[group]
+		node = found.NodeID
+		return found.Err == nil && node > 0
+	})
+	return int(node) - 1
+}
+
+// Whoever is killed, and whenever, the store has in the end what Kafka has.
+func TestRealKafkaEqualsAfterKills(t *testing.T) {
+	kills := fewKills
+	if text := os.Getenv(killsVariable); text != "" {
+		var err error
+		kills, err = strconv.Atoi(text)
+		require.NoError(t, err)
+	}
+	seed := uint64(time.Now().UnixNano())
+	t.Log("seed ", seed)
+	// Brokers that are killed are missed soon.
+	soon := map[string]string{"broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "300"}
+	m := &murder{world: newWorldWith(t, 3, soon), random: rand.New(rand.NewPCG(seed, 9)), counts: map[string]int{}}
+	m.topic("orders", 6, 50)
+	path := filepath.Join(t.TempDir(), "lag.snapshot")
+	process := m.monitor(path)
+	process.ready(t)
+	dead := -1 // broker
+	revive := func() {
+		if dead >= 0 {
+			m.kafka.Restart(dead)
+			m.kafka.Await()
+			dead = -1
+		}
+	}
+	for kill := range kills {
+		m.write(m.random.IntN(40))
+		switch kill % 5 {
+		case 0, 2, 4:
+			process.kill()
+			m.counts["monitor"]++
+			m.write(m.random.IntN(20))
+			process = m.monitor(path)
+			if m.random.IntN(2) == 0 {
+				process.ready(t) // otherwise it may be killed while it starts
+			}
+		case 1:
+			revive()
+			dead = m.random.IntN(3)
+			m.kafka.Kill(dead)
+			m.counts["broker"]++
+		case 3:
+			revive()
+			dead = m.coordinator(fmt.Sprint("g", m.random.IntN(12)))
+			m.kafka.Kill(dead)
+			m.counts["coordinator"]++
+		}
+		m.write(10)
+		if kill%killsPerCheck == killsPerCheck-1 || kill == kills-1 {
+			revive()
+			process.kill()
+			m.check(path)
+			process = m.monitor(path)
+		}
+	}
+	process.kill()
+}
+
+// check goes on from the snapshot of a monitor that was killed, and compares with Kafka.
+func (m *murder) check(path string) {
+	left := crashed(m.t, path)
+	store := openStore(m.t, left)
+	feed := m.feed(store)
+	<-feed.Ready()
+	var want, have lags
+	defer func() {
+		if m.t.Failed() {
+			require.Equal(m.t, want, have)
+		}
+	}()
+	eventually(m.t, "the store has what Kafka has", func() bool {
+		found, err := m.truth()
+		if err != nil {
+			return false
+		}
+		want, have = found, storedLags(m.t, store)
+		return len(want) > 0 && maps.Equal(want, have)
+	})
+	m.counts["comparisons"]++
+	m.t.Logf("%v, %d writes acknowledged, %d not or not in time, %d commits equal", m.counts, m.done, m.failed, len(want))
+	feed.stop()
+	require.NoError(m.t, store.Close())
+}
