@@ -3,9 +3,12 @@ package kafkafeed
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/lagkeeper/storage/protocol"
 )
@@ -38,10 +41,11 @@ func (f *Feed) pollEnds(ctx context.Context) error {
 			}
 		}
 	}
-	var starts offsets
+	logs := slices.Collect(maps.Keys(f.state.logEnds()))
+	var starts, logEnds offsets
 	var startErr error
 	var wg sync.WaitGroup
-	wg.Go(func() { starts, startErr = f.listOffsets(ctx, of, timeStart, false) })
+	wg.Go(func() { starts, logEnds, startErr = f.listStarts(ctx, of, logs) })
 	ends, endErr := f.listEnds(ctx, of)
 	wg.Wait()
 	f.asked(askEnds, endErr)
@@ -69,8 +73,41 @@ func (f *Feed) pollEnds(ctx context.Context) error {
 	if len(ends) == 0 && endErr != nil {
 		return endErr
 	}
-	f.state.change(func(s *Status) { s.LastPoll, s.PollDuration = at, time.Since(at) })
+	if _, ok := of[logTopic]; ok {
+		logEnds = ends
+	}
+	f.state.raiseEnds(logEnds[logTopic])
+	// That a part of the log is behind can be told only if its end is known.
+	if len(logEnds[logTopic]) >= len(logs) {
+		f.state.change(func(s *Status) { s.LastPoll, s.PollDuration = at, time.Since(at) })
+	}
 	return nil
+}
+
+// listStarts asks for the starts of partitions, and in the same requests for the ends of parts of the log, unless the log is one of
+// the topics.
+func (f *Feed) listStarts(ctx context.Context, of partitions, logs []int32) (starts, logEnds offsets, err error) {
+	starts, logEnds = make(offsets, len(of)), make(offsets)
+	asked, isEnd := of, func(string) bool { return false }
+	if _, ok := of[logTopic]; !ok && len(logs) > 0 {
+		asked = maps.Clone(of)
+		asked[logTopic] = logs
+		isEnd = func(topic string) bool { return topic == logTopic }
+	}
+	time := func(topic string, _ int32) int64 {
+		if isEnd(topic) {
+			return timeEnd
+		}
+		return timeStart
+	}
+	err = f.askOffsets(ctx, asked, time, false, func(topic string, p *kmsg.ListOffsetsResponseTopicPartition) {
+		if isEnd(topic) {
+			logEnds.add(topic, p)
+		} else {
+			starts.add(topic, p)
+		}
+	})
+	return starts, logEnds, err
 }
 
 // listEnds asks for the ends of partitions. What no leader answered in full is absent.

@@ -145,16 +145,19 @@ const (
 // absent, and the errors tell of it.
 func (f *Feed) listOffsets(ctx context.Context, of partitions, time int64, committed bool) (offsets, error) {
 	found := make(offsets, len(of))
-	err := f.askOffsets(ctx, of, func(string, int32) int64 { return time }, committed, func(topic string, p *kmsg.ListOffsetsResponseTopicPartition) {
-		if p.Offset < 0 {
-			return
-		}
-		if found[topic] == nil {
-			found[topic] = make(map[int32]int64, len(of[topic]))
-		}
-		found[topic][p.Partition] = p.Offset
-	})
+	err := f.askOffsets(ctx, of, func(string, int32) int64 { return time }, committed, found.add)
 	return found, err
+}
+
+// add notes what a leader answered.
+func (o offsets) add(topic string, p *kmsg.ListOffsetsResponseTopicPartition) {
+	if p.Offset < 0 {
+		return
+	}
+	if o[topic] == nil {
+		o[topic] = make(map[int32]int64)
+	}
+	o[topic][p.Partition] = p.Offset
 }
 
 // askOffsets calls each for every partition that its leader answered.

@@ -36,7 +36,8 @@ type Status struct {
 	// OpenPartitions is the number of partitions that had open transactions at the last poll; 0 with LastStableOffset and
 	// HighWatermark, as only one end is asked for then.
 	OpenPartitions int
-	// LastPoll is when the newest complete poll of end offsets was begun, PollDuration how long it took.
+	// LastPoll is when the newest complete poll of end offsets was begun, PollDuration how long it took. A poll that lacks the end of a
+	// part of the log is not complete.
 	LastPoll     time.Time
 	PollDuration time.Duration
 }
@@ -47,7 +48,7 @@ type LogStatus struct {
 	// Next is the offset of the next record to read, Position where reading begins again after a restart: lower than Next
 	// while transactions are open.
 	Next, Position int64
-	// End is the newest known end of the partition.
+	// End is the newest known end of the partition: beyond Next if the feed is behind, or cannot read.
 	End int64
 	// OpenTransactions and PendingCommits are what waits for a marker.
 	OpenTransactions, PendingCommits int
@@ -113,6 +114,29 @@ func (s *state) setEnd(partition int32, end int64) {
 		log.End = end
 		s.logs[partition] = log
 	}
+}
+
+// raiseEnds notes the ends that a poll has found. What was read meanwhile may be beyond them.
+func (s *state) raiseEnds(ends map[int32]int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for partition, end := range ends {
+		if log, ok := s.logs[partition]; ok {
+			log.End = max(log.End, end)
+			s.logs[partition] = log
+		}
+	}
+}
+
+// logEnds returns the newest known ends of the partitions of the log that are read.
+func (s *state) logEnds() map[int32]int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ends := make(map[int32]int64, len(s.logs))
+	for partition := range s.logs {
+		ends[partition] = s.logs[partition].End
+	}
+	return ends
 }
 
 func (s *state) dropLog(partition int32) {

@@ -49,6 +49,7 @@ func (f *Feed) tail(ctx context.Context) error {
 	}
 	t := &tailer{feed: f, count: topic.count, logs: make(map[int32]*logTail)}
 	t.applier = newApplier(f)
+	f.state.clearLogs() // an end from before says nothing of a log that begins anew
 	defer f.client.PurgeTopicsFromConsuming(logTopic)
 	switch {
 	case f.sharer != nil:
@@ -156,7 +157,7 @@ func (t *tailer) read(ctx context.Context) error {
 	if failure != nil {
 		return failure
 	}
-	if !read && t.behind > 0 {
+	if !read && (t.behind > 0 || t.idle) {
 		return t.skip(ctx)
 	}
 	return t.tellPositions(ctx)
@@ -201,10 +202,11 @@ func (t *tailer) failed(ctx context.Context, partition int32, err error) error {
 	return nil
 }
 
-// skip looks whether there is nothing more to read before the target: what compaction emptied brings no record.
+// skip looks whether there is nothing more to read before the end: what compaction emptied brings no record.
 func (t *tailer) skip(ctx context.Context) error {
+	ends := t.feed.state.logEnds()
 	for partition, log := range t.logs {
-		if log.caughtUp || log.resolver.Next() >= log.target {
+		if log.resolver.Next() >= max(log.target, ends[partition]) {
 			continue
 		}
 		next, records, err := t.feed.fetchLog(ctx, partition, log.resolver.Next())

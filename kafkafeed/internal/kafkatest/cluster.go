@@ -34,6 +34,7 @@ type Cluster struct {
 type broker struct {
 	node       int
 	address    string
+	secured    map[string]string // addresses of the listeners beside the first, by protocol
 	properties string
 	output     string
 
@@ -42,25 +43,34 @@ type broker struct {
 	ended   chan struct{} // guarded by mu; closed when command has ended
 }
 
-// Start starts a cluster that ends with the test. extra are further properties of every broker.
-func Start(t testing.TB, brokers int, extra map[string]string) *Cluster {
+// Start starts a cluster that ends with the test. extra are further properties of every broker. Each broker has a listener for each
+// of the protocols, such as SASL_PLAINTEXT, beside one that asks for nothing.
+func Start(t testing.TB, brokers int, extra map[string]string, protocols ...string) *Cluster {
 	t.Helper()
 	c := &Cluster{t: t, classes: classpath(t)}
-	ports := freePorts(t, 2*brokers)
+	each := 2 + len(protocols)
+	ports := freePorts(t, each*brokers)
 	var voters []string
 	for i := range brokers {
-		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%d", i+1, ports[2*i+1]))
+		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%d", i+1, ports[each*i+1]))
 	}
 	replicas := fmt.Sprint(min(brokers, 3))
 	for i := range brokers {
 		dir := t.TempDir()
-		b := &broker{node: i + 1, address: fmt.Sprintf("127.0.0.1:%d", ports[2*i]),
+		b := &broker{node: i + 1, address: fmt.Sprintf("127.0.0.1:%d", ports[each*i]), secured: make(map[string]string),
 			properties: filepath.Join(dir, "server.properties"), output: filepath.Join(dir, "output")}
+		advertised, secure := "PLAINTEXT://"+b.address, "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"
+		for j, protocol := range protocols {
+			b.secured[protocol] = fmt.Sprintf("127.0.0.1:%d", ports[each*i+2+j])
+			advertised += "," + protocol + "://" + b.secured[protocol]
+			secure += "," + protocol + ":" + protocol
+		}
 		properties := map[string]string{
 			"process.roles":                                    "broker,controller",
 			"node.id":                                          fmt.Sprint(b.node),
-			"listeners":                                        fmt.Sprintf("PLAINTEXT://%s,CONTROLLER://127.0.0.1:%d", b.address, ports[2*i+1]),
-			"advertised.listeners":                             "PLAINTEXT://" + b.address,
+			"listeners":                                        fmt.Sprintf("%s,CONTROLLER://127.0.0.1:%d", advertised, ports[each*i+1]),
+			"advertised.listeners":                             advertised,
+			"listener.security.protocol.map":                   secure,
 			"controller.listener.names":                        "CONTROLLER",
 			"controller.quorum.voters":                         strings.Join(voters, ","),
 			"log.dirs":                                         filepath.Join(dir, "data"),
@@ -121,6 +131,31 @@ func (c *Cluster) Addresses() []string {
 		addresses = append(addresses, b.address)
 	}
 	return addresses
+}
+
+// Secured returns the addresses of the listeners of a protocol that Start was given.
+func (c *Cluster) Secured(protocol string) []string {
+	var addresses []string
+	for _, b := range c.brokers {
+		addresses = append(addresses, b.secured[protocol])
+	}
+	return addresses
+}
+
+// Pause stops a broker, counted from 0, as a machine that hangs: its connections stay, and nothing is answered.
+func (c *Cluster) Pause(node int) { c.signal(node, "-STOP") }
+
+// Resume lets a broker go on that was paused.
+func (c *Cluster) Resume(node int) { c.signal(node, "-CONT") }
+
+func (c *Cluster) signal(node int, signal string) {
+	c.t.Helper()
+	b := c.brokers[node]
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if output, err := exec.Command("kill", signal, fmt.Sprint(b.command.Process.Pid)).CombinedOutput(); err != nil {
+		c.t.Fatalf("send %s to broker %d: %v: %s", signal, b.node, err, output)
+	}
 }
 
 // Kill kills a broker, counted from 0, and returns when it has ended. It does nothing if the broker does not run.

@@ -1,0 +1,74 @@
+package kafkafeed
+
+import (
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// While the log brings nothing although more was written, Status says so; what compaction took out is not missed for ever.
+func TestStatusTellsThatTheLogIsBehind(t *testing.T) {
+	f := withLog(t)
+	f.commit("g", 0, 3)
+	f.log(logCommit(0, "g", 0, 3))
+	var silent atomic.Bool
+	var compacted atomic.Int64 // up to where
+	f.cluster.ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		f.cluster.KeepControl()
+		answer := emptyFetch(r.(*kmsg.FetchRequest))
+		for i := range answer.Topics {
+			for j := range answer.Topics[i].Partitions {
+				answer.Topics[i].Partitions[j].HighWatermark = compacted.Load()
+			}
+		}
+		return answer, nil, silent.Load()
+	})
+	store := openStore(t, "")
+	feed := runFeed(t, store, f.opts(Interval(often))...)
+	<-feed.Ready()
+	log := func() LogStatus { return feed.Status().Logs[0] }
+	require.Equal(t, int64(1), log().Next)
+
+	silent.Store(true)
+	f.log(logCommit(0, "g", 0, 4), logCommit(0, "g", 0, 5))
+	eventually(t, "the end is beyond what was read", func() bool { return log().End == 3 })
+	require.Equal(t, int64(1), log().Next)
+	require.Equal(t, "3 100 97", storedLags(t, store)["g orders 0"])
+
+	compacted.Store(3)
+	eventually(t, "nothing is missing", func() bool { return log().Next == 3 })
+	silent.Store(false)
+	f.log(logCommit(0, "g", 0, 6))
+	eventually(t, "it reads on", func() bool { return storedLags(t, store)["g orders 0"] == "6 100 94" })
+}
+
+// A poll that does not learn where a part of the log ends cannot tell that it is behind, and does not count as complete.
+func TestPollWithoutTheEndOfTheLogIsNotComplete(t *testing.T) {
+	for name, opts := range map[string][]Opt{"hidden topic": nil, "wanted topic": {Topics(func(string) bool { return true })}} {
+		t.Run(name, func(t *testing.T) {
+			f := withLog(t)
+			f.commit("g", 0, 3)
+			f.log(logCommit(0, "g", 0, 3))
+			store := openStore(t, "")
+			hook := &polls{}
+			feed := runFeed(t, store, f.opts(append(opts, Interval(often), WithHooks(hook))...)...)
+			<-feed.Ready()
+			leaderless := f.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Topic: logTopic, Partitions: []int32{1},
+				Err: kerr.LeaderNotAvailable, Count: -1})
+			failed := func() uint64 { s := feed.Status(); return s.Errors[askStarts] + s.Errors[askEnds] }
+			eventually(t, "the failure is told", func() bool { return failed() > 0 })
+			last, errors := feed.Status().LastPoll, failed()
+			eventually(t, "it fails again", func() bool { return failed() > errors })
+			require.Equal(t, last, feed.Status().LastPoll)
+			f.produce("orders", 5)
+			eventually(t, "ends are stored", func() bool { return storedLags(t, store)["g orders 0"] == "3 105 102" })
+			require.Equal(t, last, feed.Status().LastPoll)
+			leaderless.Remove()
+			eventually(t, "a poll is complete", func() bool { return feed.Status().LastPoll.After(last) })
+		})
+	}
+}
