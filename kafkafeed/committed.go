@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -26,8 +27,66 @@ const (
 // fetchCommits asks the coordinators for the committed offsets of groups, in one request for each coordinator unless there are so
 // many that the answers would grow too large, and calls each for every group that was answered, one after the other. A
 // group that its coordinator does not know has committed nothing. sizes are the numbers of partitions that groups had before.
+// Partitions of topics that may not be described are left out.
 func (f *Feed) fetchCommits(ctx context.Context, groups []string, sizes map[string]int, each func(group string, committed offsets)) error {
-	var mu sync.Mutex // held for each and faults
+	all := func(string) []kmsg.OffsetFetchRequestGroupTopic { return nil }
+	return f.fetchOf(ctx, groups, sizes, all, func(g *kmsg.OffsetFetchResponseGroup) error {
+		committed, err := committedOffsets(g)
+		if err == nil {
+			each(g.Group, committed)
+		}
+		return err
+	})
+}
+
+// uncommitted asks for partitions of groups by their names, and calls each for those of which there is no commit. A coordinator that
+// is asked by name says if it may not tell.
+func (f *Feed) uncommitted(ctx context.Context, doubtful map[string]partitions, each func(commitKey)) error {
+	sizes := make(map[string]int, len(doubtful))
+	for group, of := range doubtful {
+		for _, numbers := range of {
+			sizes[group] += len(numbers)
+		}
+	}
+	topics := func(group string) (topics []kmsg.OffsetFetchRequestGroupTopic) {
+		for name, numbers := range doubtful[group] {
+			t := kmsg.NewOffsetFetchRequestGroupTopic()
+			t.Topic, t.Partitions = name, numbers
+			topics = append(topics, t)
+		}
+		return topics
+	}
+	return f.fetchOf(ctx, slices.Collect(maps.Keys(doubtful)), sizes, topics, func(g *kmsg.OffsetFetchResponseGroup) (failure error) {
+		for i := range g.Topics {
+			t := &g.Topics[i]
+			for j := range t.Partitions {
+				p := &t.Partitions[j]
+				switch err := kerr.ErrorForCode(p.ErrorCode); {
+				case err != nil:
+					failure = fmt.Errorf("group %q, topic %q, partition %d: %w", g.Group, t.Topic, p.Partition, err)
+				case p.Offset < 0:
+					each(commitKey{g.Group, t.Topic, p.Partition})
+				}
+			}
+		}
+		return failure
+	})
+}
+
+// fetchOf asks for the committed offsets of topics of groups, nil for all, and calls take for the answer of each group, one after the
+// other.
+func (f *Feed) fetchOf(ctx context.Context, groups []string, sizes map[string]int, topics func(group string) []kmsg.OffsetFetchRequestGroupTopic,
+	take func(*kmsg.OffsetFetchResponseGroup) error) error {
+	request := func(groups []string) *kmsg.OffsetFetchRequest {
+		request := kmsg.NewPtrOffsetFetchRequest()
+		for _, group := range groups {
+			g := kmsg.NewOffsetFetchRequestGroup()
+			g.Group, g.Topics = group, topics(group)
+			request.Groups = append(request.Groups, g)
+		}
+		return request
+	}
+	var mu sync.Mutex // held for take and faults
 	var faults faultList
 	var wg sync.WaitGroup
 	room := make(chan struct{}, requestsAtOnce)
@@ -37,7 +96,7 @@ func (f *Feed) fetchCommits(ctx context.Context, groups []string, sizes map[stri
 		case room <- struct{}{}:
 			wg.Go(func() {
 				defer func() { <-room }()
-				f.fetchChunk(ctx, some, &mu, &faults, each)
+				f.fetchChunk(ctx, request(some), &mu, &faults, take)
 			})
 		}
 	}
@@ -65,24 +124,19 @@ func chunks(groups []string, sizes map[string]int) (split [][]string) {
 	return split
 }
 
-func (f *Feed) fetchChunk(ctx context.Context, groups []string, mu *sync.Mutex, faults *faultList, each func(string, offsets)) {
-	request := kmsg.NewPtrOffsetFetchRequest()
-	for _, group := range groups {
-		g := kmsg.NewOffsetFetchRequestGroup()
-		g.Group, g.Topics = group, nil // all
-		request.Groups = append(request.Groups, g)
-	}
+func (f *Feed) fetchChunk(ctx context.Context, request *kmsg.OffsetFetchRequest, mu *sync.Mutex, faults *faultList,
+	take func(*kmsg.OffsetFetchResponseGroup) error) {
 	for _, shard := range f.client.RequestSharded(ctx, request) {
 		if half := halves(&shard); half != nil {
-			f.fetchChunk(ctx, half[0], mu, faults, each)
-			f.fetchChunk(ctx, half[1], mu, faults, each)
+			f.fetchChunk(ctx, half[0], mu, faults, take)
+			f.fetchChunk(ctx, half[1], mu, faults, take)
 			continue
 		}
 		mu.Lock()
 		if shard.Err != nil {
 			faults.add(shard.Err)
 		} else {
-			takeCommits(shard.Resp.(*kmsg.OffsetFetchResponse), faults, each)
+			takeCommits(shard.Resp.(*kmsg.OffsetFetchResponse), faults, take)
 		}
 		mu.Unlock()
 	}
@@ -90,30 +144,28 @@ func (f *Feed) fetchChunk(ctx context.Context, groups []string, mu *sync.Mutex, 
 
 // halves splits up the groups of a request whose answer is too large for the client. It returns nil if that is not the matter, or one
 // group alone is too large.
-func halves(shard *kgo.ResponseShard) [][]string {
+func halves(shard *kgo.ResponseShard) []*kmsg.OffsetFetchRequest {
 	request, ok := shard.Req.(*kmsg.OffsetFetchRequest)
 	// The client has no error to compare with.
 	if shard.Err == nil || !strings.Contains(shard.Err.Error(), "exceeds BrokerMaxReadBytes") || !ok || len(request.Groups) < 2 {
 		return nil
 	}
-	var groups []string
-	for i := range request.Groups {
-		groups = append(groups, request.Groups[i].Group)
+	var halves []*kmsg.OffsetFetchRequest
+	for groups := range slices.Chunk(request.Groups, (len(request.Groups)+1)/2) {
+		half := kmsg.NewPtrOffsetFetchRequest()
+		half.Groups = groups
+		halves = append(halves, half)
 	}
-	return slices.Collect(slices.Chunk(groups, (len(groups)+1)/2))
+	return halves
 }
 
-func takeCommits(response *kmsg.OffsetFetchResponse, faults *faultList, each func(string, offsets)) {
+func takeCommits(response *kmsg.OffsetFetchResponse, faults *faultList, take func(*kmsg.OffsetFetchResponseGroup) error) {
 	for i := range response.Groups {
 		g := &response.Groups[i]
 		if err := kerr.ErrorForCode(g.ErrorCode); err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 			faults.add(fmt.Errorf("group %q: %w", g.Group, err))
-			continue
-		}
-		if committed, err := committedOffsets(g); err != nil {
+		} else if err := take(g); err != nil {
 			faults.add(err)
-		} else {
-			each(g.Group, committed)
 		}
 	}
 }

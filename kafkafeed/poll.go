@@ -120,6 +120,7 @@ func (f *Feed) pollCommits(ctx context.Context, groups map[string]groupType, com
 // were answered. The caller holds commits.
 func (f *Feed) tellCommits(ctx context.Context, groups []string) (answered int, err error) {
 	var storeErr error
+	doubtful := make(map[string]partitions)
 	sizes := make(map[string]int, len(groups))
 	for key := range f.polled {
 		sizes[key.group]++
@@ -127,13 +128,20 @@ func (f *Feed) tellCommits(ctx context.Context, groups []string) (answered int, 
 	err = f.fetchCommits(ctx, groups, sizes, func(group string, committed offsets) {
 		answered++
 		if storeErr == nil {
-			storeErr = f.tellGroup(ctx, group, committed)
+			storeErr = f.tellGroup(ctx, group, committed, doubtful)
 		}
 	})
+	if storeErr == nil {
+		f.asked(askGone, f.uncommitted(ctx, doubtful, func(key commitKey) {
+			delete(f.polled, key)
+			storeErr = errors.Join(storeErr, f.target.deletePartition(ctx, key, 0))
+		}))
+	}
 	return answered, errors.Join(storeErr, err)
 }
 
-func (f *Feed) tellGroup(ctx context.Context, group string, committed offsets) error {
+// tellGroup adds what the store has of a group, and the answer has not, to doubtful.
+func (f *Feed) tellGroup(ctx context.Context, group string, committed offsets, doubtful map[string]partitions) error {
 	now := time.Now()
 	var moved []protocol.Commit
 	for topic, found := range committed {
@@ -163,11 +171,6 @@ func (f *Feed) tellGroup(ctx context.Context, group string, committed offsets) e
 			}
 		}
 	}
-	return f.takeOut(ctx, group, committed)
-}
-
-// takeOut deletes the partitions of a group in the store that Kafka has no commit of.
-func (f *Feed) takeOut(ctx context.Context, group string, committed offsets) error {
 	var stored protocol.Group
 	if err := f.target.store.Group(ctx, f.cluster, group, &stored); err != nil {
 		return known(err)
@@ -181,11 +184,10 @@ func (f *Feed) takeOut(ctx context.Context, group string, committed offsets) err
 			if _, ok := committed[t.Name][int32(partition)]; ok {
 				continue
 			}
-			key := commitKey{group, t.Name, int32(partition)}
-			if err := f.target.deletePartition(ctx, key, 0); err != nil {
-				return err
+			if doubtful[group] == nil {
+				doubtful[group] = make(partitions)
 			}
-			delete(f.polled, key)
+			doubtful[group][t.Name] = append(doubtful[group][t.Name], int32(partition))
 		}
 	}
 	return nil

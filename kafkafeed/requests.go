@@ -26,6 +26,7 @@ const (
 	askGroups      = "list of groups"
 	askCommits     = "committed offsets"
 	askMissing     = "committed offsets of groups that are not listed"
+	askGone        = "committed offsets of partitions that are not told"
 	askMembers     = "group members"
 	askLog         = "read of " + logTopic
 	askTimes       = "offsets by time"
@@ -34,8 +35,8 @@ const (
 	askStoreWrites = "store"
 )
 
-var requests = []string{askMetadata, askTopics, askEnds, askStarts, askGroups, askCommits, askMissing, askMembers, askLog, askTimes,
-	askConfigs, askShard, askStoreWrites}
+var requests = []string{askMetadata, askTopics, askEnds, askStarts, askGroups, askCommits, askMissing, askGone, askMembers, askLog,
+	askTimes, askConfigs, askShard, askStoreWrites}
 
 // partitions are the partitions of topics.
 type partitions map[string][]int32
