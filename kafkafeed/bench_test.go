@@ -47,7 +47,7 @@ func BenchmarkCatchUp(b *testing.B) {
 	seeds := kgo.SeedBrokers(cluster.ListenAddrs()...)
 	b.Run("bare read", func(b *testing.B) {
 		for b.Loop() {
-			client, err := (&config{client: []kgo.Opt{seeds, kgo.ConsumeTopics(logTopic)}}).newClient()
+			client, err := (&config{client: []kgo.Opt{seeds, kgo.ConsumeTopics(logTopic)}}).newClient(b.Context())
 			require.NoError(b, err)
 			for read := 0; read < *commitsFlag; {
 				fetches := client.PollFetches(b.Context())

@@ -80,7 +80,7 @@ func New(store storage.Store, cluster string, opts ...Opt) (*Feed, error) {
 	if err == nil {
 		// The options of the client are checked by making one; it connects when it is first used.
 		var client *kgo.Client
-		if client, err = c.newClient(); err == nil {
+		if client, err = c.newClient(context.Background()); err == nil {
 			client.Close()
 		}
 	}
@@ -103,10 +103,17 @@ func New(store storage.Store, cluster string, opts ...Opt) (*Feed, error) {
 }
 
 // newClient returns a client that reads everything of a log: of transactions too, with the markers that end them.
-func (c *config) newClient() (*kgo.Client, error) {
-	opts := append([]kgo.Opt{kgo.ClientID("kafkafeed")}, c.client...)
-	return kgo.NewClient(append(opts, kgo.KeepControlRecords(), kgo.FetchIsolationLevel(kgo.ReadUncommitted()),
+// What it is asked fails when the context is done.
+func (c *config) newClient(ctx context.Context) (*kgo.Client, error) {
+	return kgo.NewClient(c.clientOpts(kgo.WithContext(ctx), kgo.KeepControlRecords(), kgo.FetchIsolationLevel(kgo.ReadUncommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
+}
+
+// clientOpts returns the options of any client of the feed. To close one that has a fetch session, or pushes metrics, takes as long as
+// a broker that hangs does not answer.
+func (c *config) clientOpts(more ...kgo.Opt) []kgo.Opt {
+	opts := append([]kgo.Opt{kgo.ClientID("kafkafeed")}, c.client...)
+	return append(append(opts, kgo.DisableFetchSessions(), kgo.DisableClientMetrics()), more...)
 }
 
 // Ready is closed when what the store answers is complete: in log mode when the log was read to where it ended at the
@@ -137,7 +144,9 @@ func (f *Feed) Run(ctx context.Context) error {
 	if f.running.Swap(true) {
 		return fmt.Errorf("run feed of cluster %q: already run", f.cluster)
 	}
-	client, err := f.newClient()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	client, err := f.newClient(ctx)
 	if err != nil {
 		return fmt.Errorf("run feed of cluster %q: %w", f.cluster, err)
 	}
@@ -146,8 +155,6 @@ func (f *Feed) Run(ctx context.Context) error {
 	f.live.Store(client)
 	defer f.live.Store(nil)
 
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
 	first := make(chan struct{}) // closed when end offsets are known
 	var wg sync.WaitGroup
 	wg.Go(func() { stop(f.pollLoop(ctx, first)) })

@@ -118,8 +118,7 @@ func (f *Feed) join() (*member, error) {
 			m.add(change{taken: of[logTopic], lost: lost})
 		}
 	}
-	opts := append([]kgo.Opt{kgo.ClientID("kafkafeed")}, f.config.client...)
-	client, err := kgo.NewClient(append(opts, kgo.ConsumerGroup(f.shard), kgo.ConsumeTopics(logTopic), kgo.DisableAutoCommit(),
+	client, err := kgo.NewClient(f.clientOpts(kgo.ConsumerGroup(f.shard), kgo.ConsumeTopics(logTopic), kgo.DisableAutoCommit(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()), kgo.WithHooks(memberHook{f}),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, of map[string][]int32) {
 			f.state.allowed(askShard)
