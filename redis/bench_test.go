@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,19 +18,23 @@ import (
 	"github.com/lagkeeper/storage/redis/internal/redistest"
 )
 
-// The benchmarks report, beside what a caller sees, what a call costs the servers: exec-µs is the time in which they carried
-// commands out, as INFO commandstats has it, cpu-µs all that their processes took, reading from sockets and writing to them
-// included.
+// The benchmarks report, beside what a caller sees, what a call costs: exec-µs is the time in which the servers carried commands
+// out, as INFO commandstats has it, on the clock; cpu-µs the processor time of their processes, reading from sockets and writing to
+// them included; client-µs that of this process.
 
 const (
 	benchPartitions = 100
 	benchGroups     = 64
 )
 
-// serverTime is what servers have spent, in microseconds.
-type serverTime struct{ exec, cpu float64 }
+// serverTime is what servers and this process have spent, in microseconds.
+type serverTime struct{ exec, cpu, client float64 }
 
 func spent(servers *redistest.Servers, nodes int) (all serverTime) {
+	var own syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &own) == nil {
+		all.client = float64(own.Utime.Nano()+own.Stime.Nano()) / 1000
+	}
 	for i := range nodes {
 		for line := range strings.Lines(servers.Do(i, "INFO", "commandstats")) {
 			// cmdstat_hget:calls=1,usec=2,…; what scripts call is counted with the script already.
@@ -64,6 +69,7 @@ func report(b *testing.B, servers *redistest.Servers, nodes int, before serverTi
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), unit+"s/s")
 	b.ReportMetric((after.exec-before.exec)/float64(n), "exec-µs/"+unit)
 	b.ReportMetric((after.cpu-before.cpu)/float64(n), "cpu-µs/"+unit)
+	b.ReportMetric((after.client-before.client)/float64(n), "client-µs/"+unit)
 }
 
 // benchServers starts a single node, or three masters.
@@ -124,7 +130,7 @@ func BenchmarkCommitBatch(b *testing.B) {
 			const atOnce = 16
 			for f := range atOnce {
 				feeders.Go(func() {
-					var batch []protocol.Commit
+					batch := make([]protocol.Commit, 0, benchPartitions)
 					for g := f; left.Add(-1) >= 0; g = (g + atOnce) % benchGroups {
 						if err := store(g, batch); err != nil {
 							b.Error(err)

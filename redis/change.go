@@ -5,6 +5,7 @@ import (
 	"crypto/sha1" //nolint:gosec // Redis names scripts so
 	"encoding/hex"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 
 	"github.com/redis/rueidis"
@@ -64,6 +65,7 @@ func (x *change) run(command, key string, arguments ...string) {
 	number := x.key(key)
 	for {
 		some := arguments[:min(len(arguments), mostArguments)]
+		x.commands = slices.Grow(x.commands, 3+len(some))
 		x.commands = append(append(x.commands, strconv.Itoa(len(some)), command, number), some...)
 		if arguments = arguments[len(some):]; len(arguments) == 0 {
 			return

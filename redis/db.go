@@ -3,6 +3,7 @@ package lagredis
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/lagkeeper/storage"
 	"github.com/lagkeeper/storage/internal/engine"
@@ -178,14 +179,17 @@ func (db *DB) commits(
 	}
 	var refused refusals
 	err := db.changeGroup(ctx, cluster, group, func(op *groupOp) {
-		op.fed, op.topics = true, make([]string, len(commits))
+		op.fed = true
 		for i := range commits {
-			op.topics[i] = commits[i].Topic
+			if i == 0 || commits[i].Topic != commits[i-1].Topic {
+				op.topics = append(op.topics, commits[i].Topic)
+			}
 		}
 	}, func(c *engine.Cluster, op *groupOp) engine.Reason {
 		refused = nil
 		store(c, op, refused.add)
 		next := 0
+		op.parts, op.stored = slices.Grow(op.parts, len(commits)), slices.Grow(op.stored, len(commits))
 		for i := range commits {
 			if next < len(refused) && refused[next].Index == i {
 				next++

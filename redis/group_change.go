@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/lagkeeper/storage/internal/engine"
 	"github.com/lagkeeper/storage/protocol"
@@ -73,7 +74,15 @@ func (db *DB) describe(g *group, next *groupState, v engine.GroupView, ops []*gr
 			anew = true
 		}
 	}
-	f := fields{view: v, set: []string{fieldVersion, next.version, fieldMeta, string(v.AppendMeta(nil))}}
+	scratch := texts.Get().(*[]byte)
+	f := fields{view: v, text: (*scratch)[:0]}
+	defer func() {
+		if *scratch = f.text; cap(f.text) <= mostKeptText {
+			texts.Put(scratch)
+		}
+	}()
+	f.named(fieldVersion, func(dst []byte) []byte { return append(dst, next.version...) })
+	f.named(fieldMeta, v.AppendMeta)
 	if anew {
 		f.all(next)
 		if g.version != "" {
@@ -82,7 +91,7 @@ func (db *DB) describe(g *group, next *groupState, v engine.GroupView, ops []*gr
 	} else {
 		f.some(g, next, ops, free)
 	}
-	next.change.run("HSET", g.key, f.set...)
+	next.change.run("HSET", g.key, f.set()...)
 	if len(f.gone) > 0 {
 		next.change.run("HDEL", g.key, f.gone...)
 	}
@@ -117,46 +126,73 @@ func score(milliseconds int64) string {
 	return strconv.FormatInt(max(-most, min(milliseconds, most)), 10)
 }
 
-// fields are those of a group that are to be set, in pairs with their values, and those that are to go.
+// fields are those of a group that are to be set, with their values, and those that are to go.
 type fields struct {
-	view      engine.GroupView
-	set, gone []string
+	view engine.GroupView
+	// text holds the fields that are to be set and their values, one behind the other; ends is where each of them ends. There may be
+	// a hundred in a batch: each a string of its own would cost more than all else.
+	text []byte
+	ends []int
+	gone []string
+}
+
+// texts are those that are not in use, each of at most mostKeptText bytes.
+var texts = sync.Pool{New: func() any { return new([]byte) }}
+
+const mostKeptText = 1 << 20
+
+// add takes a field and its value, which have been appended to text; the field ends at an index.
+func (f *fields) add(text []byte, field int) {
+	f.text, f.ends = text, append(f.ends, field, len(text))
+}
+
+// set returns the fields that are to be set, in pairs with their values.
+func (f *fields) set() []string {
+	all, set, from := string(f.text), make([]string, len(f.ends)), 0
+	for i, end := range f.ends {
+		set[i], from = all[from:end], end
+	}
+	return set
+}
+
+func (f *fields) named(field string, appendValue func([]byte) []byte) {
+	text := append(f.text, field...)
+	f.add(appendValue(text), len(text))
 }
 
 func (f *fields) topic(index int, name string, number uint64) {
-	value := f.view.AppendTopic(binary.AppendUvarint(nil, number), index)
-	f.set = append(f.set, fieldTopic+name, string(value))
+	text := append(append(f.text, fieldTopic...), name...)
+	f.add(f.view.AppendTopic(binary.AppendUvarint(text, number), index), len(text))
 }
 
-func (f *fields) partition(index int, number uint64, partition int32, buffer []byte) []byte {
-	data, ok := f.view.AppendPartition(buffer[:0], index, partition)
-	if field := numbered(fieldPartition, number, uint64(partition)); ok {
-		f.set = append(f.set, field, string(data))
+func (f *fields) partition(index int, number uint64, partition int32) {
+	text := appendNumbered(f.text, fieldPartition, number, uint64(partition))
+	if all, ok := f.view.AppendPartition(text, index, partition); ok {
+		f.add(all, len(text))
 	} else {
-		f.gone = append(f.gone, field)
+		f.gone = append(f.gone, string(text[len(f.text):]))
 	}
-	return data
 }
 
 // owners reports whether a topic has owners. had is whether it had.
 func (f *fields) owners(index int, number uint64, had bool) bool {
-	data := f.view.AppendOwners(nil, index)
-	if field := numbered(fieldOwners, number); len(data) > 0 {
-		f.set = append(f.set, field, string(data))
+	text := appendNumbered(f.text, fieldOwners, number)
+	all := f.view.AppendOwners(text, index)
+	if len(all) > len(text) {
+		f.add(all, len(text))
 	} else if had {
-		f.gone = append(f.gone, field)
+		f.gone = append(f.gone, string(text[len(f.text):]))
 	}
-	return len(data) > 0
+	return len(all) > len(text)
 }
 
 // all sets everything.
 func (f *fields) all(next *groupState) {
-	var buffer []byte
 	for i, t := range f.view.Topics() {
 		number := uint64(i)
 		f.topic(i, t.Name, number)
 		for partition := range f.view.Partitions(i) {
-			buffer = f.partition(i, number, partition, buffer)
+			f.partition(i, number, partition)
 		}
 		next.topics[t.Name] = storedTopic{number: number, topic: t, owners: f.owners(i, number, false)}
 	}
@@ -164,7 +200,12 @@ func (f *fields) all(next *groupState) {
 
 // some sets what ops may have changed. The group holds all topics that it held; free is a number that none of them has.
 func (f *fields) some(g *group, next *groupState, ops []*groupOp, free uint64) {
-	var parts []part
+	changed := 0
+	for _, op := range ops {
+		changed += len(op.parts)
+	}
+	parts := make([]part, 0, changed)
+	f.ends = slices.Grow(f.ends, 2*changed+8)
 	whole, owners := false, false
 	for _, op := range ops {
 		if op.changed {
@@ -175,7 +216,6 @@ func (f *fields) some(g *group, next *groupState, ops []*groupOp, free uint64) {
 		return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
 	})
 	parts = slices.Compact(parts)
-	var buffer []byte
 	for i, t := range f.view.Topics() {
 		stored, known := g.topics[t.Name]
 		if !known {
@@ -190,12 +230,12 @@ func (f *fields) some(g *group, next *groupState, ops []*groupOp, free uint64) {
 			}
 			touched = true
 			if !whole {
-				buffer = f.partition(i, stored.number, p.partition, buffer)
+				f.partition(i, stored.number, p.partition)
 			}
 		}
 		if whole {
 			for partition := range f.view.Partitions(i) {
-				buffer = f.partition(i, stored.number, partition, buffer)
+				f.partition(i, stored.number, partition)
 			}
 		}
 		if touched {

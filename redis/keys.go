@@ -78,11 +78,15 @@ func (db *DB) topicBucket(topic string) int { return db.groupBucket(topic) }
 
 // numbered returns a field with numbers behind its first byte.
 func numbered(field string, numbers ...uint64) string {
-	b := append(make([]byte, 0, 12), field...)
+	return string(appendNumbered(make([]byte, 0, 12), field, numbers...))
+}
+
+func appendNumbered(dst []byte, field string, numbers ...uint64) []byte {
+	dst = append(dst, field...)
 	for _, n := range numbers {
-		b = binary.AppendUvarint(b, n)
+		dst = binary.AppendUvarint(dst, n)
 	}
-	return string(b)
+	return dst
 }
 
 // numbersOf returns the numbers behind the first byte of a field; ok is false if there are not that many.

@@ -1,8 +1,9 @@
 // Package redistest runs real Redis servers on loopback for tests: one node, or a cluster whose nodes can be killed, paused,
-// emptied and failed over.
+// emptied and failed over. REDISTEST_SERVER names another program than redis-server, such as valkey-server.
 package redistest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -86,7 +87,7 @@ func (s *Servers) Follow(replica, of int) {
 // start starts n nodes that do not know each other.
 func (s *Servers) start(n int, settings []string) {
 	s.t.Helper()
-	program, err := exec.LookPath("redis-server")
+	program, err := exec.LookPath(cmp.Or(os.Getenv("REDISTEST_SERVER"), "redis-server"))
 	if err != nil {
 		missing(s.t, "redis-server is not installed, so no real Redis can be run: "+err.Error())
 	}
