@@ -26,7 +26,11 @@ func (c *stepClock) Read() (now, elapsed int64) { return c.now, c.now }
 // about a thousand messages further and a few hundred behind, and its order as far from the previous one as if the group made
 // a fiftieth of all commits. A topic has ten groups, and is polled before they commit.
 func load(tb testing.TB, groups, commits, curveSegments int) *Engine {
-	const partitions = 100
+	return loadOf(tb, groups, 100, commits, curveSegments)
+}
+
+// loadOf is load for groups of so many partitions.
+func loadOf(tb testing.TB, groups, partitions, commits, curveSegments int) *Engine {
 	clock := &stepClock{now: 1_700_000_000_000}
 	e := New(Config{
 		Clusters: []string{"local"}, Shards: 20, Intervals: commits, ExpireGroup: 604_800_000, ExpireTopic: 604_800_000,
@@ -46,7 +50,7 @@ func load(tb testing.TB, groups, commits, curveSegments int) *Engine {
 			for p := range ends {
 				produced[t*partitions+p] += 900 + random.Int64N(200)
 				ends[p] = protocol.EndOffset{
-					Partition: int32(p), TopicPartitionCount: partitions, Offset: 1<<36 + produced[t*partitions+p], Timestamp: clock.now,
+					Partition: int32(p), TopicPartitionCount: int32(partitions), Offset: 1<<36 + produced[t*partitions+p], Timestamp: clock.now,
 				}
 			}
 			e.SetEndOffsets(c, name, ends, refused)
@@ -78,7 +82,7 @@ func BenchmarkMemory(b *testing.B) {
 			for b.Loop() {
 				before := heap()
 				e := load(b, groups, commits, 0)
-				e.Sweep() // as it does every minute
+				e.sweepAll()
 				after := heap()
 				st := e.Stats()
 				partitions, topicBytes := 0, 0
@@ -100,32 +104,45 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-// BenchmarkFill measures what filling a store of 1,000,000 group-partitions with ten commits each allocates. What lives then,
-// and the greatest heap meanwhile with its garbage, are reported relative to what lives after a sweep.
+// BenchmarkFill measures what filling a store of 1,000,000 group-partitions with ten commits each allocates in all, what lives
+// then over what sweeps leave, and the greatest heap meanwhile, garbage and all, over the same.
 func BenchmarkFill(b *testing.B) {
-	groups := 10_000
+	all := 1_000_000
 	if testing.Short() {
-		groups = 1_000
+		all = 100_000
 	}
-	for b.Loop() {
-		before := heap()
-		highest := watchHeap()
-		e := load(b, groups, 10, 0)
-		most := float64(highest())
-		var filled runtime.MemStats
-		runtime.ReadMemStats(&filled)
-		grown := heap()
+	for _, partitions := range []int{100, 1, 10, 10_000} {
+		b.Run(fmt.Sprintf("partitions=%d", partitions), func(b *testing.B) {
+			for b.Loop() {
+				before := heap()
+				highest := watchHeap()
+				e := loadOf(b, all/partitions, partitions, 10, 0)
+				filling := float64(highest())
+				var filled runtime.MemStats
+				runtime.ReadMemStats(&filled)
+				highest = watchHeap()
+				e.sweepAll()
+				sweeping := float64(highest())
+				grown := heap()
+				left := float64(grown.HeapAlloc - before.HeapAlloc)
+				b.ReportMetric(float64(filled.TotalAlloc-before.TotalAlloc)/float64(all), "allocated-B/partition")
+				b.ReportMetric((filling-float64(before.HeapAlloc))/left, "peak/swept")
+				b.ReportMetric((sweeping-float64(before.HeapAlloc))/left, "peak-of-sweeps/swept")
+				b.ReportMetric(left/float64(all), "swept-B/partition")
+				runtime.KeepAlive(e)
+			}
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// sweepAll sweeps until nothing is given back any more, as an hour does, with the collections that come meanwhile.
+func (e *Engine) sweepAll() {
+	for before, used := int64(0), e.Used(); used != before; before, used = used, e.Used() {
 		e.Sweep()
-		after := heap()
-		n := float64(groups * 100)
-		left := float64(after.HeapAlloc - before.HeapAlloc)
-		b.ReportMetric(float64(filled.TotalAlloc-before.TotalAlloc)/n, "allocated-B/partition")
-		b.ReportMetric(float64(grown.HeapAlloc-before.HeapAlloc)/left, "live/swept")
-		b.ReportMetric((most-float64(before.HeapAlloc))/left, "peak/swept")
-		b.ReportMetric(left/n, "swept-B/partition")
-		runtime.KeepAlive(e)
+		runtime.GC()
+		runtime.GC()
 	}
-	b.ReportMetric(0, "ns/op")
 }
 
 // watchHeap reads the size of the heap every millisecond. The function that it returns stops that and returns the maximum.

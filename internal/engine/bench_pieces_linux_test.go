@@ -97,6 +97,26 @@ func BenchmarkPiece(b *testing.B) {
 				return at != 0
 			}
 		}},
+		{"trim-group-of-100000-partitions", func(e *Engine, c *Cluster, s *shard) func() bool {
+			batch := make([]protocol.Commit, 100_000)
+			for i := range batch {
+				e.SetEndOffset(c, "t", &protocol.EndOffset{Partition: int32(i), TopicPartitionCount: int32(len(batch)), Offset: 1 << 30})
+			}
+			for round := range int64(10) {
+				for i := range batch {
+					batch[i] = protocol.Commit{
+						Topic: "t", Partition: int32(i), Offset: 1000*round + int64(i)%7, Order: round + 1, Timestamp: startTime + 10_000*round,
+					}
+				}
+				e.Commits(c, "g", batch, func(int, Reason) { panic("refused") })
+			}
+			g := s.listed()[0]
+			from := 0
+			return func() bool {
+				from, _ = s.trimSome(g, from)
+				return from >= 0
+			}
+		}},
 		{"statistics-of-1000000-groups", func(e *Engine, c *Cluster, s *shard) func() bool {
 			each(e, c, 1_000_000, 1)
 			at, st := 0, Stats{}

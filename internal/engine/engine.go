@@ -72,6 +72,8 @@ type Engine struct {
 	// changing is held for reading while topics are deleted or loaded, and for writing by Stop.
 	changing sync.RWMutex
 	sweeps   atomic.Uint64
+	// trimFrom is the index of the shard from which on the next sweep gives memory back.
+	trimFrom atomic.Int64
 	loaded   atomic.Uint64 // topics
 	// changes counts changes of the state that are no requests of the channel.
 	changes     atomic.Uint64

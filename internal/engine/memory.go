@@ -20,10 +20,18 @@ const (
 	// blockStart is where the first window of a block begins, so that no reference is 0.
 	blockStart = 4
 
-	// filling is the part of a block that is being filled, one in filling, that it gets as extra room. Filling a store with
-	// ten commits each (BenchmarkFill of 1,000 groups) allocates 1,200 bytes a group-partition with 8, 600 with 4, and 430
-	// with 3 or 2; with 2 a third of what then lives is room that is never used.
+	// soleTarget is up to which size a block that is the only one of its group is made anew to grow. Beyond it the group gets further
+	// blocks, each of one part in growth of what it has.
+	soleTarget = 1 << 10
+	// filling is one part in how many such a block gets more room than it needs now.
 	filling = 3
+	growth  = 8
+	// leastGrowth is the size of the smallest further block.
+	leastGrowth = 512
+	// looseness is one part in how many of a block must be free or dead for it to be filled again.
+	looseness = 12
+	// mostLooked bounds the blocks that are looked at for room.
+	mostLooked = 64
 
 	// A window's tag holds, from the lowest bit, the index of its slot (23), whether it was restored and not seen since (1),
 	// and the incarnation of the partition to which its newest commit belongs (8).
@@ -41,8 +49,8 @@ const (
 )
 
 // memory holds the windows of one group in few large runs of bytes, with nothing for the garbage collector to follow. Windows
-// lie one behind the other; one that must grow moves to the end of the last block and leaves a dead one behind, which goes
-// when its block is rebuilt. Guarded by the shard.
+// lie one behind the other; one that must grow moves to the end of the block that is being filled and leaves a dead one behind.
+// A block with many dead bytes has its gaps closed in place, and is filled next. Guarded by the shard.
 type memory struct {
 	// slots has one entry for each partition of each topic; layout says which belong to a topic.
 	slots  []reference
@@ -56,8 +64,9 @@ type memory struct {
 	}
 	// first is the memory of blocks until there is a second block: most groups need one, and it saves an indirection.
 	first [1]block
-	// tail is the index of the block that is being filled; empty is the number of blocks that have no bytes, the tail apart.
-	tail, empty int
+	// tail is the index of the block that is being filled; empty is the number of blocks that have no bytes, the tail apart; looked is
+	// the index of the block that is looked at next for room.
+	tail, empty, looked int
 	// windows is the number of slots that have a window.
 	windows int
 	// narrowable is set if some of them may take more memory than their commits need.
@@ -100,7 +109,7 @@ func setRestored(w window.Window, restored bool) {
 
 // add makes an empty window of a size for a slot.
 func (m *memory) add(slot uint32, size int) window.Window {
-	r := m.reserve(size, filling)
+	r := m.reserve(size, true)
 	w := m.window(r)
 	window.Init(w, size)
 	setSlot(w, slot)
@@ -138,11 +147,7 @@ func (m *memory) adopt(run []byte) bool {
 // resize moves the window of a slot to memory of size bytes, and stores there what it had no room for. growing says that it
 // will grow more.
 func (m *memory) resize(slot uint32, size int, growing bool, s *window.Scratch) window.Window {
-	slack := 32
-	if growing {
-		slack = filling
-	}
-	r := m.reserve(size, slack)
+	r := m.reserve(size, growing)
 	// Making room may have moved the window.
 	old := m.slots[slot]
 	from, to := m.window(old), m.window(r)
@@ -157,18 +162,17 @@ func (m *memory) remove(slot uint32) {
 	if r := m.slots[slot]; r != 0 {
 		m.slots[slot] = 0
 		m.windows--
-		m.bury(r)
+		m.tidy(m.bury(r))
 	}
 }
 
-func (m *memory) bury(r reference) {
+// bury marks a window as dead, and returns the index of its block.
+func (m *memory) bury(r reference) int {
 	w := m.window(r)
 	setSlot(w, deadSlot)
 	index := int(r >> unitBits)
 	m.blocks[index].dead += int32(w.Size())
-	if index != m.tail {
-		m.tidy(index)
-	}
+	return index
 }
 
 // tidy rebuilds a block that is no longer being filled and holds too many dead bytes; one that holds nothing else is freed,
@@ -176,23 +180,30 @@ func (m *memory) bury(r reference) {
 func (m *memory) tidy(index int) {
 	b := &m.blocks[index]
 	switch {
+	case index == m.tail:
 	case b.used-b.dead == blockStart:
-		m.held -= cap(b.bytes)
-		*b = block{}
-		m.empty++
+		m.letGo(index)
 	case b.dead > b.used/8:
 		m.rebuild(index, int(b.used-b.dead))
 	}
 }
 
-// full reports that there may be no block for another window.
+// letGo gives back the bytes of a block, whose place another may take.
+func (m *memory) letGo(index int) {
+	b := &m.blocks[index]
+	m.held -= cap(b.bytes)
+	*b = block{}
+	m.empty++
+}
+
+// full says that there may be no block for another window.
 func (m *memory) full() bool { return len(m.blocks) >= maxBlocks && m.empty == 0 }
 
-// reserve takes size bytes at the end of the block that is being filled. If there is no room, the block is rebuilt or another
-// one begun. A rebuilt block gets one part in slack as extra room.
-func (m *memory) reserve(size, slack int) reference {
+// reserve takes size bytes at the end of the block that is being filled. If there is no room, some is made: without growing, for
+// that window alone, as far as possible.
+func (m *memory) reserve(size int, growing bool) reference {
 	if len(m.blocks) == 0 || !m.blocks[m.tail].fits(size) {
-		m.makeRoom(size, slack)
+		m.makeRoom(size, growing)
 	}
 	b := &m.blocks[m.tail]
 	r := reference(m.tail)<<unitBits | reference(b.used/unit)
@@ -202,22 +213,43 @@ func (m *memory) reserve(size, slack int) reference {
 
 func (b *block) fits(size int) bool { return int(b.used)+size+window.Padding <= len(b.bytes) }
 
-func (m *memory) makeRoom(size, slack int) {
-	live := blockStart
+// room returns the number of bytes that windows could take if the gaps were closed.
+func (b *block) room() int { return len(b.bytes) - int(b.used-b.dead) - window.Padding }
+
+func (m *memory) makeRoom(size int, growing bool) {
 	if len(m.blocks) == 0 {
 		m.blocks = append(m.first[:0], block{})
-	} else if live = int(m.blocks[m.tail].used - m.blocks[m.tail].dead); live+size > blockTarget && live > blockStart {
-		filled := m.tail
-		m.nextTail()
-		m.tidy(filled)
-		// A group that filled a block will fill a good part of another.
-		live = blockStart + blockTarget/8
-	} else if b := &m.blocks[m.tail]; int(b.dead) >= max(size, len(b.bytes)/8) {
-		// Closing the gaps in place takes no memory. The sweep gives back what is too much.
-		m.settle(m.tail, b.bytes)
+	}
+	// Closing gaps where they are takes no memory.
+	if index := m.loosest(size); index >= 0 {
+		m.tail = index
+		m.settle(index, m.blocks[index].bytes)
 		return
 	}
-	m.rebuild(m.tail, live+size+(live+size)/slack)
+	if needed := int(m.blocks[m.tail].used-m.blocks[m.tail].dead) + size; m.held <= soleTarget && len(m.blocks) == 1 {
+		if needed = max(needed, blockStart+size); growing {
+			needed += needed / filling
+		}
+		m.rebuild(m.tail, needed)
+		return
+	}
+	m.nextTail()
+	m.rebuild(m.tail, blockStart+max(size, min(max(m.held/growth, leastGrowth), blockTarget-blockStart)))
+}
+
+// loosest returns the index of the block, of some that it looks at, with the most room, -1 if none has enough to be filled again.
+func (m *memory) loosest(size int) int {
+	found, most := -1, 0
+	for range min(len(m.blocks), mostLooked) {
+		if m.looked++; m.looked >= len(m.blocks) {
+			m.looked = 0
+		}
+		b := &m.blocks[m.looked]
+		if room := b.room(); b.bytes != nil && room > most && room >= max(size, len(b.bytes)/looseness) {
+			found, most = m.looked, room
+		}
+	}
+	return found
 }
 
 // nextTail makes an empty block the one that is being filled.
@@ -230,24 +262,6 @@ func (m *memory) nextTail() {
 	m.blocks = append(m.blocks, block{})
 	m.tail = len(m.blocks) - 1
 	m.first[0] = block{} // its windows have moved
-}
-
-// wasteful reports whether more than a sixteenth of a block holds no window, and rebuilding would change that.
-func (b *block) wasteful() bool {
-	live := b.used - b.dead
-	return len(b.bytes)-int(live) > 512+len(b.bytes)/16 && live != b.trimmed
-}
-
-// trim rebuilds some of the wasteful blocks, from an index on, and returns the index to continue from.
-func (m *memory) trim(from, some int) (next int) {
-	for ; from < len(m.blocks) && some > 0; from++ {
-		if b := &m.blocks[from]; b.wasteful() {
-			m.rebuild(from, int(b.used-b.dead))
-			b.trimmed = b.used
-			some--
-		}
-	}
-	return from
 }
 
 // narrow makes windows smaller that are wider than their commits need, among some slots from an index on, and returns the index to go
@@ -285,6 +299,11 @@ func (m *memory) settle(index int, old []byte) {
 	b := &m.blocks[index]
 	end := int(b.used)
 	b.used, b.dead = blockStart, 0
+	m.move(b, index, old, end)
+}
+
+// move lays what lives in memory that is used up to an end behind what a block has, whose index it is to be.
+func (m *memory) move(b *block, index int, old []byte, end int) {
 	for at := blockStart; at < end; {
 		w := window.Window(old[at:])
 		size := w.Size()

@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"slices"
-
 	"github.com/lagkeeper/storage/internal/ends"
 	"github.com/lagkeeper/storage/internal/shrink"
 	"github.com/lagkeeper/storage/protocol"
@@ -16,9 +14,25 @@ const sweepBatch = 256
 // that groups do not use. It holds a shard only for a few groups at a time.
 func (e *Engine) Sweep() {
 	defer e.sweeps.Add(1)
+	e.sweepGroups(e.newTrimming())
+	// After the groups: an expired group is published as such.
+	e.sweepTopics()
+	for i := range e.shards {
+		e.shards[i].drain()
+		e.shards[i].shrink()
+	}
+	for _, c := range e.clusters.Load().all {
+		c.topics.Shrink()
+	}
+}
+
+// sweepGroups is Sweep for groups, from the shard on in which the last sweep had nothing left to trim.
+func (e *Engine) sweepGroups(trimming *trimming) {
 	var wasteful []*group
 	clusters := e.clusters.Load().all
-	for i := range e.shards {
+	first := int(e.trimFrom.Load())
+	for k := range e.shards {
+		i := (first + k) % len(e.shards)
 		s := &e.shards[i]
 		for s.forgetDeparted(e.expiry.now() - e.config.ExpireGroup) {
 		}
@@ -27,20 +41,12 @@ func (e *Engine) Sweep() {
 			for at := -1; at != 0; {
 				at, wasteful = e.sweepBatch(s, c, at, wasteful[:0])
 				for _, g := range wasteful {
-					s.trim(g)
+					s.trim(g, i, trimming)
 				}
 			}
 		}
 	}
-	// After the groups: an expired group is published as such.
-	e.sweepTopics()
-	for i := range e.shards {
-		e.shards[i].drain()
-		e.shards[i].shrink()
-	}
-	for _, c := range clusters {
-		c.topics.Shrink()
-	}
+	e.trimFrom.Store(int64(max(trimming.stopped, 0)))
 }
 
 // sweepTopics removes the topics whose end offsets nobody polls any more, and restored ones that were not polled since. That
@@ -106,53 +112,6 @@ func (e *Engine) removeTopic(t *ends.Topic, remove func() bool) bool {
 	return true
 }
 
-// trimBatch is the number of blocks of a group that are rebuilt while a shard is held.
-const trimBatch = 8
-
-// trim gives back the memory that a group does not use, unless it has been removed.
-func (s *shard) trim(g *group) {
-	for from := 0; from >= 0; {
-		from = s.narrowSome(g, from)
-	}
-	for from := 0; from >= 0; {
-		from = s.trimSome(g, from)
-	}
-}
-
-// narrowBatch is the number of windows that are looked at while a shard is held: at most some 200 µs of them.
-const narrowBatch = 512
-
-// narrowSome makes some windows of a group smaller, from the slot at an index on, and returns the index to go on from, -1 at the end.
-func (s *shard) narrowSome(g *group, from int) (next int) {
-	s.mu.Lock()
-	defer s.release()
-	if !s.holds(g) || from == 0 && !g.memory.narrowable {
-		return -1
-	}
-	g.memory.narrowable = from > 0 && g.memory.narrowable
-	next = g.memory.narrow(from, narrowBatch, &s.scratch)
-	s.account(g)
-	if next >= len(g.memory.slots) {
-		return -1
-	}
-	return next
-}
-
-// trimSome trims some blocks of a group from an index on, and returns the index to continue from, -1 at the end.
-func (s *shard) trimSome(g *group, from int) (next int) {
-	s.mu.Lock()
-	defer s.release()
-	if !s.holds(g) {
-		return -1
-	}
-	next = g.memory.trim(from, trimBatch)
-	s.account(g)
-	if next >= len(g.memory.blocks) {
-		return -1
-	}
-	return next
-}
-
 // shrink gives back what the maps of a shard keep after they have held much more.
 func (s *shard) shrink() {
 	s.mu.Lock()
@@ -183,7 +142,7 @@ func (e *Engine) sweepBatch(s *shard, c *Cluster, below int, wasteful []*group) 
 		if more {
 			return at + 1, wasteful
 		}
-		if left && (g.memory.narrowable || slices.ContainsFunc(g.memory.blocks, func(b block) bool { return b.wasteful() })) {
+		if left && (g.memory.narrowable || g.memory.wasteful()) {
 			wasteful = append(wasteful, g)
 		}
 	}
