@@ -20,10 +20,11 @@ type simulated struct {
 	orders kadm.TopicID
 
 	mu         sync.Mutex
-	partitions []*simulatedLog // guarded by mu, as all below
-	converted  map[string]bool // groups of the new protocol
-	perFetch   int             // records
-	grown      chan struct{}   // closed and made anew with each record
+	partitions []*simulatedLog   // guarded by mu, as all below
+	converted  map[string]bool   // groups of the new protocol
+	kinds      map[string]string // groups of another kind
+	perFetch   int               // records
+	grown      chan struct{}     // closed and made anew with each record
 }
 
 // simulatedLog is a partition of the log.
@@ -267,6 +268,9 @@ func (s *simulated) listGroups(r kmsg.Request) kmsg.Response {
 		kinds[key.group] = "Classic"
 		if s.converted[key.group] {
 			kinds[key.group] = "Consumer"
+		}
+		if kind := s.kinds[key.group]; kind != "" {
+			kinds[key.group] = kind
 		}
 	}
 	for name, kind := range kinds {
