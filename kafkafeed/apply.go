@@ -24,6 +24,9 @@ type applier struct {
 	feed *Feed
 	// groups are the commits that are not stored yet.
 	groups map[string]*groupCommits
+	// spare are used again; room is for how many commits they have room.
+	spare []*groupCommits
+	room  int
 	// seeds are the partitions whose commit was asked for before the log was read: what the log says of them is kept apart,
 	// so that their lag is never that of an older commit. Empty once the log was read to where it ended at the start.
 	seeds map[commitKey]*seed
@@ -32,8 +35,8 @@ type applier struct {
 }
 
 type groupCommits struct {
-	commits []protocol.Commit
-	entries []Entry
+	partition int32 // of the log
+	commits   []protocol.Commit
 }
 
 // seed is what the log says of a partition whose newest commit the store has without its order.
@@ -59,11 +62,11 @@ func (a *applier) apply(ctx context.Context, effects []Effect) error {
 		}
 		switch entry.Kind {
 		case KindCommit:
-			if err := a.commit(ctx, *entry); err != nil {
+			if err := a.commit(ctx, entry); err != nil {
 				return err
 			}
 		case KindCommitTombstone:
-			if err := a.tombstone(ctx, *entry); err != nil {
+			if err := a.tombstone(ctx, entry); err != nil {
 				return err
 			}
 		case KindGroupTombstone:
@@ -79,11 +82,11 @@ func (a *applier) apply(ctx context.Context, effects []Effect) error {
 	return nil
 }
 
-func (a *applier) commit(ctx context.Context, entry Entry) error {
+func (a *applier) commit(ctx context.Context, entry *Entry) error {
 	a.feed.open.note(entry.Topic, entry.Partition, entry.Offset)
 	commit := protocol.Commit{Topic: entry.Topic, Partition: entry.Partition, Offset: entry.Offset, Order: entry.Order,
 		Timestamp: entry.Timestamp}
-	if s := a.seeds[commitKey{entry.Group, entry.Topic, entry.Partition}]; s != nil {
+	if s := a.seed(entry); s != nil {
 		s.seen, s.partition = true, entry.LogPartition
 		if len(s.commits) == a.feed.window {
 			copy(s.commits, s.commits[1:])
@@ -94,19 +97,27 @@ func (a *applier) commit(ctx context.Context, entry Entry) error {
 	}
 	g := a.groups[entry.Group]
 	if g == nil {
-		g = &groupCommits{}
+		g = a.take()
 		a.groups[entry.Group] = g
 	}
-	g.commits, g.entries = append(g.commits, commit), append(g.entries, entry)
+	g.partition, g.commits = entry.LogPartition, append(g.commits, commit)
 	if len(g.commits) >= batch {
 		return a.flushGroup(ctx, entry.Group)
 	}
 	return nil
 }
 
-func (a *applier) tombstone(ctx context.Context, entry Entry) error {
+// seed returns what is kept apart of the partition of an entry, nil if nothing is.
+func (a *applier) seed(entry *Entry) *seed {
+	if len(a.seeds) == 0 {
+		return nil
+	}
+	return a.seeds[commitKey{entry.Group, entry.Topic, entry.Partition}]
+}
+
+func (a *applier) tombstone(ctx context.Context, entry *Entry) error {
 	key := commitKey{entry.Group, entry.Topic, entry.Partition}
-	if s := a.seeds[key]; s != nil {
+	if s := a.seed(entry); s != nil {
 		s.seen, s.commits = true, nil
 		return nil
 	}
@@ -142,27 +153,44 @@ func (a *applier) flushGroup(ctx context.Context, group string) error {
 	if g == nil || len(g.commits) == 0 {
 		return nil
 	}
-	err := a.keepEarly(g, a.feed.target.store.CommitBatch(ctx, a.feed.cluster, group, g.commits))
-	// The slices are used again, unless nothing may come of this group for long.
-	if len(a.groups) > 1000 || cap(g.commits) > batch {
-		delete(a.groups, group)
-	} else {
-		g.commits, g.entries = g.commits[:0], g.entries[:0]
-	}
+	err := a.keepEarly(group, g, a.feed.target.store.CommitBatch(ctx, a.feed.cluster, group, g.commits))
+	delete(a.groups, group)
+	a.put(g)
 	return err
+}
+
+// maxSpare bounds for how many commits there is room in what is used again.
+const maxSpare = 100_000
+
+func (a *applier) take() *groupCommits {
+	n := len(a.spare)
+	if n == 0 {
+		return &groupCommits{}
+	}
+	g := a.spare[n-1]
+	a.spare, a.room = a.spare[:n-1], a.room-cap(g.commits)
+	return g
+}
+
+func (a *applier) put(g *groupCommits) {
+	if a.room+cap(g.commits) <= maxSpare {
+		g.commits = g.commits[:0]
+		a.spare, a.room = append(a.spare, g), a.room+cap(g.commits)
+	}
 }
 
 // keepEarly keeps what a batch refused because it was read before the first poll that knows its partition. It returns the error
 // that is not of single commits.
-func (a *applier) keepEarly(g *groupCommits, err error) error {
+func (a *applier) keepEarly(group string, g *groupCommits, err error) error {
 	refused, err := refusals(err)
 	for _, refusal := range refused {
-		entry := g.entries[refusal.Index]
-		if entry.Order < a.targets[entry.LogPartition] {
+		commit := &g.commits[refusal.Index]
+		if commit.Order < a.targets[g.partition] {
 			continue
 		}
 		if errors.Is(refusal.Err, storage.ErrUnknownTopic) || errors.Is(refusal.Err, storage.ErrUnknownPartition) {
-			a.feed.early.add(entry, a.feed.state)
+			a.feed.early.add(Entry{Kind: KindCommit, Group: group, Topic: commit.Topic, Partition: commit.Partition, Offset: commit.Offset,
+				Order: commit.Order, Timestamp: commit.Timestamp, LogPartition: g.partition, Producer: -1}, a.feed.state)
 		}
 	}
 	return err
@@ -194,14 +222,10 @@ func (a *applier) finish(ctx context.Context) error {
 		}
 		g := groups[key.group]
 		if g == nil {
-			g = &groupCommits{}
+			g = &groupCommits{partition: s.partition}
 			groups[key.group] = g
 		}
 		g.commits = append(g.commits, s.commits...)
-		for _, commit := range s.commits {
-			g.entries = append(g.entries, Entry{Kind: KindCommit, Group: key.group, Topic: key.topic, Partition: key.partition,
-				Offset: commit.Offset, Order: commit.Order, Timestamp: commit.Timestamp, LogPartition: s.partition})
-		}
 		if len(g.commits) >= batch {
 			if err := a.replace(ctx, key.group, g); err != nil {
 				return err
@@ -218,7 +242,7 @@ func (a *applier) finish(ctx context.Context) error {
 }
 
 func (a *applier) replace(ctx context.Context, group string, g *groupCommits) error {
-	return a.keepEarly(g, a.feed.target.store.ReplaceCommits(ctx, a.feed.cluster, group, g.commits))
+	return a.keepEarly(group, g, a.feed.target.store.ReplaceCommits(ctx, a.feed.cluster, group, g.commits))
 }
 
 // early holds commits whose topic or partition the store does not know yet.

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"runtime"
+	"runtime/metrics"
 	"testing"
 	"time"
 
@@ -46,6 +47,7 @@ func BenchmarkCatchUp(b *testing.B) {
 	cluster := benchmarkKafka(b)
 	seeds := kgo.SeedBrokers(cluster.ListenAddrs()...)
 	b.Run("bare read", func(b *testing.B) {
+		defer reportCPU(b, *commitsFlag)()
 		for b.Loop() {
 			client, err := (&config{client: []kgo.Opt{seeds, kgo.ConsumeTopics(logTopic)}}).newClient(b.Context())
 			require.NoError(b, err)
@@ -60,8 +62,10 @@ func BenchmarkCatchUp(b *testing.B) {
 	})
 	b.Run("into a store", func(b *testing.B) {
 		b.ReportAllocs()
+		defer reportCPU(b, *commitsFlag)()
 		before := heap()
 		var grown uint64
+		peak := watchHeap()
 		for b.Loop() {
 			store, err := storage.Open(storage.Options{Clusters: []string{"prod"}})
 			require.NoError(b, err)
@@ -79,6 +83,7 @@ func BenchmarkCatchUp(b *testing.B) {
 			require.Equal(b, uint64(*commitsFlag), feed.Status().Records[KindCommit])
 			require.NoError(b, store.Close())
 		}
+		b.ReportMetric(float64(peak()-before)/(1<<20), "MiB-peak")
 		b.ReportMetric(float64(grown)/(1<<20), "MiB-left")
 		b.ReportMetric(float64(*commitsFlag)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
 	})
@@ -90,4 +95,30 @@ func heap() uint64 {
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return stats.HeapAlloc
+}
+
+// watchHeap looks at the heap until it is asked for the peak: what the objects took that were not collected yet, and those that live.
+func watchHeap() (peak func() uint64) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	var most uint64
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(20 * time.Millisecond)
+		defer ticker.Stop()
+		sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+		for {
+			metrics.Read(sample)
+			most = max(most, sample[0].Value.Uint64())
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+			}
+		}
+	}()
+	return func() uint64 {
+		close(done)
+		<-ended
+		return most
+	}
 }

@@ -87,7 +87,10 @@ var errShort = errors.New("record is too short")
 
 // Decode decodes a record of __consumer_offsets. Control records need kgo.KeepControlRecords. It never panics, keeps
 // nothing of the record's memory, and returns an error exactly if the kind is KindCorrupt.
-func Decode(record *kgo.Record) (Entry, error) {
+func Decode(record *kgo.Record) (Entry, error) { return decode(record, nil) }
+
+// decode is Decode with strings that were read before.
+func decode(record *kgo.Record, known names) (Entry, error) {
 	entry := Entry{LogPartition: record.Partition, Order: record.Offset, Producer: -1}
 	if record.Attrs.IsControl() || record.Attrs.IsTransactional() {
 		entry.Producer = record.ProducerID
@@ -96,7 +99,7 @@ func Decode(record *kgo.Record) (Entry, error) {
 	if record.Attrs.IsControl() {
 		entry.Kind, err = decodeMarker(record.Key)
 	} else {
-		err = entry.decodeRecord(record.Key, record.Value)
+		err = entry.decodeRecord(record.Key, record.Value, known)
 	}
 	if err != nil {
 		entry = Entry{Kind: KindCorrupt, LogPartition: entry.LogPartition, Order: entry.Order, Producer: entry.Producer}
@@ -120,8 +123,8 @@ func decodeMarker(key []byte) (Kind, error) {
 	}
 }
 
-func (e *Entry) decodeRecord(key, value []byte) error {
-	r := reader{rest: key}
+func (e *Entry) decodeRecord(key, value []byte, known names) error {
+	r := reader{rest: key, known: known}
 	version := r.int16()
 	if r.short {
 		return errShort
@@ -244,6 +247,28 @@ func (e *Entry) decodeGroup(value []byte) error {
 type reader struct {
 	rest  []byte
 	short bool
+	known names // nil for none
+}
+
+// maxNames bounds the strings that are kept.
+const maxNames = 50_000
+
+// names are the names of groups and topics that were read before: a log has few, again and again.
+type names map[string]string
+
+func (n names) of(name []byte) string {
+	if n == nil {
+		return string(name)
+	}
+	if known, ok := n[string(name)]; ok {
+		return known
+	}
+	if len(n) >= maxNames {
+		clear(n)
+	}
+	kept := string(name)
+	n[kept] = kept
+	return kept
 }
 
 func (r *reader) take(n uint64) []byte {
@@ -313,7 +338,7 @@ func (r *reader) string() string {
 		r.short = true
 		return ""
 	}
-	return string(r.take(uint64(n)))
+	return r.known.of(r.take(uint64(n)))
 }
 
 func (r *reader) tags(each func(tag uint64, value []byte)) {

@@ -42,6 +42,7 @@ func BenchmarkPoll(b *testing.B) {
 		listed, err := admin.ListGroups(b.Context())
 		require.NoError(b, err)
 		groups := slices.Sorted(slices.Values(listed.Groups()))
+		defer reportCPU(b, 1)()
 		for b.Loop() {
 			commits := admin.FetchManyOffsets(b.Context(), groups...)
 			require.Len(b, commits, benchmarkGroups)
@@ -59,6 +60,7 @@ func BenchmarkPoll(b *testing.B) {
 		<-feed.Ready()
 		before := requests()
 		b.ReportAllocs()
+		defer reportCPU(b, 1)()
 		for b.Loop() {
 			require.NoError(b, feed.pollEnds(ctx))
 			require.NoError(b, feed.pollGroups(ctx))

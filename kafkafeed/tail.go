@@ -24,6 +24,7 @@ type tailer struct {
 	member  *member // of the group that shares the log; nil if it is not shared
 	behind  int     // logs that have not reached their target
 	effects []Effect
+	names   names
 	// unsettled is true from when logs came until all have reached their target.
 	unsettled bool
 	// idle is true if nothing came for an interval: the first share of a new member is empty until others have given up theirs.
@@ -47,7 +48,7 @@ func (f *Feed) tail(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t := &tailer{feed: f, count: topic.count, logs: make(map[int32]*logTail)}
+	t := &tailer{feed: f, count: topic.count, logs: make(map[int32]*logTail), names: make(names)}
 	t.applier = newApplier(f)
 	f.state.clearLogs() // an end from before says nothing of a log that begins anew
 	defer f.client.PurgeTopicsFromConsuming(logTopic)
@@ -165,7 +166,7 @@ func (t *tailer) read(ctx context.Context) error {
 
 func (t *tailer) take(ctx context.Context, log *logTail, records []*kgo.Record) error {
 	for _, record := range records {
-		entry, err := Decode(record)
+		entry, err := decode(record, t.names)
 		if err != nil && t.feed.log.Level() >= kgo.LogLevelDebug {
 			t.feed.log.Log(kgo.LogLevelDebug, "record is corrupt", "cluster", t.feed.cluster, "err", err)
 		}

@@ -1,0 +1,7 @@
+//go:build !unix
+
+package kafkafeed
+
+import "testing"
+
+func reportCPU(*testing.B, int) func() { return func() {} }
