@@ -2,6 +2,7 @@ package kafkafeed
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/lagkeeper/storage/protocol"
@@ -130,27 +131,41 @@ func (f *Feed) settleDoubts(ctx context.Context) error {
 	if len(groups) == 0 {
 		return nil
 	}
-	var storeErr error
+	missing := make(map[string]partitions)
+	orders := make(map[commitKey]int64)
 	err := f.fetchCommits(ctx, groups, nil, func(group string, committed offsets) {
 		for _, c := range held[group] {
-			if _, ok := committed[c.topic][c.partition]; ok || storeErr != nil {
+			if _, ok := committed[c.topic][c.partition]; ok {
 				continue
 			}
-			// What was committed since the question has a greater order.
-			storeErr = f.target.deletePartition(ctx, commitKey{group, c.topic, c.partition}, c.order+1)
-			f.members.forget(group)
+			if missing[group] == nil {
+				missing[group] = make(partitions)
+			}
+			missing[group][c.topic] = append(missing[group][c.topic], c.partition)
+			orders[commitKey{group, c.topic, c.partition}] = c.order
 		}
-		if storeErr == nil {
-			delete(f.doubts, group)
-		}
+		delete(f.doubts, group)
 	})
 	f.asked(askMissing, err)
+	var storeErr error
+	err = f.uncommitted(ctx, missing, func(key commitKey) {
+		// What was committed since the question has a greater order.
+		storeErr = errors.Join(storeErr, f.target.deletePartition(ctx, key, orders[key]+1))
+		f.members.forget(key.group)
+	})
+	if err != nil || storeErr != nil {
+		for group := range missing {
+			f.doubts[group] = true
+		}
+	}
+	f.asked(askGone, err)
 	return storeErr
 }
 
+// heldCommits returns what the store has of a group. The caller holds commits.
 func (f *Feed) heldCommits(ctx context.Context, group string) (held []heldCommit, err error) {
-	var stored protocol.Group
-	if err := f.target.store.Group(ctx, f.cluster, group, &stored); err != nil {
+	stored := &f.stored
+	if err := f.target.store.Group(ctx, f.cluster, group, stored); err != nil {
 		return nil, known(err)
 	}
 	for i := range stored.Topics {

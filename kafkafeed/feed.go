@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/protocol"
 )
 
 // Feed fills one cluster of a store from Kafka. Make one for each cluster.
@@ -62,6 +63,7 @@ type Feed struct {
 	// commits is held while committed offsets are asked for and stored, and while the mode changes.
 	commits sync.Mutex
 	polled  map[commitKey]polled // guarded by commits
+	stored  protocol.Group       // the memory of one group after the other; guarded by commits
 	// doubts are the groups of which a deletion may have been missed; guarded by commits.
 	doubts map[string]bool
 }

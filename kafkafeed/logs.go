@@ -157,9 +157,8 @@ func (f *Feed) seed(ctx context.Context, seeds map[commitKey]*seed, numbers []in
 	f.asked(askGroups, err)
 	var unknown []string
 	for group := range listed {
-		var stored protocol.Group
 		if slices.Contains(numbers, protocol.LogPartitionOf(group, count)) &&
-			errors.Is(f.target.store.Group(ctx, f.cluster, group, &stored), storage.ErrUnknownGroup) {
+			errors.Is(f.target.store.Group(ctx, f.cluster, group, &f.stored), storage.ErrUnknownGroup) {
 			unknown = append(unknown, group)
 		}
 	}

@@ -171,8 +171,8 @@ func (f *Feed) tellGroup(ctx context.Context, group string, committed offsets, d
 			}
 		}
 	}
-	var stored protocol.Group
-	if err := f.target.store.Group(ctx, f.cluster, group, &stored); err != nil {
+	stored := &f.stored
+	if err := f.target.store.Group(ctx, f.cluster, group, stored); err != nil {
 		return known(err)
 	}
 	for i := range stored.Topics {
@@ -197,10 +197,13 @@ func (f *Feed) tellGroup(ctx context.Context, group string, committed offsets, d
 func (f *Feed) reconcileCommits(ctx context.Context, groups []string) error {
 	var storeErr error
 	err := f.fetchCommits(ctx, groups, nil, func(group string, committed offsets) {
-		var stored protocol.Group
-		if err := known(f.target.store.Group(ctx, f.cluster, group, &stored)); err != nil {
+		stored := &f.stored
+		switch err := f.target.store.Group(ctx, f.cluster, group, stored); {
+		case known(err) != nil:
 			storeErr = err
 			return
+		case err != nil:
+			stored.Topics = nil
 		}
 		for i := range stored.Topics {
 			t := &stored.Topics[i]
