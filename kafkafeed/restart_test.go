@@ -68,26 +68,37 @@ func TestDeletionWhoseTombstoneIsGone(t *testing.T) {
 	feed.stop()
 	require.NoError(t, store.Close())
 
-	var refused atomic.Bool
-	refused.Store(true)
+	const silent, hidden, open = 0, 1, 2
+	var stage, answers atomic.Int64
 	f.cluster.ControlKey(int16(kmsg.OffsetFetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		f.cluster.KeepControl()
-		if !refused.Load() {
-			return nil, nil, false
-		}
 		response := r.ResponseKind().(*kmsg.OffsetFetchResponse)
 		for _, asked := range r.(*kmsg.OffsetFetchRequest).Groups {
 			group := kmsg.NewOffsetFetchResponseGroup()
-			group.Group, group.ErrorCode = asked.Group, kerr.UnknownServerError.Code
+			group.Group = asked.Group
+			if stage.Load() == silent {
+				group.ErrorCode = kerr.UnknownServerError.Code
+			}
+			for _, named := range asked.Topics { // the topic may not be described
+				topic, partition := kmsg.NewOffsetFetchResponseGroupTopic(), kmsg.NewOffsetFetchResponseGroupTopicPartition()
+				topic.Topic, topic.TopicID, partition.ErrorCode = named.Topic, named.TopicID, kerr.TopicAuthorizationFailed.Code
+				topic.Partitions = append(topic.Partitions, partition)
+				group.Topics = append(group.Topics, topic)
+			}
 			response.Groups = append(response.Groups, group)
 		}
-		return response, nil, true
+		answers.Add(1)
+		return response, nil, stage.Load() != open
 	})
 	store = openStore(t, path)
 	feed = runFeed(t, store, f.opts(Interval(often))...)
 	<-feed.Ready()
 	require.Len(t, storedLags(t, store), 3, "what no coordinator answers for stays")
-	refused.Store(false)
+	stage.Store(hidden)
+	before := answers.Load()
+	eventually(t, "it was asked often", func() bool { return answers.Load() > before+20 })
+	require.Equal(t, "10 100 90", storedLags(t, store)["g orders 1"], "of what is hidden nothing is known")
+	stage.Store(open)
 	agree(t, store, lags{"g orders 0": "10 100 90"})
 	feed.stop()
 }

@@ -290,13 +290,29 @@ func (s *simulated) fetchCommits(r kmsg.Request) kmsg.Response {
 	for _, asked := range request.Groups {
 		group := kmsg.NewOffsetFetchResponseGroup()
 		group.Group = asked.Group
+		topic := kmsg.NewOffsetFetchResponseGroupTopic()
+		topic.Topic, topic.TopicID = "orders", s.orders
+		answer := func(of int32, offset int64) {
+			partition := kmsg.NewOffsetFetchResponseGroupTopicPartition()
+			partition.Partition, partition.Offset = of, offset
+			topic.Partitions = append(topic.Partitions, partition)
+		}
 		for key, entry := range committed {
-			if key.group == asked.Group {
-				topic, partition := kmsg.NewOffsetFetchResponseGroupTopic(), kmsg.NewOffsetFetchResponseGroupTopicPartition()
-				topic.Topic, topic.TopicID, partition.Partition, partition.Offset = key.topic, s.orders, key.partition, entry.Offset
-				topic.Partitions = append(topic.Partitions, partition)
-				group.Topics = append(group.Topics, topic)
+			if key.group == asked.Group && asked.Topics == nil {
+				answer(key.partition, entry.Offset)
 			}
+		}
+		for _, named := range asked.Topics { // there is but one
+			for _, of := range named.Partitions {
+				offset := int64(-1)
+				if entry, ok := committed[commitKey{asked.Group, "orders", of}]; ok {
+					offset = entry.Offset
+				}
+				answer(of, offset)
+			}
+		}
+		if len(topic.Partitions) > 0 {
+			group.Topics = append(group.Topics, topic)
 		}
 		response.Groups = append(response.Groups, group)
 	}
