@@ -243,7 +243,7 @@ func exerciseTime(t *testing.T, factory Factory) {
 		}},
 		{name: "brokers' topics do not expire", config: topics, run: func(w *world) {
 			w.end("topic", 0, 1, 100)
-			w.pass(time.Hour)
+			w.pass(10 * time.Minute)
 			w.ends("topic", 100)
 		}},
 		{name: "expiry is by cluster", config: minute, run: func(w *world) {

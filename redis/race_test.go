@@ -1,0 +1,5 @@
+//go:build race
+
+package lagredis_test
+
+func init() { racing = true }
