@@ -266,6 +266,11 @@ func TestSorts(t *testing.T) {
 	for _, sort := range []string{"group", "cluster", "status", "nonsense"} {
 		require.Len(t, decode[inspector.GroupList](t, server.URL+"/api/v1/groups?sort="+sort).Groups, 5)
 	}
+	for query, want := range map[string]int{"cluster=local": 5, "cluster=other": 0, "q=BILL": 1, "topic=clicks": 2, "topic=orders&q=er": 1, "status=STOPPED": 1} {
+		list := decode[inspector.GroupList](t, server.URL+"/api/v1/groups?"+query)
+		assert.Len(t, list.Groups, want, query)
+		assert.Equal(t, [2]int{5, want}, [2]int{list.Totals.Groups, list.Totals.Matching}, query)
+	}
 	var pages []string
 	for page := range 3 {
 		for _, g := range decode[inspector.GroupList](t, fmt.Sprintf("%s/api/v1/groups?sort=group&per_page=2&page=%d", server.URL, page+1)).Groups {

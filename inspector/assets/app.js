@@ -11,50 +11,50 @@ async function refresh() {
   if (busy || document.hidden) return;
   busy = true;
   try {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(3 * interval) });
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(Math.max(3 * interval, 10000)) });
     if (answer.status === 404) {
-      connection.textContent = "no longer there";
+      say("no longer there");
       return;
     }
     if (!answer.ok) throw new Error(answer.statusText);
     swap(new DOMParser().parseFromString(await answer.text(), "text/html"));
-    connection.textContent = "live";
+    say("live");
   } catch {
-    connection.textContent = "not connected";
+    say("not connected");
   } finally {
     busy = false;
   }
 }
 
-// swap takes the content of a new page, and keeps what a person is at: the focus, what is typed, how far a table is scrolled.
+// swap makes of the content what a new page has, and touches nothing that is as it was: the focus, what is typed or selected,
+// where a screen reader is and how far a table is scrolled stay.
 function swap(fresh) {
-  const main = document.getElementById("main");
   const next = fresh.getElementById("main");
   if (!next) return;
-  const focus = path(document.activeElement, main);
-  const typed = [...main.querySelectorAll("input")].map((input) => input.value);
-  const selection = document.activeElement instanceof HTMLInputElement ? document.activeElement.selectionStart : null;
-  const scrolled = [...main.querySelectorAll(".wide")].map((area) => area.scrollLeft);
-  main.replaceChildren(...next.childNodes);
-  main.querySelectorAll("input").forEach((input, i) => { if (typed[i] !== undefined) input.value = typed[i]; });
-  main.querySelectorAll(".wide").forEach((area, i) => { area.scrollLeft = scrolled[i] || 0; });
-  const target = focus && at(focus, main);
-  if (target) {
-    target.focus({ preventScroll: true });
-    if (selection !== null && target instanceof HTMLInputElement) target.setSelectionRange(selection, selection);
+  document.title = fresh.title;
+  morph(document.getElementById("main"), next);
+  document.querySelectorAll("figure[data-points]").forEach(crosshair);
+}
+
+function morph(old, fresh) {
+  if (old.isEqualNode(fresh)) return;
+  if (old.nodeName !== fresh.nodeName) {
+    old.replaceWith(fresh);
+    return;
   }
-  main.querySelectorAll("figure[data-points]").forEach(crosshair);
+  if (!(old instanceof Element)) {
+    old.data = fresh.data;
+    return;
+  }
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && name !== "tabindex") old.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  const [were, are] = [[...old.childNodes].filter((child) => !child.isCrosshair), [...fresh.childNodes]];
+  are.forEach((child, i) => were[i] ? morph(were[i], child) : old.append(child));
+  were.slice(are.length).forEach((child) => child.remove());
 }
 
-function path(element, root) {
-  if (!element || !root.contains(element) || element === root) return null;
-  const steps = [];
-  for (; element !== root; element = element.parentElement) steps.unshift([...element.parentElement.children].indexOf(element));
-  return steps;
-}
-
-function at(steps, root) {
-  return steps.reduce((element, step) => element && element.children[step], root);
+function say(text) {
+  if (connection.textContent !== text) connection.textContent = text; // once: a screen reader says it each time it is set
 }
 
 // The stream is that of a page that somebody sees: a browser has six connections to a server, for all its tabs together, and
@@ -66,9 +66,9 @@ function listen() {
   if (!window.EventSource || document.hidden) return;
   stream = new EventSource("live");
   stream.addEventListener("tick", () => { heard = Date.now(); refresh(); });
-  stream.addEventListener("open", () => { connection.textContent = "live"; });
+  stream.addEventListener("open", () => { say("live"); });
   stream.addEventListener("error", () => {
-    connection.textContent = "not connected";
+    say("not connected");
     if (stream.readyState === EventSource.CLOSED) setTimeout(listen, interval);
   });
 }
@@ -76,33 +76,40 @@ function listen() {
 // crosshair shows what a chart says at the place of the pointer, or of the arrow keys.
 function crosshair(figure) {
   const chart = figure.querySelector("svg");
-  const points = JSON.parse(figure.dataset.points || "[]");
-  if (!chart || !points.length) return;
-  const box = chart.viewBox.baseVal;
+  if (!chart) return;
+  if (chart.showCrosshair) {
+    if (!figure.querySelector(".readout").hidden) chart.showCrosshair();
+    return;
+  }
   const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
-  line.setAttribute("class", "cross");
-  line.setAttribute("y1", "0");
-  line.setAttribute("y2", String(box.height));
-  line.setAttribute("visibility", "hidden");
-  chart.append(line);
   const readout = document.createElement("output");
+  line.isCrosshair = readout.isCrosshair = true;
+  line.setAttribute("class", "cross");
+  line.setAttribute("y2", String(chart.viewBox.baseVal.height));
   readout.className = "readout";
-  readout.hidden = true;
-  figure.append(readout);
-  let place = points.length - 1;
+  let place = -1; // -1 for the newest
+  const points = () => JSON.parse(figure.dataset.points || "[]");
   const show = () => {
-    line.setAttribute("x1", String(points[place].x * box.width));
-    line.setAttribute("x2", String(points[place].x * box.width));
+    const point = points().at(place);
+    if (!point) return;
+    const x = String(point.x * chart.viewBox.baseVal.width);
+    line.setAttribute("x1", x);
+    line.setAttribute("x2", x);
     line.setAttribute("visibility", "visible");
-    readout.textContent = points[place].text;
+    readout.textContent = point.text;
     readout.hidden = false;
   };
   const hide = () => { line.setAttribute("visibility", "hidden"); readout.hidden = true; };
+  hide();
+  chart.append(line);
+  figure.append(readout);
+  chart.showCrosshair = show;
   chart.setAttribute("tabindex", "0");
   chart.addEventListener("pointermove", (event) => {
     const area = chart.getBoundingClientRect();
     const x = (event.clientX - area.left) / area.width;
-    place = points.reduce((best, point, i) => Math.abs(point.x - x) < Math.abs(points[best].x - x) ? i : best, 0);
+    const all = points();
+    place = all.reduce((best, point, i) => Math.abs(point.x - x) < Math.abs(all[best].x - x) ? i : best, 0);
     show();
   });
   chart.addEventListener("pointerleave", hide);
@@ -111,7 +118,8 @@ function crosshair(figure) {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!step) return;
     event.preventDefault();
-    place = Math.min(Math.max(place + step, 0), points.length - 1);
+    const last = points().length - 1;
+    place = Math.min(Math.max((place < 0 ? last : place) + step, 0), last);
     show();
   });
 }

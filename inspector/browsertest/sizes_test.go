@@ -120,6 +120,32 @@ func TestKeyboard(t *testing.T) {
 		chromedp.Evaluate(`document.activeElement.textContent`, &kept),
 	))
 	assert.Equal(t, "Group", kept)
+
+	// So does what is typed, and an element of the page is the same one still.
+	var typed string
+	var same bool
+	require.NoError(t, chromedp.Run(ctx,
+		chromedp.Evaluate(`document.querySelector("input[name=q]").focus(); window.cell = document.querySelector("#groups tbody td:nth-child(5)"); window.before = window.cell.textContent`, nil),
+		chromedp.KeyEvent("war"),
+		until(`window.cell.textContent !== window.before`),
+		chromedp.Evaluate(`document.activeElement.value`, &typed), chromedp.Evaluate(`window.cell.isConnected`, &same),
+	))
+	assert.Equal(t, "war", typed)
+	assert.True(t, same)
+
+	// The crosshair follows the pointer, and stays while the chart moves below it.
+	var readout string
+	require.NoError(t, chromedp.Run(ctx,
+		chromedp.Navigate(w.url(allPages["group"])), until(`document.querySelectorAll(".chart .line").length >= 2`),
+		chromedp.Evaluate(`(() => {
+			const area = document.querySelector(".chart").getBoundingClientRect();
+			document.querySelector(".chart").dispatchEvent(new PointerEvent("pointermove", { clientX: area.left + area.width, clientY: area.top + 20 }));
+			window.before = `+linePoints+`;
+		})()`, nil),
+		until(linePoints+` !== window.before`),
+		chromedp.Evaluate(`document.querySelector(".readout:not([hidden])")?.textContent`, &readout),
+	))
+	assert.Regexp(t, `^\d\d:\d\d:\d\d UTC  \S`, readout)
 }
 
 // TestMedia prints black on white whatever the screen, and moves nothing for who asks for that.
