@@ -15,9 +15,9 @@ import "github.com/lagkeeper/storage/internal/curve"
 // times while a group commits nothing looks to that group as if it never had.
 
 const (
-	// dipWithin is for how many milliseconds a dip may be undone: two replicas that answer in turn agree long before.
+	// dipWithin is how many milliseconds a dip may last: two replicas that answer in turn agree long before.
 	dipWithin = 60_000
-	// staleInARow is the number of stale end offsets in a row that are needed for the last to be taken: the clock was set back.
+	// staleInARow is the number of successive stale end offsets of which the last is taken: the clock was set back.
 	staleInARow = 3
 )
 
@@ -27,12 +27,12 @@ type dip struct {
 	// at is when the lower end offset was seen, in Unix milliseconds.
 	at        int64
 	same, cut uint8
-	// sameID is set if the lower end offset came with the id of the topic; same and cut mean nothing then.
+	// sameID is set if the lower end offset came with the topic's id; same and cut mean nothing then.
 	sameID bool
 	curve  curve.Curve
 }
 
-// refuse reports whether an end offset that is below the newest says nothing about now, and counts it.
+// refuse reports whether an end offset below the newest is stale, and counts it.
 func (d *detail) refuse(end *EndOffset) bool {
 	if !end.Dated || end.Seen >= d.seen {
 		return false
@@ -92,12 +92,12 @@ func (t *Topic) turnLocked(p *page, at int, r *ring, end *EndOffset, back bool) 
 	}
 }
 
-// endedBy reports whether an end offset says that there was no more than a dip.
+// endedBy reports whether an end offset shows that there was only a dip.
 func (d *dip) endedBy(end *EndOffset) bool {
 	return end.Offset >= d.offset && distance(d.at, end.Seen) <= dipWithin
 }
 
-// undo makes the present incarnation of a partition the same log as the one before the dip, but for its curve.
+// undo makes the present incarnation of a partition the same log as the one before the dip, except for its curve.
 func (p *page) undo(at int, from *dip) {
 	d := &p.details[at]
 	if !from.sameID {
@@ -121,5 +121,5 @@ func (t *Topic) forgetDipLocked(number int32) {
 	}
 }
 
-// oneMore is n + 1, as far as eight bits go.
+// oneMore returns n + 1, at most what eight bits hold.
 func oneMore(n uint8) uint8 { return max(n, n+1) }

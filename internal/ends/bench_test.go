@@ -10,7 +10,7 @@ import (
 	"github.com/lagkeeper/storage/internal/curve"
 )
 
-// benchWorld is a table of topics of 100 partitions, which all get some 1,000 messages between two polls.
+// benchWorld is a table of topics of 100 partitions, each of which gets about 1,000 messages between two polls.
 type benchWorld struct {
 	*Table
 	topics   []*Topic
@@ -44,9 +44,9 @@ func (w *benchWorld) poll() {
 	}
 }
 
-// BenchmarkMemory measures what a topic-partition takes after 12 polls, when its history is full, and after 400, when its curve
-// is too. The floor is what is told of it: ten end offsets as differences of two bytes, and as many segments of a curve of
-// five bytes as it holds. The figures are bytes and objects, not times.
+// BenchmarkMemory measures what a topic-partition takes after 12 polls, when its history is full, and after 400, when its
+// curve is full too. The floor is the information itself: ten end offsets as differences of two bytes, and the curve's
+// segments at five bytes each. The figures are bytes and objects, not times.
 func BenchmarkMemory(b *testing.B) {
 	for _, polls := range []int{12, 400} {
 		b.Run(fmt.Sprintf("polls=%d", polls), func(b *testing.B) {
@@ -54,7 +54,7 @@ func BenchmarkMemory(b *testing.B) {
 			for b.Loop() {
 				before := benchHeap()
 				w := newBenchWorld(topics)
-				own := benchHeap() // what is not the table's
+				own := benchHeap() // memory that is not the table's
 				ownBytes := int64(own.HeapAlloc-before.HeapAlloc) - int64(w.Table.Bytes()) - topics*200
 				for range polls {
 					w.poll()
@@ -77,7 +77,7 @@ func benchHeap() (m runtime.MemStats) {
 	return m
 }
 
-// BenchmarkSet measures one end offset: of partitions that are new, of those whose curves are full, in a table that fits into
+// BenchmarkSet measures storing one end offset: in new partitions, in partitions with full curves, in a table that fits into
 // the cache and in one that does not.
 func BenchmarkSet(b *testing.B) {
 	for _, topics := range []int{1, 1000} {
@@ -110,8 +110,8 @@ func BenchmarkSet(b *testing.B) {
 	}
 }
 
-// BenchmarkJudge measures what a fetch takes of the end offsets of a topic: the copy of its pages and of the curves of
-// partitions that are behind, the history of each, and the lag in time.
+// BenchmarkJudge measures the part of a fetch that concerns the end offsets of a topic: copying its pages and the curves of
+// partitions that are behind, reading histories, and computing the lag in time.
 func BenchmarkJudge(b *testing.B) {
 	for _, behind := range []int64{0, 3_000, 100_000} {
 		b.Run(fmt.Sprintf("behind=%d", behind), func(b *testing.B) {

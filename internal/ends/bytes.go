@@ -6,7 +6,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// How much a topic takes is counted where it changes, since a topic may have a million partitions and is read often.
+// The memory of a topic is counted where it changes, since a topic may have a million partitions and its size is read often.
 
 // Size returns the number of partitions of the topic that have an end offset, and of the bytes that the topic takes.
 func (t *Topic) Size() (partitions, bytes int) {
@@ -15,7 +15,7 @@ func (t *Topic) Size() (partitions, bytes int) {
 	return t.known, t.bytes
 }
 
-// growLocked counts bytes that the topic takes in addition, or gives back.
+// growLocked counts bytes that the topic takes or, if negative, gives back.
 func (t *Topic) growLocked(bytes int) {
 	if bytes == 0 {
 		return
@@ -33,14 +33,14 @@ func (t *Topic) recountLocked() {
 	t.growLocked(bytes - t.bytes)
 }
 
-// countLocked begins to count for the table what the topic takes.
+// countLocked begins to count the topic's bytes for the table.
 func (t *Topic) countLocked() {
 	bytes := t.bytes
 	t.bytes, t.counted = 0, true
 	t.growLocked(bytes)
 }
 
-// measureLocked counts all that growLocked would.
+// measureLocked counts everything that growLocked should have counted.
 func (t *Topic) measureLocked() (partitions, bytes int) {
 	bytes = int(unsafe.Sizeof(*t)) + len(t.Name) + t.identity.bytes()
 	for number := range t.dips {
@@ -62,7 +62,7 @@ func (t *Topic) measureLocked() (partitions, bytes int) {
 	return partitions, bytes
 }
 
-// bytes does not count the pages.
+// bytes returns the memory of the index without its pages.
 func (x *index) bytes() int {
 	if x == nil {
 		return 0
@@ -92,7 +92,7 @@ func (t *Topic) dipBytesLocked(number int32) int {
 	return int(unsafe.Sizeof(number)+unsafe.Sizeof(d)) + 1 + d.curve.Buffer()
 }
 
-// variableLocked returns what a change of a partition may change: what the curves of its page take, and its dip.
+// variableLocked returns the memory that a change of a partition may change: the curves of its page, and its dip.
 func (t *Topic) variableLocked(p *page, at int) (bytes int) {
 	bytes = p.curves.Size()
 	if t.dips != nil {

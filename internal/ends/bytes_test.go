@@ -11,7 +11,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// TestBytesAreCountedAsTheyChange holds what is counted on the way against all that there is.
+// TestBytesAreCountedAsTheyChange compares the running count with a full count.
 func TestBytesAreCountedAsTheyChange(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -59,7 +59,7 @@ func TestBytesAreCountedAsTheyChange(t *testing.T) {
 			r.Name = fmt.Sprint("topic-", random.IntN(5))
 			built, err := table.Build(&r)
 			require.NoError(t, err)
-			check() // what nobody sees is not counted
+			check() // a topic that has left the table is not counted
 			table.Put(built, now)
 		}
 		if step%100 == 0 {

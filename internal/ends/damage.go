@@ -1,7 +1,7 @@
 package ends
 
-// release unlocks a table that was locked for a change. It must be deferred itself: only so does it see the panic that it
-// tells of, which goes on.
+// release unlocks a table that was locked for a change. It must be deferred directly: only then does recover see the panic
+// that it reports and passes on.
 func (t *Table) release() {
 	if cause := recover(); cause != nil {
 		t.damaged()

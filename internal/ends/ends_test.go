@@ -17,16 +17,15 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// naive is what is known of one partition, in plain form. Its rules are those of the contract, "An end offset that goes back",
-// in its words.
+// naive is what is known of one partition, in plain form. Its rules follow the contract, "An end offset that goes back".
 type naive struct {
 	history     []int64
 	incarnation uint8
 	start       int64
-	polls       []int64 // when each was seen
+	polls       []int64 // when each end offset was seen
 	stale       int
 	identified  bool
-	// same and cut are how many incarnations before this one are the same log, and since it was cut.
+	// same and cut are the numbers of earlier incarnations that are the same log, and of those since it was truncated.
 	same, cut int
 	before    *naive // before the dip; nil if there is none
 	sameID    bool   // the dip is of the same topic
@@ -78,7 +77,7 @@ func (n *naive) set(end EndOffset, keep int, reset func()) bool {
 	return true
 }
 
-// view is what is to be seen of the partition.
+// view is what the topic shows of the partition.
 func (n *naive) view() View {
 	v := View{
 		Known: true, Newest: n.history[len(n.history)-1], Incarnation: n.incarnation, Seen: n.polls[len(n.polls)-1],
@@ -86,7 +85,7 @@ func (n *naive) view() View {
 	}
 	v.Before = v.Seen
 	for i := len(n.polls) - 2; i >= 0 && !v.SeenBefore; i-- {
-		// One that comes out of order is not remembered for longer than the next; seen at the same moment it is the same poll.
+		// An end offset that is out of order is remembered only until the next; one seen at the same moment is the same poll.
 		if other := n.polls[i]; other != v.Seen {
 			v.SeenBefore = true
 			v.Before = min(other, v.Seen-1)
@@ -187,7 +186,7 @@ func compare(t *testing.T, topic *Topic, known []*naive) {
 	}
 }
 
-// TestRestride lets some partitions fall behind while the history of others makes room for all.
+// TestRestride makes the history of some partitions grow while others have none.
 func TestRestride(t *testing.T) {
 	t.Parallel()
 	topic := NewTable(Options{History: 7}).Ensure("topic")
@@ -235,7 +234,7 @@ func TestIncarnation(t *testing.T) {
 	require.Equal(t, curve.AtLeast, lag(150).Kind)
 	reading := topic.Read()
 	require.Equal(t, View{Known: true, Newest: 199, Incarnation: 1, Seen: at, Before: at - 1000, SeenBefore: true}, reading.View(3))
-	require.Equal(t, []int64{100, 200, 199}, reading.AppendHistory(nil, 3), "the old field goes on as before")
+	require.Equal(t, []int64{100, 200, 199}, reading.AppendHistory(nil, 3), "the history is as before")
 	reading.Close()
 	require.EqualValues(t, 2, set(0, 0))
 	require.Equal(t, curve.Exact, lag(0).Kind)
@@ -269,7 +268,7 @@ func TestTable(t *testing.T) {
 	require.Nil(t, table.Topic("a"))
 	require.Len(t, table.Topics(nil), 1)
 
-	// Whoever held on to it changes nothing, and nothing is told of it any more.
+	// Setting a deleted topic changes nothing, and publishes nothing.
 	a.Set(EndOffset{Offset: 5})
 	a.Set(EndOffset{Number: 7, Offset: 5})
 	require.EqualValues(t, 1, a.Count())
@@ -298,8 +297,8 @@ func TestSize(t *testing.T) {
 	require.Greater(t, grown, bytes+100*8)
 }
 
-// TestTableAtOnce deletes and makes a topic again while others store, some of it far out, and read. What is told of a topic
-// begins with its creation and ends with its deletion.
+// TestTableAtOnce deletes and recreates a topic while others store end offsets, some of high partitions, and read. The events
+// of a topic begin with its creation and end with its deletion.
 func TestTableAtOnce(t *testing.T) {
 	t.Parallel()
 	type told struct {
@@ -360,7 +359,7 @@ func TestTableAtOnce(t *testing.T) {
 	for _, life := range lives {
 		require.Equal(t, "created", life[0])
 		if i := slices.Index(life, "deleted"); i >= 0 {
-			require.Len(t, life, i+1, "something was told of a topic after its end")
+			require.Len(t, life, i+1, "an event of a topic after its end")
 		}
 	}
 	require.Greater(t, len(lives), 10)

@@ -6,16 +6,16 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// identity distinguishes the topics of one name by their ids.
+// identity distinguishes topics of one name by their ids.
 type identity struct {
-	// id is the topic's, zero until it is known; seen is when an end offset last came with it, in Unix milliseconds.
+	// id is the topic's id, zero until it is known; seen is when an end offset last came with it, in Unix milliseconds.
 	id   protocol.TopicID
 	seen int64
-	// former are ids of topics that this one, or another in its place, has replaced; the newest last.
+	// former are the ids of topics that this one, or one before it, has replaced; the newest last.
 	former []protocol.TopicID
 
-	// Of the stale end offsets with an id that is not known: the id, the partition of the first, and how many came in a row
-	// for that partition.
+	// The stale end offsets with an unknown id: the id, the partition of the first, and how many came in a row for that
+	// partition.
 	strange     protocol.TopicID
 	strangeFrom int32
 	stranger    uint8
@@ -24,12 +24,12 @@ type identity struct {
 const (
 	// maxFormer is the number of ids of replaced topics that are remembered.
 	maxFormer = 4
-	// formerFor is for how many milliseconds after the present id was seen the id of a replaced topic is nothing but a
-	// poller that has not noticed yet. After that it is taken for the present one: the change was the mistake.
+	// formerFor is how many milliseconds after the present id was seen the id of a replaced topic counts as a poller that has
+	// not noticed yet. After that it becomes the present one: the change was the mistake.
 	formerFor = 60_000
 )
 
-// check says what an end offset is by its id.
+// check classifies an end offset by its id.
 func (i *identity) check(end *EndOffset) Outcome {
 	if end.ID.IsZero() || i.id.IsZero() || end.ID == i.id {
 		return Stored
@@ -67,7 +67,7 @@ func (i *identity) accept(end *EndOffset) {
 	i.strange, i.stranger = protocol.TopicID{}, 0
 }
 
-// follow returns the identity of the topic that an end offset puts in the place of this one.
+// follow returns the identity of the topic that replaces this one because of an end offset.
 func (i *identity) follow(end *EndOffset) identity {
 	former := slices.DeleteFunc(slices.Clone(i.former), func(id protocol.TopicID) bool { return id == end.ID })
 	former = append(former, i.id)

@@ -2,9 +2,9 @@ package ends
 
 import "github.com/lagkeeper/storage/internal/curve"
 
-// Image is what is known of the end offsets of some topics at the moments at which they were added, copied as it lies there:
-// taking one costs little more than to copy that memory, and nothing for a partition of which nothing is known. What it means
-// is worked out when it is looked at.
+// Image is what is known of the end offsets of some topics at the moments at which they were added, copied in the form in
+// which it is kept: taking one costs little more than copying that memory, and nothing for unknown partitions. It is decoded
+// when it is read.
 type Image struct {
 	pages   []imagePage
 	newest  []int64
@@ -15,14 +15,14 @@ type Image struct {
 
 	lags  []curve.Frozen
 	steps []byte
-	// segments is where Recent works.
+	// segments is the scratch memory of Recent.
 	segments []curve.Segment
 }
 
 // imagePage is a page in an Image.
 type imagePage struct {
 	first, length int32
-	// rings is where the page begins in newest, rings and details, from and through where its differences are.
+	// rings is where the page begins in newest, rings and details; from and through say where its differences are.
 	rings, from, through int
 	stride, width        int
 }
@@ -114,7 +114,7 @@ func (m *Image) Recent(lag int) []curve.Segment {
 	return m.segments
 }
 
-// Sizes returns the number of partitions of a topic that have an end offset, and that of all their end offsets.
+// Sizes returns the number of partitions of a topic that have an end offset, and the number of all their end offsets.
 func (m *Image) Sizes(t ImageTopic) (partitions, endOffsets int) {
 	for i := t.from; i < t.through; i++ {
 		p := &m.pages[i]
@@ -128,13 +128,13 @@ func (m *Image) Sizes(t ImageTopic) (partitions, endOffsets int) {
 	return partitions, endOffsets
 }
 
-// Cursor looks at the partitions of a topic in an Image, one after the other.
+// Cursor reads the partitions of a topic in an Image, one after the other.
 type Cursor struct {
 	image *Image
 	topic ImageTopic
 }
 
-// Cursor begins with the first partition of a topic.
+// Cursor begins at the first partition of a topic.
 func (m *Image) Cursor(t ImageTopic) Cursor { return Cursor{image: m, topic: t} }
 
 // Next sets v to what is known of a partition, whose number is above that of the call before, and appends its end offsets to dst,

@@ -5,12 +5,12 @@ import (
 	"slices"
 )
 
-// older holds the end offsets before the newest of the partitions of a page, as the differences from each to the next, which take
-// two bytes where an end offset takes eight. All have the same width: so they are found without reading those before them, and
-// copied as they lie there.
+// older holds the end offsets before the newest of the partitions of a page, as differences from each to the next, which take
+// two bytes where an end offset takes eight. All differences have the same width, so each is found without reading those
+// before it, and all are copied as they lie.
 //
-// Weighed against it: a width for each partition, which costs a byte or two of its own, and a place that moves; the offsets in
-// the curve, which has not all of them.
+// Weighed against it: a width for each partition, which takes a byte or two of its own, and moves the differences behind it;
+// keeping the offsets in the curve, which does not have all of them.
 type older struct {
 	// bytes holds stride differences of width bytes for each partition, in a ring: least significant byte first, in
 	// two's complement.
@@ -60,8 +60,8 @@ func (o *older) ring(at int) []byte {
 	return o.bytes[at*size : (at+1)*size]
 }
 
-// push adds a difference to the ring of a partition, before the end offset that it leads to is counted. What does not fit is the
-// oldest.
+// push adds a difference to the ring of a partition, before the end offset that it leads to is counted. If the ring is full,
+// it overwrites the oldest.
 func (o *older) push(at int, r *ring, difference int64) {
 	ring := o.ring(at)
 	if differences := r.count - 1; differences < o.stride {
@@ -101,7 +101,7 @@ func (o *older) appendTo(dst []int64, at int, r ring, newest int64) []int64 {
 	return dst
 }
 
-// resized returns the same for length partitions, the first of which becomes number at.
+// resized returns a copy for length partitions, in which the present first partition has the number at.
 func (o *older) resized(length, at int) older {
 	size := o.stride * o.width
 	to := older{bytes: make([]byte, length*size), stride: o.stride, width: o.width}
@@ -109,7 +109,7 @@ func (o *older) resized(length, at int) older {
 	return to
 }
 
-// reshaped returns the same with room for more differences, or wider ones, and stores where each ring begins now.
+// reshaped returns a copy with room for more or wider differences, and stores where each ring begins.
 func (o *older) reshaped(partitions []partition, stride, width int) older {
 	to := older{bytes: make([]byte, len(partitions)*stride*width), stride: stride, width: width}
 	for at := range partitions {

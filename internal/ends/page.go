@@ -7,24 +7,24 @@ import (
 	"github.com/lagkeeper/storage/internal/curve"
 )
 
-// The partitions of a topic lie in pages, of which there are only those that are needed: a partition of a high number costs
-// what the partitions around it cost, not what all below it would.
+// The partitions of a topic lie in pages, of which there are only those that are needed: a partition with a high number costs
+// as much as its neighbours, not as much as all partitions below it.
 
 const (
 	pageShift = 7
-	// pageSize is the number of partitions that share a page at most; a page holds no others than those of one multiple of it.
+	// pageSize is the greatest number of partitions in a page; a page holds partitions between two successive multiples of it.
 	pageSize = 1 << pageShift
-	// wholeTopic is up to how many partitions a topic is taken to be polled whole. A page of such a topic has room for all
-	// of its partitions from the start; a page of a larger one begins with a single partition.
+	// wholeTopic is the number of partitions up to which a topic is assumed to be polled as a whole. A page of such a topic
+	// has room for all of its partitions from the start; a page of a larger one begins with a single partition.
 	wholeTopic = 1024
 )
 
-// partition is the newest end offset of one partition. It is written under Topic.mu and read without.
+// partition is the newest end offset of one partition. It is written under Topic.mu and read without it.
 type partition struct {
 	newest atomic.Int64
-	// ring packs, from the lowest bit: how many end offsets are kept (10 bits; 0 means that none is known, and newest means
-	// nothing), where the oldest difference of older is (10 bits), whether the end offset was restored and not seen since (1
-	// bit), and the incarnation (8 bits).
+	// ring packs, from the lowest bit: the number of end offsets (10 bits; if 0, none is known and newest means nothing), the
+	// index of the oldest difference in older (10 bits), whether the end offset was restored and not seen since (1 bit), and
+	// the incarnation (8 bits).
 	ring atomic.Uint32
 }
 
@@ -62,19 +62,19 @@ type page struct {
 	first      int32
 	partitions []partition
 
-	// What follows has one entry for each of partitions; guarded by Topic.mu.
+	// The fields below have one entry for each of partitions; guarded by Topic.mu.
 
 	// older holds the end offsets before the newest.
 	older   older
 	details []detail
-	// curves has room for none if they are turned off. The newest segment of a curve is at the newest end offset, last seen
-	// when that was.
+	// curves is empty if curves are turned off. The newest segment of a curve is at the newest end offset, last seen when that
+	// was.
 	curves curve.Block
 }
 
 // index finds the page of a partition. It never changes once it is published.
 type index struct {
-	// first and partitions are those of the first page: most topics have no other, and to find them here saves two steps.
+	// first and partitions are those of the first page: most topics have no other, and finding them here saves two steps.
 	first      int32
 	partitions []partition
 	// pages ascend by their numbers. A single one lies in only.
@@ -82,8 +82,8 @@ type index struct {
 	only  [1]*page
 }
 
-// page returns the page that holds the numbers around a number, and its place; nil, and the place where it would be, if
-// there is none.
+// page returns the page that holds the numbers around a number, and its index; if there is none, nil and the index at which
+// it would be.
 func (x *index) page(number int32) (*page, int) {
 	if x == nil {
 		return nil, 0
@@ -127,7 +127,7 @@ func (x *index) find(number int32) (*page, int) {
 	return nil, 0
 }
 
-// reachLocked is find that makes room if there is none.
+// reachLocked is find, and makes room if there is none.
 func (t *Topic) reachLocked(number int32) (*page, int) {
 	x := t.index.Load()
 	if p, at := x.find(number); p != nil {
@@ -141,7 +141,7 @@ func (t *Topic) reachLocked(number int32) (*page, int) {
 	case old != nil:
 		grown := old.first + int32(len(old.partitions))
 		if count <= wholeTopic {
-			// Partitions that come one by one are not to have the page copied each time.
+			// If partitions come one by one, the page must not be copied each time.
 			end = min(start+pageSize, max(end, grown+(grown-start)/4))
 		}
 		end = max(end, grown)
@@ -161,7 +161,7 @@ func (t *Topic) reachLocked(number int32) (*page, int) {
 		next.pages = slices.Clone(x.pages)
 		next.pages[at] = p
 	case at == len(x.pages):
-		// Who reads x does not look beyond its length.
+		// Readers of x do not look beyond its length.
 		next.pages = append(x.pages, p)
 	default:
 		next.pages = slices.Insert(slices.Clone(x.pages), at, p)
@@ -172,7 +172,8 @@ func (t *Topic) reachLocked(number int32) (*page, int) {
 	return p, int(number - p.first)
 }
 
-// makePageLocked makes a page of length partitions, with what the old one holds, which may be nil and is not used any more.
+// makePageLocked makes a page of length partitions with the contents of the old one, which may be nil and must not be used
+// any more.
 func (t *Topic) makePageLocked(first int32, length int, old *page) *page {
 	p := &page{first: first, partitions: make([]partition, length), details: make([]detail, length)}
 	curves := t.table.options.CurveSegments > 0
@@ -195,7 +196,7 @@ func (t *Topic) makePageLocked(first int32, length int, old *page) *page {
 	return p
 }
 
-// push adds an end offset to those of a partition, of which limit are kept.
+// push adds an end offset to a partition, of which limit are kept.
 func (p *page) push(at int, r ring, offset int64, limit int) {
 	newest := &p.partitions[at].newest
 	if r.count > 0 && limit > 1 {
@@ -207,7 +208,7 @@ func (p *page) push(at int, r ring, offset int64, limit int) {
 	p.partitions[at].store(r)
 }
 
-// makeRoom makes room for one more difference in a partition that does not keep all yet, and for a wider one than there is.
+// makeRoom makes room for one more difference in a partition whose history is not full, and for a wider difference.
 func (p *page) makeRoom(r *ring, at int, difference int64, limit int) {
 	stride, width := p.older.stride, max(p.older.width, widthOf(difference))
 	if r.count-1 == stride && stride < limit-1 {
@@ -225,12 +226,13 @@ func (p *page) appendHistory(dst []int64, at int, r ring) []int64 {
 	return p.older.appendTo(dst, at, r, p.partitions[at].newest.Load())
 }
 
-// curve returns the curve of a partition as it was seen; see curve.Block.Get.
+// curve returns the curve of a partition; see curve.Block.Get.
 func (p *page) curve(at int) curve.Curve {
 	return p.curves.Get(at, p.partitions[at].newest.Load(), p.details[at].seen)
 }
 
-// putRestored puts a curve that was kept elsewhere, once all else of the partition is in its place. One of ours ends at the newest
+// putRestored stores a curve that was kept elsewhere, after everything else of the partition. A curve of ours ends at the
+// newest end offset; any other is made to.
 // end offset; another is made to.
 func (p *page) putRestored(at int, c *curve.Curve, limit int) {
 	if p.curves.Len() == 0 {

@@ -97,14 +97,14 @@ func Departed(name string, uid uint64) *Topic {
 	return t
 }
 
-// Deletions returns how many topics of a name were deleted, as far as is known.
+// Deletions returns how many topics of a name are known to have been deleted.
 func (t *Table) Deletions(name string) uint64 {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.deletions[name]
 }
 
-// SetDeletions notes how many topics of a name were deleted, which is known elsewhere.
+// SetDeletions sets how many topics of a name were deleted, as known elsewhere.
 func (t *Table) SetDeletions(name string, n uint64) {
 	t.mu.Lock()
 	defer t.release()
@@ -115,8 +115,7 @@ func (t *Table) SetDeletions(name string, n uint64) {
 	}
 }
 
-// Remember puts a topic into the table of which nothing is known but its uid, unless there is one of its name. It is not told
-// of.
+// Remember adds a topic of which only the uid is known, unless there is one of its name. It publishes nothing.
 func (t *Table) Remember(name string, uid uint64) {
 	t.mu.Lock()
 	defer t.release()
@@ -128,9 +127,9 @@ func (t *Table) Remember(name string, uid uint64) {
 	}
 }
 
-// Recall puts a topic that is kept elsewhere into the table, in the place of the one of its name. Groups that hold that go on to
-// hold it unless it was deleted since, which the uid says. It returns an error, and changes nothing, if the bytes
-// are not those of a topic.
+// Recall puts a topic that is kept elsewhere into the table, in the place of the one of its name. Groups that hold that one
+// keep it, unless it was deleted since, which the uid shows. If the bytes are malformed it returns an error and changes
+// nothing.
 func (t *Table) Recall(name string, meta []byte, partitions iter.Seq2[int32, []byte]) error {
 	built := &Topic{Name: strings.Clone(name), table: t}
 	if err := built.decode(meta, partitions); err != nil {
@@ -229,13 +228,13 @@ func (t *Topic) decodePartition(number int32, data []byte) error {
 	return nil
 }
 
-// reader takes numbers from bytes until there are not enough, which sets failed for good.
+// reader reads numbers from bytes. If there are not enough bytes, it sets failed, which stays.
 type reader struct {
 	rest   []byte
 	failed bool
 }
 
-// take returns n bytes, zeros if there are not as many.
+// take returns n bytes; zeros if there are fewer.
 func (r *reader) take(n int) (taken []byte) {
 	if len(r.rest) < n {
 		r.rest, r.failed = nil, true

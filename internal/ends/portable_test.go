@@ -8,7 +8,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// portable returns a topic with all that its bytes can hold: two ids, a dip, an end offset that was refused.
+// portable makes a topic with everything that its bytes can hold: two ids, a dip, a refused end offset.
 func portable(t testing.TB) *Table {
 	t.Helper()
 	table := NewTable(Options{CountDeletions: true, History: 3, CurveSegments: 8})
@@ -51,14 +51,14 @@ func TestTopicThatIsKeptElsewhere(t *testing.T) {
 	}
 	require.Equal(t, from.AppendNewest(nil), got.AppendNewest(nil))
 
-	// The same topic stays the object that groups hold, one that was made after a deletion does not.
+	// The same topic stays the object that groups hold; one that was made after a deletion does not.
 	from.Set(EndOffset{Number: 0, Offset: 900, Seen: 3000})
 	require.NoError(t, recall(to, from))
 	require.Same(t, got, to.Topic("topic"))
 	require.EqualValues(t, 900, got.AppendNewest(nil)[0])
 	other := portable(t)
 	require.NoError(t, recall(to, other.Topic("topic")))
-	require.Same(t, got, to.Topic("topic"), "it was lost and made again")
+	require.Same(t, got, to.Topic("topic"), "the topic was lost and recreated")
 	other.Forget("topic")
 	require.EqualValues(t, 1, other.Deletions("topic"))
 	require.NoError(t, recall(to, other.Ensure("topic")))
@@ -86,7 +86,7 @@ func FuzzTopicThatIsKeptElsewhere(f *testing.F) {
 			require.Nil(t, table.Topic("topic"))
 			return
 		}
-		// What is taken can be used and kept again.
+		// The bytes can be used and kept again.
 		topic := table.Topic("topic")
 		topic.Set(EndOffset{Number: 0, Offset: 1, Seen: 1})
 		again, _ := topic.AppendPartition(nil, 0)

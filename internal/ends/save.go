@@ -39,7 +39,7 @@ func (t *Topic) Save(r *snapshot.Topic) {
 			to.EndOffsets, to.Curve = to.EndOffsets[:0], to.Curve[:0]
 			history = p.appendHistory(history[:0], i, ring)
 			for _, offset := range history {
-				// Of the older ones it is known that they were seen no later.
+				// It is known that the older ones were seen no later.
 				to.EndOffsets = append(to.EndOffsets, snapshot.EndOffset{Offset: offset, Timestamp: d.seen - int64(d.since)})
 			}
 			to.EndOffsets[len(history)-1].Timestamp = d.seen
@@ -54,14 +54,13 @@ func (t *Topic) Save(r *snapshot.Topic) {
 	}
 }
 
-// The incarnation of a partition in a record packs, from the lowest byte: the incarnation; how many before it are the same
-// log; how many of those are older than the last cut of the log. In a snapshot of an earlier release all but the first are
-// 0, which means what that release meant.
+// The incarnation of a partition in a record packs, from the lowest byte: the incarnation; how many incarnations before it
+// are the same log; how many of those are older than the last truncation. In a snapshot of an earlier release all but the
+// first are 0, with the meaning that they had there.
 const (
 	sameShift  = 8
 	olderShift = 16
-	// packedBit is set if there is more than the incarnation: no number that was written for an incarnation is taken for
-	// something else.
+	// packedBit is set if there is more than the incarnation, so that a plain incarnation cannot be taken for packed numbers.
 	packedBit = 1 << 31
 )
 
@@ -72,7 +71,7 @@ func packIncarnation(incarnation uint8, d *detail) uint32 {
 	return packedBit | uint32(incarnation) | uint32(d.same)<<sameShift | uint32(d.same-d.cut)<<olderShift
 }
 
-// checkIncarnation reports a number that packIncarnation does not make.
+// checkIncarnation reports a number that packIncarnation cannot return.
 func checkIncarnation(v uint32) error {
 	var d detail
 	if v > math.MaxUint8 && packIncarnation(unpackIncarnation(v, &d), &d) != v {
@@ -109,7 +108,7 @@ func (d *dip) appendTo(dst []byte) []byte {
 
 var errMalformedDip = errors.New("malformed bytes after the curve")
 
-// decode takes the curve of a partition in a record and what stands behind it; dipped is false if there is nothing.
+// decode reads the curve of a partition in a record and the dip behind it; dipped is false if there is none.
 func decode(data []byte) (c curve.Curve, d dip, dipped bool, err error) {
 	if len(data) == 0 {
 		return c, d, false, nil
@@ -136,7 +135,7 @@ func decode(data []byte) (c curve.Curve, d dip, dipped bool, err error) {
 	return c, d, true, err
 }
 
-// Check reports what is wrong with a partition of a record that Load would refuse or leave out, nil if nothing is.
+// Check returns what makes a partition of a record invalid for Load, nil if nothing does.
 func Check(p *snapshot.Partition) error {
 	for _, end := range p.EndOffsets {
 		if end.Offset < 0 {
@@ -150,8 +149,8 @@ func Check(p *snapshot.Partition) error {
 	return err
 }
 
-// Build makes a topic of a record, which is not in the table yet; Put puts it there. What it knows is marked as restored. It
-// returns an error if the record is not one that Save makes.
+// Build makes a topic from a record; Put puts it into the table. Everything in it is marked as restored. It returns an error
+// if the record is not one that Save makes.
 func (t *Table) Build(r *snapshot.Topic) (*Topic, error) {
 	topic := &Topic{Name: strings.Clone(r.Name), table: t, identity: identity{id: r.ID}}
 	topic.count.Store(r.PartitionCount)
@@ -168,9 +167,9 @@ func (t *Table) Build(r *snapshot.Topic) (*Topic, error) {
 	return topic, nil
 }
 
-// Put puts what a topic of Build knows in the place of what the topic of its name knows, all at once: there is no moment without
-// end offsets. The partition count does not shrink. Groups that hold the topic go on to hold it, unless it is another by its id:
-// then Put returns the one that was deleted for it. now is the time in Unix milliseconds.
+// Put replaces the contents of the topic of the same name by those of a topic that Build made, all at once: there is no
+// moment without end offsets. The partition count does not shrink. Groups that hold the topic keep it, unless it has another
+// id: then Put returns the topic that was deleted for it. now is in Unix milliseconds.
 func (t *Table) Put(built *Topic, now int64) (replaced *Topic) {
 	built.Restored(now)
 	t.mu.Lock()
@@ -202,7 +201,7 @@ func (t *Table) Put(built *Topic, now int64) (replaced *Topic) {
 	return nil
 }
 
-// otherThan reports whether a topic of the same name is another by its id.
+// otherThan reports whether the ids show that two topics of one name are different.
 func (t *Topic) otherThan(built *Topic) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -211,7 +210,7 @@ func (t *Topic) otherThan(built *Topic) bool {
 
 func (t *Topic) loadLocked(from *snapshot.Partition) error {
 	history := from.EndOffsets[max(0, len(from.EndOffsets)-t.table.options.History):]
-	// Nothing stores a negative end offset any more, but a snapshot of an earlier release may hold some.
+	// Negative end offsets are no longer stored, but a snapshot of an earlier release may hold some.
 	for len(history) > 0 && history[len(history)-1].Offset < 0 {
 		history = history[:len(history)-1]
 	}

@@ -1,5 +1,5 @@
-// Package ends keeps the end offsets of the topics of one cluster: for every partition the newest, readable without a
-// lock, and a bounded history.
+// Package ends keeps the end offsets of the topics of one cluster: for every partition the newest, readable without a lock,
+// and a bounded history.
 package ends
 
 import (
@@ -13,22 +13,22 @@ import (
 // MaxPartitions is the largest number of partitions that a topic can have.
 const MaxPartitions = 1_048_576
 
-// Options say what a Table keeps and what it calls.
+// Options configure a Table.
 type Options struct {
 	// History is the number of end offsets that are kept per partition.
 	History int
 	// CurveSegments is the number of segments that the curve of a partition may have; 0 means that none is kept.
 	CurveSegments int
 	// Created, Deleted, Expired and Reset, if not nil, are called when a topic was created, deleted or expired, and when the
-	// end offset of one of its partitions went back. They are called with locks held and must not call the table.
+	// end offset of a partition went back. They are called with locks held and must not call the table.
 	Created, Deleted, Expired func(*Topic)
 	Reset                     func(t *Topic, partition int32)
-	// Damaged, if not nil, is called when a panic has interrupted a change of the table or of a topic.
+	// Damaged, if not nil, is called if a panic has interrupted a change of the table or of a topic.
 	Damaged func()
-	// CountDeletions makes the uid of a topic the number of topics of its name that were deleted before, so that a topic that is
-	// lost and made again has the uid that it had.
+	// CountDeletions makes the uid of a topic the number of topics of its name that were deleted before it, so that a topic
+	// that is lost and recreated has the same uid.
 	CountDeletions bool
-	// Grew, if not nil, is called with how many bytes a topic takes more, or less if that is negative.
+	// Grew, if not nil, is called with the number of bytes by which a topic grew, negative if it shrank.
 	Grew func(bytes int)
 }
 
@@ -37,12 +37,12 @@ type Table struct {
 	options Options
 
 	mu sync.RWMutex
-	// topics by name, and how many there have been at most since the map was made; guarded by mu.
+	// topics by name, and the greatest number of them since the map was made; guarded by mu.
 	topics map[string]*Topic
 	most   int
-	// deletions counts by name the topics that were deleted, if they are counted; guarded by mu.
+	// deletions counts the deleted topics by name, if CountDeletions is set; guarded by mu.
 	deletions map[string]uint64
-	// closed is set when no topic is to be added any more; guarded by mu.
+	// closed is set when no more topics are added; guarded by mu.
 	closed bool
 }
 
@@ -68,7 +68,7 @@ func (t *Table) Topic(name string) *Topic {
 	return t.topics[name]
 }
 
-// Ensure returns the topic of a name, and makes it if there is none; nil if the table is closed then.
+// Ensure returns the topic of a name, and makes it if there is none; nil if there is none and the table is closed.
 func (t *Table) Ensure(name string) *Topic {
 	if topic := t.Topic(name); topic != nil {
 		return topic
@@ -82,7 +82,7 @@ func (t *Table) Ensure(name string) *Topic {
 	return topic
 }
 
-// Delete takes the topic of a name out of the table and marks it deleted. It returns nil if there is none.
+// Delete removes the topic of a name from the table and marks it as deleted. It returns nil if there is none.
 func (t *Table) Delete(name string) *Topic {
 	t.mu.Lock()
 	defer t.release()
@@ -99,7 +99,7 @@ func (t *Table) deleteLocked(topic *Topic, notify func(*Topic)) identity {
 	if t.deletions != nil {
 		t.deletions[topic.Name] = topic.uid + 1
 	}
-	// Nothing is published about a topic after its end.
+	// No event of a topic is published after its end.
 	topic.mu.Lock()
 	defer topic.release()
 	topic.deleted.Store(true)
@@ -111,8 +111,8 @@ func (t *Table) deleteLocked(topic *Topic, notify func(*Topic)) identity {
 	return topic.identity
 }
 
-// Replace deletes a topic and puts another of its name in its place, the one that an end offset is of, without storing that.
-// It reports whether it did so: it changes nothing if the topic was deleted already.
+// Replace deletes a topic and adds another of its name, to which an end offset belongs, without storing that. It reports
+// whether it did so: if the topic was deleted already, it changes nothing.
 func (t *Table) Replace(old *Topic, end *EndOffset) bool {
 	t.mu.Lock()
 	defer t.release()
@@ -140,7 +140,7 @@ func (t *Table) createLocked(name string) *Topic {
 	return topic
 }
 
-// DeleteTopic is Delete for a topic and no other of its name. It reports whether the topic was there.
+// DeleteTopic deletes this topic and no other of its name. It reports whether the topic was there.
 func (t *Table) DeleteTopic(topic *Topic) bool {
 	t.mu.Lock()
 	defer t.release()
@@ -151,7 +151,7 @@ func (t *Table) DeleteTopic(topic *Topic) bool {
 	return true
 }
 
-// Expire is DeleteTopic for a topic that nobody has polled for too long, if that still holds.
+// Expire is DeleteTopic for a topic that nobody has polled for too long, if that is still so.
 func (t *Table) Expire(topic *Topic, tooLong func(*Topic) bool) bool {
 	t.mu.Lock()
 	defer t.release()
@@ -172,7 +172,7 @@ func (t *Table) Topics(dst []*Topic) []*Topic {
 	return dst
 }
 
-// Close lets no topic in from now on. Those that are there stay until they are deleted.
+// Close refuses new topics from now on. The others stay until they are deleted.
 func (t *Table) Close() {
 	t.mu.Lock()
 	defer t.release()
@@ -190,7 +190,7 @@ func (t *Table) Shrink() {
 	t.grewLocked(before)
 }
 
-// addLocked puts a topic into the table.
+// addLocked adds a topic to the table.
 func (t *Table) addLocked(topic *Topic) {
 	before := t.bytesLocked()
 	t.topics[topic.Name] = topic
@@ -198,7 +198,7 @@ func (t *Table) addLocked(topic *Topic) {
 	t.grewLocked(before)
 }
 
-// grewLocked counts how much more the table takes than before.
+// grewLocked counts by how much the table has grown.
 func (t *Table) grewLocked(before int) {
 	if bytes := t.bytesLocked(); bytes != before && t.options.Grew != nil {
 		t.options.Grew(bytes - before)
@@ -209,14 +209,14 @@ func (t *Table) bytesLocked() int {
 	return shrink.Bytes(t.most, int(unsafe.Sizeof("")+unsafe.Sizeof(&Topic{})))
 }
 
-// Bytes is about what the table takes beside its topics.
+// Bytes estimates what the table takes in addition to its topics.
 func (t *Table) Bytes() int {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.bytesLocked()
 }
 
-// Len is the number of topics.
+// Len returns the number of topics.
 func (t *Table) Len() int {
 	t.mu.RLock()
 	defer t.mu.RUnlock()

@@ -15,7 +15,7 @@ type Topic struct {
 	// Name never changes.
 	Name  string
 	table *Table
-	// uid distinguishes the topic from others of its name, also across processes. It never changes.
+	// uid distinguishes the topic from others of its name, even across processes. It never changes.
 	uid uint64
 
 	// deleted is set once, when the topic leaves its table; written under mu and that of the table.
@@ -24,22 +24,22 @@ type Topic struct {
 	replaced atomic.Bool
 	// count is the number of partitions that the topic is known to have; it never shrinks.
 	count atomic.Int32
-	// index is replaced under mu when a page is added or grows, and read without; nil before the first end offset.
+	// index is replaced under mu when a page is added or grows, and read without it; nil before the first end offset.
 	index atomic.Pointer[index]
-	// polledAt is when an end offset was last taken, or the topic restored, by the store's clock in Unix milliseconds.
+	// polledAt is when an end offset was last taken, or the topic was restored, by the store's clock in Unix milliseconds.
 	polledAt atomic.Int64
 	// unconfirmed is true in a topic that was restored and has not been polled since.
 	unconfirmed atomic.Bool
 
 	mu sync.RWMutex
-	// identity says which topic of the name this is; guarded by mu.
+	// identity is which topic of the name this is; guarded by mu.
 	identity identity
-	// dips holds the partitions whose newest end offset is below the one before, for as long as that may be undone;
-	// guarded by mu, nil while there are none.
+	// dips holds the partitions whose newest end offset is below the one before, for as long as that may be only a dip;
+	// guarded by mu, nil if there are none.
 	dips map[int32]dip
-	// known is the number of partitions that have an end offset, bytes what the topic takes; guarded by mu.
+	// known is the number of partitions that have an end offset, bytes the memory of the topic; guarded by mu.
 	known, bytes int
-	// counted is set while the table counts how bytes changes.
+	// counted is set while the table counts changes of bytes.
 	counted bool
 }
 
@@ -51,10 +51,10 @@ type detail struct {
 	logStart int64
 	// since is how many milliseconds before seen another end offset was seen, at most maxSince; 0 if none was.
 	since uint32
-	// same is the number of incarnations before the present one that are the same log; cut is the number of those that are later than the
-	// last time that this log was cut, and equal to same if it never was.
+	// same is the number of earlier incarnations that are the same log; cut is the number of those since this log was last
+	// truncated, and equal to same if it never was.
 	same, cut uint8
-	// stale counts the end offsets in a row that were refused as stale.
+	// stale counts the successive end offsets that were refused as stale.
 	stale uint8
 	// identified is set if the newest end offset came with the id of the topic.
 	identified bool
@@ -62,7 +62,7 @@ type detail struct {
 
 const maxSince = 1<<32 - 1
 
-// EndOffset is one end offset of a partition to be stored.
+// EndOffset is an end offset of a partition to be stored.
 type EndOffset struct {
 	// Number is the partition, in [0, MaxPartitions).
 	Number int32
@@ -70,8 +70,8 @@ type EndOffset struct {
 	Count int32
 	// Offset is at least 0.
 	Offset int64
-	// Seen is when the offset was seen, in Unix milliseconds. Dated is false if nobody said so, and Seen is the time of its
-	// arrival: such an end offset is never stale.
+	// Seen is when the offset was seen, in Unix milliseconds. Dated is false if the sender gave no time, and Seen is when the
+	// end offset arrived: such an end offset is never stale.
 	Seen  int64
 	Dated bool
 	// LogStart is the first offset that the partition still holds; 0 or less if that is not known.
@@ -82,18 +82,18 @@ type EndOffset struct {
 	KnownOnly bool
 }
 
-// Outcome is what became of an end offset.
+// Outcome is the outcome of storing an end offset.
 type Outcome uint8
 
 const (
-	// Stored is the outcome of an end offset that is the newest now, or would be if the topic had not been deleted.
+	// Stored means that the end offset is the newest now, or would be if the topic had not been deleted.
 	Stored Outcome = iota
-	// Stale is the outcome of one that says nothing about now; nothing changed.
+	// Stale means that the end offset is out of date; nothing changed.
 	Stale
-	// Replaced is the outcome of one that is of another topic of the same name; nothing changed. The caller puts that in the
-	// place of this one with Table.Replace.
+	// Replaced means that the end offset belongs to another topic of the same name; nothing changed. The caller replaces this
+	// topic with Table.Replace.
 	Replaced
-	// NoRoom is the outcome of one that KnownOnly refuses; nothing changed.
+	// NoRoom means that KnownOnly refused the end offset; nothing changed.
 	NoRoom
 )
 
@@ -106,7 +106,7 @@ func (t *Topic) Deleted() bool { return t.deleted.Load() }
 // Replaced reports whether the topic left its table for another of its name.
 func (t *Topic) Replaced() bool { return t.replaced.Load() }
 
-// Polled notes that an end offset came at a time in Unix milliseconds.
+// Polled notes that an end offset was taken at a time in Unix milliseconds.
 func (t *Topic) Polled(now int64) {
 	if t.polledAt.Load() != now {
 		t.polledAt.Store(now)
@@ -116,8 +116,8 @@ func (t *Topic) Polled(now int64) {
 	}
 }
 
-// PolledBy notes that the topic was not polled later than at a time in Unix milliseconds: the clock was ahead then, and has been
-// set back.
+// PolledBy notes that the topic was polled no later than a time in Unix milliseconds: the clock was ahead, and has been set
+// back.
 func (t *Topic) PolledBy(now int64) {
 	if at := t.polledAt.Load(); at > now {
 		t.polledAt.CompareAndSwap(at, now)
@@ -152,7 +152,7 @@ func (t *Topic) Newest(number int32) (offset int64, incarnation uint8, ok bool) 
 	return p.newest.Load(), uint8(v >> incarnationShift), true
 }
 
-// Set stores an end offset. On a topic that was deleted in the meantime it does nothing, as if it had come before that.
+// Set stores an end offset. On a topic that has been deleted meanwhile it does nothing, as if it had come before that.
 func (t *Topic) Set(end EndOffset) Outcome {
 	t.mu.Lock()
 	defer t.release()
@@ -186,7 +186,7 @@ func (t *Topic) Set(end EndOffset) Outcome {
 	d.stale = 0
 	d.identified = !end.ID.IsZero()
 	if r.count > 0 && d.seen != end.Seen {
-		// One that comes out of order was seen before another as well.
+		// An end offset that is out of order was seen before another as well.
 		d.since = uint32(min(max(1, distance(d.seen, end.Seen)), maxSince))
 	}
 	d.seen = end.Seen
@@ -199,8 +199,8 @@ func (t *Topic) Set(end EndOffset) Outcome {
 	return Stored
 }
 
-// Seed puts points before what the curve of a partition remembers; see curve.Curve.Seed. It returns the newest end offset of the
-// partition, and does nothing if that is below a point. known is false if there is none.
+// Seed puts points before what the curve of a partition remembers; see curve.Curve.Seed. It returns the newest end offset of
+// the partition, and does nothing if a point is above that. known is false if there is none.
 func (t *Topic) Seed(number int32, points []curve.Point) (newest int64, known bool) {
 	t.mu.Lock()
 	defer t.release()
@@ -251,7 +251,7 @@ func (t *Topic) AppendNewest(dst []int64) []int64 {
 		return dst
 	}
 	for _, p := range x.pages {
-		// A page may have room for more, and what is stored meanwhile may lie there.
+		// A page may have spare room, in which others store meanwhile.
 		for i := range min(len(p.partitions), max(0, count-int(p.first))) {
 			if p.partitions[i].ring.Load()&ringMask != 0 {
 				all[int(p.first)+i] = p.partitions[i].newest.Load()

@@ -2,7 +2,7 @@ package ends
 
 import "github.com/lagkeeper/storage/internal/curve"
 
-// View is what a topic knows of one partition, for whoever wants to judge a commit.
+// View is what a topic knows of one partition, for judging a commit.
 type View struct {
 	// Known is false if the partition has no end offset; the rest means nothing then.
 	Known       bool
@@ -10,7 +10,7 @@ type View struct {
 	Incarnation uint8
 	// Restored is set if the end offset comes from a snapshot and was not seen since.
 	Restored bool
-	// Seen is when the newest end offset was seen, in Unix milliseconds. Before is when another one was seen before that, and
+	// Seen is when the newest end offset was seen, in Unix milliseconds. Before is when another one was seen before that; it
 	// means nothing unless SeenBefore.
 	Seen, Before int64
 	SeenBefore   bool
@@ -20,13 +20,14 @@ type View struct {
 	same, cut uint8
 }
 
-// Reset reports whether a commit, made in an incarnation, means nothing in the present one.
+// Reset reports whether a commit made in an incarnation means nothing in the present one.
 func (v *View) Reset(incarnation uint8, commit int64) bool {
 	age := v.Incarnation - incarnation
 	return age > v.same || age > v.cut && commit > v.Newest
 }
 
-// Position returns where a commit stands: what lies below the log start cannot be read. It is never moved beyond the end.
+// Position returns the position of a commit: the commit or, since nothing below it can be read, the log start. It is never
+// beyond the end because of that.
 func (v *View) Position(commit int64) int64 { return max(commit, min(v.LogStart, v.Newest)) }
 
 func viewOf(r ring, newest int64, d *detail) View {
@@ -36,10 +37,10 @@ func viewOf(r ring, newest int64, d *detail) View {
 	}
 }
 
-// Reading is a look at the partitions of a topic while nothing in them changes. It must be ended with Close, soon.
+// Reading reads the partitions of a topic while nothing in them changes. It must be closed soon.
 type Reading struct {
 	topic *Topic
-	index *index // nil if there is nothing to be seen
+	index *index // nil if there is nothing to read
 }
 
 // Read begins a Reading. A deleted topic has no partitions.

@@ -1,4 +1,4 @@
-// Package feed hands events to watchers without ever waiting for one.
+// Package feed delivers events to watchers without ever waiting for one.
 package feed
 
 import (
@@ -7,28 +7,27 @@ import (
 	"sync/atomic"
 )
 
-// Hub passes events on to its watchers. The zero value is ready. It is safe for any number of goroutines; a watcher sees
-// the events of one goroutine, or of goroutines that a lock keeps apart, in their order.
+// Hub delivers events to its watchers. The zero value is ready. It may be used by any number of goroutines. A watcher sees
+// events in order if one goroutine, or goroutines that exclude each other by a lock, published them.
 //
-// An event is kept once, however many watchers have yet to read it, and what all watchers together have not read takes no
-// more than MaxBytes: the watcher that holds most loses all that it holds then, and gets a missed event.
+// An event is kept once, however many watchers have yet to read it. The unread events of all watchers together take at most
+// MaxBytes: beyond that, the watcher that holds most loses all its events, and gets a missed event.
 type Hub[E any] struct {
-	// Size returns the number of bytes that an event takes; nil stands for DefaultSize. It must not be changed while others
-	// publish.
+	// Size returns the bytes of an event; nil stands for DefaultSize. It must not be changed once events are published.
 	Size func(E) int
-	// MaxBytes bounds the memory of the events that were not read, 0 stands for DefaultMaxBytes. It must not be changed once there is
-	// a watcher, as MaxWatchers.
+	// MaxBytes limits the memory of unread events; 0 stands for DefaultMaxBytes. Neither it nor MaxWatchers may be changed
+	// once there is a watcher.
 	MaxBytes int
-	// MaxWatchers bounds the number of watchers, 0 stands for DefaultMaxWatchers.
+	// MaxWatchers limits the number of watchers; 0 stands for DefaultMaxWatchers.
 	MaxWatchers int
 
-	mu sync.Mutex // guards what follows, and the watchers; watchers is replaced under it and read without
+	mu sync.Mutex // guards what follows, and the watchers; watchers is replaced under it and read without it
 	// watchers is never changed in place.
 	watchers atomic.Pointer[[]*Watcher[E]]
 	stats    Stats
 }
 
-// The limits of a Hub that sets none.
+// The default limits of a Hub.
 const (
 	DefaultSize        = 256
 	DefaultMaxBytes    = 32 << 20
@@ -39,24 +38,24 @@ const (
 type Stats struct {
 	// Watchers is the number of watchers.
 	Watchers int
-	// Events is the number of events that were not read, each counted once for each watcher, and Bytes the memory that
-	// they take, in which each event counts once.
+	// Events is the number of unread events, each counted once for each watcher; Bytes is the memory that they take, in which
+	// each event counts once.
 	Events, Bytes int
-	// Missed counts the events that watchers did not get, Refused the watchers that there was no room for.
+	// Missed counts the events that watchers missed, Refused the watchers for which there was no room.
 	Missed, Refused uint64
 }
 
-// shared is an event that some watchers have yet to read.
+// shared is an event that some watchers have not read yet.
 type shared[E any] struct {
 	event E
 	size  int
 	refs  int // guarded by the hub's mu
 }
 
-// reference is the memory that a watcher takes for each event beside the event itself.
+// reference is the memory that a watcher takes for each event in addition to the event itself.
 const reference = 8
 
-// Watched reports whether anybody watches: what it takes to make an event can be saved otherwise.
+// Watched reports whether there are watchers: if not, events need not be made.
 func (h *Hub[E]) Watched() bool {
 	w := h.watchers.Load()
 	return w != nil && len(*w) > 0
@@ -69,7 +68,7 @@ func (h *Hub[E]) list() []*Watcher[E] {
 	return nil
 }
 
-// Publish hands an event to every watcher that wants it.
+// Publish delivers an event to every watcher that wants it.
 func (h *Hub[E]) Publish(event E) {
 	if !h.Watched() {
 		return
@@ -81,7 +80,7 @@ func (h *Hub[E]) Publish(event E) {
 		if w.wants != nil && !w.wants(event) {
 			continue
 		}
-		// Once one was missed all are, until the watcher has the missed event: what it gets has no holes that it does not know of.
+		// Once an event was missed, so are all until the watcher has the missed event: it knows of every hole in what it gets.
 		if w.missed > 0 || w.unread() >= w.capacity {
 			w.miss(1)
 		} else {
@@ -124,9 +123,9 @@ func (h *Hub[E]) takeFromTheGreatest() {
 	w.miss(uint64(n))
 }
 
-// Watch adds a watcher that holds up to capacity events that have not been read. wants says which it is to get, is called
-// by those who publish and must be quick; nil means all. missed makes the event that stands for a number of events that
-// found no room. It returns nil when there are as many watchers as there may be.
+// Watch adds a watcher that holds up to capacity unread events. wants selects its events, is called by publishers and must be
+// quick; nil selects all. missed makes the event that replaces a number of events for which there was no room. If there are
+// MaxWatchers already, Watch returns nil.
 func (h *Hub[E]) Watch(capacity int, wants func(E) bool, missed func(uint64) E) *Watcher[E] {
 	w := &Watcher[E]{
 		hub: h, capacity: max(capacity, 1), wants: wants, missedEvent: missed, wake: make(chan struct{}, 1), closed: make(chan struct{}),
@@ -143,7 +142,7 @@ func (h *Hub[E]) Watch(capacity int, wants func(E) bool, missed func(uint64) E) 
 	return w
 }
 
-// CloseAll ends the watching of all; there may be new watchers afterwards.
+// CloseAll closes all watchers; new ones may be added afterwards.
 func (h *Hub[E]) CloseAll() {
 	for _, watcher := range h.list() {
 		watcher.Close()

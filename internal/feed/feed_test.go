@@ -16,7 +16,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // missed stands for n missed numbers.
 func missed(n uint64) int { return -int(n) }
 
-// next returns what there is to read, which must be something.
+// next returns what can be read, which must be something.
 func next(t *testing.T, w *Watcher[int]) []int {
 	t.Helper()
 	events, err := w.Next(t.Context())
@@ -47,7 +47,7 @@ func TestHubWithoutWatchers(t *testing.T) {
 func TestWatcherGetsWhatItWants(t *testing.T) {
 	t.Parallel()
 	var h Hub[int]
-	h.Publish(0) // before anybody watched
+	h.Publish(0) // before there is a watcher
 	all := h.Watch(10, nil, missed)
 	even := h.Watch(10, func(n int) bool { return n%2 == 0 }, missed)
 	publish(&h, 1, 5)
@@ -61,7 +61,7 @@ func TestWatcherGetsWhatItWants(t *testing.T) {
 	even.Close()
 }
 
-// TestMissed fills a watcher: it keeps the oldest, and once it was told of the others there is room again.
+// TestMissed fills a watcher: it keeps the oldest events, and has room again once it got the missed event.
 func TestMissed(t *testing.T) {
 	t.Parallel()
 	for capacity, want := range map[int][]int{-1: {0, -9}, 0: {0, -9}, 1: {0, -9}, 3: {0, 1, 2, -7}, 9: {0, 1, 2, 3, 4, 5, 6, 7, 8, -1}} {
@@ -80,7 +80,7 @@ func TestMissed(t *testing.T) {
 	w.Close()
 }
 
-// TestMissedOnlyWhatIsWanted does not count what the watcher would not have got.
+// TestMissedOnlyWhatIsWanted does not count events that the watcher does not want.
 func TestMissedOnlyWhatIsWanted(t *testing.T) {
 	t.Parallel()
 	var h Hub[int]
@@ -104,7 +104,7 @@ func TestEventsAreTheCallers(t *testing.T) {
 	w.Close()
 }
 
-// TestEnds ends the watching in every way there is. What came before is read first.
+// TestEnds closes a watcher in every possible way. Earlier events are read first.
 func TestEnds(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -146,8 +146,8 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// TestManyPublishers checks that each watcher sees the numbers of each publisher in their order and without a hole that it
-// was not told of, and that no publisher waits for one that reads nothing.
+// TestManyPublishers checks that each watcher sees the numbers of each publisher in order, without a hole that no missed
+// event accounts for, and that publishers do not wait for a watcher that reads nothing.
 func TestManyPublishers(t *testing.T) {
 	t.Parallel()
 	const publishers, each = 4, 5000
@@ -241,7 +241,8 @@ func TestWatchersComeAndGo(t *testing.T) {
 	require.False(t, h.Watched())
 }
 
-// TestEventsAreShared counts an event once, whoever holds it, and gives everything back when it is read or closed.
+// TestEventsAreShared checks that an event counts once, however many watchers hold it, and that its memory is given back when
+// it is read or closed.
 func TestEventsAreShared(t *testing.T) {
 	t.Parallel()
 	h := Hub[int]{Size: func(n int) int { return n }}
@@ -263,8 +264,8 @@ func TestEventsAreShared(t *testing.T) {
 	require.Equal(t, Stats{}, h.Stats())
 }
 
-// TestTheGreatestLosesAll fills the hub beyond its bytes: the watcher that holds most is told of what it lost, the others
-// miss nothing, and what they hold together stays below the limit.
+// TestTheGreatestLosesAll fills the hub beyond its bytes: the watcher that holds most gets a missed event, the others miss
+// nothing, and the total stays below the limit.
 func TestTheGreatestLosesAll(t *testing.T) {
 	t.Parallel()
 	h := Hub[int]{Size: func(int) int { return 100 }, MaxBytes: 1000}
@@ -277,7 +278,7 @@ func TestTheGreatestLosesAll(t *testing.T) {
 		require.Equal(t, []int{n}, next(t, reader))
 	}
 	lost := next(t, never)
-	require.Len(t, lost, 1, "it has a hole before what it gets")
+	require.Len(t, lost, 1, "the missed event comes first")
 	require.Equal(t, -100, lost[0])
 	told := 0
 	for h.Stats().Events > 0 || told == 0 {
@@ -294,7 +295,7 @@ func TestTheGreatestLosesAll(t *testing.T) {
 	h.CloseAll()
 }
 
-// TestOneEventBeyondAllBytes publishes what no watcher can hold.
+// TestOneEventBeyondAllBytes publishes an event that no watcher can hold.
 func TestOneEventBeyondAllBytes(t *testing.T) {
 	t.Parallel()
 	h := Hub[int]{Size: func(n int) int { return n }, MaxBytes: 10}
@@ -306,7 +307,7 @@ func TestOneEventBeyondAllBytes(t *testing.T) {
 	h.Publish(100)
 }
 
-// TestTooManyWatchers refuses the one that there is no room for, and takes it when another has left.
+// TestTooManyWatchers checks that a watcher too many is refused, and accepted when another has left.
 func TestTooManyWatchers(t *testing.T) {
 	t.Parallel()
 	h := Hub[int]{MaxWatchers: 3}
@@ -325,7 +326,7 @@ func TestTooManyWatchers(t *testing.T) {
 	require.Equal(t, Stats{Refused: 2}, h.Stats())
 }
 
-// TestBatches reads many events, which come in parts: what was taken and not looked at is counted nowhere.
+// TestBatches reads many events, which Next returns in parts, so that few are counted nowhere.
 func TestBatches(t *testing.T) {
 	t.Parallel()
 	var h Hub[int]

@@ -6,10 +6,11 @@ import (
 	"slices"
 )
 
-// maxBatch is the number of events that Next returns at most: what a watcher has taken and not yet looked at is counted nowhere.
+// maxBatch is the greatest number of events that Next returns: events that a watcher has taken and not processed are counted
+// nowhere.
 const maxBatch = 256
 
-// Watcher holds the events that one watcher has yet to read.
+// Watcher holds the events that one watcher has not read yet.
 type Watcher[E any] struct {
 	hub         *Hub[E]
 	capacity    int
@@ -19,12 +20,12 @@ type Watcher[E any] struct {
 	wake   chan struct{} // holds one token when there may be something to read
 	closed chan struct{} // closed by Close
 
-	// What follows is guarded by the hub's mu.
-	over   bool // from Close on the hub counts nothing of it
+	// The fields below are guarded by the hub's mu.
+	over   bool // from Close on the hub counts none of its events
 	events []*shared[E]
 	read   int // of events
 	bytes  int
-	missed uint64 // events that came after events and found no room
+	missed uint64 // events for which there was no room since the newest
 }
 
 func (w *Watcher[E]) unread() int { return len(w.events) - w.read }
@@ -52,7 +53,7 @@ func (w *Watcher[E]) drop(n int) {
 	}
 }
 
-// release takes the oldest n events out of what the hub counts. It expects the hub's mu held.
+// release subtracts the oldest n events from the counts of the hub. It expects the hub's mu held.
 func (w *Watcher[E]) release(n int) {
 	h := w.hub
 	for _, e := range w.events[w.read : w.read+n] {
@@ -65,11 +66,11 @@ func (w *Watcher[E]) release(n int) {
 	h.stats.Events -= n
 }
 
-// ErrClosed is returned by Next when the watching has ended and nothing is left to read.
+// ErrClosed is returned by Next when the watcher is closed and nothing is left to read.
 var ErrClosed = errors.New("watcher is closed")
 
-// Next waits for events and returns some, oldest first; they are the caller's. It returns the context's error when the
-// context is done first, and ErrClosed.
+// Next waits for events and returns some, oldest first; the caller may keep them. If the context is done first, it returns
+// the context's error; if the watcher is closed and nothing is left, ErrClosed.
 func (w *Watcher[E]) Next(ctx context.Context) ([]E, error) {
 	for {
 		if events := w.take(); len(events) > 0 {
@@ -107,7 +108,7 @@ func (w *Watcher[E]) take() []E {
 	return events
 }
 
-// Close ends the watching. What was not read can still be read, and belongs to the watcher alone. It may be called again.
+// Close ends the delivery. What was not read can still be read, and is not counted any more. It may be called again.
 func (w *Watcher[E]) Close() {
 	h := w.hub
 	h.mu.Lock()

@@ -8,14 +8,14 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Kept is the logger of an application behind a goroutine that writes its lines.
+// Kept is an application's logger behind a goroutine that writes its lines.
 type Kept struct {
 	kept atomic.Pointer[loggerAndLines]
 }
 
 type loggerAndLines struct{ given, lines *zap.Logger }
 
-// Of returns the logger for what an application gave: log, else that of its context, else one that writes nothing.
+// Of returns the logger for what an application set: log, or else that of its context, or else one that writes nothing.
 func (k *Kept) Of(log *zap.Logger, app *protocol.ApplicationContext) *zap.Logger {
 	if log == nil && app != nil {
 		log = app.Logger
@@ -29,15 +29,16 @@ func (k *Kept) Of(log *zap.Logger, app *protocol.ApplicationContext) *zap.Logger
 	}
 }
 
-// Flush lets a caller find the lines of its call written. It must be called without a lock: a hook may be waiting for one.
+// Flush makes sure that the lines of a call are written when it returns. It must be called without a lock: a hook may be
+// waiting for one.
 func (k *Kept) Flush() {
 	if kept := k.kept.Load(); kept != nil {
 		Flush(kept.lines, Patience)
 	}
 }
 
-// FlushOwn is Flush for what a Coordinator or a module may call with its lock held: then the logger came from there, and is
-// flushed there.
+// FlushOwn is Flush for methods that a Coordinator or a module may call with its lock held. If it gave the logger, it flushes
+// it itself.
 func (k *Kept) FlushOwn() {
 	if kept := k.kept.Load(); kept != nil && kept.given != kept.lines {
 		k.Flush()

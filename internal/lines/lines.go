@@ -1,5 +1,5 @@
-// Package lines keeps the application's logger away from everything that the store waits for. A logger is foreign code: a
-// hook of it may call back into the store, take its time or panic.
+// Package lines keeps the application's logger away from everything that the store waits for. A logger is foreign code: its
+// hooks may call the store, take long or panic.
 package lines
 
 import (
@@ -13,9 +13,9 @@ import (
 // Patience is how long Flush waits for one call of the logger by default.
 const Patience = time.Second
 
-// Log returns a logger with the fields, the level and the options of log whose lines are written by a goroutine of their
-// own, in their order. The goroutine ends when nothing is left to write. So a caller may hold a lock while it logs. What
-// panics in the logger is contained. A logger that Log returned, or that was derived from one, is returned as it is. nil
+// Log returns a logger with the fields, the level and the options of log, whose lines are written in their order by a
+// goroutine of their own. The goroutine ends when nothing is left to write. So a caller may hold a lock while it logs. Panics
+// of the logger are recovered from. A logger that Log returned, or that was derived from one, is returned as it is. nil
 // stands for a logger that writes nothing.
 func Log(log *zap.Logger) *zap.Logger {
 	if log == nil {
@@ -29,16 +29,16 @@ func Log(log *zap.Logger) *zap.Logger {
 	}))
 }
 
-// Flush returns when the lines that log has taken so far are written, or when a single call of the logger takes longer
-// than patience. It does nothing when a hook of the logger is the caller, since the line that the hook belongs to would
-// wait for itself, nor for a logger that Log did not make.
+// Flush returns when the lines that log has accepted so far are written, or when a single call of the logger takes longer
+// than patience. It does nothing if its caller is a hook of the logger, since the line of the hook would wait for itself, or
+// if Log did not make the logger.
 func Flush(log *zap.Logger, patience time.Duration) {
 	if c, ok := log.Core().(*core); ok {
 		c.writer.flush(patience)
 	}
 }
 
-// Faults returns the number of lines that were not written, since the logger panicked or did not return.
+// Faults returns the number of lines that were not written because the logger panicked or did not return.
 func Faults(log *zap.Logger) uint64 {
 	if c, ok := log.Core().(*core); ok {
 		return c.writer.faults.Load()
@@ -70,7 +70,7 @@ func (c *core) with(fields []zapcore.Field) (inner zapcore.Core) {
 	return c.inner.With(fields)
 }
 
-// Check adds this core to a line that is to be written. Whether one of several inner cores wants it is left to Write.
+// Check adds this core to a line that is to be written. Write checks whether each of several inner cores wants it.
 func (c *core) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
 	if c.Enabled(entry.Level) {
 		return checked.AddCore(entry, c)
@@ -82,7 +82,7 @@ func (c *core) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcor
 func (c *core) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	c.writer.add(line{core: c.inner, entry: entry, fields: fields})
 	if entry.Level >= zapcore.WarnLevel {
-		// What is worth a warning is soon looked for, and a store under load keeps its threads busy.
+		// Warnings are looked for soon, and a busy store would delay the goroutine.
 		runtime.Gosched()
 	}
 	if entry.Level > zapcore.ErrorLevel {
@@ -92,7 +92,7 @@ func (c *core) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	return nil
 }
 
-// Sync writes what is left to write.
+// Sync writes the remaining lines.
 func (c *core) Sync() error {
 	c.writer.flush(Patience)
 	defer c.writer.contain()

@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// hooked returns a logger that calls hook with each line that it writes, and what it has written.
+// hooked returns a logger that calls hook with each line that it writes, and the lines that it has written.
 func hooked(hook func(zapcore.Entry)) (*zap.Logger, *observer.ObservedLogs) {
 	core, logs := observer.New(zap.DebugLevel)
 	return Log(zap.New(core, zap.Hooks(func(e zapcore.Entry) error {
@@ -60,7 +60,7 @@ func TestNoLogger(t *testing.T) {
 	require.Zero(t, Faults(log))
 }
 
-// TestHookLogs lets a hook log and flush, which does nothing: its own line would wait for itself.
+// TestHookLogs lets a hook log and flush. The flush does nothing: the hook's own line would wait for itself.
 func TestHookLogs(t *testing.T) {
 	t.Parallel()
 	var log *zap.Logger
@@ -77,7 +77,7 @@ func TestHookLogs(t *testing.T) {
 	require.Equal(t, []string{"outer", "inner"}, messages(logs))
 }
 
-// TestHookThatAlwaysLogs ends the lines that a hook logs on its own lines.
+// TestHookThatAlwaysLogs limits the lines of a hook that logs on its own lines.
 func TestHookThatAlwaysLogs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -96,8 +96,8 @@ func TestHookThatAlwaysLogs(t *testing.T) {
 	})
 }
 
-// TestHookThatWaits holds a hook up by what its line's sender does next: no lock of the sender is in its way, and whoever
-// flushes meanwhile gives up once for all lines.
+// TestHookThatWaits has a hook that waits for what the sender of its line does next: no lock of the sender is in its way, and
+// flushes meanwhile give up once for all lines.
 func TestHookThatWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -118,7 +118,7 @@ func TestHookThatWaits(t *testing.T) {
 		Flush(log, Patience)
 		require.Equal(t, Patience, time.Since(begun))
 		Flush(log, Patience)
-		require.Equal(t, Patience, time.Since(begun), "it has been waited for in vain already")
+		require.Equal(t, Patience, time.Since(begun), "another flush waited for the same line again")
 		close(release)
 		synctest.Wait()
 		Flush(log, Patience)
@@ -127,7 +127,7 @@ func TestHookThatWaits(t *testing.T) {
 	})
 }
 
-// TestLoggerThatDoesNotReturn keeps a bounded number of lines, counts the others, and makes their senders wait once.
+// TestLoggerThatDoesNotReturn keeps a limited number of lines, counts the others, and makes their senders wait once.
 func TestLoggerThatDoesNotReturn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -148,7 +148,7 @@ func TestLoggerThatDoesNotReturn(t *testing.T) {
 	})
 }
 
-// TestSlowLogger gets every line, however slow it is: the sender waits for room.
+// TestSlowLogger writes every line of a slow logger: the sender waits for room.
 func TestSlowLogger(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -176,7 +176,7 @@ func (panicking) With([]zapcore.Field) zapcore.Core { panic("broken") }
 
 func (panicking) Sync() error { panic("broken") }
 
-// TestPanics ends neither the process nor the writing of what comes later.
+// TestPanics checks that a panicking logger ends neither the process nor the writing of later lines.
 func TestPanics(t *testing.T) {
 	t.Parallel()
 	core, logs := observer.New(zap.InfoLevel)

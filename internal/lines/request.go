@@ -10,14 +10,14 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Requests writes what becomes of requests. What is not to be written costs one look at the level.
+// Requests logs the outcomes of requests. A line that is not logged costs one check of the level.
 type Requests struct {
 	log  *zap.Logger
 	core zapcore.Core
 	kept Kept
 }
 
-// NewRequests returns what writes to log by Log; nil writes nothing.
+// NewRequests returns Requests that log to log by Log; nil logs nothing.
 func NewRequests(log *zap.Logger) *Requests {
 	l := &Requests{}
 	l.log = l.kept.Of(log, nil)
@@ -25,27 +25,27 @@ func NewRequests(log *zap.Logger) *Requests {
 	return l
 }
 
-// FlushOwn is that of Kept, for who was given the logger.
+// FlushOwn is that of Kept, for users of a logger that was given to them.
 func (l *Requests) FlushOwn() { l.kept.FlushOwn() }
 
-// Warn writes a warning that is about no request.
+// Warn logs a warning that concerns no request.
 func (l *Requests) Warn(what string) { l.log.Warn(what) }
 
-// Done writes that a request was carried out.
+// Done logs that a request was carried out.
 func (l *Requests) Done(request *protocol.StorageRequest) {
 	if l.core.Enabled(zapcore.DebugLevel) {
 		l.log.Debug("ok", requestFields(request)...)
 	}
 }
 
-// Dropped writes that a request has changed nothing, or is not answered, and why.
+// Dropped logs that a request has changed nothing, or is not answered, and why.
 func (l *Requests) Dropped(request *protocol.StorageRequest, why error) {
 	if l.core.Enabled(zapcore.DebugLevel) {
 		l.log.Debug("dropped", append(requestFields(request), zap.String("reason", why.Error()))...)
 	}
 }
 
-// Abandoned writes that an answer was not read.
+// Abandoned logs that an answer was not read.
 func (l *Requests) Abandoned(request *protocol.StorageRequest) {
 	if l.core.Enabled(zapcore.DebugLevel) {
 		l.log.Debug("answer abandoned", requestFields(request)...)
@@ -59,7 +59,7 @@ func (l *Requests) Fault(count *atomic.Uint64, what string, request *protocol.St
 	}
 }
 
-// Unknown counts a request of a type that there is not, and writes about it now and then.
+// Unknown counts a request of an unknown type, and logs it now and then.
 func (l *Requests) Unknown(count *atomic.Uint64, request *protocol.StorageRequest) {
 	if n := count.Add(1); WorthALine(n) {
 		l.log.Error("unknown request type", append(requestFields(request),
@@ -67,7 +67,7 @@ func (l *Requests) Unknown(count *atomic.Uint64, request *protocol.StorageReques
 	}
 }
 
-// Panicked counts a panic and writes about it. It returns when that is written, so that who waits for the request finds it in
+// Panicked counts a panic and logs it. It returns when the line is written, so that whoever waits for the request finds it in
 // the log.
 func (l *Requests) Panicked(count *atomic.Uint64, request *protocol.StorageRequest, cause string, stack []byte) {
 	l.log.Error("panic", append(requestFields(request),
@@ -75,16 +75,16 @@ func (l *Requests) Panicked(count *atomic.Uint64, request *protocol.StorageReque
 	Flush(l.log, panicPatience)
 }
 
-// Stuck counts what Stop gives up, and writes about it.
+// Stuck counts and logs what Stop has given up waiting for.
 func (l *Requests) Stuck(count *atomic.Uint64, what string, request *protocol.StorageRequest) {
 	l.log.Error("stop: "+what, append(requestFields(request), zap.Uint64("count", count.Add(1)))...)
 }
 
-// panicPatience is for how long whoever handled a request waits for its line: a hook may send a request itself.
+// panicPatience is how long the goroutine that handled a request waits for the line: a hook may send a request itself.
 const panicPatience = 100 * time.Millisecond
 
-// WorthALine reports whether the nth of a kind is written: the first, the tenth, the hundredth and so on, so that a flood
-// leaves a trace but does not become one.
+// WorthALine reports whether the nth event of a kind is logged: the first, the tenth, the hundredth and so on, so that a
+// flood leaves a trace but does not become one.
 func WorthALine(n uint64) bool {
 	for n >= 10 && n%10 == 0 {
 		n /= 10
@@ -92,7 +92,7 @@ func WorthALine(n uint64) bool {
 	return n == 1
 }
 
-// requestFields are the fields of a request that say something, in an order that reads well.
+// requestFields returns the fields of a request that matter, in a readable order.
 func requestFields(request *protocol.StorageRequest) []zap.Field {
 	if request == nil {
 		return nil

@@ -11,8 +11,8 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// maxQueued bounds the lines that wait to be written, beside as many at most that the goroutine has taken already: enough for a
-// burst at debug level, and less than a megabyte.
+// maxQueued limits the lines that wait to be written; the goroutine may have taken as many more. That is enough for a burst
+// at debug level, and less than a megabyte.
 const maxQueued = 1024
 
 type line struct {
@@ -23,8 +23,8 @@ type line struct {
 	depth int
 }
 
-// maxDepth ends the lines of a hook that logs, directly or by what it calls, on each line that it gets. A plain logger would
-// overflow the stack.
+// maxDepth limits the lines of a hook that logs, directly or indirectly, on each line that it gets. With a plain logger the
+// stack would overflow.
 const maxDepth = 4
 
 // writer writes lines, one after the other, on a goroutine that runs while there are any.
@@ -32,10 +32,10 @@ type writer struct {
 	faults atomic.Uint64 // lines that were not written
 
 	mu sync.Mutex // guards what follows; never held while a line is written
-	// queue holds the lines that are not begun.
+	// queue holds the lines whose writing has not begun.
 	queue   []line
 	running bool
-	// goroutine is the id of the goroutine that runs, 0 until that has begun.
+	// goroutine is the id of the goroutine that runs; 0 until it has begun.
 	goroutine uint64
 	// added and written count the lines that were queued and those that are done with.
 	added, written uint64
@@ -47,7 +47,7 @@ type writer struct {
 	depth int
 }
 
-// add queues a line. One that a hook logs is queued too, since the hook may have called something that logs with a lock held.
+// add queues a line. A line of a hook is queued too, since the hook may have called something that logs with a lock held.
 func (w *writer) add(l line) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -102,7 +102,7 @@ func (w *writer) write(l line) {
 	}
 }
 
-// contain ends a panic of the logger. It can only be counted.
+// contain recovers from a panic of the logger, which can only be counted.
 func (w *writer) contain() {
 	if recover() != nil {
 		w.faults.Add(1)
@@ -123,7 +123,7 @@ func (w *writer) flush(patience time.Duration) {
 	}
 }
 
-// wait returns when a line is done with, or reports false after patience. It expects mu held, and releases it meanwhile.
+// wait returns true when a line is done with, false after patience. It expects mu held, and releases it meanwhile.
 func (w *writer) wait(patience time.Duration) bool {
 	if w.progress == nil {
 		w.progress = make(chan struct{})
@@ -147,8 +147,8 @@ func (w *writer) wait(patience time.Duration) bool {
 // mine reports whether the caller is a hook of the line that is being written. It expects mu held.
 func (w *writer) mine() bool { return w.goroutine != 0 && w.goroutine == goroutineID() }
 
-// goroutineID returns the number that a stack trace gives the calling goroutine. There is no other way to find out that a
-// call comes out of a hook: a logger has no context to carry that through.
+// goroutineID returns the number of the calling goroutine in a stack trace. There is no other way to detect that a call comes
+// from a hook: a logger has no context to carry that.
 func goroutineID() uint64 {
 	var trace [64]byte
 	text := bytes.TrimPrefix(trace[:runtime.Stack(trace[:], false)], []byte("goroutine "))

@@ -14,11 +14,11 @@ var noSpan = span{math.MaxInt64, math.MinInt64}
 
 func (s *span) add(v int64) { s.least, s.greatest = min(s.least, v), max(s.greatest, v) }
 
-// far is a magnitude beyond which a column gets no room to spare.
+// far is the magnitude from which a column gets no spare room.
 const far = 1 << 60
 
-// column returns the column for values within a span, with some room for values that are alike: few says that the span comes
-// of so few that it says little.
+// column returns the column for values within a span, with some spare room for similar values. few means that the span comes
+// from too few values to be representative.
 func (s span) column(few bool) column {
 	if s.least > s.greatest {
 		return column{}
@@ -44,7 +44,7 @@ func (s span) column(few bool) column {
 	if !ok || width == 64 {
 		return column{width: 64}
 	}
-	// Bits that are taken anyway leave room: half of it below.
+	// The width is taken anyway, so the spare room is centred: half of it lies below.
 	if lowest := high - int64(uint64(1)<<width-1); lowest <= 0 && s.least >= 0 {
 		code = 0
 	} else if lower, ok := baseBelow(low - (low-lowest)/2); ok && baseOf(lower) >= lowest {

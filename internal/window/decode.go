@@ -107,7 +107,7 @@ func (w Window) readNarrow(f *form, to decoded) {
 	}
 	start, length, split := f.start(), f.recordBits(), uint(f.firstBits())
 	all := f.count * length
-	// One check stands for all that load would make: a record ends at or before all.
+	// One check replaces all that load would make: a record ends at or before all.
 	_ = w[start+all>>3+7]
 	records := unsafe.Pointer(&w[start])
 	timestampMask, orderMask := mask(f.timestamp.width), mask(f.order.width)

@@ -50,7 +50,7 @@ const (
 // column is how one field of all records is encoded: with so many bits, above a base.
 type column struct {
 	base  int64
-	code  uint16 // the base as it is stored: 9 bits
+	code  uint16 // the base in its stored form: 9 bits
 	width uint8
 }
 
@@ -73,7 +73,7 @@ const (
 	sizeMask   = 1<<15 - 1
 	countMask  = 1<<10 - 1
 
-	// maxWidth is the greatest width that one look at memory reads at any bit. A wider field takes all 64 bits, and widthMask
+	// maxWidth is the greatest width that one read of memory covers at any bit. A wider field takes all 64 bits, and widthMask
 	// stands for that.
 	maxWidth = 57
 )
@@ -87,7 +87,7 @@ func (w Window) setFirst(first uint64) { binary.LittleEndian.PutUint64(w, first)
 var anchorBytes = [4]uint8{0, 4, 8, 8}
 
 func widthOf(field uint64) uint8 {
-	// 63 stands for 64, and nothing is between them and maxWidth.
+	// 63 stands for 64; no width lies between maxWidth and that.
 	field &= widthMask
 	return uint8(field + (field+1)>>6)
 }
@@ -144,22 +144,23 @@ func (f *form) start() int {
 	return newestAt + 3*int(f.full) + int(f.lagAnchor) + int(f.observedAnchor)
 }
 
-// firstBits and lastBits return how many bits the two parts of a record take: timestamp and order, and the rest.
+// firstBits and lastBits return the bits of the two parts of a record: timestamp and order, and the rest.
 func (f *form) firstBits() int { return int(f.timestamp.width) + int(f.order.width) }
 
 func (f *form) lastBits() int {
 	return int(f.offset.width) + int(f.lag.width) + int(f.observedWidth) + int(f.unsure)
 }
 
-// recordBits returns how many bits a record takes.
+// recordBits returns the bits of a record.
 func (f *form) recordBits() int { return f.firstBits() + f.lastBits() }
 
-// narrow reports whether each part of a record can be read with one look at memory, and all timestamps are far from overflowing.
+// narrow reports whether each part of a record can be read with one read of memory, and all timestamps are far from
+// overflowing.
 func (f *form) narrow() bool {
 	return f.firstBits() <= maxWidth && f.lastBits() <= maxWidth && f.full == 6 && f.timestamp.width <= 48
 }
 
-// needs returns how many bytes a window of n records takes.
+// needs returns the bytes of a window of n records.
 func (f *form) needs(n int) int { return align(f.start() + (n*f.recordBits()+7)/8) }
 
 // A base is stored as a floating number without a sign bit: so that the smallest are whole, what is stored is the base and 8,
@@ -178,14 +179,14 @@ func baseOf(code uint16) int64 {
 	return value ^ sign - sign
 }
 
-// baseBelow returns the greatest base at or below a value. There is none below the least: then ok is false.
+// baseBelow returns the greatest base at or below a value; ok is false if the value is below all bases.
 func baseBelow(v int64) (code uint16, ok bool) {
 	if v >= 0 {
 		shift := bits.Len64(uint64(v)+leading) - mantissa - 1
 		code := uint64(shift)<<mantissa | (uint64(v)+leading)>>shift&(leading-1)
 		return uint16(min(code, maxBaseCode)), true
 	}
-	// Below 0 the greatest base at or below is the one of the least magnitude at or above.
+	// For negative values that is the base with the least magnitude at or above theirs.
 	code, _ = baseBelow(-(v + 1))
 	for ; code <= maxBaseCode; code++ {
 		if baseOf(code|baseSign) <= v {

@@ -34,7 +34,7 @@ func TestBasesAreTheGreatestBelow(t *testing.T) {
 	}
 }
 
-// TestFormsAreStored writes and reads forms at the edges of each field.
+// TestFormsAreStored writes and reads forms with extreme values in each field.
 func TestFormsAreStored(t *testing.T) {
 	t.Parallel()
 	columns := []column{{}, {width: 1}, {width: maxWidth}, {width: 64}}
@@ -60,15 +60,15 @@ func TestFormsAreStored(t *testing.T) {
 	}
 }
 
-// most is how many bytes a window of ten commits of each shape takes on average, rounded up: docs/design.md states them.
+// most is the average number of bytes of a window of ten commits of each shape, rounded up, as docs/design.md states it.
 var most = map[string]float64{
 	"5 s, 100/s": 90, "10 s, 100/s": 94, "60 s, 1000/s": 108, "1 s, 20000/s": 101, "10 s, idle": 70,
 	"10 s, stuck millions behind": 90, "10 s, millions behind": 100, "10 s, billions behind": 115, "10 s, busy log": 104,
 	"10 s, millions behind, replayed": 104,
 }
 
-// TestWindowsStaySmall lets groups of each shape commit for long. What a window takes depends on how much commits differ, not on
-// how far a group is behind; and few commits need a new form.
+// TestWindowsStaySmall lets groups of each shape commit for a long time. The size of a window depends on how much commits
+// differ, not on how far a group is behind; and few commits need a new form.
 func TestWindowsStaySmall(t *testing.T) {
 	t.Parallel()
 	for _, s := range shapes {
@@ -100,7 +100,7 @@ func TestWindowsStaySmall(t *testing.T) {
 	}
 }
 
-// FuzzWindow does to a window what the bytes say, and compares with a model.
+// FuzzWindow changes a window as the bytes say, and compares with a model.
 func FuzzWindow(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19})
 	f.Add([]byte{0x40, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x80, 1, 0xc0, 0, 0, 0, 0x20, 7})

@@ -10,16 +10,16 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// shape is a kind of consumer group: how often it commits, what it consumes, how far it is behind, how busy its partition of
-// __consumer_offsets is.
+// shape is a kind of consumer group: how often it commits, what it consumes, how far it is behind, and how busy its partition
+// of __consumer_offsets is.
 type shape struct {
 	name                string
 	everyMillis, jitter int64
 	messagesPerSecond   int64
 	orderStep           int64
-	// lag is around what the lag lies; it wanders by up to lagStep from commit to commit.
+	// lag is roughly the lag; it changes by up to lagStep from commit to commit.
 	lag, lagStep int64
-	// replayed says that all commits were observed at once, long after they were made.
+	// replayed is true if all commits were observed at once, long after they were made.
 	replayed bool
 }
 
@@ -60,7 +60,7 @@ func (s shape) commits(r *rand.Rand, n int) []protocol.StoredCommit {
 	return out
 }
 
-// BenchmarkBytesPerCommit compares what a commit takes in a full window of 10 and of 60, the header apart, in the encodings
+// BenchmarkBytesPerCommit compares the bytes of a commit in full windows of 10 and 60, without the header, in the encodings
 // that were weighed. The figures are bytes, not times; window-B is a whole window.
 func BenchmarkBytesPerCommit(b *testing.B) {
 	for _, n := range []int{10, 60} {
@@ -100,7 +100,7 @@ func BenchmarkBytesPerCommit(b *testing.B) {
 	}
 }
 
-// encoded is what some commits take in bytes: as varints, as columns of bits or bytes without bases, and as nothing but the
+// encoded is the size of some commits in bytes: as varints, as columns of bits or bytes without bases, and as only the
 // significant bits of each difference.
 type encoded struct{ varint, plain, aligned, payload float64 }
 
@@ -146,7 +146,7 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// BenchmarkRead measures decoding a window of ten commits. Its floor is copying as many commits that are ready.
+// BenchmarkRead measures decoding a window of ten commits. Its floor is copying ten decoded commits.
 func BenchmarkRead(b *testing.B) {
 	ready := shapes[1].commits(rand.New(rand.NewPCG(1, 2)), 10)
 	dst := make([]protocol.StoredCommit, 10)

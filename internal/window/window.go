@@ -1,8 +1,8 @@
 // Package window keeps the last commits of one group-partition in a few bytes: the newest commit as it is, every commit
 // before it as differences of a few bits, in one run of bytes without a pointer.
 //
-// A Window is a view on bytes that somebody else owns and moves. It knows nothing of groups or
-// topics. Its layout, all integers little-endian:
+// A Window is a view of bytes that somebody else owns and moves. It knows nothing of groups or topics. Its layout, all
+// integers little-endian:
 //
 //	 0  form              14 bytes: see form.go
 //	14  tag               4 bytes for the owner of the window
@@ -27,21 +27,21 @@ import (
 )
 
 const (
-	// HeaderSize is the number of bytes that a window without records takes.
+	// HeaderSize is the size in bytes of a window without records.
 	HeaderSize = newestAt + 3*6
-	// Unit is what the size of a window is a multiple of, in bytes.
+	// Unit is the unit of the size of a window, in bytes.
 	Unit = 2
-	// Padding is the number of bytes that must follow a window in the memory it lies in: bits are read and written eight bytes at
-	// a time. The bits beyond the window are left as they are.
+	// Padding is the number of bytes that must follow a window in memory: bits are read and written eight bytes at a time.
+	// Bits beyond the window are not changed.
 	Padding = 8
 	// MaxCommits is the largest number of commits that a window can hold.
 	MaxCommits = 1000
 
 	tagAt    = 14
 	newestAt = 18
-	// fullMask covers what 6 bytes can hold.
+	// fullMask covers what 6 bytes hold.
 	fullMask = 1<<48 - 1
-	// maxRecordBits is how long a record is if all of its fields have their greatest width.
+	// maxRecordBits is the length of a record whose fields all have their greatest width.
 	maxRecordBits = 5*64 + 1
 	maxHeader     = newestAt + 3*8 + 2*8
 )
@@ -86,7 +86,7 @@ func (w Window) full(index int) int64 {
 	return int64(binary.LittleEndian.Uint64(w[newestAt+6*index:]) & fullMask)
 }
 
-// setNewest stores the newest commit and, if they have a place, its lag and its delay in seconds.
+// setNewest stores the newest commit and, if the form has anchors for them, its lag and its delay in seconds.
 func (w Window) setNewest(f *form, c *protocol.StoredCommit, lag uint64) {
 	at := newestAt + 3*int(f.full)
 	if f.full == 6 {
@@ -136,12 +136,11 @@ func (w Window) anchor(at int, n uint8) uint64 {
 	return 0
 }
 
-// Scratch is the memory in which windows are written anew. It holds what a window had no room for until Take. The zero value
-// is ready.
+// Scratch is memory for rewriting windows. It holds what a window had no room for until Take. The zero value is ready.
 type Scratch struct {
 	commits []protocol.StoredCommit
 	form    form
-	// formed says that form and commits are what the window is to become; otherwise it keeps its form and gets commits[0].
+	// formed is true if the window is to consist of form and commits; otherwise it keeps its form and gets commits[0].
 	formed bool
 	limit  int
 }
@@ -182,8 +181,8 @@ func (w Window) Append(c *protocol.StoredCommit, limit int, s *Scratch) (needed 
 	return 0
 }
 
-// Take makes w, which has size bytes, what a window would have become if it had had the room, tag and all: s is what the call
-// was given that returned how many bytes are needed.
+// Take turns w, which has size bytes, into what a window would have become if it had had the room, with its tag. s is the
+// Scratch of the call that returned how many bytes are needed.
 func (w Window) Take(from Window, size int, s *Scratch) {
 	if !s.formed {
 		from.MoveTo(w, size)
@@ -196,7 +195,8 @@ func (w Window) Take(from Window, size int, s *Scratch) {
 	w.SetTag(tag)
 }
 
-// last is the commit that another follows; observed is in seconds, lag that from which the next is counted. Both mean nothing
+// last is the commit before another; observed is in seconds, lag that from which the next is counted. Both mean nothing
+// without their anchors.
 // without their anchors.
 type last struct {
 	offset, order, timestamp, observed int64
@@ -237,7 +237,7 @@ func (f *form) follow(b *last, c *protocol.StoredCommit) (r record, lag uint64) 
 	return r, lag
 }
 
-// holds reports whether what is kept whole of the newest commit has room.
+// holds reports whether the fields of the newest commit that are kept whole have room.
 func (f *form) holds(c *protocol.StoredCommit, lag uint64) bool {
 	return (f.full == 8 || uint64(c.Offset)|uint64(c.Order)|uint64(c.Timestamp) <= fullMask) &&
 		(f.lagAnchor != 4 || lag <= math.MaxUint32) &&
@@ -245,8 +245,8 @@ func (f *form) holds(c *protocol.StoredCommit, lag uint64) bool {
 		(f.observedAnchor != 4 || uint64(delay(c)) <= math.MaxUint32)
 }
 
-// ReplaceNewest puts c in the place of the newest commit of a window that is not empty; its order must not be below that
-// of the commit before. It returns what Append returns.
+// ReplaceNewest replaces the newest commit of a window that is not empty; the order of c must not be below that of the commit
+// before. It returns what Append returns.
 func (w Window) ReplaceNewest(c *protocol.StoredCommit, s *Scratch) (needed int) {
 	f := w.form()
 	if f.count == 1 {
@@ -268,7 +268,7 @@ func (w Window) ReplaceNewest(c *protocol.StoredCommit, s *Scratch) (needed int)
 	return 0
 }
 
-// reform appends a commit, or puts it in the place of the newest, in a form that is chosen anew.
+// reform appends a commit, or replaces the newest, in a form that is chosen anew.
 func (w Window) reform(c *protocol.StoredCommit, limit int, replace bool, s *Scratch) (needed int) {
 	s.commits = w.AppendTo(s.commits[:0])
 	if replace {
@@ -281,14 +281,13 @@ func (w Window) reform(c *protocol.StoredCommit, limit int, replace bool, s *Scr
 	return w.write(s)
 }
 
-// Rewrite puts commits, oldest first and ascending by order, in the place of what the window holds. It returns what
-// Append returns.
+// Rewrite replaces the commits of the window by others, oldest first and ascending by order. It returns what Append returns.
 func (w Window) Rewrite(commits []protocol.StoredCommit, s *Scratch) (needed int) {
 	s.commits = append(s.commits[:0], commits...)
 	return w.write(s)
 }
 
-// write makes the window what s.commits are.
+// write writes s.commits into the window.
 func (w Window) write(s *Scratch) (needed int) {
 	before := w.form()
 	needed = s.plan()
@@ -302,7 +301,7 @@ func (w Window) write(s *Scratch) (needed int) {
 	return 0
 }
 
-// Plan returns how many bytes a window of commits, oldest first and ascending by order, needs, for Fill.
+// Plan returns the bytes that Fill needs for a window of commits, oldest first and ascending by order.
 func (s *Scratch) Plan(commits []protocol.StoredCommit) (needed int) {
 	s.commits = append(s.commits[:0], commits...)
 	return s.plan()
@@ -314,7 +313,7 @@ func (s *Scratch) plan() (needed int) {
 	return s.form.needs(s.form.count)
 }
 
-// Fill makes a window of at least the size that Plan returned what was planned. The tag stays.
+// Fill writes what Plan planned into a window of at least that size. The tag stays.
 func (w Window) Fill(s *Scratch) {
 	s.form.size = w.Size()
 	w.encode(&s.form, s.commits)
@@ -349,7 +348,7 @@ func (w Window) encode(f *form, commits []protocol.StoredCommit) {
 		c := &commits[i]
 		r, lag := f.follow(&before, c)
 		if i == 0 {
-			// It follows nothing that is known.
+			// The first commit follows nothing.
 			r.timestamp, r.order, r.offset = f.timestamp.base, f.order.base, f.offset.base
 			if f.lagAnchor > 0 {
 				r.lag = uint64(f.lag.base)
@@ -372,7 +371,7 @@ func (w Window) MoveTo(to Window, size int) {
 	to.setFirst(to.first()&^sizeMask | uint64(size)/Unit)
 }
 
-// Used returns how many bytes the window needs for what it holds, without room for another commit.
+// Used returns the bytes that the window needs for its contents, without room for another commit.
 func (w Window) Used() int {
 	f := w.form()
 	return f.needs(f.count)

@@ -11,7 +11,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// model is a window as anybody would write it.
+// model is a window in the obvious form.
 type model []protocol.StoredCommit
 
 func (m *model) append(c protocol.StoredCommit, limit int) {
@@ -60,7 +60,7 @@ func (a *arena) append(c protocol.StoredCommit, limit int) {
 	a.do(func(w Window) int { return w.Append(&c, limit, &a.scratch) })
 }
 
-// anyInt is a number of random size, often small, sometimes at an extreme.
+// anyInt returns a number of random size, often small, sometimes extreme.
 func anyInt(r *rand.Rand) int64 {
 	switch r.IntN(8) {
 	case 0:
