@@ -71,7 +71,7 @@ func (w *benchWorld) sendAll(b *testing.B, channel chan *protocol.StorageRequest
 	b.StopTimer()
 }
 
-// mapChain is the floor of a typed commit: the least that any store with these keys does. The entry has the size of a
+// mapChain is the floor of a typed commit: the least that any store with these keys has to do. An entry is as large as a
 // commit, five numbers of eight bytes.
 type mapChain map[string]map[string][][5]int64
 
@@ -83,14 +83,14 @@ func newMapChain(w *benchWorld) mapChain {
 	return chain
 }
 
-// pick is a random group-partition and its next commit. No two of a list are the same.
+// pick is a random group-partition and its next commit. All picks of a list differ.
 type pick struct {
 	group  string
 	commit protocol.Commit
 	step   int64 // by how much the order rises from lap to lap
 }
 
-// picks returns so many picks, or as many as there are group-partitions, rounded down to a power of two.
+// picks returns n picks, or as many as there are group-partitions, rounded down to a power of two.
 func (w *benchWorld) picks(n int) []pick {
 	w.round++
 	n = min(n, 1<<(bits.Len(uint(len(w.offsets)))-1))
@@ -102,7 +102,7 @@ func (w *benchWorld) picks(n int) []pick {
 	return picks
 }
 
-// again is the commit of a pick as it comes in lap n through the list: in steps like those before it.
+// again returns the commit of a pick in lap n through the list: in steps like those before it.
 func (p *pick) again(n int) protocol.Commit {
 	c := p.commit
 	c.Order += int64(n) * p.step
@@ -163,7 +163,7 @@ func BenchmarkTypedCommit(b *testing.B) {
 	}
 }
 
-// BenchmarkBatch measures Store.Commits of the 100 partitions of a group, per commit, of 1,000,000 group-partitions.
+// BenchmarkBatch measures Store.CommitBatch of the 100 partitions of a group, per commit, of 1,000,000 group-partitions.
 func BenchmarkBatch(b *testing.B) {
 	w := newBenchWorld(b, 10_000, 100, 10, nil)
 	w.load(b, 12)

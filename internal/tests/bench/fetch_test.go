@@ -87,8 +87,8 @@ func BenchmarkFetchBesideWriters(b *testing.B) {
 	}
 }
 
-// sendAt commits so many times a second over the channel until quit is closed, and returns how often it did. It sends what is due
-// every half a millisecond.
+// sendAt commits at a steady rate over the channel until quit is closed, and returns the number of commits. It sends what is
+// due every half a millisecond.
 func (w *benchWorld) sendAt(rate int, quit <-chan struct{}) (sent int) {
 	start := time.Now()
 	ticker := time.NewTicker(500 * time.Microsecond)

@@ -53,7 +53,7 @@ func BenchmarkFetch(b *testing.B) {
 
 var sink protocol.ConsumerTopics
 
-// buildAnswer makes the answer of the channel protocol from a typed one.
+// buildAnswer builds the answer of the channel protocol from a typed one.
 func buildAnswer(g *protocol.Group, intervals int) protocol.ConsumerTopics {
 	type extras struct {
 		difference int64
@@ -142,8 +142,8 @@ func BenchmarkGroupsOfTopic(b *testing.B) {
 	}
 }
 
-// BenchmarkCommitWhileListing measures the 99th percentile of a typed commit while nobody else does anything and while one
-// goroutine lists, again and again, the 10,000 groups of a topic.
+// BenchmarkCommitWhileListing measures the 99th percentile of a typed commit while nothing else runs, and while one goroutine
+// lists the 10,000 groups of a topic again and again.
 func BenchmarkCommitWhileListing(b *testing.B) {
 	groups := 10_000
 	if testing.Short() {

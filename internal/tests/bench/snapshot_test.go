@@ -21,8 +21,8 @@ import (
 )
 
 // BenchmarkSnapshot measures a snapshot of 1,000,000 group-partitions with ten commits each (100,000 with -short): how long
-// it takes, how large it is, what memory it takes while it is made, how long Start takes to restore it, and what it does to
-// the p99 of typed commits. The floor is the writing of as many bytes to a file and its fsync.
+// it takes, how large it is, how much memory it takes meanwhile, how long Start takes to restore it, and how it affects the
+// p99 of typed commits. The floor is writing and syncing as many bytes.
 func BenchmarkSnapshot(b *testing.B) {
 	groups := 10_000
 	if testing.Short() {
@@ -90,7 +90,7 @@ func BenchmarkSnapshot(b *testing.B) {
 			cpu += snapshottest.CPUTime() - from
 			peak := stop() - before
 			runtime.GC()
-			// What the reading takes beyond what it becomes.
+			// The memory of reading beyond what it becomes.
 			b.ReportMetric(float64(peak)/float64(heap()-before), "peak-of-heap")
 			if m.Store().(storage.Persistent).Restored().Groups != groups {
 				b.Fatal("restored", m.Store().(storage.Persistent).Restored().Groups)
@@ -112,7 +112,7 @@ func BenchmarkSnapshot(b *testing.B) {
 	b.Run("commits", func(b *testing.B) {
 		picks := w.picks(1 << 16)
 		n := 0
-		// measure commits until the function says that it is over, and returns the p99 of how long each took.
+		// measure commits until over returns true, and returns the p99 of the durations.
 		measure := func(over func() bool) time.Duration {
 			var took []time.Duration
 			for !over() {
@@ -192,14 +192,14 @@ func writeAndSync(b *testing.B, path string, bytes []byte) {
 	must(b, file.Close())
 }
 
-// heap is how many bytes the objects of the heap take, those too that nobody needs any more.
+// heap returns the bytes of all objects in the heap, garbage included.
 func heap() uint64 {
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(sample)
 	return sample[0].Value.Uint64()
 }
 
-// sampleHeap watches the heap, and returns what ends that and returns the most it was.
+// sampleHeap reads the size of the heap regularly. The function that it returns stops that and returns the maximum.
 func sampleHeap() (stop func() uint64) {
 	quit, most := make(chan struct{}), make(chan uint64)
 	go func() {

@@ -16,8 +16,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// benchWorld is a running store with groups × partitions group-partitions of regular shape: every group consumes one of a
-// tenth as many topics, or one of at least ten, with the same number of partitions each.
+// benchWorld is a running store with groups × partitions group-partitions of regular shape: each group consumes one topic, of
+// a tenth as many or at least ten, with the same number of partitions each.
 type benchWorld struct {
 	groups, partitions int
 
@@ -87,8 +87,8 @@ func (w *benchWorld) load(tb testing.TB, times int) {
 	}
 }
 
-// next makes the next commit of a group for a partition: about a thousand messages after its last, with an order that
-// lies behind by what a fiftieth of all groups commit in the meantime.
+// next makes the next commit of a group on a partition: about a thousand messages after its last, with an order behind those
+// of a fiftieth of all groups' commits in the meantime.
 func (w *benchWorld) next(g, p int) protocol.Commit {
 	i := g*w.partitions + p
 	w.offsets[i] += 900 + w.random.Int64N(200)
@@ -99,7 +99,7 @@ func (w *benchWorld) next(g, p int) protocol.Commit {
 	}
 }
 
-// orderStep is by how much the order of a group-partition rises from round to round.
+// orderStep is by how much the order of a group-partition grows from round to round.
 func (w *benchWorld) orderStep() int64 { return max(int64(len(w.offsets))/50, 200) }
 
 func must(tb testing.TB, err error) {
@@ -108,7 +108,7 @@ func must(tb testing.TB, err error) {
 	}
 }
 
-// jsonLogger writes JSON at Info level to nowhere, as an application in production does to a file.
+// jsonLogger logs JSON at Info level to nowhere, as an application in production logs to a file.
 func jsonLogger() *zap.Logger {
 	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(io.Discard), zap.InfoLevel))
 }

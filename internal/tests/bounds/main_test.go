@@ -1,4 +1,4 @@
-// Package bounds tests that what comes from outside is bounded: names, memory and how long anybody waits.
+// Package bounds tests the limits on input: names, memory and waiting.
 package bounds_test
 
 import (

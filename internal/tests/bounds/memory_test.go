@@ -20,7 +20,7 @@ import (
 )
 
 // full opens a store and fills it up to its limit: one topic "orders" of two partitions, and groups "group-0" and so on that
-// commit partition 0 of it. It returns the number of groups.
+// commit its partition 0. It returns the number of groups.
 func full(t *testing.T, options storage.Options) (*storage.DB, int) {
 	t.Helper()
 	options.MaxMemory = 64 << 10
@@ -34,7 +34,7 @@ func full(t *testing.T, options storage.Options) (*storage.DB, int) {
 			require.Greater(t, n, 10)
 			return db, n
 		}
-		require.Less(t, n, 10_000, "the limit is not kept")
+		require.Less(t, n, 10_000, "the limit is exceeded")
 	}
 }
 
@@ -78,7 +78,7 @@ func TestAFullStoreRefusesWhatIsNew(t *testing.T) {
 	require.EqualValues(t, 2, after.Requests.Commit.Dropped[storage.ReasonFull])
 	require.EqualValues(t, 1, after.Requests.SetOwner.Dropped[storage.ReasonFull])
 
-	// What is known goes on.
+	// Known groups and topics are still updated.
 	for n := range groups {
 		require.NoError(t, db.CommitBatch(ctx, "local", fmt.Sprint("group-", n), []protocol.Commit{commitAt(20), commitAt(30)}))
 	}
@@ -114,7 +114,7 @@ func TestAFullStoreRefusesNewTopicsAndPartitionsOfKnownGroups(t *testing.T) {
 	require.Len(t, group.Topics[0].Partitions[0].Commits, 2)
 	require.Empty(t, group.Topics[0].Partitions[1].Commits)
 
-	// What would be refused anyway is refused for that.
+	// If a request is invalid anyway, that reason comes first.
 	require.ErrorIs(t, db.Commit(ctx, "local", "new", protocol.Commit{Topic: "unknown", Timestamp: now}), storage.ErrUnknownTopic)
 	require.ErrorIs(t, db.Commit(ctx, "local", "new", commitAt(-1)), storage.ErrInvalid)
 }
@@ -137,7 +137,7 @@ func TestThereIsRoomAgainWhenSomethingGoes(t *testing.T) {
 	for range 20 {
 		require.ErrorIs(t, db.Commit(ctx, "local", "new", commitAt(10)), storage.ErrFull)
 	}
-	// The last group that was taken may have made a map grow, which its going does not undo: two make room for one.
+	// The last group may have made a map grow, which does not shrink when it goes: two make room for one.
 	for _, group := range []string{"group-0", "group-1"} {
 		require.NoError(t, db.DeleteGroup(ctx, "local", group))
 	}
@@ -178,7 +178,7 @@ func TestAnImportThatDoesNotFitIsRefusedAsAWhole(t *testing.T) {
 	require.NoError(t, from.Export(t.Context(), &exported))
 	roomy := testkit.OpenWith(t, storage.Options{MaxMemory: 96 << 10})
 	for range 3 {
-		// It takes the place of what is there, and no more room.
+		// The import replaces what is there, and takes no more room.
 		require.NoError(t, roomy.Import(t.Context(), bytes.NewReader(exported.Bytes())))
 	}
 

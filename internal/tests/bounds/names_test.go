@@ -15,10 +15,10 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// longest is the longest name that Kafka's protocol has room for, in bytes.
+// longest is the longest name in Kafka's protocol, in bytes.
 const longest = 32_767
 
-// dump returns the store as JSON lines, but for the header, which tells the time.
+// dump returns the store as JSON lines, without the header, which has the time.
 func dump(t testing.TB, db *storage.DB) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -65,7 +65,7 @@ func TestLongNames(t *testing.T) {
 	require.NoError(t, db.Snapshot(ctx))
 }
 
-// One commit of a batch that is refused takes none of the others with it.
+// A refused commit of a batch does not affect the others.
 func TestLongNameWithinBatch(t *testing.T) {
 	t.Parallel()
 	db := testkit.OpenWith(t, storage.Options{})

@@ -1,4 +1,4 @@
-// Package clock_test shows what the store makes of time.
+// Package clock_test tests how the store handles time.
 package clock_test
 
 import (
@@ -14,10 +14,10 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// partitionTruth is a partition of which every message is known: when it was written, by its offset.
+// partitionTruth is a partition of which it is known when every message was written.
 type partitionTruth struct{ written []int64 }
 
-// lag is how long ago the message at an offset was the newest, 0 if it is not written yet.
+// lag returns how long ago the message at an offset was the newest; 0 if it is not written yet.
 func (p *partitionTruth) lag(offset, now int64) int64 {
 	if offset >= int64(len(p.written)) {
 		return 0
@@ -25,13 +25,13 @@ func (p *partitionTruth) lag(offset, now int64) int64 {
 	return now - p.written[offset]
 }
 
-// endAt is the end offset as it was at a moment.
+// endAt returns the end offset at a moment.
 func (p *partitionTruth) endAt(at int64) int64 {
 	return int64(sort.Search(len(p.written), func(i int) bool { return p.written[i] > at }))
 }
 
-// TestTimeLagHoldsTheTruth compares every lag in time with the truth, at moments that are close enough together for the store
-// to take its time from its coarse clock if it may.
+// TestTimeLagHoldsTheTruth compares every lag in time with the truth, at moments that are so close together that the store
+// may use its coarse clock.
 func TestTimeLagHoldsTheTruth(t *testing.T) {
 	t.Parallel()
 	kinds := map[protocol.TimeLagKind]int{}
@@ -40,7 +40,7 @@ func TestTimeLagHoldsTheTruth(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) { holdTheTruth(t, seed, kinds) })
 	}
 	for _, kind := range []protocol.TimeLagKind{protocol.TimeLagExact, protocol.TimeLagInterpolated, protocol.TimeLagAtLeast} {
-		require.NotZero(t, kinds[kind], "%v was never told", kind)
+		require.NotZero(t, kinds[kind], "no lag was %v", kind)
 	}
 }
 
@@ -69,7 +69,7 @@ func holdTheTruth(t *testing.T, seed uint64, kinds map[protocol.TimeLagKind]int)
 		case 0:
 			ends[0].Timestamp = now
 		case 1:
-			// Written down a moment after it was seen, with the time when it was.
+			// The end offset is stored a moment after it was seen, with the time when it was.
 			ends[0].Timestamp = now
 			time.Sleep(time.Duration(random.IntN(20)) * time.Millisecond)
 		case 2:

@@ -56,7 +56,7 @@ func TestClustersComeAndGo(t *testing.T) {
 	require.ErrorIs(t, fill(ctx, db, "new", 1), storage.ErrUnknownCluster)
 	require.NoError(t, db.AddCluster("new"))
 	require.NoError(t, db.AddCluster("a-first"))
-	require.NoError(t, db.AddCluster("new"), "it is there")
+	require.NoError(t, db.AddCluster("new"), "the cluster exists already")
 	clusters, err := db.Clusters(ctx)
 	require.NoError(t, err)
 	require.Equal(t, []string{"a-first", "local", "new"}, clusters)
@@ -73,7 +73,7 @@ func TestClustersComeAndGo(t *testing.T) {
 	require.Equal(t, 2, s.Groups)
 	require.Equal(t, 1, s.Topics)
 
-	// One of the same name is another.
+	// A cluster of the same name is another one.
 	require.NoError(t, db.AddCluster("new"))
 	require.Empty(t, groupsOf(t, db, "new"))
 	positions, err := db.Positions(ctx, "new")
@@ -82,7 +82,7 @@ func TestClustersComeAndGo(t *testing.T) {
 	require.NoError(t, fill(ctx, db, "new", 1))
 	require.Equal(t, []string{"g0"}, groupsOf(t, db, "new"))
 
-	// The last may go, and what is left of all is less than a group and the maps that held 300.
+	// The last cluster may go too, and what is left is less than a group and the maps that held 300.
 	for _, name := range []string{"new", "local", "a-first"} {
 		require.NoError(t, db.RemoveCluster(name))
 	}
@@ -100,9 +100,9 @@ func TestNamesThatAreRefused(t *testing.T) {
 	for _, name := range []string{"Local", "PROD", "prod", strings.Repeat("x", 32_768)} {
 		require.ErrorIs(t, db.AddCluster(name), storage.ErrInvalid, name)
 	}
-	require.ErrorIs(t, db.RemoveCluster("prod"), storage.ErrUnknownCluster, "Prod is not looked up by prod")
+	require.ErrorIs(t, db.RemoveCluster("prod"), storage.ErrUnknownCluster, "prod does not find Prod")
 	require.NoError(t, db.RemoveCluster("Prod"))
-	require.NoError(t, db.AddCluster("prod"), "nothing is in its way any more")
+	require.NoError(t, db.AddCluster("prod"), "the other name is free now")
 	clusters, err := db.Clusters(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, []string{"local", "prod"}, clusters)
@@ -155,13 +155,13 @@ func TestClustersAcrossARestart(t *testing.T) {
 	require.Equal(t, 3, stats(t, db).RememberedDeletions)
 	require.NoError(t, db.Snapshot(ctx))
 	require.NoError(t, db.RemoveCluster("gone"))
-	require.Equal(t, 2, stats(t, db).RememberedDeletions, "those of a removed cluster are none of them")
+	require.Equal(t, 2, stats(t, db).RememberedDeletions, "deletions of a removed cluster do not count")
 	require.NoError(t, db.Close())
 
 	options.Clusters = []string{"local", "gone", "new"}
 	db, err = storage.Open(options)
 	require.NoError(t, err)
-	require.Empty(t, groupsOf(t, db, "gone"), "the snapshot of before the removal is not the newest")
+	require.Empty(t, groupsOf(t, db, "gone"), "the newest snapshot is from after the removal")
 	require.Equal(t, []string{"g0", "g1"}, groupsOf(t, db, "local"))
 	require.Equal(t, []string{"g0", "g1"}, groupsOf(t, db, "new"))
 	require.NoError(t, db.Close())
@@ -169,7 +169,7 @@ func TestClustersAcrossARestart(t *testing.T) {
 	require.ErrorIs(t, db.RemoveCluster("new"), storage.ErrStopped)
 }
 
-// A Coordinator's Store offers it, and says so if the module does not.
+// A Coordinator's Store is a ClusterSet, and returns ErrUnsupported if the module is not.
 func TestClusterSetOfACoordinator(t *testing.T) {
 	t.Parallel()
 	c := testkit.NewCoordinator(testkit.Config())
@@ -183,7 +183,7 @@ func TestClusterSetOfACoordinator(t *testing.T) {
 	require.NoError(t, store.RemoveCluster("new"))
 }
 
-// Clusters come and go while everything else goes on. At the end nothing is left but what was never removed.
+// Clusters come and go while everything else runs. At the end only those are left that were never removed.
 func TestStress(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -254,7 +254,7 @@ func TestStress(t *testing.T) {
 	require.Equal(t, [4]int{1, 20, 1, 0}, [4]int{s.Clusters, s.Groups, s.Topics, s.RememberedDeletions})
 }
 
-// expected checks that errors are those of a cluster, group or topic that others take away or have filled.
+// expected checks that errors are those of a cluster, group or topic that others removed or filled.
 func expected(t *testing.T, err error) {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, one := range joined.Unwrap() {

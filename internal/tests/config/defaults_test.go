@@ -1,4 +1,4 @@
-// Package config_test shows what Configure makes of a viper, and what it leaves in it.
+// Package config_test tests what Configure reads from a viper, and what it sets there.
 package config_test
 
 import (
@@ -19,7 +19,7 @@ func coordinator(v *viper.Viper) *storage.Coordinator {
 	return &storage.Coordinator{App: &protocol.ApplicationContext{}, Viper: v}
 }
 
-// defaults are those of the contract, as an application reads them that shows its configuration.
+// defaults are those of the contract, as an application sees them that shows its configuration.
 var defaults = map[string]any{
 	"class-name": "inmemory", "intervals": 10, "expire-group": 604800, "expire-topic": 604800, "sweep-interval": 60,
 	"workers": 20, "queue-depth": 1, "min-distance": 0, "reply-timeout": 30, "replay-timeout": 600, "max-memory": 0,
@@ -50,7 +50,7 @@ func TestDefaultsAreTold(t *testing.T) {
 	}
 }
 
-// TestDefaultsAreNoSettings configures again with the same viper: what it was told is not taken for what somebody has set.
+// TestDefaultsAreNoSettings configures again with the same viper: the defaults that were set there do not count as settings.
 func TestDefaultsAreNoSettings(t *testing.T) {
 	t.Parallel()
 	core, logs := observer.New(zap.WarnLevel)
@@ -69,10 +69,10 @@ func TestDefaultsAreNoSettings(t *testing.T) {
 	v.Set("storage.mine.expire-topic", 300)
 	v.Set("storage.mine.expire-group", 500)
 	configure(v)
-	require.Equal(t, 300, v.Get("storage.mine.expire-topic"), "it was set")
+	require.Equal(t, 300, v.Get("storage.mine.expire-topic"), "the setting is kept")
 	require.Empty(t, logs.All())
 
-	// An old name beside the default of the new one is not both, and the other way round.
+	// An old name does not conflict with the default of the new one, nor the other way round.
 	for old, name := range map[string]string{"group-whitelist": "group-allowlist", "group-blacklist": "group-denylist"} {
 		configure(v)
 		v.Set("storage.mine."+old, "^a")
@@ -88,7 +88,7 @@ func TestDefaultsAreNoSettings(t *testing.T) {
 	}
 }
 
-// TestDefaultsOfTheApplication keeps what an application has told viper as its own defaults, before and after ours.
+// TestDefaultsOfTheApplication keeps the defaults that an application has set itself, before and after ours.
 func TestDefaultsOfTheApplication(t *testing.T) {
 	t.Parallel()
 	v := viper.New()
@@ -106,7 +106,7 @@ func TestDefaultsOfTheApplication(t *testing.T) {
 	require.Equal(t, 50, v.Get("storage.default.expire-topic"))
 }
 
-// TestModuleAfterDefault configures nothing, and then a module: the default one is none.
+// TestModuleAfterDefault configures without a module, and then one: the default module does not count.
 func TestModuleAfterDefault(t *testing.T) {
 	t.Parallel()
 	for name, add := range map[string]func(v *viper.Viper){
@@ -131,7 +131,7 @@ func TestModuleAfterDefault(t *testing.T) {
 	}
 }
 
-// TestNoTable finds what is no table, though telling a default below it would make one of it.
+// TestNoTable finds a value in the place of a table, although setting a default below it would make it one.
 func TestNoTable(t *testing.T) {
 	t.Parallel()
 	for _, set := range []func(v *viper.Viper, key string){
@@ -165,7 +165,7 @@ func TestReplayTimeoutAndMaxMemory(t *testing.T) {
 	}
 }
 
-// TestVipersAreNotKept makes vipers and loses them: what is remembered of them keeps none alive.
+// TestVipersAreNotKept makes vipers and drops them: what is remembered of them keeps none alive.
 func TestVipersAreNotKept(t *testing.T) {
 	t.Parallel()
 	collected := make(chan struct{})

@@ -14,7 +14,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// live leads a store through its life, with a warning, a failed start, a dropped request and a snapshot.
+// live leads a store through its life cycle, with a warning, a failed start, a dropped request and a snapshot.
 func live(t *testing.T, c *storage.Coordinator) {
 	t.Helper()
 	v := viper.New()
@@ -41,7 +41,7 @@ func live(t *testing.T, c *storage.Coordinator) {
 	require.NoError(t, c.Stop())
 }
 
-// TestNoFieldTwice gives loggers with the fields that applications give, wherever they can be given.
+// TestNoFieldTwice has loggers with the fields of an application, wherever they can be set.
 func TestNoFieldTwice(t *testing.T) {
 	t.Parallel()
 	core, logs := observer.New(zap.DebugLevel)
@@ -62,13 +62,13 @@ func TestNoFieldTwice(t *testing.T) {
 				require.False(t, seen[field.Key], "%s: %q: %s twice", name, line.Message, field.Key)
 				seen[field.Key] = true
 			}
-			require.True(t, seen["type"] && seen["name"], "%s: %q is not from what the application gave", name, line.Message)
+			require.True(t, seen["type"] && seen["name"], "%s: %q is not from the application's logger", name, line.Message)
 			if line.Message == "start failed" {
 				failed++
 			}
 		}
-		require.Equal(t, 3, failed, "each failed Start is told once")
-		require.Equal(t, name == "both" || name == "log", c.Log != nil, "what the application gave is left as it was")
+		require.Equal(t, 3, failed, "each failed Start is logged once")
+		require.Equal(t, name == "both" || name == "log", c.Log != nil, "the application's fields are left unchanged")
 	}
 }
 
@@ -77,7 +77,7 @@ func TestNoLogger(t *testing.T) {
 	live(t, &storage.Coordinator{App: &protocol.ApplicationContext{}})
 }
 
-// TestFailedStartOfModule has a module without a Coordinator: it tells its own failure.
+// TestFailedStartOfModule has a module without a Coordinator: it logs its own failure.
 func TestFailedStartOfModule(t *testing.T) {
 	t.Parallel()
 	core, logs := observer.New(zap.InfoLevel)
@@ -86,7 +86,7 @@ func TestFailedStartOfModule(t *testing.T) {
 	require.Equal(t, 1, logs.FilterMessage("start failed").FilterLevelExact(zap.ErrorLevel).Len())
 }
 
-// panicking is a core all of whose methods panic, or all but those before Write.
+// panicking is a core whose methods all panic, or all except those before Write.
 type panicking struct {
 	zapcore.Core
 	onlyWrite bool
@@ -128,7 +128,7 @@ func TestLoggerThatPanics(t *testing.T) {
 	}
 }
 
-// TestCallerAndSampling keeps what a logger adds to its lines and which it leaves out.
+// TestCallerAndSampling checks that a logger's callers, stacks and sampling are kept.
 func TestCallerAndSampling(t *testing.T) {
 	t.Parallel()
 	core, logs := observer.New(zap.InfoLevel)

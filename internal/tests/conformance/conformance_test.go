@@ -14,13 +14,13 @@ func TestConformance(t *testing.T) {
 	storagetest.Exercise(t, testkit.InMemory)
 }
 
-// TestConformanceCoordinator runs it against a Coordinator, whose StorageChannel obeys the same contract.
+// TestConformanceCoordinator runs it against a Coordinator, whose StorageChannel follows the same contract.
 func TestConformanceCoordinator(t *testing.T) {
 	t.Parallel()
 	storagetest.Exercise(t, coordinated)
 }
 
-// TestConformanceForeign runs it against a Coordinator whose module takes requests over its channel alone, as a module of
+// TestConformanceForeign runs it against a Coordinator whose module receives requests over its channel only, as a module of
 // another Go module may.
 func TestConformanceForeign(t *testing.T) {
 	t.Parallel()

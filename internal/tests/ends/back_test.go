@@ -11,7 +11,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// TestLatePoll sends 1000 and then 990, dated five seconds before: it says nothing about now.
+// TestLatePoll polls 1000 and then 990, dated five seconds before: that is stale.
 func TestLatePoll(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.end(1000)
@@ -21,17 +21,17 @@ func TestLatePoll(t *testing.T) {
 		stats, err := w.db.Stats()
 		require.NoError(w, err)
 		require.EqualValues(w, 1, stats.Requests.SetEndOffset.Dropped[storage.ReasonStale])
-		require.NoError(w, w.poll(1000, 5), "what is late but not lower is no contradiction")
+		require.NoError(w, w.poll(1000, 5), "a late end offset that is not lower is no contradiction")
 		require.ErrorIs(w, w.poll(990, 7), storage.ErrStale)
 		require.ErrorIs(w, w.pollOf(0, 50, 990, 7), storage.ErrStale)
 		ends, err := w.db.EndOffsets(w.Context(), testkit.Cluster, "topic", nil)
 		require.NoError(w, err)
-		require.Equal(w, []int64{1000}, ends, "a stale end offset brings no partitions")
+		require.Equal(w, []int64{1000}, ends, "a stale end offset adds no partitions")
 		w.is("group", protocol.PartitionBehind, 50)
 	})
 }
 
-// TestTwoPollers is one poller that is always late by a few seconds: it never gets through.
+// TestTwoPollers has one poller that is always late by a few seconds: its end offsets are always stale.
 func TestTwoPollers(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.end(1000)
@@ -45,7 +45,7 @@ func TestTwoPollers(t *testing.T) {
 	})
 }
 
-// TestClockSetBack sends lower end offsets that are dated before the newest: the third in a row is taken.
+// TestClockSetBack stores lower end offsets that are dated before the newest: the third in a row is taken.
 func TestClockSetBack(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.end(1000)
@@ -54,11 +54,11 @@ func TestClockSetBack(t *testing.T) {
 		require.ErrorIs(w, w.poll(901, 3590), storage.ErrStale)
 		require.NoError(w, w.poll(902, 3580))
 		w.is("group", protocol.PartitionReset)
-		require.NoError(w, w.poll(903, 3570), "newer than what was taken")
+		require.NoError(w, w.poll(903, 3570), "newer than the one that was taken")
 	})
 }
 
-// TestUndatedPoll has no time of its own: it is of now, never stale.
+// TestUndatedPoll has no time of its own: it counts as now, and is never stale.
 func TestUndatedPoll(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.end(1000)
@@ -80,7 +80,7 @@ func TestFlapping(t *testing.T) {
 				for dip := range 24 * 60 {
 					sleep(30)
 					w.end(998)
-					// Eight bits count the dips: once in 256 a commit from before seems to be one from now.
+					// Eight bits count the dips: once in 256 a commit from before seems to be of the present incarnation.
 					if dip%256 != 255 {
 						if id.IsZero() {
 							w.is("stuck", protocol.PartitionReset)
@@ -96,7 +96,7 @@ func TestFlapping(t *testing.T) {
 				}
 				p := w.is("stuck", protocol.PartitionBehind, 500)
 				require.Equal(w, protocol.TimeLagAtLeast, p.TimeLag.Kind)
-				require.Equal(w, 24*time.Hour, p.TimeLag.Lag, "the lag in time goes on")
+				require.Equal(w, 24*time.Hour, p.TimeLag.Lag, "the lag in time is kept")
 				w.commit("last", 0, 999)
 				sleep(30)
 				w.end(998)
@@ -109,7 +109,7 @@ func TestFlapping(t *testing.T) {
 	}
 }
 
-// TestDip says when a dip without an id is forgiven: if the next end offset within a minute makes up for it.
+// TestDip checks when a dip without an id is undone: if the next end offset within a minute makes up for it.
 func TestDip(t *testing.T) {
 	for _, test := range []struct {
 		name     string
@@ -142,7 +142,7 @@ func TestDip(t *testing.T) {
 				newest := test.next[len(test.next)-1]
 				if test.forgiven {
 					p := w.is("group", protocol.PartitionBehind, newest-400)
-					require.EqualValues(w, 100, p.Lost, "the log start is known as before")
+					require.EqualValues(w, 100, p.Lost, "the log start is still known")
 					w.is("other", protocol.PartitionBehind, newest-990)
 				} else {
 					w.is("group", protocol.PartitionReset)
@@ -154,7 +154,8 @@ func TestDip(t *testing.T) {
 	}
 }
 
-// TestSameID cuts a log, or reads it from a replica that is behind: a commit at or below the new end is as good as before.
+// TestSameID truncates a log, or reads it from a replica that is behind: a commit at or below the new end is as good as
+// before.
 func TestSameID(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.id = firstID
@@ -169,7 +170,7 @@ func TestSameID(t *testing.T) {
 		require.Equal(w, protocol.TimeLagInterpolated, before.TimeLag.Kind)
 		w.end(700)
 		p := w.is("below", protocol.PartitionBehind, 250)
-		require.Equal(w, before.TimeLag, p.TimeLag, "it stands where it stood")
+		require.Equal(w, before.TimeLag, p.TimeLag, "the lag is as before")
 		w.is("at", protocol.PartitionCaughtUp, 0)
 		w.is("above", protocol.PartitionReset)
 		sleep(30)
@@ -188,7 +189,7 @@ func TestSameID(t *testing.T) {
 	})
 }
 
-// TestAnotherID makes a topic again, with fewer partitions: nothing of the old one stays.
+// TestAnotherID recreates a topic, with fewer partitions: nothing of the old one stays.
 func TestAnotherID(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.id = firstID
@@ -199,7 +200,7 @@ func TestAnotherID(t *testing.T) {
 		next := kinds(w)
 		sleep(30)
 		w.id = secondID
-		require.NoError(w, w.pollOf(0, 1, 2000, 0), "also if it has grown beyond the old end")
+		require.NoError(w, w.pollOf(0, 1, 2000, 0), "even if it has grown beyond the old end")
 		ends, err := w.db.EndOffsets(w.Context(), testkit.Cluster, "topic", nil)
 		require.NoError(w, err)
 		require.Equal(w, []int64{2000}, ends)
@@ -212,7 +213,7 @@ func TestAnotherID(t *testing.T) {
 		require.Len(w, w.look("group", 0).EndOffsets, 1)
 		w.is("group", protocol.PartitionBehind, 10)
 
-		// A poller that still has the old id changes nothing, whether it is late or only slow to learn.
+		// A poller that still has the old id changes nothing, whether it is late or only slow to notice.
 		w.id = firstID
 		for _, ago := range []int{40, 10, 1, 0, 0, 0, 0} {
 			require.ErrorIs(w, w.pollOf(2, 3, 1000, ago), storage.ErrStale, "%d s ago", ago)
@@ -224,7 +225,7 @@ func TestAnotherID(t *testing.T) {
 	})
 }
 
-// TestRacingPollers lets two pollers tell two ids for an hour: the topic does not alternate.
+// TestRacingPollers lets two pollers report two ids for an hour: the topic does not alternate.
 func TestRacingPollers(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.id = firstID
@@ -245,7 +246,8 @@ func TestRacingPollers(t *testing.T) {
 	})
 }
 
-// TestWrongID is a poller that saw the old id last although the new one had been seen: the mistake heals.
+// TestWrongID has a poller that reports the old id again and again although the new one had been seen: the mistake is
+// corrected.
 func TestWrongID(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.id = secondID
@@ -258,13 +260,13 @@ func TestWrongID(t *testing.T) {
 		sleep(30)
 		w.end(10)
 		w.id = thirdID
-		require.ErrorIs(w, w.poll(7, 300), storage.ErrStale, "an id of before")
+		require.ErrorIs(w, w.poll(7, 300), storage.ErrStale, "a former id")
 		require.ErrorIs(w, w.poll(7, 290), storage.ErrStale)
 		require.NoError(w, w.poll(7, 280), "three in a row: the clock was set back")
 	})
 }
 
-// TestIDLearnedLater sends end offsets without an id first: the id is adopted.
+// TestIDLearnedLater stores end offsets without an id first: the id is adopted.
 func TestIDLearnedLater(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.end(1000)
@@ -284,7 +286,7 @@ func TestIDLearnedLater(t *testing.T) {
 		w.end(1000)
 		w.is("group", protocol.PartitionBehind, 100)
 	})
-	// With the first end offset that has an id, nothing says that it is the topic of before.
+	// Nothing says that the first end offset with an id belongs to the same topic.
 	t.Run("lower", func(t *testing.T) {
 		bubble(t, func(w *world) {
 			w.end(1000)
@@ -296,7 +298,7 @@ func TestIDLearnedLater(t *testing.T) {
 	})
 }
 
-// TestIDInBatches sends ids through batches.
+// TestIDInBatches has ids in batches.
 func TestIDInBatches(t *testing.T) {
 	bubble(t, func(w *world) {
 		all := func(id protocol.TopicID, offset int64, ago time.Duration) error {

@@ -21,20 +21,20 @@ type world struct {
 	*testing.T
 	db    *storage.DB
 	order int64
-	// id is sent along with end offsets.
+	// id is the topic id of end offsets.
 	id protocol.TopicID
-	// start is sent along with end offsets.
+	// start is the log start of end offsets.
 	start int64
 }
 
-// bubble runs a test with a store and, if restarting, with a snapshot.
+// bubble runs a test with a store and, if restarting is true, a snapshot.
 func bubble(t *testing.T, test func(w *world)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { test(&world{T: t, db: testkit.Open(t, nil)}) })
 }
 
-// sleep sleeps seconds.
+// sleep sleeps some seconds.
 func sleep(seconds int) { time.Sleep(time.Duration(seconds) * time.Second) }
 
 // poll stores an end offset of partition 0 of "topic" that was seen some seconds ago, and returns the error.
@@ -49,7 +49,7 @@ func (w *world) pollOf(partition, count int32, offset int64, secondsAgo int) err
 	})
 }
 
-// end is poll for an end offset of now that must be taken.
+// end is poll for a current end offset that must be taken.
 func (w *world) end(offset int64) {
 	w.Helper()
 	require.NoError(w, w.poll(offset, 0))
@@ -74,7 +74,7 @@ func (w *world) look(group string, partition int) protocol.GroupPartition {
 	return into.Topics[0].Partitions[partition]
 }
 
-// is checks the state of partition 0 of a group, and the difference; none means that there is to be none.
+// is checks the state of partition 0 of a group, and the difference; if none is given, there must be none.
 func (w *world) is(group string, state protocol.PartitionState, difference ...int64) protocol.GroupPartition {
 	w.Helper()
 	p := w.look(group, 0)

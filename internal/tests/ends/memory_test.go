@@ -15,7 +15,7 @@ import (
 
 const lastPartition = 1<<20 - 1
 
-// held returns what a store holds by its own account, in bytes.
+// held returns the bytes of a store by its own count.
 func held(t *testing.T, db *storage.DB) int64 {
 	t.Helper()
 	stats, err := db.Stats()
@@ -23,7 +23,7 @@ func held(t *testing.T, db *storage.DB) int64 {
 	return int64(stats.Bytes)
 }
 
-// allocated returns how many bytes do has allocated.
+// allocated returns the bytes that do has allocated.
 func allocated(do func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -32,9 +32,9 @@ func allocated(do func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// The tests of memory do not run in parallel: they read what the whole process has allocated.
+// The tests of memory are not parallel: they read what the whole process has allocated.
 
-// TestSparsePartitions stores end offsets of few partitions of high numbers: they cost what is there.
+// TestSparsePartitions stores end offsets of few partitions with high numbers: only those take memory.
 func TestSparsePartitions(t *testing.T) {
 	db := testkit.Open(t, nil)
 	set := func(partition int32) {
@@ -64,8 +64,8 @@ func TestSparsePartitions(t *testing.T) {
 	}
 }
 
-// TestSettlingAWideFetch settles the fetch of a group with one commit in a topic of a million partitions: next to nothing is
-// made before the answer is built.
+// TestSettlingAWideFetch settles the fetch of a group with one commit in a topic of a million partitions: hardly anything is
+// allocated before the answer is built.
 func TestSettlingAWideFetch(t *testing.T) {
 	db := testkit.Open(t, nil)
 	require.NoError(t, db.SetEndOffset(t.Context(), testkit.Cluster, "topic", protocol.EndOffset{
@@ -83,11 +83,11 @@ func TestSettlingAWideFetch(t *testing.T) {
 		build, err = db.Fetch(t.Context(), request)
 		require.NoError(t, err)
 	}), uint64(1<<20))
-	// What comes after is not in the answer.
+	// Later changes are not in the answer.
 	require.NoError(t, db.SetEndOffset(t.Context(), testkit.Cluster, "topic", protocol.EndOffset{Offset: 200}))
 	require.NoError(t, db.DeleteTopic(t.Context(), testkit.Cluster, "topic"))
 	var answer any
-	// A partition without anything takes a pointer and what it points to.
+	// A partition without commits takes a pointer and its target.
 	require.Less(t, allocated(func() { answer = build() }), uint64(lastPartition*170))
 	partitions := answer.(protocol.ConsumerTopics)["topic"]
 	require.Len(t, partitions, lastPartition+1)
@@ -98,14 +98,14 @@ func TestSettlingAWideFetch(t *testing.T) {
 	require.Equal(t, protocol.PartitionNoCommit, last.State)
 	require.NotNil(t, last.Offsets)
 	require.NotNil(t, last.BrokerOffsets)
-	// Answers are the caller's to change.
+	// The caller may change an answer.
 	last.Offsets = append(last.Offsets, &protocol.ConsumerOffset{})
 	last.BrokerOffsets = append(last.BrokerOffsets, 7)
 	require.Empty(t, partitions[lastPartition-1].Offsets)
 	require.Empty(t, partitions[lastPartition-1].BrokerOffsets)
 }
 
-// TestGroupLimit gives one group topics of a million partitions each: it holds eight less one partition of them.
+// TestGroupLimit fills one group with topics of a million partitions each: it has room for eight of them less one partition.
 func TestGroupLimit(t *testing.T) {
 	t.Parallel()
 	db := testkit.Open(t, nil)
@@ -121,7 +121,7 @@ func TestGroupLimit(t *testing.T) {
 		require.NoError(t, commit(fmt.Sprint("topic", i), lastPartition+1))
 	}
 	require.ErrorIs(t, commit("one more", lastPartition+1), storage.ErrInvalid)
-	require.ErrorIs(t, commit("one more", lastPartition+1), storage.ErrInvalid, "it left nothing behind")
+	require.ErrorIs(t, commit("one more", lastPartition+1), storage.ErrInvalid, "a refused commit leaves nothing behind")
 	require.NoError(t, commit("topic0", 0))
 	require.NoError(t, commit("as large as fits", lastPartition))
 	require.ErrorIs(t, commit("a small one", 1), storage.ErrInvalid)

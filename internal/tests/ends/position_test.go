@@ -12,7 +12,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// TestBelowTheLogStart is a group at 90 of a log from 100 to 100: nothing is left to read, and ten messages are lost.
+// TestBelowTheLogStart has a group at 90 of a log from 100 to 100: nothing is left to read, and ten messages are lost.
 func TestBelowTheLogStart(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.end(100)
@@ -26,7 +26,7 @@ func TestBelowTheLogStart(t *testing.T) {
 			require.EqualValues(w, 10, p.Lost)
 			require.Equal(w, protocol.TimeLag{Kind: protocol.TimeLagExact}, p.TimeLag)
 			require.EqualValues(w, 100, p.LogStartOffset)
-			require.EqualValues(w, 10, p.Commits[0].Lag, "the lag of a commit is that of its time")
+			require.EqualValues(w, 10, p.Commits[0].Lag, "the lag of a commit does not change")
 		}
 		w.commit("group", 0, 95)
 		p := w.is("group", protocol.PartitionCaughtUp, 0)
@@ -35,7 +35,7 @@ func TestBelowTheLogStart(t *testing.T) {
 	})
 }
 
-// TestHalfDeletedLog is a group an hour behind whose oldest readable message came 11 seconds ago.
+// TestHalfDeletedLog has a group an hour behind whose oldest readable message was written 11 seconds ago.
 func TestHalfDeletedLog(t *testing.T) {
 	bubble(t, func(w *world) {
 		for i := range int64(361) {
@@ -56,7 +56,7 @@ func TestHalfDeletedLog(t *testing.T) {
 	})
 }
 
-// TestLogStartAboveTheEnd is a log start that was read after an end offset, when the log had grown and been emptied.
+// TestLogStartAboveTheEnd has a log start that was read after the end offset, when the log had grown and been emptied.
 func TestLogStartAboveTheEnd(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.start = 120
@@ -69,7 +69,7 @@ func TestLogStartAboveTheEnd(t *testing.T) {
 	})
 }
 
-// TestNegativeLogStart is what a poller that does not know sends.
+// TestNegativeLogStart polls as a poller does that does not know the log start.
 func TestNegativeLogStart(t *testing.T) {
 	bubble(t, func(w *world) {
 		for _, start := range []int64{0, -1, math.MinInt64} {
@@ -84,11 +84,11 @@ func TestNegativeLogStart(t *testing.T) {
 		w.end(100)
 		w.start = -1
 		w.end(100)
-		require.EqualValues(w, 10, w.is("group", protocol.PartitionBehind, 40).Lost, "who does not know takes nothing back")
+		require.EqualValues(w, 10, w.is("group", protocol.PartitionBehind, 40).Lost, "a poller without a log start removes nothing")
 	})
 }
 
-// TestNegativeOffsets sends what Kafka says for "unknown".
+// TestNegativeOffsets stores the values that Kafka uses for "unknown".
 func TestNegativeOffsets(t *testing.T) {
 	bubble(t, func(w *world) {
 		for _, offset := range []int64{-1, -2, math.MinInt64} {
@@ -117,7 +117,7 @@ func TestNegativeOffsets(t *testing.T) {
 	})
 }
 
-// TestBeyondEnd is a group whose commits a mirror left above the end: harmless between two polls, alarming after them.
+// TestBeyondEnd has a group whose commits a mirror left above the end: harmless between two polls, alarming after them.
 func TestBeyondEnd(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.end(100)
@@ -135,7 +135,7 @@ func TestBeyondEnd(t *testing.T) {
 			p = w.is("group", protocol.PartitionBeyondEnd, -39+i)
 			require.Equal(w, protocol.TimeLagUnknown, p.TimeLag.Kind)
 		}
-		// A mirror that goes on, always beyond the end.
+		// A mirrored group keeps committing beyond the end.
 		for i := range int64(10) {
 			w.commit("group", 0, 160+i)
 			w.is("group", protocol.PartitionBeyondEnd, 113-160-i)
@@ -152,7 +152,7 @@ func TestBeyondEnd(t *testing.T) {
 	})
 }
 
-// TestFastGroupIsOnlyAhead commits every five seconds between polls: it is ahead at most, whatever it commits.
+// TestFastGroupIsOnlyAhead commits every five seconds between polls: it is AHEAD at most, whatever it commits.
 func TestFastGroupIsOnlyAhead(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.end(0)
@@ -169,7 +169,7 @@ func TestFastGroupIsOnlyAhead(t *testing.T) {
 	})
 }
 
-// TestBeyondEndAfterAReset has old commits of a longer log in its window: they are no witnesses.
+// TestBeyondEndAfterAReset has old commits of a longer log in its window, which do not count.
 func TestBeyondEndAfterAReset(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.end(1000)

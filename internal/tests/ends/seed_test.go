@@ -11,7 +11,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// seed tells what the end offset of partition 0 of "topic" was some seconds ago.
+// seed stores the end offset that partition 0 of "topic" had some seconds ago.
 func (w *world) seed(points ...protocol.EndOffsetAt) error {
 	return w.db.SeedEndOffsets(w.Context(), testkit.Cluster, "topic", 0, points)
 }
@@ -23,7 +23,7 @@ func pointAgo(offset int64, seconds int) protocol.EndOffsetAt {
 	}
 }
 
-// TestSeedSurvives asks for a lag that is older than the store, after a restart too.
+// TestSeedSurvives fetches a lag that is older than the store, after a restart too.
 func TestSeedSurvives(t *testing.T) {
 	ask := func(w *world) {
 		w.commit("group", 0, 250)
@@ -45,7 +45,7 @@ func TestSeedSurvives(t *testing.T) {
 	}, ask)
 }
 
-// TestSeedNamesWhatIsInvalid reads the errors.
+// TestSeedNamesWhatIsInvalid checks the errors.
 func TestSeedNamesWhatIsInvalid(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.end(600)
@@ -67,7 +67,7 @@ func TestSeedNamesWhatIsInvalid(t *testing.T) {
 	})
 }
 
-// TestSeedWithoutCurves has nothing to put points into.
+// TestSeedWithoutCurves seeds a store whose lag in time is turned off.
 func TestSeedWithoutCurves(t *testing.T) {
 	db := testkit.Open(t, func(o *storage.Options) { o.CurveSegments = -1 })
 	w := &world{T: t, db: db}

@@ -15,7 +15,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// again continues a world in a store that has been restarted, and in one that has imported what the first exported.
+// again repeats a test in a store that has been restarted, and in one that has imported what the first exported.
 func again(t *testing.T, before func(w *world), after func(w *world)) {
 	t.Helper()
 	t.Run("restart", func(t *testing.T) {
@@ -46,7 +46,7 @@ func again(t *testing.T, before func(w *world), after func(w *world)) {
 	})
 }
 
-// TestIDSurvives finds another id after a restart: the topic was made again meanwhile.
+// TestIDSurvives polls another id after a restart: the topic was recreated meanwhile.
 func TestIDSurvives(t *testing.T) {
 	again(t, func(w *world) {
 		w.id = firstID
@@ -62,7 +62,7 @@ func TestIDSurvives(t *testing.T) {
 	})
 }
 
-// TestCutSurvives restarts after a log was cut.
+// TestCutSurvives restarts after a log was truncated.
 func TestCutSurvives(t *testing.T) {
 	again(t, func(w *world) {
 		w.id = firstID
@@ -87,7 +87,7 @@ func TestCutSurvives(t *testing.T) {
 	})
 }
 
-// TestDipSurvives restarts in the middle of a dip that is forgiven afterwards, lag in time and all.
+// TestDipSurvives restarts during a dip that is undone afterwards, lag in time included.
 func TestDipSurvives(t *testing.T) {
 	for name, id := range map[string]protocol.TopicID{"without an id": {}, "with an id": firstID} {
 		t.Run(name, func(t *testing.T) {
@@ -131,7 +131,7 @@ func TestBeyondEndSurvives(t *testing.T) {
 	})
 }
 
-// TestTopicIDInJSONLines has the id in the text that Kafka's tools print, and refuses another.
+// TestTopicIDInJSONLines checks that ids are exported in the form of Kafka's tools, and that other text is refused.
 func TestTopicIDInJSONLines(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.id = firstID

@@ -9,7 +9,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// TestTimedEndOffsets follows what an answer says of when end offsets were measured.
+// TestTimedEndOffsets follows the times of end offsets in an answer.
 func TestTimedEndOffsets(t *testing.T) {
 	bubble(t, func(w *world) {
 		begin := time.Now()
@@ -28,7 +28,7 @@ func TestTimedEndOffsets(t *testing.T) {
 		w.commit("group", 0, 120)
 		require.Equal(w, want, w.look("group", 0).TimedEndOffsets, "it has caught up")
 
-		// An end offset that stands still has the first and the last time at which it was seen.
+		// An end offset that does not change has the first and the last time at which it was seen.
 		time.Sleep(10 * time.Second)
 		w.end(120)
 		time.Sleep(10 * time.Second)
@@ -36,7 +36,7 @@ func TestTimedEndOffsets(t *testing.T) {
 		want = append(want, at(40, 120))
 		require.Equal(w, want, w.look("group", 0).TimedEndOffsets)
 
-		// Of many only those of late.
+		// Of many only the recent ones are in the answer.
 		for i := range 20 {
 			time.Sleep(10 * time.Second)
 			w.end(int64(130 + 7*i + i%2))
@@ -57,7 +57,7 @@ func TestTimedEndOffsets(t *testing.T) {
 	})
 }
 
-// TestTimedEndOffsetsWereMeasured gives a store points from before it began, which no answer takes for measurements.
+// TestTimedEndOffsetsWereMeasured seeds points from before the store began, which no answer shows as measurements.
 func TestTimedEndOffsetsWereMeasured(t *testing.T) {
 	bubble(t, func(w *world) {
 		require.NoError(w, w.poll(500, 60))

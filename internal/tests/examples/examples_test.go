@@ -1,4 +1,4 @@
-// Package examples runs the examples that stand in the root module, as a newcomer would.
+// Package examples runs the examples of the root module, as a newcomer would.
 package examples
 
 import (

@@ -35,8 +35,8 @@ var (
 	}
 )
 
-// sameAsModel carries out, in every mode, the requests that make returns for the time that it is told, and compares the
-// answers with the model's.
+// sameAsModel carries out, in every mode, the requests that make returns for a time, and compares the answers with the
+// model's.
 func sameAsModel(t *testing.T, config storagetest.Config, make func(now int64) []*protocol.StorageRequest) {
 	t.Helper()
 	for _, mode := range contract.Modes() {
@@ -52,8 +52,8 @@ func sameAsModel(t *testing.T, config storagetest.Config, make func(now int64) [
 	}
 }
 
-// TestExtremeLag checks the lag, as stored and as current, between all pairs of extreme offsets against a number worked
-// out by hand where it is easy to get wrong; the model works out the others.
+// TestExtremeLag checks the lag, both stored and current, between all pairs of extreme offsets. Values that are easy to get
+// wrong are given; the model computes the others.
 func TestExtremeLag(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -124,7 +124,7 @@ func TestExtremeOrders(t *testing.T) {
 			for step := range len(extremeOffsets) {
 				group := fmt.Sprint("group", step)
 				for i := range 2 * len(extremeOffsets) {
-					// Each group sees the orders in an order of its own.
+					// Each group gets the orders in a different sequence.
 					order := extremeOffsets[(i*(step+1)+step)%len(extremeOffsets)]
 					all = append(all, testkit.CommitOf(group, "topic", 0, int64(i), order, now+int64(i)), testkit.FetchOf(group))
 				}
@@ -134,8 +134,8 @@ func TestExtremeOrders(t *testing.T) {
 	}
 }
 
-// TestExtremeTimestamps follows extreme timestamps one after the other, also if nothing is too old and if almost
-// everything is too near.
+// TestExtremeTimestamps has sequences of extreme timestamps, even if nothing is too old and if almost everything is too
+// close.
 func TestExtremeTimestamps(t *testing.T) {
 	t.Parallel()
 	for name, config := range map[string]storagetest.Config{
@@ -168,7 +168,7 @@ func TestExtremeTimestamps(t *testing.T) {
 	}
 }
 
-// TestExtremePartitions asks for all pairs of extreme partitions and counts.
+// TestExtremePartitions uses all pairs of extreme partitions and counts.
 func TestExtremePartitions(t *testing.T) {
 	t.Parallel()
 	sameAsModel(t, testkit.Config(), func(now int64) []*protocol.StorageRequest {
@@ -211,7 +211,7 @@ func TestExtremeLimit(t *testing.T) {
 	require.NotNil(t, partitions[0])
 }
 
-// TestExtremeNames uses names of all kinds in every place that takes one.
+// TestExtremeNames uses names of all kinds wherever there is a name.
 func TestExtremeNames(t *testing.T) {
 	t.Parallel()
 	for which, name := range extremeNames {
@@ -255,7 +255,7 @@ func TestExtremeNames(t *testing.T) {
 	}
 }
 
-// TestExtremeCombinations draws every field of every request from its extremes at once.
+// TestExtremeCombinations combines extremes of every field in every request.
 func TestExtremeCombinations(t *testing.T) {
 	t.Parallel()
 	sameAsModel(t, testkit.Config("expire-group", testkit.Centuries), func(now int64) []*protocol.StorageRequest {
@@ -276,8 +276,8 @@ func TestExtremeCombinations(t *testing.T) {
 	})
 }
 
-// TestSendersFaults sends what cannot be answered, a great many times: it is counted, written about now and then, changes
-// nothing, and is no reason for a panic.
+// TestSendersFaults sends many requests that cannot be answered: they are counted, logged now and then, change nothing and
+// cause no panic.
 func TestSendersFaults(t *testing.T) {
 	t.Parallel()
 	core, written := observer.New(zap.WarnLevel)
@@ -301,7 +301,7 @@ func TestSendersFaults(t *testing.T) {
 	require.Equal(t, [4]uint64{times, times, times, 0},
 		[4]uint64{stats.Relay.NilRequests, stats.Relay.NilReplies, stats.Relay.UnknownTypes, stats.Relay.Panics})
 	require.Eventually(t, func() bool {
-		// The last answer may still be waited with for a moment after it was read.
+		// The goroutine of the last answer may run for a moment after it was read.
 		stats, err := m.Stats()
 		return err == nil && stats.Relay.WaitingReplies == 0
 	}, testkit.Patience, time.Millisecond)
@@ -324,7 +324,7 @@ func (p panicking) Fetch(context.Context, *protocol.StorageRequest) (func() any,
 
 func (panicking) Commit(context.Context, string, string, protocol.Commit) error { panic("a bug") }
 
-// TestPanicIsContained lets the store panic: the Reply is closed, and the next request served.
+// TestPanicIsContained lets the store panic: the Reply is closed, and the next request is served.
 func TestPanicIsContained(t *testing.T) {
 	t.Parallel()
 	for _, building := range []bool{false, true} {

@@ -27,7 +27,7 @@ func export(t testing.TB, db *storage.DB) string {
 	return b.String()
 }
 
-// state is what the store holds, but for when it was asked.
+// state returns what the store holds, without the time of the export.
 func state(t testing.TB, db *storage.DB) string {
 	t.Helper()
 	_, lines, _ := strings.Cut(export(t, db), "\n")
@@ -83,7 +83,7 @@ func TestRefusedImportChangesNothing(t *testing.T) {
 	for name, test := range map[string]struct {
 		line string
 		text string // that the error has
-		read bool   // the line does not follow the format: no ErrInvalid
+		read bool   // the line is not valid JSON of the format, so the error is not ErrInvalid
 	}{
 		"incarnation of a group": {line: groupLine("h", partitions(`{"partition":0,"incarnation":300,"commits":[]}`)), text: "invalid incarnation 300"},
 		"incarnation of a topic": {line: topicLine("u", `"partition_count":1,"partitions":[{"partition":0,"incarnation":300,"end_offsets":[]}]`),
@@ -122,7 +122,7 @@ func TestRefusedImportChangesNothing(t *testing.T) {
 	require.NotEqual(t, before, state(t, db))
 }
 
-// A group that is imported over and over while it commits and is read is always one of the two: the old one or the new.
+// A group that is imported again and again while it commits and is read is always one of the two: the old one or the new one.
 func TestImportIsNeverHalfVisible(t *testing.T) {
 	t.Parallel()
 	const partitions, imports = 20, 40
@@ -133,7 +133,7 @@ func TestImportIsNeverHalfVisible(t *testing.T) {
 		require.NoError(t, db.SetEndOffset(ctx, "local", "t", protocol.EndOffset{Partition: p, Offset: 1 << 40, TopicPartitionCount: partitions}))
 		require.NoError(t, db.Commit(ctx, "local", "g", protocol.Commit{Topic: "t", Partition: p, Offset: 10, Timestamp: now}))
 	}
-	// The second of the two has the offset 20 everywhere.
+	// The second file has the offset 20 everywhere.
 	first := export(t, db)
 	second := strings.ReplaceAll(first, `"offset":10,`, `"offset":20,`)
 	require.NotEqual(t, first, second)
@@ -160,7 +160,8 @@ func TestImportIsNeverHalfVisible(t *testing.T) {
 	}
 }
 
-// read looks at the group and the topic until ctx is done, and returns what is neither as before nor as after an import.
+// read reads the group and the topic until ctx is done, and returns an error for any answer that is neither from before nor
+// from after an import.
 func read(ctx context.Context, db *storage.DB, partitions int) error {
 	var group protocol.Group
 	for ctx.Err() == nil {
@@ -190,7 +191,7 @@ func read(ctx context.Context, db *storage.DB, partitions int) error {
 	return nil
 }
 
-// While a file is imported again and again, no commit that is newer than what it brings is refused.
+// While a file is imported again and again, no commit that is newer than those in the file is refused.
 func TestImportRefusesNoLiveCommit(t *testing.T) {
 	t.Parallel()
 	const groups, partitions, imports = 8, 4, 10
@@ -200,7 +201,7 @@ func TestImportRefusesNoLiveCommit(t *testing.T) {
 	for p := range int32(partitions) {
 		require.NoError(t, db.SetEndOffset(ctx, "local", "t", protocol.EndOffset{Partition: p, Offset: 1 << 40, TopicPartitionCount: partitions}))
 		for g := range groups {
-			// The partitions of a group come from logs of their own: one is far ahead of the others.
+			// The partitions of a group come from different logs: one is far ahead of the others.
 			order := int64(p)*1_000_000 + 1
 			require.NoError(t, db.Commit(ctx, "local", fmt.Sprint("g", g), protocol.Commit{Topic: "t", Partition: p, Offset: 1, Order: order, Timestamp: now}))
 		}
@@ -238,7 +239,7 @@ func TestImportRefusesNoLiveCommit(t *testing.T) {
 	}
 }
 
-// An import that runs while its topics are deleted leaves no group that holds a topic which is gone.
+// An import that runs while its topics are deleted leaves no group with a deleted topic.
 func TestImportWhileTopicsAreDeleted(t *testing.T) {
 	t.Parallel()
 	db := testkit.OpenWith(t, storage.Options{})
@@ -273,7 +274,7 @@ func TestImportWhileTopicsAreDeleted(t *testing.T) {
 	require.Zero(t, stats.Topics)
 }
 
-// An import that runs when the store is closed is whole or has not been.
+// If the store is closed during an import, the import is complete or has changed nothing.
 func TestImportWhileClosing(t *testing.T) {
 	t.Parallel()
 	source := testkit.OpenWith(t, storage.Options{})

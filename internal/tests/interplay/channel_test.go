@@ -13,7 +13,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// TestOverTheChannel goes through a restart and a change of the id over the channel, where nothing waits for an error.
+// TestOverTheChannel goes through a restart and a change of the topic id over the channel, where no error is returned.
 func TestOverTheChannel(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "snapshot")

@@ -10,8 +10,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// TestDeletedThenFirstRecord deletes a group because its log began anew, takes the first record of that, and restarts: the old
-// orders are forgotten for good.
+// TestDeletedThenFirstRecord deletes a group because its log began anew, takes the first record of the new log, and restarts:
+// the old orders are forgotten for good.
 func TestDeletedThenFirstRecord(t *testing.T) {
 	bubble(t, nil, func(w *world) {
 		require.NoError(w, w.commit(0, 900, 1_000_000))
@@ -48,12 +48,12 @@ func TestDeletedGroupStaysDeleted(t *testing.T) {
 		require.NoError(w, w.commit(0, 10, 1))
 		w.restart()
 		w.poll(1000)
-		require.ErrorIs(w, w.commit(1, 10, 7), storage.ErrDuplicate, "the other partition was deleted still")
+		require.ErrorIs(w, w.commit(1, 10, 7), storage.ErrDuplicate, "the other partition is still remembered as deleted")
 		require.NoError(w, w.commit(0, 20, 2))
 	})
 }
 
-// TestLastPartitionStaysDeleted takes the last partition out, with the group, and replays.
+// TestLastPartitionStaysDeleted removes the last partition, and with it the group, and replays.
 func TestLastPartitionStaysDeleted(t *testing.T) {
 	bubble(t, nil, func(w *world) {
 		require.NoError(w, w.commit(0, 10, 5))
@@ -78,7 +78,7 @@ func TestLastPartitionStaysDeleted(t *testing.T) {
 	})
 }
 
-// TestForgetOrdersForgetsDeleted deletes, begins the order anew, and restarts.
+// TestForgetOrdersForgetsDeleted deletes, calls ForgetOrders, and restarts.
 func TestForgetOrdersForgetsDeleted(t *testing.T) {
 	bubble(t, nil, func(w *world) {
 		require.NoError(w, w.commit(0, 10, 1_000_000))

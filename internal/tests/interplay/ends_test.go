@@ -14,7 +14,7 @@ import (
 
 var firstID, secondID = protocol.TopicID{1}, protocol.TopicID{2}
 
-// ends stores a batch of end offsets of "topic" and returns what was refused of it.
+// ends stores a batch of end offsets of "topic" and returns what was refused.
 func (w *world) ends(batch ...protocol.EndOffset) []storage.Refusal {
 	w.Helper()
 	for i := range batch {
@@ -31,7 +31,7 @@ func (w *world) ends(batch ...protocol.EndOffset) []storage.Refusal {
 	return nil
 }
 
-// TestBatchOfTwoIDs polls in one batch what two brokers say of a topic that is just made again.
+// TestBatchOfTwoIDs polls in one batch the answers of two brokers, one of which has not noticed that the topic was recreated.
 func TestBatchOfTwoIDs(t *testing.T) {
 	bubble(t, nil, func(w *world) {
 		require.Empty(w, w.ends(protocol.EndOffset{Partition: 0, Offset: 1000, TopicID: firstID}, protocol.EndOffset{Partition: 1, Offset: 1000, TopicID: firstID}))
@@ -51,7 +51,7 @@ func TestBatchOfTwoIDs(t *testing.T) {
 	})
 }
 
-// TestVanishedPartitions makes a topic again with fewer partitions under a group that committed only those that vanished.
+// TestVanishedPartitions recreates a topic with fewer partitions while a group has committed only the missing ones.
 func TestVanishedPartitions(t *testing.T) {
 	bubble(t, nil, func(w *world) {
 		require.Empty(w, w.ends(protocol.EndOffset{Partition: 1, Offset: 1000, TopicPartitionCount: 2, TopicID: firstID}))
@@ -65,7 +65,7 @@ func TestVanishedPartitions(t *testing.T) {
 	})
 }
 
-// TestCommitInDip lets a group commit while the end is lower, for what turns out to be no more than a dip.
+// TestCommitInDip lets a group commit during a dip.
 func TestCommitInDip(t *testing.T) {
 	bubble(t, nil, func(w *world) {
 		require.NoError(w, w.commit(0, 900, 1))
@@ -81,13 +81,13 @@ func TestCommitInDip(t *testing.T) {
 		require.Equal(w, protocol.PartitionBehind, w.look(0).State)
 		require.EqualValues(w, 51, w.look(0).Difference)
 		require.Equal(w, protocol.PartitionBehind, w.look(1).State)
-		// And once more, at once.
+		// And a second dip, immediately.
 		w.poll(999)
 		require.Equal(w, protocol.PartitionReset, w.look(0).State)
 		w.poll(1001)
 		require.Equal(w, protocol.PartitionBehind, w.look(0).State)
 		require.Equal(w, protocol.PartitionBehind, w.look(1).State)
-		// What lasts is no dip, nor is what goes on.
+		// A lower end that lasts is no dip.
 		w.poll(999)
 		time.Sleep(61 * time.Second)
 		w.poll(1001)
@@ -121,7 +121,7 @@ func TestManyDips(t *testing.T) {
 	}
 }
 
-// TestStaleInBatch mixes stale end offsets with sound ones, and takes the third of a partition.
+// TestStaleInBatch mixes stale end offsets with valid ones; the third stale one of a partition is taken.
 func TestStaleInBatch(t *testing.T) {
 	bubble(t, nil, func(w *world) {
 		require.NoError(w, w.commit(0, 900, 1))
@@ -139,7 +139,7 @@ func TestStaleInBatch(t *testing.T) {
 			require.Equal(w, protocol.PartitionBehind, w.look(0).State)
 			require.EqualValues(w, 100, w.look(0).Difference)
 		}
-		// A sound one in between begins the count anew.
+		// A valid one in between restarts the count.
 		w.poll(1001)
 		for range 2 {
 			require.Len(w, w.ends(protocol.EndOffset{Partition: 0, Offset: 990, Timestamp: old}), 1)
@@ -149,7 +149,7 @@ func TestStaleInBatch(t *testing.T) {
 	})
 }
 
-// TestStaleConfirmsNothing restores a topic and gets only an end offset that is stale.
+// TestStaleConfirmsNothing restores a topic and polls only an end offset that is stale.
 func TestStaleConfirmsNothing(t *testing.T) {
 	bubble(t, nil, func(w *world) {
 		require.NoError(w, w.commit(0, 900, 1))
@@ -164,7 +164,7 @@ func TestStaleConfirmsNothing(t *testing.T) {
 	})
 }
 
-// TestLogStartSurvives judges from a log start that lies beyond the commit, which goes on, is not known, and goes back.
+// TestLogStartSurvives has a log start beyond the commit, which advances, becomes unknown, and goes back.
 func TestLogStartSurvives(t *testing.T) {
 	bubble(t, nil, func(w *world) {
 		require.NoError(w, w.commit(0, 100, 1))
@@ -247,7 +247,7 @@ func TestDeletedWhileDown(t *testing.T) {
 	})
 }
 
-// TestReplayTimeout confirms what was restored without a word of the application.
+// TestReplayTimeout confirms restored state although the application never calls ReplayDone.
 func TestReplayTimeout(t *testing.T) {
 	bubble(t, func(o *storage.Options) { o.ReplayTimeout = 5 * time.Minute }, func(w *world) {
 		require.NoError(w, w.commit(0, 900, 1))

@@ -12,8 +12,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// TestFullStoreGoesOn restarts a store with a limit that it has reached, and lets what it knows go on: windows that fill, an id that
-// changes, a log that begins anew, an import of itself.
+// TestFullStoreGoesOn restarts a store that has reached its limit, and updates what it knows: windows that fill, an id that
+// changes, a log that begins anew, an import of its own export.
 func TestFullStoreGoesOn(t *testing.T) {
 	bubble(t, nil, func(w *world) {
 		ctx := w.Context()

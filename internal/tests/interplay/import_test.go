@@ -20,7 +20,7 @@ func statsOf(w *world, db *storage.DB) storage.Stats {
 	return stats
 }
 
-// names are what a topic, a group or an owner may be called.
+// names are possible names of a topic, a group or an owner.
 var names = map[string]string{
 	"dots":           "..a.b..c.",
 	"braces":         `{"}%s\n`,
@@ -33,7 +33,7 @@ var names = map[string]string{
 	"nothing at all": "",
 }
 
-// TestNamesSurvive takes names of every kind through the typed calls, a restart, and an export with its import.
+// TestNamesSurvive takes names of every kind through the typed calls, a restart, an export and an import.
 func TestNamesSurvive(t *testing.T) {
 	for kind, name := range names {
 		t.Run(kind, func(t *testing.T) {
@@ -67,7 +67,7 @@ func TestNamesSurvive(t *testing.T) {
 	}
 }
 
-// TestTooLongChangesNothing gives one byte too many in each place where a name may be.
+// TestTooLongChangesNothing uses a name that is one byte too long wherever there is a name.
 func TestTooLongChangesNothing(t *testing.T) {
 	bubble(t, nil, func(w *world) {
 		long, ctx := strings.Repeat("é", 16_384), w.Context()
@@ -89,7 +89,7 @@ func TestTooLongChangesNothing(t *testing.T) {
 	})
 }
 
-// TestClusterInAnotherCase names the cluster otherwise than the options do, in every call that takes one.
+// TestClusterInAnotherCase names the cluster in another case than the options, in every call that takes one.
 func TestClusterInAnotherCase(t *testing.T) {
 	bubble(t, nil, func(w *world) {
 		ctx, cluster := w.Context(), strings.ToUpper(testkit.Cluster)
@@ -119,7 +119,7 @@ func TestClusterInAnotherCase(t *testing.T) {
 	})
 }
 
-// TestSyncGroupsWithExpired gives a complete list while some groups have expired and were not swept yet.
+// TestSyncGroupsWithExpired passes a complete list while some groups have expired and have not been swept.
 func TestSyncGroupsWithExpired(t *testing.T) {
 	bubble(t, func(o *storage.Options) { o.ExpireGroup, o.SweepInterval = time.Hour, 100*time.Hour }, func(w *world) {
 		commit := func(group string) {
@@ -167,8 +167,8 @@ func TestImportOfWhatWasDeleted(t *testing.T) {
 	})
 }
 
-// TestImportOfAnotherTopic imports a topic that has another id than the one of its name: what groups have committed on that says
-// nothing about this one.
+// TestImportOfAnotherTopic imports a topic with another id than the existing one: commits of groups on the imported topic
+// mean nothing for this one.
 func TestImportOfAnotherTopic(t *testing.T) {
 	bubble(t, nil, func(w *world) {
 		require.Empty(w, w.ends(protocol.EndOffset{Offset: 1000, TopicPartitionCount: 2, TopicID: firstID}))

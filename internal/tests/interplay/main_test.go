@@ -1,4 +1,4 @@
-// Package interplay_test tries rules of the store together that are tried alone elsewhere.
+// Package interplay_test combines rules of the store that other tests check one by one.
 package interplay_test
 
 import (
@@ -95,7 +95,7 @@ func (w *world) window(partition int) (all []int64) {
 	return all
 }
 
-// gone requires that there is no group.
+// gone checks that there is no group.
 func (w *world) gone() {
 	w.Helper()
 	var into protocol.Group

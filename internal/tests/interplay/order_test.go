@@ -12,8 +12,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// TestOrderZeroOfNewPartition lets the first record of a log come late for a partition that no snapshot knows, in a group that
-// one does: what is known of one partition says nothing of another.
+// TestOrderZeroOfNewPartition lets the first record of a log arrive late for a partition that is not in the snapshot, in a
+// group that is: the known orders of one partition do not apply to another.
 func TestOrderZeroOfNewPartition(t *testing.T) {
 	bubble(t, nil, func(w *world) {
 		require.NoError(w, w.commit(0, 10, 100))
@@ -27,7 +27,7 @@ func TestOrderZeroOfNewPartition(t *testing.T) {
 	})
 }
 
-// TestOrderZeroAfterDeletePartition does so for a partition that was taken out of the group.
+// TestOrderZeroAfterDeletePartition does so for a partition that was removed from the group.
 func TestOrderZeroAfterDeletePartition(t *testing.T) {
 	bubble(t, nil, func(w *world) {
 		require.NoError(w, w.commit(0, 10, 100))
@@ -41,7 +41,7 @@ func TestOrderZeroAfterDeletePartition(t *testing.T) {
 	})
 }
 
-// TestOrderZeroOfOwnedPartition does so for a partition of which the snapshot knows but the owner.
+// TestOrderZeroOfOwnedPartition does so for a partition of which the snapshot has only the owner.
 func TestOrderZeroOfOwnedPartition(t *testing.T) {
 	bubble(t, nil, func(w *world) {
 		require.NoError(w, w.db.SetOwner(w.Context(), testkit.Cluster, "group", protocol.PartitionOwner{Topic: "topic", Owner: "host"}))
@@ -53,7 +53,7 @@ func TestOrderZeroOfOwnedPartition(t *testing.T) {
 	})
 }
 
-// TestOrderZeroOfOneInterval keeps one commit only.
+// TestOrderZeroOfOneInterval keeps only one commit.
 func TestOrderZeroOfOneInterval(t *testing.T) {
 	bubble(t, func(o *storage.Options) { o.Intervals = 1 }, func(w *world) {
 		require.NoError(w, w.commit(0, 10, 0))
@@ -67,7 +67,8 @@ func TestOrderZeroOfOneInterval(t *testing.T) {
 	})
 }
 
-// TestOrderZeroTooClose merges what comes too soon after the first record of a log, and refuses that when it comes again.
+// TestOrderZeroTooClose merges a commit that comes too soon after the first record of a log, and refuses it when it comes
+// again.
 func TestOrderZeroTooClose(t *testing.T) {
 	bubble(t, func(o *storage.Options) { o.MinDistance = 10 * time.Second }, func(w *world) {
 		at := time.Now()
@@ -141,7 +142,7 @@ func TestForgetOneLogPartition(t *testing.T) {
 	})
 }
 
-// TestImportOverLiveGroup imports an older state of a group that is there: each partition is known as the import knows it.
+// TestImportOverLiveGroup imports an older state of an existing group: the known orders are those of the import.
 func TestImportOverLiveGroup(t *testing.T) {
 	bubble(t, nil, func(w *world) {
 		require.NoError(w, w.commit(0, 10, 100))
@@ -161,7 +162,7 @@ func TestImportOverLiveGroup(t *testing.T) {
 	})
 }
 
-// TestKnownMovesWithItsPartition lets a restored group grow by topics and partitions, and lose some.
+// TestKnownMovesWithItsPartition lets a restored group gain topics and partitions, and lose some.
 func TestKnownMovesWithItsPartition(t *testing.T) {
 	bubble(t, nil, func(w *world) {
 		for _, topic := range []string{"a", "b", "c"} {

@@ -14,7 +14,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// TestRebuiltCluster feeds a cluster whose orders begin anew, without the cure and with it.
+// TestRebuiltCluster feeds a cluster whose orders begin anew, without ForgetOrders and with it.
 func TestRebuiltCluster(t *testing.T) {
 	bubble(t, nil, func(w *world) {
 		for order := int64(1_000_000); order < 1_000_020; order++ {
@@ -45,7 +45,7 @@ func TestRebuiltCluster(t *testing.T) {
 	})
 }
 
-// TestBackfillToZero backfills down to the first record of a log beside a live commit.
+// TestBackfillToZero backfills down to the first record of a log while a newer commit is stored.
 func TestBackfillToZero(t *testing.T) {
 	for _, distance := range []time.Duration{0, 5 * time.Second} {
 		for intervals := 1; intervals <= 4; intervals++ {
@@ -68,7 +68,7 @@ func TestBackfillToZero(t *testing.T) {
 	}
 }
 
-// TestPositions sets positions forth and back, beyond what is allowed, and restarts.
+// TestPositions sets positions forward and back, beyond their limits, and restarts.
 func TestPositions(t *testing.T) {
 	bubble(t, nil, func(w *world) {
 		ctx := w.Context()
@@ -83,7 +83,7 @@ func TestPositions(t *testing.T) {
 		for _, bad := range []protocol.Position{{Partition: -1}, {Offset: -1}} {
 			require.ErrorIs(w, w.db.SetPosition(ctx, testkit.Cluster, bad), storage.ErrInvalid)
 		}
-		// They alone make another snapshot.
+		// A changed position alone is worth a snapshot.
 		require.NoError(w, w.db.SetPosition(ctx, testkit.Cluster, protocol.Position{Partition: 49, Offset: 1}))
 		w.restart()
 		p, err = w.db.Positions(ctx, testkit.Cluster)
@@ -94,7 +94,7 @@ func TestPositions(t *testing.T) {
 	})
 }
 
-// TestOutOfRange changes nothing by what is out of range or not there.
+// TestOutOfRange checks that requests with fields out of range, or for unknown names, change nothing.
 func TestOutOfRange(t *testing.T) {
 	bubble(t, nil, func(w *world) {
 		require.NoError(w, w.commit(0, 900, 1))
@@ -114,7 +114,7 @@ func TestOutOfRange(t *testing.T) {
 	})
 }
 
-// TestExtremeOrders goes to the ends of what an order can be.
+// TestExtremeOrders uses the least and greatest orders.
 func TestExtremeOrders(t *testing.T) {
 	bubble(t, nil, func(w *world) {
 		const most = 1<<63 - 1
@@ -164,7 +164,7 @@ func TestBeyondEndAndBack(t *testing.T) {
 	})
 }
 
-// TestSpoiledImport spoils each line of an export in turn: nothing changes, and the line is named.
+// TestSpoiledImport spoils each line of an export in turn: nothing changes, and the error names the line.
 func TestSpoiledImport(t *testing.T) {
 	bubble(t, nil, func(w *world) {
 		require.NoError(w, w.commit(0, 900, 7))
@@ -191,7 +191,7 @@ func TestSpoiledImport(t *testing.T) {
 	})
 }
 
-// TestRecreatedThenReplayed makes a topic again, restarts, and replays what was committed on the former.
+// TestRecreatedThenReplayed recreates a topic, restarts, and replays commits of the former topic.
 func TestRecreatedThenReplayed(t *testing.T) {
 	bubble(t, nil, func(w *world) {
 		require.Empty(w, w.ends(protocol.EndOffset{Offset: 1000, TopicID: firstID}, protocol.EndOffset{Partition: 1, Offset: 1000, TopicID: firstID}))
@@ -210,7 +210,8 @@ func TestRecreatedThenReplayed(t *testing.T) {
 	})
 }
 
-// TestRecreatedWhileDownThenReplayed finds after a restart that a topic was made again, and replays what was committed before.
+// TestRecreatedWhileDownThenReplayed finds after a restart that a topic was recreated, and replays commits of the former
+// topic.
 func TestRecreatedWhileDownThenReplayed(t *testing.T) {
 	bubble(t, nil, func(w *world) {
 		require.Empty(w, w.ends(protocol.EndOffset{Offset: 1000, TopicID: firstID}, protocol.EndOffset{Partition: 1, Offset: 1000, TopicID: firstID}))

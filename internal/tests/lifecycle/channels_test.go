@@ -16,7 +16,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// foreign is a module with a channel of its own, from which it takes a number of requests and no more.
+// foreign is a module with a channel of its own, from which it takes a limited number of requests.
 type foreign struct {
 	channel chan *protocol.StorageRequest
 	takes   int
@@ -64,7 +64,7 @@ func (m *closing) Start() error {
 }
 
 // TestModuleThatDoesNotTake sends requests that a module never takes: the Reply of each fetch is closed, the others are
-// counted in the log, and neither Stop nor the process ends otherwise.
+// counted in the log, and Stop returns.
 func TestModuleThatDoesNotTake(t *testing.T) {
 	t.Parallel()
 	for class, taken := range map[string]int{"deaf": 1, "closing": 0} {
@@ -98,7 +98,7 @@ func TestModuleThatDoesNotTake(t *testing.T) {
 	}
 }
 
-// TestStartOnAClosedChannel starts on a channel that is closed: a warning says so, and the typed API works.
+// TestStartOnAClosedChannel starts on a closed channel: a warning is logged, and the typed API works.
 func TestStartOnAClosedChannel(t *testing.T) {
 	t.Parallel()
 	core, logs := observer.New(zap.InfoLevel)
@@ -112,8 +112,8 @@ func TestStartOnAClosedChannel(t *testing.T) {
 	require.NoError(t, c.Stop())
 }
 
-// TestTwoOnOneChannel lets two Coordinators receive from one channel: one of them stops while the other is busy, and then the
-// other.
+// TestTwoOnOneChannel lets two Coordinators receive from one channel: one of them is stopped while the other is busy, and
+// then the other.
 func TestTwoOnOneChannel(t *testing.T) {
 	t.Parallel()
 	one, two := coordinator(t, nil), coordinator(t, nil)
@@ -146,7 +146,7 @@ func TestTwoOnOneChannel(t *testing.T) {
 	senders.Wait()
 }
 
-// TestKeptAcrossRestarts keeps everything that may be kept while the store is stopped, configured and started again, as
+// TestKeptAcrossRestarts keeps everything that may be kept while the store is stopped, configured and started again, with
 // another class in between.
 func TestKeptAcrossRestarts(t *testing.T) {
 	t.Parallel()
@@ -192,8 +192,7 @@ func TestKeptAcrossRestarts(t *testing.T) {
 	}
 }
 
-// TestKeptModuleChannel keeps the channel of a module that is configured again, as long as it has the right capacity and is
-// open.
+// TestKeptModuleChannel keeps the channel of a module that is configured again, if it has the right capacity and is open.
 func TestKeptModuleChannel(t *testing.T) {
 	t.Parallel()
 	v := coordinator(t, nil).Viper

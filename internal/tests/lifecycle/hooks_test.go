@@ -32,7 +32,7 @@ func coordinator(t *testing.T, log *zap.Logger, settings ...any) *storage.Coordi
 	return &storage.Coordinator{App: &protocol.ApplicationContext{StorageChannel: make(chan *protocol.StorageRequest)}, Log: log, Viper: v}
 }
 
-// within fails the test, and tells where everybody stands, if do does not return.
+// within fails the test, and prints all goroutines, if do does not return.
 func within(t *testing.T, what string, do func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -48,7 +48,7 @@ func within(t *testing.T, what string, do func()) {
 	}
 }
 
-// send sends what leaves a line of every kind that requests can leave, and reads one answer.
+// send sends requests that cause a log line of every kind, and reads one answer.
 func send(t *testing.T, c *storage.Coordinator) {
 	t.Helper()
 	reply := make(chan any)
@@ -72,8 +72,8 @@ func send(t *testing.T, c *storage.Coordinator) {
 	require.IsType(t, protocol.ConsumerTopics{}, <-reply)
 }
 
-// TestHooksCallBack lets a hook call the store from within every line that it writes, one call for each message: nothing
-// hangs, and no request is lost.
+// TestHooksCallBack has a hook that calls the store from every line, one call for each message: nothing hangs, and no request
+// is lost.
 func TestHooksCallBack(t *testing.T) {
 	t.Parallel()
 	for name, call := range map[string]func(*storage.Coordinator){
@@ -124,7 +124,7 @@ func TestHooksCallBack(t *testing.T) {
 						require.NoError(t, err)
 						send(t, c)
 					} else if err == nil {
-						// Whether it runs is for the hook to say.
+						// The hook may be called while it runs or not.
 						select {
 						case c.App.StorageChannel <- nil:
 						case <-time.After(time.Second):
@@ -142,7 +142,7 @@ func TestHooksCallBack(t *testing.T) {
 	}
 }
 
-// TestStopFromALine stops the store out of the line of one request: what was sent before it takes effect.
+// TestStopFromALine stops the store from the log line of a request: what was sent before it takes effect.
 func TestStopFromALine(t *testing.T) {
 	t.Parallel()
 	for name, wait := range map[string]func(func()){
@@ -196,7 +196,7 @@ func (b broken) Check(e zapcore.Entry, to *zapcore.CheckedEntry) *zapcore.Checke
 func (broken) Write(zapcore.Entry, []zapcore.Field) error { panic("broken logger") }
 
 // TestLoggerThatPanics sends requests of every kind to a store whose logger panics at every line: they take effect, and the
-// lines are counted.
+// lost lines are counted.
 func TestLoggerThatPanics(t *testing.T) {
 	t.Parallel()
 	c := coordinator(t, zap.New(broken{}), "snapshot-path", filepath.Join(t.TempDir(), "snapshot"))
@@ -216,7 +216,7 @@ func TestLoggerThatPanics(t *testing.T) {
 	})
 }
 
-// TestLoggerThatDoesNotReturn stops a store whose logger hangs: everything but the lines is done.
+// TestLoggerThatDoesNotReturn stops a store whose logger hangs: only the lines are lost.
 func TestLoggerThatDoesNotReturn(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})

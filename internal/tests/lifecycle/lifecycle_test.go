@@ -98,7 +98,7 @@ func TestConfigureAgain(t *testing.T) {
 	})
 }
 
-// TestConfigurationIsReadAgain checks that Configure and Start take what is configured then, not before.
+// TestConfigurationIsReadAgain checks that Configure and Start use the configuration as it is when they are called.
 func TestConfigurationIsReadAgain(t *testing.T) {
 	t.Parallel()
 	v := testkit.Configuration(testkit.Config("group-denylist", "^group$"))
@@ -127,8 +127,8 @@ func TestConfigurationIsReadAgain(t *testing.T) {
 	s.MustStop()
 }
 
-// TestStopUnderLoad starts and stops again and again while senders send all the time, over the channel, abandoning most
-// replies, and over the typed API.
+// TestStopUnderLoad starts and stops repeatedly while senders send all the time, over the channel, abandoning most replies,
+// and over the typed API.
 func TestStopUnderLoad(t *testing.T) {
 	t.Parallel()
 	for name, configured := range testkit.Services {
@@ -153,7 +153,7 @@ func TestStopUnderLoad(t *testing.T) {
 				fillAmongOthers(s, i)
 				s.MustStop()
 				s.MustStop()
-				// Half of the senders are still at it when it begins anew.
+				// Half of the senders are still sending when it starts again.
 				if name == "coordinator" {
 					s.Again()
 					require.NoError(t, s.Start())
@@ -197,7 +197,7 @@ func hammer(s *testkit.Service, sender int, quit chan struct{}) {
 	}
 }
 
-// call calls the typed API until quit is closed.
+// call makes typed calls until quit is closed.
 func call(s *testkit.Service, sender int, quit chan struct{}) {
 	ctx, topic, group := context.Background(), fmt.Sprint("typed topic ", sender), fmt.Sprint("typed group ", sender)
 	var into protocol.Group
@@ -214,7 +214,7 @@ func call(s *testkit.Service, sender int, quit chan struct{}) {
 			store.Commit(ctx, "local", group, protocol.Commit{Topic: topic, Offset: i, Timestamp: time.Now().UnixMilli()}),
 			store.Group(ctx, "local", group, &into),
 		}
-		// Whether it is stopped before, between or after is chance; anything but that is not.
+		// The call may come before, during or after a Stop; any other error is a fault.
 		for _, err := range errs {
 			if err != nil && !errors.Is(err, storage.ErrStopped) && !errors.Is(err, storage.ErrUnknownTopic) &&
 				!errors.Is(err, storage.ErrUnknownGroup) {
@@ -225,7 +225,7 @@ func call(s *testkit.Service, sender int, quit chan struct{}) {
 	}
 }
 
-// fillAmongOthers is fill while others send too.
+// fillAmongOthers is fill while others send.
 func fillAmongOthers(s *testkit.Service, i int) {
 	s.T.Helper()
 	topic, group := fmt.Sprint("topic", i), fmt.Sprint("group", i)
@@ -249,7 +249,7 @@ func TestStartStopAtOnce(t *testing.T) {
 					_, _ = s.Store().Clusters(context.Background())
 					_ = s.Stop()
 					func() {
-						// Configure panics while it runs; one of the others may just have started it.
+						// Configure panics while the Coordinator runs, which another goroutine may just have started.
 						defer func() { _ = recover() }()
 						s.Configure("test", "storage.test")
 					}()
@@ -260,7 +260,7 @@ func TestStartStopAtOnce(t *testing.T) {
 	})
 }
 
-// TestClosedStorageChannel closes the application's channel. In a bubble, Wait returns only when nothing spins.
+// TestClosedStorageChannel closes the application's channel. In a bubble, Wait returns only if no goroutine spins.
 func TestClosedStorageChannel(t *testing.T) {
 	t.Parallel()
 	for name, closeAt := range map[string]func(s *testkit.Service){
@@ -306,7 +306,7 @@ func TestClosedStorageChannelWithRoom(t *testing.T) {
 	require.NoError(t, c.Stop())
 }
 
-// TestTwoStores runs two stores in one process that know nothing of each other.
+// TestTwoStores runs two independent stores in one process.
 func TestTwoStores(t *testing.T) {
 	t.Parallel()
 	one, two := testkit.Started(t, testkit.Config()), testkit.Started(t, testkit.Config("intervals", 5))
@@ -339,7 +339,7 @@ func TestModuleErrors(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
 	for name, errs := range map[string][2]error{"start": {broken, nil}, "stop": {nil, broken}} {
-		// A class stays registered: another run in this process needs another.
+		// A class stays registered, so another run in this process needs another name.
 		class := fmt.Sprintf("failing to %s %d", name, classes.Add(1))
 		require.NoError(t, storage.Register(class, func(
 			app *protocol.ApplicationContext, log *zap.Logger, v *viper.Viper,

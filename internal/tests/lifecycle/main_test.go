@@ -10,5 +10,5 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds what must not wait for ever. It measures nothing.
+// patience limits what must not wait for ever. It measures nothing.
 const patience = testkit.Patience

@@ -16,8 +16,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// TestEverythingAtOnce starts, stops and configures a store while requests are sent, replies are left unread, watchers read or
-// do not, and a hook of the logger calls back: nothing hangs or panics, and nothing is left running.
+// TestEverythingAtOnce starts, stops and configures a store while requests are sent, replies are left unread, watchers read
+// or do not, and a hook of the logger calls back: nothing hangs or panics, and nothing is left running.
 func TestEverythingAtOnce(t *testing.T) {
 	t.Parallel()
 	var c *storage.Coordinator
@@ -44,7 +44,7 @@ func TestEverythingAtOnce(t *testing.T) {
 				<-time.After(time.Millisecond)
 				_ = c.Stop()
 				func() {
-					// It panics while the store runs, which another owner may have seen to.
+					// Configure panics while the store runs, which another owner may have started.
 					defer func() { _ = recover() }()
 					c.Configure()
 				}()
@@ -60,7 +60,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	})
 }
 
-// use sends requests until quit is closed, and reads a part of the replies.
+// use sends requests until quit is closed, and reads some of the replies.
 func use(c *storage.Coordinator, quit chan struct{}) {
 	for i := int64(0); ; i++ {
 		r := &protocol.StorageRequest{RequestType: protocol.StorageFetchTopics, Cluster: "local", Reply: make(chan any, rand.N(2))}
@@ -85,7 +85,7 @@ func use(c *storage.Coordinator, quit chan struct{}) {
 	}
 }
 
-// watch watches until quit is closed, now reading, now not.
+// watch watches until quit is closed, sometimes reading, sometimes not.
 func watch(c *storage.Coordinator, quit chan struct{}) {
 	for i := 0; ; i++ {
 		select {

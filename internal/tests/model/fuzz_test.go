@@ -13,8 +13,8 @@ import (
 	"github.com/lagkeeper/storage/storagetest"
 )
 
-// FuzzRequests turns bytes into a configuration, a way to ask and a sequence of requests, and compares what the module
-// answers with what the model does.
+// FuzzRequests turns bytes into a configuration, a mode and a sequence of requests, and compares the answers of the module
+// with those of the model.
 func FuzzRequests(f *testing.F) {
 	seen := map[protocol.StorageRequestConstant]bool{}
 	for seed := range uint64(12) {
@@ -30,7 +30,7 @@ func FuzzRequests(f *testing.F) {
 
 	f.Fuzz(func(t *testing.T, input []byte) {
 		if len(input) > 1<<14 {
-			t.Skip("longer than need be")
+			t.Skip("longer than useful")
 		}
 		config, mode, requests := decode(input)
 		asked := false
@@ -45,7 +45,7 @@ func FuzzRequests(f *testing.F) {
 	})
 }
 
-// fuzzSeed returns the bytes of a seed: chance, but always the same. The first seven choose the configuration.
+// fuzzSeed returns the bytes of a seed: random, but always the same. The first seven choose the configuration.
 func fuzzSeed(seed uint64) []byte {
 	random := rand.New(rand.NewPCG(seed, 0))
 	input := make([]byte, 800)
@@ -56,7 +56,7 @@ func fuzzSeed(seed uint64) []byte {
 	return input
 }
 
-// decode reads a configuration and a mode from the first bytes; requests makes as many requests as the rest has bytes for.
+// decode reads a configuration and a mode from the first bytes; requests makes as many requests as the rest suffices for.
 func decode(input []byte) (
 	config storagetest.Config, mode string, requests func(now int64) []*protocol.StorageRequest,
 ) {

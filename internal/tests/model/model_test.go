@@ -16,7 +16,7 @@ import (
 	"github.com/lagkeeper/storage/storagetest"
 )
 
-// filters are lists that let some of the Generator's groups in.
+// filters are lists that accept some of the Generator's groups.
 var filters = []map[string]any{
 	{},
 	{},
@@ -25,7 +25,7 @@ var filters = []map[string]any{
 	{"group-allowlist": "^group", "group-denylist": "3"},
 }
 
-// space is how many names a Generator has and what else it does.
+// space configures a Generator.
 type space struct {
 	name                       string
 	groups, topics, partitions int
@@ -44,7 +44,7 @@ func (s space) generator(random *rand.Rand) *contract.Generator {
 	}
 }
 
-// inChunks returns what CheckAgainstModel asks for: n requests of a generator, some at a time.
+// inChunks returns the next function for CheckAgainstModel: n requests of a generator, some at a time.
 func inChunks(
 	random *rand.Rand, generator *contract.Generator, n int,
 ) func(int64) ([]*protocol.StorageRequest, time.Duration) {
@@ -87,8 +87,8 @@ func TestModel(t *testing.T) {
 	}
 }
 
-// TestModelLong sends many requests about few names, and about many partitions, so that everything that is packed, moved
-// or built anew as it grows is.
+// TestModelLong sends many requests with few names and many partitions, so that windows and blocks are packed, moved and
+// rebuilt as they grow.
 func TestModelLong(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -118,8 +118,8 @@ func TestModelLong(t *testing.T) {
 	}
 }
 
-// TestModelExpiry lets time pass between random requests, several times as long as groups and topics live. All that
-// expires does so at multiples of ten seconds, and requests come five seconds after one.
+// TestModelExpiry lets time pass between random requests, several times as long as groups and topics live. Everything expires
+// at multiples of ten seconds, and requests come five seconds later.
 func TestModelExpiry(t *testing.T) {
 	t.Parallel()
 	for _, settings := range []map[string]any{
@@ -160,8 +160,8 @@ func TestModelExpiry(t *testing.T) {
 	}
 }
 
-// TestSweepAsksNobody checks that the sweep removes what has expired although nobody asks for it: the counts of what is
-// held look at it without doing so.
+// TestSweepAsksNobody checks that the sweep removes what has expired although nobody fetches it: the statistics count without
+// removing anything.
 func TestSweepAsksNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -190,7 +190,7 @@ func TestSweepAsksNobody(t *testing.T) {
 			require.Equal(t, [2]int{groups, topics}, [2]int{stats.Groups, stats.GroupTopics})
 		}
 		held(1000, 1100)
-		// The first topic has gone from every group, and with it those that had nothing else.
+		// Every group has lost the first topic, and groups without another one are gone.
 		time.Sleep(11 * time.Second)
 		held(100, 100)
 		time.Sleep(30 * time.Second)
@@ -198,7 +198,7 @@ func TestSweepAsksNobody(t *testing.T) {
 	})
 }
 
-// TestSweepOfGroups is the same for groups whose topics would live on.
+// TestSweepOfGroups does so for groups whose topics would live on.
 func TestSweepOfGroups(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

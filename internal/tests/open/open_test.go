@@ -1,4 +1,4 @@
-// Package open tests the way into the store without viper, channel or application context.
+// Package open tests a store without viper, channel or application context.
 package open_test
 
 import (
@@ -106,14 +106,14 @@ func TestOpenAgainFromSnapshot(t *testing.T) {
 	db := testkit.OpenWith(t, options)
 	fill(t, db)
 	_, err := storage.Open(options)
-	require.Error(t, err, "the path is in use")
+	require.Error(t, err, "the path is locked")
 	require.NoError(t, db.Close())
 	db = testkit.OpenWith(t, options)
 	require.Equal(t, 1, db.Restored().Groups)
 	require.EqualValues(t, 20, lag(t, db))
 }
 
-// A Store that a Coordinator gave goes on across Stop, Configure and Start, and across a change of the module.
+// The Store of a Coordinator may be kept across Stop, Configure and Start, and a change of the module.
 func TestKeptStore(t *testing.T) {
 	t.Parallel()
 	v := viper.New()

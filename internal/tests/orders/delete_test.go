@@ -35,7 +35,7 @@ func TestDeletedStaysAway(t *testing.T) {
 				}
 				w.db.ReplayDone()
 				require.NoError(w, w.commit("group", "topic", 0, 10, 3), "after the replay any order is taken")
-				require.Zero(w, w.stats().RememberedDeletions, "what came back is not remembered as deleted")
+				require.Zero(w, w.stats().RememberedDeletions, "a returned group is not remembered as deleted")
 				w.restart()
 				require.NoError(w, w.commit("group", "topic", 0, 11, 4))
 			})
@@ -43,7 +43,7 @@ func TestDeletedStaysAway(t *testing.T) {
 	}
 }
 
-// TestDeletionsAreForgotten waits until the commits of what was deleted are too old to be taken.
+// TestDeletionsAreForgotten waits until the deleted commits are too old to be taken.
 func TestDeletionsAreForgotten(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.options.ExpireGroup = time.Hour
@@ -58,7 +58,7 @@ func TestDeletionsAreForgotten(t *testing.T) {
 	})
 }
 
-// TestDeletionsNeedASnapshot remembers nothing that nobody would restore.
+// TestDeletionsNeedASnapshot checks that deletions are not remembered if nothing would be restored.
 func TestDeletionsNeedASnapshot(t *testing.T) {
 	db := testkit.Open(t, nil)
 	w := &world{T: t, db: db}
@@ -68,7 +68,7 @@ func TestDeletionsNeedASnapshot(t *testing.T) {
 	require.Zero(w, w.stats().RememberedDeletions)
 }
 
-// TestDeletePartition takes partitions out of a group by tombstones.
+// TestDeletePartition removes partitions from a group by tombstones.
 func TestDeletePartition(t *testing.T) {
 	bubble(t, func(w *world) {
 		ctx := w.Context()
@@ -95,7 +95,7 @@ func TestDeletePartition(t *testing.T) {
 		require.Equal(w, protocol.PartitionNoCommit, state)
 		offsets, _ = w.offsets("group", "topic", 1)
 		require.Equal(w, []int64{10}, offsets, "indexes stay")
-		require.NoError(w, w.commit("group", "topic", 0, 20, 1), "a deletion ends what was known")
+		require.NoError(w, w.commit("group", "topic", 0, 20, 1), "a deletion forgets the known orders")
 		require.NoError(w, remove("topic", 0, 0))
 		require.NoError(w, remove("topic", 1, 0))
 		var into protocol.Group

@@ -13,7 +13,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// TestOrderZero sends the first record of a log again: after a restart, and as a backfill behind a live commit.
+// TestOrderZero sends the first record of a log again: after a restart, and as a backfill while a newer commit is stored.
 func TestOrderZero(t *testing.T) {
 	t.Run("restart", func(t *testing.T) {
 		bubble(t, func(w *world) {
@@ -104,7 +104,7 @@ func TestRebuiltCluster(t *testing.T) {
 	}
 }
 
-// TestForgetOrdersKeepsTheRest forgets the orders of one partition of the log, and no more than that.
+// TestForgetOrdersKeepsTheRest forgets the orders of one partition of the log, and no others.
 func TestForgetOrdersKeepsTheRest(t *testing.T) {
 	bubble(t, func(w *world) {
 		ctx := w.Context()
@@ -129,7 +129,7 @@ func TestForgetOrdersKeepsTheRest(t *testing.T) {
 	})
 }
 
-// TestStuckGroupIsTold counts and logs a group whose fresh commits are refused in a row, and neither replays nor twins.
+// TestStuckGroupIsTold counts and logs a group whose fresh commits are refused in a row, but not replays and second feeders.
 func TestStuckGroupIsTold(t *testing.T) {
 	core, logs := observer.New(zap.WarnLevel)
 	bubble(t, func(w *world) {
@@ -138,7 +138,7 @@ func TestStuckGroupIsTold(t *testing.T) {
 		w.end("topic", 5000)
 		for i := range int64(20) {
 			require.NoError(w, w.commit("group", "topic", 0, i, 1000+i))
-			require.ErrorIs(w, w.commit("group", "topic", 0, i, 1000+i), storage.ErrDuplicate, "a twin sends it too")
+			require.ErrorIs(w, w.commit("group", "topic", 0, i, 1000+i), storage.ErrDuplicate, "a second feeder sends it too")
 		}
 		require.Zero(w, w.stats().StuckGroups)
 		for i := range int64(25) {

@@ -13,7 +13,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// TestIdleGroupIsConfirmed restarts with a group that commits nothing any more.
+// TestIdleGroupIsConfirmed restarts with a group that no longer commits.
 func TestIdleGroupIsConfirmed(t *testing.T) {
 	for name, c := range map[string]struct {
 		done  func(w *world)
@@ -80,7 +80,7 @@ func TestTopicsDeletedMeanwhile(t *testing.T) {
 	})
 }
 
-// TestUnreachableBrokers keeps what nobody could poll, and an ordinary topic that is polled.
+// TestUnreachableBrokers keeps topics that nobody could poll, and an ordinary topic that is polled.
 func TestUnreachableBrokers(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.options.ExpireTopic = time.Hour
@@ -88,7 +88,7 @@ func TestUnreachableBrokers(t *testing.T) {
 		w.end("two", 1000)
 		w.restart()
 		time.Sleep(12 * time.Hour)
-		require.Equal(w, []string{"one", "two"}, w.topics(), "nobody polls: nothing is known to be gone")
+		require.Equal(w, []string{"one", "two"}, w.topics(), "nobody polls, so nothing is known to be deleted")
 		for range 10 {
 			w.end("one", 1000)
 			w.end("two", 1000)
@@ -103,7 +103,7 @@ func TestUnreachableBrokers(t *testing.T) {
 	})
 }
 
-// TestPositions finds positions again that a snapshot contains, and none that it does not.
+// TestPositions finds the positions of a snapshot again, and no others.
 func TestPositions(t *testing.T) {
 	bubble(t, func(w *world) {
 		ctx := w.Context()
@@ -119,7 +119,7 @@ func TestPositions(t *testing.T) {
 		is()
 		require.NoError(w, set(49, 7))
 		require.NoError(w, set(3, 100))
-		require.NoError(w, set(3, 90), "who reads again says so")
+		require.NoError(w, set(3, 90), "a lower position is taken")
 		require.ErrorIs(w, set(-1, 0), storage.ErrInvalid)
 		require.ErrorIs(w, set(0, -1), storage.ErrInvalid)
 		w.restart()

@@ -16,7 +16,7 @@ func (w *world) replace(group string, commits ...protocol.Commit) error {
 	return w.db.ReplaceCommits(w.Context(), testkit.Cluster, group, commits)
 }
 
-// TestReplacedAge lets a group be as old as what its log says, however late it was asked for its commits.
+// TestReplacedAge lets a group be as old as the commits in its log, however late its committed offsets were fetched.
 func TestReplacedAge(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.end("topic", 100)
@@ -39,7 +39,8 @@ func TestReplacedAge(t *testing.T) {
 	})
 }
 
-// TestReplacingTellsNobody watches: neither group nor topic goes, but for what has no commit then.
+// TestReplacingTellsNobody checks that there are no events for groups and topics, except for those without a commit
+// afterwards.
 func TestReplacingTellsNobody(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.end("topic", 100)
@@ -80,7 +81,7 @@ func TestReplacingEndsWhatWasKnown(t *testing.T) {
 	})
 }
 
-// TestReplaceMany replaces more than a shard is held for at once, of a topic that is sparse too.
+// TestReplaceMany replaces more commits than a shard is held for at once, of a sparse topic too.
 func TestReplaceMany(t *testing.T) {
 	bubble(t, func(w *world) {
 		var commits []protocol.Commit
@@ -93,7 +94,7 @@ func TestReplaceMany(t *testing.T) {
 				commits = append(commits, protocol.Commit{Topic: "sparse", Partition: partition, Offset: 10 * order, Order: order + 1, Timestamp: now})
 			}
 		}
-		// Half of the partitions have nothing then.
+		// Half of the partitions then have no commit.
 		for i := range commits {
 			if commits[i].Partition%2000 == 0 {
 				commits[i].Offset = -1

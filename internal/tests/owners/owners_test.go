@@ -40,7 +40,7 @@ func owned(topic string, partition int32, owner string) protocol.PartitionOwner 
 	return protocol.PartitionOwner{Topic: topic, Partition: partition, Owner: owner, ClientID: "client"}
 }
 
-// everywhere is one owner of every partition of topic a.
+// everywhere returns one owner for every partition of topic a.
 func everywhere(owner string) []protocol.PartitionOwner {
 	all := make([]protocol.PartitionOwner, partitions)
 	for p := range all {
@@ -65,7 +65,7 @@ func ownersOf(t *testing.T, db *storage.DB, name string) map[string]string {
 	return all
 }
 
-// A reader finds all owners of one call or all of another, and a watcher never that there are none.
+// A reader finds all owners of one call or all of another, and a watcher never gets an event for the moment between.
 func TestNobodySeesTheMiddle(t *testing.T) {
 	t.Parallel()
 	db := filled(t, storage.Options{})
@@ -110,7 +110,7 @@ func TestNobodySeesTheMiddle(t *testing.T) {
 	}
 }
 
-// Told is what changed from one call to the next, and nothing between.
+// The events are the differences from one call to the next.
 func TestWatcherLearnsOfWhatIsAnother(t *testing.T) {
 	t.Parallel()
 	db := filled(t, storage.Options{})
@@ -124,10 +124,10 @@ func TestWatcherLearnsOfWhatIsAnother(t *testing.T) {
 	set(owned("a", 0, "x"), owned("a", 7, "y")) // two
 	set(owned("a", 7, "y"), owned("a", 0, "x")) // nothing new
 	set(owned("a", 0, "x"), owned("a", 8, "z")) // one goes, one comes
-	set(owned("a", 0, "q"), owned("a", 0, "r")) // the later counts, and no other is told
-	set(owned("b", 3, "x"))                     // in a topic that is new in the group
+	set(owned("a", 0, "q"), owned("a", 0, "r")) // the later counts, and only it has an event
+	set(owned("b", 3, "x"))                     // in a topic that is new to the group
 	set(protocol.PartitionOwner{Topic: "b"})    // nobody owns a partition, so nobody owns any
-	set(owned("a", 5, "x"))                     // somebody again
+	set(owned("a", 5, "x"))                     // there is an owner again
 	require.Error(t, db.SetOwners(t.Context(), "local", "g", []protocol.PartitionOwner{owned("none", 0, "x")}))
 	set()
 	require.NoError(t, db.DeleteGroup(t.Context(), "local", "g"))
@@ -171,7 +171,7 @@ func TestRefusedOwners(t *testing.T) {
 	require.NoError(t, db.SetOwners(t.Context(), "local", "secret", nil))
 	require.ErrorIs(t, db.ClearOwners(t.Context(), "local", "secret"), storage.ErrUnknownGroup)
 
-	// A topic that went takes its owners along, and the rest is replaced.
+	// A deleted topic takes its owners along, and the rest is replaced.
 	require.NoError(t, db.DeleteTopic(t.Context(), "local", "b"))
 	require.ErrorIs(t, db.SetOwners(t.Context(), "local", "g", []protocol.PartitionOwner{owned("b", 1, "y"), owned("a", 1, "x")}), storage.ErrUnknownTopic)
 	require.Equal(t, map[string]string{"a/1": "x"}, ownersOf(t, db, "g"))
@@ -183,7 +183,7 @@ func TestRefusedOwners(t *testing.T) {
 	}}, stats.Requests.SetOwner)
 }
 
-// Owners are replaced while their topics go and come, and nothing is left that nobody set last.
+// Owners are replaced while their topics are deleted and recreated, and only owners of the last call are left.
 func TestSetOwnersWhileTopicsGo(t *testing.T) {
 	t.Parallel()
 	db := filled(t, storage.Options{})
@@ -209,7 +209,7 @@ func TestSetOwnersWhileTopicsGo(t *testing.T) {
 	require.Equal(t, map[string]string{"b/3": "last"}, ownersOf(t, db, "g"))
 }
 
-// What replaced owners are is in a snapshot, and that they went is a change that is worth one.
+// Replaced owners are in a snapshot, and their removal is a change that is worth one.
 func TestReplacedOwnersSurvive(t *testing.T) {
 	t.Parallel()
 	options := storage.Options{SnapshotPath: filepath.Join(t.TempDir(), "snapshot"), Clusters: []string{"local"}}

@@ -20,7 +20,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// TestExportImport carries everything from one store to another.
+// TestExportImport moves everything from one store to another.
 func TestExportImport(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -34,7 +34,7 @@ func TestExportImport(t *testing.T) {
 		require.NoError(t, to.Import(ctx, bytes.NewReader(lines.Bytes())))
 		sameHeld(t, from.held(false), to.held(false), "after an import")
 
-		// What is imported is kept.
+		// Imported state is kept.
 		require.NoError(t, to.Stop())
 		to.Configure("test", "storage.test")
 		require.NoError(t, to.Start())
@@ -42,7 +42,7 @@ func TestExportImport(t *testing.T) {
 	})
 }
 
-// TestImportReplaces puts what is imported in the place of what has the same name, and leaves the rest alone.
+// TestImportReplaces replaces groups and topics by imported ones of the same names, and leaves the others alone.
 func TestImportReplaces(t *testing.T) {
 	t.Parallel()
 	ctx, now := context.Background(), time.Now().UnixMilli()
@@ -62,7 +62,7 @@ func TestImportReplaces(t *testing.T) {
 	}
 	var lines bytes.Buffer
 	require.NoError(t, from.Export(ctx, &lines))
-	require.NotContains(t, lines.String(), "gone", "what a replay must know of deleted groups is not for export")
+	require.NotContains(t, lines.String(), "gone", "remembered deletions are not exported")
 	require.NoError(t, to.Import(ctx, &lines))
 
 	require.Equal(t, []string{"gone", "own", "shared"}, to.names(protocol.StorageFetchConsumers, "local", ""))
@@ -75,7 +75,7 @@ func TestImportReplaces(t *testing.T) {
 	require.EqualValues(t, 150, own["shared"][0].CurrentLag)
 }
 
-// TestImportOfABadLine changes nothing and says which line it was.
+// TestImportOfABadLine changes nothing and names the line.
 func TestImportOfABadLine(t *testing.T) {
 	t.Parallel()
 	ctx, now := context.Background(), time.Now().UnixMilli()

@@ -25,7 +25,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// smallSnapshot leaves a small snapshot at a path, and another before it, and returns what the store held at each.
+// smallSnapshot leaves a small snapshot at a path, and an earlier one, and returns what the store held at each.
 func smallSnapshot(t *testing.T, path string) (previous, newest string) {
 	t.Helper()
 	k := startKeeper(t, path, "intervals", 3)
@@ -42,7 +42,7 @@ func smallSnapshot(t *testing.T, path string) (previous, newest string) {
 	return previous, newest
 }
 
-// errorsLogged are the messages that were logged as errors.
+// errorsLogged returns the messages that were logged as errors.
 func (k *keeper) errorsLogged() (messages []string) {
 	for _, entry := range k.logs.FilterLevelExact(zapcore.ErrorLevel).All() {
 		messages = append(messages, entry.Message)
@@ -50,8 +50,8 @@ func (k *keeper) errorsLogged() (messages []string) {
 	return messages
 }
 
-// TestStartWhereNothingCanBeKept fails with an error that names the path, and leaves nothing running: TestMain would see a
-// goroutine that is left.
+// TestStartWhereNothingCanBeKept returns an error that names the path, and leaves nothing running: TestMain would find a
+// goroutine.
 func TestStartWhereNothingCanBeKept(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -73,7 +73,7 @@ func TestStartWhereNothingCanBeKept(t *testing.T) {
 	}
 }
 
-// TestSecondStore refuses a store on a path that another uses, in this process and from another, until that ends.
+// TestSecondStore refuses a path that another store uses, in this process or in another one, until that ends.
 func TestSecondStore(t *testing.T) {
 	t.Parallel()
 	path := snapshotPath(t)
@@ -83,7 +83,7 @@ func TestSecondStore(t *testing.T) {
 	require.ErrorIs(t, err, snapfile.ErrLocked)
 	require.ErrorContains(t, err, path)
 	require.NoError(t, first.Stop())
-	require.NoError(t, second.Start(), "what failed to start may start later")
+	require.NoError(t, second.Start(), "a store that failed to start may start later")
 	require.NoError(t, second.Stop())
 
 	cmd, out, stdin := child(t, "hold", path)
@@ -95,7 +95,7 @@ func TestSecondStore(t *testing.T) {
 	var locked *snapfile.LockedError
 	require.ErrorAs(t, err, &locked)
 	if locked.PID != 0 {
-		require.Equal(t, cmd.Process.Pid, locked.PID, "the error tells who has it")
+		require.Equal(t, cmd.Process.Pid, locked.PID, "the error names the holder")
 	}
 	require.NoError(t, stdin.Close())
 	_, err = io.Copy(io.Discard, out)
@@ -125,11 +125,11 @@ func TestSnapshotOfTheFuture(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, held, after)
 		require.NoError(t, os.Remove(path+suffix))
-		require.NoError(t, k.Start(), "moved away, it keeps nobody from starting")
+		require.NoError(t, k.Start(), "with the file moved away, Start succeeds")
 	}
 }
 
-// TestDamagedSnapshot loads the one before if the newest is damaged, and nothing if both are.
+// TestDamagedSnapshot loads the previous snapshot if the newest is corrupt, and none if both are.
 func TestDamagedSnapshot(t *testing.T) {
 	t.Parallel()
 	path := snapshotPath(t)
@@ -155,7 +155,7 @@ func TestDamagedSnapshot(t *testing.T) {
 	require.Equal(t, []string{"corrupt snapshot"}, k.errorsLogged())
 	require.NoError(t, k.Stop())
 
-	// Nothing but the one before was there, and nothing changed.
+	// Only the previous one existed, and nothing changed.
 	damage(path + ".prev")
 	k = startKeeper(t, path, "intervals", 3)
 	require.Empty(t, k.exported(true))
@@ -169,11 +169,10 @@ func TestDamagedSnapshot(t *testing.T) {
 	require.Equal(t, []string{"new"}, k.names(protocol.StorageFetchTopics, "local", ""))
 	aside, err := filepath.Glob(path + "*.damaged-*")
 	require.NoError(t, err)
-	require.Len(t, aside, 2, "they are still there for whoever wants to look")
+	require.Len(t, aside, 2, "the corrupt files are kept")
 }
 
-// TestEveryBit turns round every single bit of a small snapshot: Start never panics and never loads anything but what was
-// saved.
+// TestEveryBit flips every single bit of a small snapshot: Start never panics and never loads anything but what was saved.
 func TestEveryBit(t *testing.T) {
 	t.Parallel()
 	path := snapshotPath(t)
@@ -214,8 +213,8 @@ func TestEveryBit(t *testing.T) {
 	}
 }
 
-// TestDirectoryGone takes the directory away from a running store: it goes on, says so, and saves again once the directory
-// is back.
+// TestDirectoryGone removes the directory of a running store: the store keeps working, logs the failure, and saves again once
+// the directory is back.
 func TestDirectoryGone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

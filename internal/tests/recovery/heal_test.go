@@ -19,23 +19,23 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// A history is what an application tells a store: commits in the order in which __consumer_offsets gives them, so that
-// those of one group come in the order of their orders, and end offsets, owners and deletions in between.
+// A history is everything that an application stores: commits in the order of __consumer_offsets, so that those of one group
+// come in the order of their orders, and end offsets, owners and deletions in between.
 type history struct {
 	*rand.Rand
-	// exact makes a history in which the place of a request can be told from what it leaves: the order of a commit and the
-	// timestamp of an end offset are its place. Every sender knows the order then. It begins with all topics, which have
-	// four partitions and are not deleted.
+	// exact makes a history in which the place of a request can be told from its effect: the order of a commit and the
+	// timestamp of an end offset are its place. So every sender knows the order. The history begins with all topics, which
+	// have four partitions and are not deleted.
 	exact bool
-	// groups and topics are how many there are in each cluster.
+	// groups and topics are their numbers in each cluster.
 	groups, topics int
 
 	requests []*protocol.StorageRequest
-	// logged says of each request whether a reader of __consumer_offsets would meet it again: a commit that has an order
-	// and was not refused because its topic or partition was not known at the time. A refused one may be taken by a
-	// replay, since the store may know more by then.
+	// logged says of each request whether a reader of __consumer_offsets would meet it again: a commit that has an order and
+	// was not refused because its topic or partition was unknown at the time. A replay may take a refused one, since the store
+	// may know more by then.
 	logged []bool
-	// refused says of each commit and owner whether its partition was not known.
+	// refused says of each commit and owner whether its partition was unknown.
 	refused []bool
 
 	start, order int64
@@ -127,8 +127,8 @@ func (h *history) tell(k *keeper, n int) {
 	}
 }
 
-// replay does what docs/recovery.md says: it reads the commits again from a little before the place of the watermark up to
-// the place that the store knows everything of.
+// replay does what docs/recovery.md says: it reads the commits again, from a little before the place of the watermark up to
+// the place that the store is complete to.
 func (h *history) replay(k *keeper, watermark, known int) {
 	for i := max(0, watermark-h.IntN(100)); i < known; i++ {
 		if h.logged[i] {
@@ -144,7 +144,7 @@ func (h *history) goOn(k *keeper, from, until int) {
 	}
 }
 
-// describe is a history for a failure.
+// describe prints a history for a failure.
 func (h *history) describe() string {
 	var all strings.Builder
 	for i, r := range h.requests {
@@ -154,11 +154,10 @@ func (h *history) describe() string {
 	return all.String()
 }
 
-// TestReplayHeals lets a store live through a random history and crash some time after a snapshot. What is restored from
-// the snapshot, and told again what the log holds, is what the store that never crashed is: every answer over both APIs,
-// every window with its lags, owners, end offsets, curves, incarnations, and the greatest order and last commit of every
-// group. Not compared is what a replay cannot know: when a commit was observed, when an owner was told, and whether a
-// partition is RESTORED.
+// TestReplayHeals lets a store live through a random history and crash some time after a snapshot. After the restore and the
+// replay it must equal the store that never crashed: every answer over both APIs, every window with its lags, owners, end
+// offsets, curves, incarnations, and the greatest order and last commit of every group. Three things are not compared because
+// a replay cannot know them: when a commit was observed, when an owner was set, and whether a partition is RESTORED.
 //
 // Often it crashes again in the middle of the replay, once or twice, with a snapshot that was taken there.
 func TestReplayHeals(t *testing.T) {
@@ -212,9 +211,9 @@ func heal(t *testing.T, h *history, settings ...any) {
 	}
 }
 
-// TestReplayHealsWhatIsSavedMeanwhile is TestReplayHeals for a snapshot that is taken while requests come as fast as they
-// can: each group and each topic in it is as it was at another moment. No topic comes or goes meanwhile: a commit for a
-// topic that was created while the snapshot was taken may be set against a later end offset than it was.
+// TestReplayHealsWhatIsSavedMeanwhile is TestReplayHeals for a snapshot that is taken while requests arrive as fast as they
+// can: each group and each topic in it is from another moment. No topic is created or deleted meanwhile: a commit for a topic
+// that was created during the snapshot may be measured against a later end offset than it was.
 func TestReplayHealsWhatIsSavedMeanwhile(t *testing.T) {
 	t.Parallel()
 	seed := testkit.Seed(t)
@@ -260,8 +259,7 @@ func TestReplayHealsWhatIsSavedMeanwhile(t *testing.T) {
 	}
 }
 
-// TestReplayBringsBackNoDeletedGroup follows a group that was deleted before the snapshot, whose last commits a replay reads
-// again.
+// TestReplayBringsBackNoDeletedGroup replays the last commits of a group that was deleted before the snapshot.
 func TestReplayBringsBackNoDeletedGroup(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -280,7 +278,7 @@ func TestReplayBringsBackNoDeletedGroup(t *testing.T) {
 		require.Zero(t, k.Restored().Skipped)
 		require.ErrorIs(t, k.do(testkit.CommitOf("group", "topic", 0, 50, 10, now)), storage.ErrDuplicate)
 		require.Empty(t, k.names(protocol.StorageFetchConsumers, "local", ""))
-		// An owner makes it anew, and its old commits stay known; through another restart too.
+		// An owner recreates the group, and its old commits stay known; through another restart too.
 		require.NoError(t, k.do(&protocol.StorageRequest{
 			RequestType: protocol.StorageSetConsumerOwner, Cluster: "local", Group: "group", Topic: "topic", Owner: "host",
 		}))
@@ -290,13 +288,13 @@ func TestReplayBringsBackNoDeletedGroup(t *testing.T) {
 		require.Equal(t, 1, k.Restored().Groups)
 		require.ErrorIs(t, k.do(testkit.CommitOf("group", "topic", 0, 50, 10, now)), storage.ErrDuplicate)
 		require.NoError(t, k.do(testkit.CommitOf("group", "topic", 0, 60, 11, now)))
-		// Who deletes a group begins with whatever comes next.
+		// After a group is deleted, the next commit of any order is taken.
 		require.NoError(t, k.do(deletion))
 		require.NoError(t, k.do(testkit.CommitOf("group", "topic", 0, 50, 10, now)))
 		require.NoError(t, k.do(deletion))
 		require.NoError(t, k.Stop())
 
-		// It is forgotten when its commits are too old to be taken.
+		// The deletion is forgotten when the commits are too old to be taken.
 		time.Sleep(2 * time.Hour)
 		k = startKeeper(t, path, settings...)
 		require.Zero(t, k.Restored().Groups)

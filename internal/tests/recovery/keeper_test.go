@@ -25,7 +25,7 @@ import (
 	"github.com/lagkeeper/storage/storagetest"
 )
 
-// keeper is a module that keeps a snapshot.
+// keeper is a module with a snapshot.
 type keeper struct {
 	*storage.InMemoryStorage
 	storage.Persistent
@@ -34,8 +34,8 @@ type keeper struct {
 	logs *observer.ObservedLogs
 }
 
-// newKeeper makes and configures a module with a snapshot at a path. The settings are pairs of a key under storage.test
-// and its value.
+// newKeeper makes and configures a module with a snapshot at a path. The settings are pairs of a key under storage.test and
+// its value.
 func newKeeper(t testing.TB, path string, settings ...any) *keeper {
 	t.Helper()
 	v := testkit.Configuration(storagetest.Config{Clusters: contract.GeneratorClusters})
@@ -46,7 +46,7 @@ func newKeeper(t testing.TB, path string, settings ...any) *keeper {
 	return keeperOf(t, v)
 }
 
-// keeperOf is newKeeper with a configuration of its own.
+// keeperOf is newKeeper with a given configuration.
 func keeperOf(t testing.TB, v *viper.Viper) *keeper {
 	t.Helper()
 	core, logs := observer.New(zapcore.DebugLevel)
@@ -76,14 +76,14 @@ func (k *keeper) save() {
 	require.NoError(k.t, k.Snapshot(context.Background()))
 }
 
-// snapshotPath is where a snapshot can be, in a directory of its own.
+// snapshotPath returns a path for a snapshot, in a directory of its own.
 func snapshotPath(t testing.TB) string {
 	t.Helper()
 	return filepath.Join(t.TempDir(), "state")
 }
 
-// crashed returns the path of what a crash of the store would leave now: its files, but for the lock, in a directory of
-// their own.
+// crashed returns the path of what a crash of the store would leave now: copies of its files, without the lock, in a
+// directory of their own.
 func (k *keeper) crashed() string {
 	k.t.Helper()
 	path := snapshotPath(k.t)
@@ -125,7 +125,7 @@ func (k *keeper) do(r *protocol.StorageRequest) error {
 	panic("not a set: " + r.RequestType.String())
 }
 
-// ask asks over the channel protocol.
+// ask makes a request of the channel protocol.
 func (k *keeper) ask(kind protocol.StorageRequestConstant, cluster, group, topic string) any {
 	r := &protocol.StorageRequest{
 		RequestType: kind, Cluster: cluster, Group: group, Topic: topic, Reply: make(chan any, 1),
@@ -134,21 +134,21 @@ func (k *keeper) ask(kind protocol.StorageRequestConstant, cluster, group, topic
 	return <-r.Reply
 }
 
-// names are a list over the channel protocol, sorted.
+// names returns a list of the channel protocol, sorted.
 func (k *keeper) names(kind protocol.StorageRequestConstant, cluster, topic string) []string {
 	names, _ := k.ask(kind, cluster, "", topic).([]string)
 	slices.Sort(names)
 	return names
 }
 
-// unsettled are the states that depend on the difference alone; which of them a partition is in is told by Difference.
+// unsettled are the states that depend on the difference alone, so Difference is compared in their place.
 var unsettled = []protocol.PartitionState{
 	protocol.PartitionRestored, protocol.PartitionAhead, protocol.PartitionCaughtUp, protocol.PartitionBehind,
 }
 
-// held is everything that the store holds, as lines: all answers over both APIs, and the export, which also holds what no
-// answer tells (the greatest order of a group, when it last committed, curves). Without marks it leaves out what a replay
-// cannot know: when a commit was observed and an owner was told, and whether a partition is RESTORED.
+// held returns everything that the store holds, as lines: all answers over both APIs, and the export, which also holds what
+// no answer has (the greatest order of a group, when it last committed, curves). Without marks it leaves out what a replay
+// cannot know: when a commit was observed and an owner was set, and whether a partition is RESTORED.
 func (k *keeper) held(marks bool) string {
 	k.t.Helper()
 	var all strings.Builder
@@ -208,7 +208,7 @@ func (k *keeper) held(marks bool) string {
 	return all.String()
 }
 
-// exported is the export without its header and footer, its lines and the topics of a group sorted; marks as in held.
+// exported returns the export without its header and footer, its lines and the topics of each group sorted; marks as in held.
 func (k *keeper) exported(marks bool) []string {
 	k.t.Helper()
 	var buffer bytes.Buffer
@@ -236,7 +236,7 @@ func (k *keeper) exported(marks bool) []string {
 	return lines
 }
 
-// unmark takes from a group of an export when commits were observed and owners told.
+// unmark removes from an exported group when commits were observed and owners set.
 func unmark(group map[string]any, topics []any) {
 	delete(group, "last_owner")
 	for _, topic := range topics {

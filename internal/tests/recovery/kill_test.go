@@ -23,18 +23,18 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// What a child is told.
+// The parameters of a child.
 const (
 	childRole  = "STORAGE_TEST_CHILD"
 	childPath  = "STORAGE_TEST_CHILD_PATH"
 	childSeed  = "STORAGE_TEST_CHILD_SEED"
 	childStart = "STORAGE_TEST_CHILD_START"
-	// childFrom is the place in the history from which on it reads again, childUntil the place at which it has caught up.
+	// childFrom is the place in the history from which it reads again, childUntil the place at which it has caught up.
 	childFrom  = "STORAGE_TEST_CHILD_FROM"
 	childUntil = "STORAGE_TEST_CHILD_UNTIL"
 )
 
-// killsVariable is how often TestKill kills.
+// killsVariable is the number of kills of TestKill.
 const killsVariable = "STORAGE_TEST_KILLS"
 
 // child starts this test binary again in a role. It ends when its stdin is closed, if not before.
@@ -51,11 +51,11 @@ func child(t testing.TB, role, path string, more ...string) (cmd *exec.Cmd, out 
 	return cmd, bufio.NewReader(pipe), stdin
 }
 
-// TestChild is what a child does.
+// TestChild is the code of a child.
 func TestChild(t *testing.T) {
 	role := os.Getenv(childRole)
 	if role == "" {
-		t.Skip("is run by other tests in a process of its own")
+		t.Skip("run by other tests in a process of its own")
 	}
 	k := startKeeper(t, os.Getenv(childPath), killSettings...)
 	fmt.Println("started")
@@ -66,10 +66,10 @@ func TestChild(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// killSettings give windows that fill and snapshots that only the test takes.
+// killSettings make windows that fill, and snapshots only when the test takes them.
 var killSettings = []any{"intervals", 3, "min-distance", 1, "workers", 3, "snapshot-interval", 0, "expire-group", testkit.Centuries}
 
-// live tells a store its history, for ever, while another goroutine takes one snapshot after the other.
+// live carries out its history for ever, while another goroutine takes one snapshot after the other.
 func live(t *testing.T, k *keeper) {
 	number := func(variable string) int64 {
 		n, err := strconv.ParseInt(os.Getenv(variable), 10, 64)
@@ -84,7 +84,7 @@ func live(t *testing.T, k *keeper) {
 	for ; from < 2*h.topics*4; from++ {
 		again.one(k, from)
 	}
-	// The requests keep pace with the snapshots: some come while one is taken, some between two.
+	// The requests keep pace with the snapshots: some come during one, some between two.
 	pace := make(chan struct{})
 	go func() {
 		for {
@@ -118,16 +118,16 @@ func (h *history) fill(n int) {
 	}
 }
 
-// recovery tells an exact history again to a store that was restored.
+// recovery replays an exact history into a store that was restored.
 type recovery struct {
 	*history
-	// topics is the place up to which each topic was in the snapshot, groups the same for each group, whose name stands in
-	// the place of a topic.
+	// topics is the place up to which each topic was in the snapshot, groups the same for each group, whose name is in the
+	// field of the topic.
 	topics, groups map[place]int64
 }
 
-// recover finds out how much of an exact history a store knows. An application has no need to: it asks Kafka for end
-// offsets, topics and owners as they are now, where the test tells it what they were.
+// recover finds out how much of an exact history a store knows. An application need not: it fetches the current end offsets,
+// topics and owners from Kafka, where the test has only the history.
 func (h *history) recover(t testing.TB, k *keeper) recovery {
 	t.Helper()
 	r := recovery{h, map[place]int64{}, map[place]int64{}}
@@ -151,7 +151,7 @@ func (h *history) recover(t testing.TB, k *keeper) recovery {
 				}
 			}
 		case "group":
-			// The order of a commit is its place, and one more.
+			// The order of a commit is its place plus one.
 			known := int64(-1)
 			for _, topic := range record.Topics {
 				for _, p := range topic.Partitions {
@@ -166,7 +166,7 @@ func (h *history) recover(t testing.TB, k *keeper) recovery {
 	return r
 }
 
-// one carries out the request at a place unless it is no commit and the store knows what came of it.
+// one carries out the request at a place, unless it is no commit and the store has its effect.
 func (r recovery) one(k *keeper, i int) {
 	r.fill(i + 1)
 	request := r.requests[i]
@@ -212,20 +212,20 @@ type mortal struct {
 	seed  int64
 	path  string
 	never *keeper // never crashed
-	told  int     // how much of the history never was told
+	told  int     // how much of the history never has seen
 
 	sequence uint64
 	reached  int
 	index    []indexEntry
 }
 
-// indexEntry says that what came before a place had been told before a moment, as the index of a log does.
+// indexEntry says that everything before a place had been carried out before a moment, like the index of a log.
 type indexEntry struct {
 	place        int
 	milliseconds int64
 }
 
-// from is the place from which on a reader begins again.
+// from returns the place from which a reader begins again.
 func (m *mortal) from(watermark time.Time) int {
 	from := 0
 	for _, e := range m.index {
@@ -236,9 +236,9 @@ func (m *mortal) from(watermark time.Time) int {
 	return from
 }
 
-// TestKill kills a process that tells a store its history and takes one snapshot after the other, at any moment, again and
-// again. Every restart loads a sound snapshot, no older than the last that was completed; and what is restored from it and
-// told the rest of the history is what a store that never crashed is. The long run:
+// TestKill kills a process that carries out its history and takes one snapshot after the other, at any moment, again and
+// again. Every restart loads a sound snapshot, no older than the last that was completed; and after the rest of the history
+// the store equals one that never crashed. The long run:
 //
 //	STORAGE_TEST_KILLS=1000 go test -run '^TestKill$' -timeout 60m -v ./internal/tests/recovery
 func TestKill(t *testing.T) {
@@ -313,10 +313,10 @@ func (m *mortal) liveAndDie(t *testing.T, random *rand.Rand) {
 	require.True(t, errors.As(err, &exit) && !exit.Exited(), "the child ended by itself: %v", err)
 }
 
-// check restores a copy of what the child has left, tells it the rest, and compares.
+// check restores a copy of what the child has left, carries out the rest of the history, and compares.
 func (m *mortal) check(t *testing.T) {
 	header := snapshot.Header{}
-	// A kill between the two renames of a save leaves the one before alone.
+	// A kill between the two renames of a save leaves only the previous snapshot.
 	for _, name := range []string{m.path, m.path + ".prev"} {
 		if _, err := os.Stat(name); err == nil {
 			header, _, err = snapfile.Verify(t.Context(), name, snapfile.Options{})

@@ -51,7 +51,7 @@ func TestRestore(t *testing.T) {
 					require.Equal(t, stats.Topics, restored.Topics)
 					require.Zero(t, stats.Snapshots)
 
-					// Once more, by the same module, through a Coordinator's eyes.
+					// Once more, by the same module, through a Coordinator.
 					require.NoError(t, k.Stop())
 					require.Zero(t, k.Restored())
 					k.Configure("test", "storage.test")
@@ -63,8 +63,8 @@ func TestRestore(t *testing.T) {
 	}
 }
 
-// TestRestoredState follows the states of partitions: RESTORED until both the end offset and a commit have been seen
-// again, be it one that is known already.
+// TestRestoredState follows the states of partitions: RESTORED until both the end offset and a commit have been seen again; a
+// commit that is known already counts.
 func TestRestoredState(t *testing.T) {
 	t.Parallel()
 	path := snapshotPath(t)
@@ -100,7 +100,7 @@ func TestRestoredState(t *testing.T) {
 	states(protocol.PartitionBehind, protocol.PartitionBehind)
 }
 
-// TestRestoreUnderAnotherConfiguration restores what today's configuration lets in.
+// TestRestoreUnderAnotherConfiguration restores what the present configuration accepts.
 func TestRestoreUnderAnotherConfiguration(t *testing.T) {
 	t.Parallel()
 	path := snapshotPath(t)
@@ -147,7 +147,7 @@ func TestRestoreUnderAnotherConfiguration(t *testing.T) {
 	require.Nil(t, k.names(protocol.StorageFetchConsumers, "remote", ""))
 	require.Equal(t, 5, k.Restored().Groups)
 	require.Equal(t, 2, k.Restored().Topics)
-	// Of the other cluster a topic and two groups, of this one a group that is filtered and one that has expired.
+	// A topic and two groups of the other cluster, and of this one a group that is filtered and one that has expired.
 	require.Equal(t, 5, k.Restored().Skipped)
 	got, ends := offsets(k)
 	require.Equal(t, []int64{64, 65, 66}, got, "a smaller window keeps the newest commits")
@@ -160,7 +160,8 @@ func TestRestoreUnderAnotherConfiguration(t *testing.T) {
 	require.Equal(t, []string{"topic"}, k.names(protocol.StorageFetchTopics, "remote", ""))
 }
 
-// TestSnapshotWhenChanged counts the files that are written: one at each interval in which something changed, one on Stop.
+// TestSnapshotWhenChanged counts the files that are written: one at each interval in which something changed, and one on
+// Stop.
 func TestSnapshotWhenChanged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -233,7 +234,7 @@ func TestSnapshotOnStopOnly(t *testing.T) {
 	})
 }
 
-// TestWatermark moves with ReplayDone alone, and is never later than now.
+// TestWatermark checks that the watermark moves only with ReplayDone, and is never later than now.
 func TestWatermark(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -270,7 +271,7 @@ func TestWatermark(t *testing.T) {
 	})
 }
 
-// TestClockSetBack restores a snapshot that was taken in what is now the future.
+// TestClockSetBack restores a snapshot that is dated in the future.
 func TestClockSetBack(t *testing.T) {
 	t.Parallel()
 	path := snapshotPath(t)

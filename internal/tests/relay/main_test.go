@@ -27,7 +27,7 @@ func (b backend) Fetch(ctx context.Context, r *protocol.StorageRequest) (func() 
 	return b.fetch(r)
 }
 
-// relayOf starts a Relay whose answers are built by build; with what it logs. The caller stops it.
+// relayOf starts a Relay whose answers are built by build, and returns it with its log. The caller stops it.
 func relayOf(build func(*protocol.StorageRequest) any, options storage.RelayOptions) (*storage.Relay, *observer.ObservedLogs) {
 	core, logs := observer.New(zap.InfoLevel)
 	r := storage.NewRelay(backend{fetch: func(r *protocol.StorageRequest) (func() any, error) {
@@ -44,7 +44,7 @@ func fetch(r *storage.Relay, group string) chan any {
 	return reply
 }
 
-// read returns what comes over a Reply, which must then be closed.
+// read returns what is sent on a Reply, which must then be closed.
 func read(t *testing.T, reply chan any) any {
 	t.Helper()
 	value, open := <-reply

@@ -51,8 +51,8 @@ func (r remote) SetEndOffset(ctx context.Context, cluster, topic string, end pro
 	return r.DB.SetEndOffset(ctx, cluster, topic, end)
 }
 
-// Requests to a store that is a round trip away share round trips, a bounded number at once, and take effect in their order: each
-// fetch sees what was sent before, and nothing that was sent later.
+// Requests to a store that is a round trip away share round trips, a limited number at once, and take effect in their order:
+// each fetch sees what was sent before it, and nothing that was sent later.
 func TestRemoteStore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -106,7 +106,7 @@ func TestRemoteStore(t *testing.T) {
 	})
 }
 
-// What a batch refuses is dropped and logged for the request that it belongs to, and the rest is stored.
+// An element that a batch refuses is dropped and logged for its own request, and the rest is stored.
 func TestRemoteStoreRefuses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -15,8 +15,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// TestAnswersThatFetch builds answers that fetch through the same Relay and wait, deeper than there are workers, and more of
-// them at once.
+// TestAnswersThatFetch builds answers that fetch through the same Relay and wait, nested deeper than there are workers, and
+// more of them at once.
 func TestAnswersThatFetch(t *testing.T) {
 	t.Parallel()
 	for _, options := range []storage.RelayOptions{{Workers: 1}, {Workers: 1, QueueDepth: 1}, {Workers: 3, QueueDepth: 5}} {
@@ -55,8 +55,8 @@ func TestAnswersThatFetch(t *testing.T) {
 	}
 }
 
-// TestAnswersThatNeverReturn hangs more answers than a Relay has goroutines for: what does not wait for them is done, what
-// there is no room for is refused, and Stop gives up in bounded time, with the Reply of each fetch closed.
+// TestAnswersThatNeverReturn hangs more answers than a Relay has goroutines for: other answers are built, what there is no
+// room for is refused, and Stop gives up in bounded time, with the Reply of each fetch closed.
 func TestAnswersThatNeverReturn(t *testing.T) {
 	t.Parallel()
 	for _, fetches := range []int{1, 5, 1500} {
@@ -87,7 +87,7 @@ func TestAnswersThatNeverReturn(t *testing.T) {
 			require.Positive(t, stats.StuckCalls)
 			require.EqualValues(t, fetches, stats.StuckCalls+stats.RefusedAnswers)
 			require.Equal(t, int(stats.StuckCalls), logs.FilterMessage("stop: answer does not return").Len())
-			close(release) // the late answers have nobody left
+			close(release) // nobody waits for the late answers
 			synctest.Wait()
 			require.Zero(t, r.Stats().ClosedReplies)
 		})
@@ -150,7 +150,7 @@ func TestStoreThatNeverReturns(t *testing.T) {
 	}
 }
 
-// TestClosedChannel starts a Relay whose channel is closed: it says so.
+// TestClosedChannel starts a Relay whose channel is closed: it logs that.
 func TestClosedChannel(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -168,7 +168,7 @@ func TestClosedChannel(t *testing.T) {
 }
 
 // TestStopWithEverything stops Relays while answers are unread, being built, queued and being sent, again and again: every
-// fetch that was accepted is answered or closed.
+// accepted fetch is answered or closed.
 func TestStopWithEverything(t *testing.T) {
 	t.Parallel()
 	r := storage.NewRelay(backend{fetch: func(r *protocol.StorageRequest) (func() any, error) {
@@ -189,7 +189,7 @@ func TestStopWithEverything(t *testing.T) {
 					case r.GetCommunicationChannel() <- request:
 					case <-stop:
 						for _, reply := range unread {
-							read(t, reply) // or it waits for ever
+							read(t, reply) // otherwise it would wait for ever
 						}
 						return
 					}
@@ -204,7 +204,7 @@ func TestStopWithEverything(t *testing.T) {
 		}
 		r.Stop()
 		close(stop)
-		// What waits in the channel is for the next Start, or for nobody.
+		// Requests left in the channel are for the next Start, if there is one.
 		drained := make(chan struct{})
 		go func() {
 			defer close(drained)

@@ -14,8 +14,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// TestUnreadAnswersAreBounded fetches a group of 100 partitions 10,000 times and reads nothing: the newest answers wait, within
-// 1,024 and 64 MiB; the Replies of the others are closed and counted.
+// TestUnreadAnswersAreBounded fetches a group of 100 partitions 10,000 times and reads nothing: the newest answers wait,
+// within 1,024 and 64 MiB; the Replies of the others are closed and counted.
 func TestUnreadAnswersAreBounded(t *testing.T) {
 	t.Parallel()
 	db := testkit.Open(t, nil)
@@ -50,7 +50,7 @@ func TestUnreadAnswersAreBounded(t *testing.T) {
 	require.EqualValues(t, s.EvictedReplies, s.AbandonedReplies)
 	grown := int(after.HeapAlloc) - int(before.HeapAlloc)
 	t.Logf("%d answers wait: %d MiB counted, heap grew by %d MiB", s.WaitingReplies, s.WaitingBytes>>20, grown>>20)
-	// The estimate is to be one: within a factor of two of what the answers take.
+	// The estimate is within a factor of two of what the answers take.
 	require.Greater(t, 2*s.WaitingBytes, grown)
 
 	read1, closed := 0, 0
@@ -68,7 +68,7 @@ func TestUnreadAnswersAreBounded(t *testing.T) {
 	r.Stop()
 }
 
-// TestOldestGoesFirst holds the bound in number and the bound in bytes, each with the statistics that tell it.
+// TestOldestGoesFirst checks the limit in number and the limit in bytes, each with its statistics.
 func TestOldestGoesFirst(t *testing.T) {
 	t.Parallel()
 	big := func(*protocol.StorageRequest) any { return make([]byte, 10_000) }
@@ -115,7 +115,7 @@ func TestOldestGoesFirst(t *testing.T) {
 	}
 }
 
-// TestBufferedReplyIsNotCounted has requesters whose Reply takes the answer at once, in great number.
+// TestBufferedReplyIsNotCounted has many requesters whose Reply accepts the answer at once.
 func TestBufferedReplyIsNotCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -37,7 +37,7 @@ func TestModulesResolveFromAProxy(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(goOutput(t, ".", nil, "env", "-json", "GOMODCACHE", "GOPROXY")), &known))
 	fileURL := func(dir string) string { return "file://" + filepath.ToSlash(dir) }
 	environment := append(os.Environ(),
-		// What this machine has downloaded comes from its cache; our own modules come from nowhere but the new proxy.
+		// What this machine has downloaded comes from its cache; our own modules come only from the new proxy.
 		"GOPROXY="+strings.Join([]string{fileURL(proxy), fileURL(filepath.Join(known.GOMODCACHE, "cache", "download")), known.GOPROXY}, ","),
 		"GOMODCACHE="+t.TempDir(), "GOFLAGS=-modcacherw -mod=mod", "GOWORK=off", "GOSUMDB=off", "GONOSUMDB=", "GOPRIVATE=",
 		"GOBIN="+t.TempDir(),
@@ -78,7 +78,7 @@ func publish(t *testing.T, proxy, root, dir string) {
 	source := filepath.Join(root, dir)
 	mod, err := os.ReadFile(filepath.Join(source, "go.mod"))
 	require.NoError(t, err)
-	require.NotContains(t, string(mod), "\nreplace", "%s: a replace directive does not reach who requires the module", dir)
+	require.NotContains(t, string(mod), "\nreplace", "%s: a replace directive has no effect in a module that requires this one", dir)
 	name := "github.com/lagkeeper/storage"
 	if dir != "." {
 		name += "/" + dir
@@ -94,7 +94,7 @@ func publish(t *testing.T, proxy, root, dir string) {
 	write(version+".zip", zipOf(t, source, name+"@"+version+"/"))
 }
 
-// zipOf packs a module: what lies below its directory, without what belongs to a module of its own.
+// zipOf packs a module: everything below its directory, except nested modules.
 func zipOf(t *testing.T, source, prefix string) []byte {
 	t.Helper()
 	var out bytes.Buffer

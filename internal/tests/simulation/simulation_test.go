@@ -15,8 +15,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// truth is everything that was ever written to one incarnation of a partition: from written[i] on, in Unix milliseconds,
-// the end offset was ends[i].
+// truth is everything that was ever written to one incarnation of a partition: the end offset was ends[i] from written[i] on,
+// in Unix milliseconds.
 type truth struct{ written, ends []int64 }
 
 func (w *truth) end() int64 {
@@ -32,10 +32,10 @@ func (w *truth) write(now, messages int64) {
 	}
 }
 
-// truncate takes back what was written from the nth write on.
+// truncate removes everything from the nth write on.
 func (w *truth) truncate(n int) { w.written, w.ends = w.written[:n], w.ends[:n] }
 
-// lag is how long ago the message at an offset was the newest, 0 for one that is not written yet.
+// lag returns how long ago the message at an offset was the newest; 0 if it is not written yet.
 func (w *truth) lag(offset, now int64) int64 {
 	i := sort.Search(len(w.ends), func(i int) bool { return w.ends[i] > offset })
 	if i == len(w.ends) {
@@ -47,9 +47,9 @@ func (w *truth) lag(offset, now int64) int64 {
 // life is a way in which a partition lives.
 type life struct {
 	name string
-	// messages is how many come in a second of the life.
+	// messages is the number of messages in a second of the life.
 	messages func(chance *rand.Rand, second int64) int64
-	// disturb is called after each poll and may take back what was written.
+	// disturb is called after each poll and may truncate the log.
 	disturb func(chance *rand.Rand, w *truth)
 }
 
@@ -83,13 +83,13 @@ var lives = []life{
 		}},
 }
 
-// clocks say what those who talk to the store take for the time.
+// clocks are those of the clients of the store.
 var clocks = []struct {
 	name string
 	// poller and broker return what to add to the store's time.
 	poller, broker func(chance *rand.Rand, second int64) int64
-	// slack is by how many milliseconds the poller's times may be too early, which nobody can know of: it looks like a poll
-	// that was long on its way.
+	// slack is by how many milliseconds the poller's times may be too early, which the store cannot know: they look like polls
+	// that were long on their way.
 	slack int64
 }{
 	{name: "right", poller: right, broker: right},
@@ -112,8 +112,8 @@ var clocks = []struct {
 func right(*rand.Rand, int64) int64 { return 0 }
 
 // TestTimeLagSimulation runs a partition whose every write is known for hours, polls it every 30 s over the channel, lets a
-// group commit all over it, and requires of every time lag that the truth lies within its own bound or above "at least". What a
-// single life comes to is chance; all of them together get every kind of time lag.
+// group commit all over it, and checks that the truth lies within the bounds of every time lag. A single life is random; all
+// of them together get every kind of time lag.
 func TestTimeLagSimulation(t *testing.T) {
 	t.Parallel()
 	base := testkit.Seed(t)
@@ -127,7 +127,7 @@ func TestTimeLagSimulation(t *testing.T) {
 	for c, clock := range clocks {
 		for l, life := range lives {
 			if c > 0 && l%len(clocks) != c%len(lives) && l != 0 {
-				continue // every clock with a steady producer and one more
+				continue // every clock with a steady producer and one other
 			}
 			t.Run(clock.name+"/"+life.name, func(t *testing.T) {
 				t.Parallel()
@@ -160,7 +160,7 @@ type simulated struct {
 
 	truth  truth
 	polled int64 // the newest end offset that was polled, -1 before the first
-	// dipFrom is the end offset that was polled before it went back, until the second dipUntil.
+	// dipFrom is the end offset before it went back, until the second dipUntil.
 	dipFrom, dipUntil int64
 	seen              map[protocol.TimeLagKind]int64
 }
@@ -169,7 +169,7 @@ const pollEvery = 30
 
 func (s *simulated) run(seconds int) {
 	s.polled = -1
-	begin := s.chance.Int64N(2000) // the monitor comes when the partition has lived for a while
+	begin := s.chance.Int64N(2000) // the monitor starts when the partition has lived for a while
 	for second := range int64(seconds) {
 		time.Sleep(time.Second)
 		now := time.Now().UnixMilli()
@@ -179,7 +179,7 @@ func (s *simulated) run(seconds int) {
 		}
 		for _, before := range []int64{s.polled, s.dipFrom} {
 			if lost := before - s.truth.end(); lost > 0 {
-				// What has grown again by the next poll, or by the one after it, looks as if it had never gone back.
+				// A log that has grown again by the next poll, or by the one after it, looks as if it had never gone back.
 				messages = min(messages, lost/2)
 			}
 		}
@@ -205,7 +205,7 @@ func (s *simulated) run(seconds int) {
 	}
 }
 
-// question lets the group commit somewhere, then and there or as it is remembered by a broker, and checks what is told.
+// question lets the group commit somewhere, now or dated as a broker remembers it, and checks the lag in time.
 func (s *simulated) question(second, now int64) {
 	end := s.truth.end()
 	near := s.chance.Int64N(1 + min(end, 1+s.chance.Int64N(1+end)))

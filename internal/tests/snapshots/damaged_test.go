@@ -25,7 +25,7 @@ func commit(t *testing.T, db *storage.DB, group string) {
 	require.NoError(t, db.Commit(t.Context(), "local", group, commit))
 }
 
-// openBreakable opens a store in which a commit of a group that it does not know panics: its filter has no expression.
+// openBreakable opens a store in which a commit of an unknown group panics: its filter has no expression.
 func openBreakable(t *testing.T, path string) (*storage.DB, *observer.ObservedLogs) {
 	t.Helper()
 	core, logs := observer.New(zapcore.InfoLevel)
@@ -55,7 +55,7 @@ func TestDamagedStateIsNotSaved(t *testing.T) {
 	require.EqualValues(t, 3, stats.Snapshots.Failed)
 	require.Equal(t, 1, logs.FilterMessageSnippet("state damaged by a panic").Len())
 	_, err = db.EndOffsets(t.Context(), "local", "orders", nil)
-	require.NoError(t, err, "what is there can be read still")
+	require.NoError(t, err, "the state can still be read")
 	require.ErrorIs(t, db.Close(), storage.ErrDamaged)
 
 	after, err := os.ReadFile(path)

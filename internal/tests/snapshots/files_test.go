@@ -43,8 +43,8 @@ func newest(t *testing.T, db *storage.DB) int64 {
 	return ends[0]
 }
 
-// Whoever can open the lock file can take the lock, and whoever can read a snapshot knows the groups: both are their owner's
-// alone, also if an older release left the lock open to all.
+// Whoever can open the lock file can take the lock, and whoever can read a snapshot knows the groups: only the owner can open
+// either, even if an older release left the lock open to all.
 func TestFilesAreTheirOwnersAlone(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "lag")
@@ -61,7 +61,7 @@ func TestFilesAreTheirOwnersAlone(t *testing.T) {
 	}
 }
 
-// A lock file that is a symbolic link or no file is refused, and what it leads to is not touched.
+// A lock file that is a symbolic link or no regular file is refused, and the target of the link is not touched.
 func TestLockFileThatIsNone(t *testing.T) {
 	t.Parallel()
 	for name, make := range map[string]func(lock, target string) error{
@@ -100,8 +100,8 @@ func TestLockFileOfAnotherUser(t *testing.T) {
 	require.ErrorContains(t, err, "belongs to user 65534")
 }
 
-// If the lock file is removed while a store runs, the store locks the path again at its next snapshot; if another store was
-// faster, it saves nothing any more and says so.
+// If the lock file is removed while a store runs, the store locks the path again at its next snapshot. If another store was
+// faster, it saves nothing more and returns an error.
 func TestLockFileRemoved(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "lag")
@@ -123,7 +123,7 @@ func TestLockFileRemoved(t *testing.T) {
 	require.EqualValues(t, 20, newest(t, mustOpen(t, path)))
 }
 
-// A lock file that was replaced by one of somebody else is no lock of ours.
+// A lock file that was replaced by that of another process is not ours.
 func TestLockFileReplaced(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "lag")
@@ -136,7 +136,7 @@ func TestLockFileReplaced(t *testing.T) {
 	require.ErrorContains(t, err, "in use by process")
 }
 
-// A relative path and a symbolic link mean what they meant at the start, and two names of one file have one lock.
+// A relative path and a symbolic link keep the meaning that they had at the start, and two names of one file have one lock.
 func TestPathIsResolvedOnce(t *testing.T) {
 	dir, elsewhere := t.TempDir(), t.TempDir()
 	t.Chdir(dir)
@@ -176,7 +176,7 @@ func TestPathIsResolvedOnce(t *testing.T) {
 	require.FileExists(t, filepath.Join(dir, "new"))
 }
 
-// A name that leaves no room for the suffixes is refused before anything is stored that could not be saved.
+// A name too long for the suffixes is refused before anything is stored that could not be saved.
 func TestNameTooLong(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -202,7 +202,7 @@ func TestNameTooLong(t *testing.T) {
 	require.GreaterOrEqual(t, longest, 180)
 }
 
-// Of the damaged files only the newest few are kept.
+// Of the corrupt files only the newest few are kept.
 func TestDamagedFilesAreFew(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "lag")

@@ -47,8 +47,8 @@ func TestLostMessages(t *testing.T) {
 	})
 }
 
-// TestLostMessagesOfAnotherIncarnation recreates a topic, whose log starts at 0 again: that is what 0 means then, and
-// nobody says otherwise.
+// TestLostMessagesOfAnotherIncarnation recreates a topic, whose log starts at 0 again: that is what an unset log start means
+// then.
 func TestLostMessagesOfAnotherIncarnation(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T, s *testkit.Service) {
 		s.EndWithStart(1000, 500)
@@ -58,13 +58,13 @@ func TestLostMessagesOfAnotherIncarnation(t *testing.T) {
 		require.Nil(t, s.Is(protocol.PartitionBehind, 6).Lost)
 		s.EndWithStart(12, 5)
 		require.EqualValues(t, 1, *s.Is(protocol.PartitionBehind, 7).Lost)
-		s.EndWithStart(11, 6) // back again, and the log start with it
+		s.EndWithStart(11, 6) // back again, with the log start
 		s.Commits(4)
 		require.EqualValues(t, 2, *s.Is(protocol.PartitionBehind, 5).Lost)
 	})
 }
 
-// TestTimeLagOfAnotherIncarnation recreates a topic: nothing of the old curve plays a part in what is told of the new one.
+// TestTimeLagOfAnotherIncarnation recreates a topic: nothing of the old curve affects the lag in time of the new one.
 func TestTimeLagOfAnotherIncarnation(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T, s *testkit.Service) {
 		for offset := int64(0); offset <= 1000; offset += 100 {
@@ -90,7 +90,7 @@ func TestTimeLagOfAnotherIncarnation(t *testing.T) {
 	})
 }
 
-// TestTimeLagAcrossANegativeEndOffset sends -1, with which Kafka says "unknown": it is dropped and changes nothing.
+// TestTimeLagAcrossANegativeEndOffset stores -1, which is Kafka's "unknown": it is dropped and changes nothing.
 func TestTimeLagAcrossANegativeEndOffset(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T, s *testkit.Service) {
 		for offset := int64(0); offset <= 1000; offset += 100 {
@@ -107,7 +107,7 @@ func TestTimeLagAcrossANegativeEndOffset(t *testing.T) {
 	})
 }
 
-// TestTimeLagCases are the cases that the issue names, at their numbers.
+// TestTimeLagCases are fixed cases with their numbers.
 func TestTimeLagCases(t *testing.T) {
 	poll := func(s *testkit.Service, times int, step int64) (end int64) {
 		for range times {
@@ -184,9 +184,9 @@ func TestTimeLagCases(t *testing.T) {
 }
 
 // TestIncarnationCounterWraps pins what the eight bits of the counter mean: a partition that goes back exactly 256 times
-// while a group commits nothing looks to that group as if it never had. Polled every 30 s, that takes a partition that
-// flaps for two hours and a group that is silent for as long, and it ends with the next commit or the next step back; while
-// it lasts the group is judged by the offsets as they are.
+// while a group commits nothing looks to that group as if it never had. Polled every 30 s, that takes a partition that flaps
+// for two hours and a group that is silent for as long. It ends with the next commit or the next step back; meanwhile the
+// group is judged by its offsets.
 func TestIncarnationCounterWraps(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T, s *testkit.Service) {
 		s.End(1000)

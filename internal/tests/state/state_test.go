@@ -25,7 +25,7 @@ func TestStateNoCommit(t *testing.T) {
 	})
 }
 
-// TestStateNoEndOffset looks at partitions that the brokers do not tell of. internal/engine has the state NOENDOFFSET.
+// TestStateNoEndOffset has partitions of which the brokers report nothing. internal/engine tests the state NOENDOFFSET.
 func TestStateOfUnpolledPartition(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T, s *testkit.Service) {
 		s.End(100)
@@ -62,7 +62,7 @@ func TestStateAndDifference(t *testing.T) {
 	})
 }
 
-// TestStateResetSeen lets the end offset go back, which makes every commit from before worthless until the next.
+// TestStateResetSeen lets the end offset go back, which makes every earlier commit worthless until the next one.
 func TestStateResetSeen(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T, s *testkit.Service) {
 		s.End(100)
@@ -71,10 +71,10 @@ func TestStateResetSeen(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		s.End(99)
 		p := s.Is(protocol.PartitionReset)
-		require.EqualValues(t, 49, p.CurrentLag, "the old field answers as before")
+		require.EqualValues(t, 49, p.CurrentLag, "the published field is as before")
 		require.Zero(t, *p.EndOffsetAge)
 		time.Sleep(30 * time.Second)
-		s.End(99) // the next poll says so too
+		s.End(99) // the next poll reports it too
 		for range 10 {
 			time.Sleep(30 * time.Second)
 			s.End(200)
@@ -91,7 +91,7 @@ func TestStateResetSeen(t *testing.T) {
 	})
 }
 
-// TestStateResetLate is a commit that arrives out of order after the reset: it does not make the newest one good.
+// TestStateResetLate has a commit that arrives out of order after the reset: it does not make the newest one valid.
 func TestStateResetLate(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T, s *testkit.Service) {
 		now := time.Now().UnixMilli()
@@ -105,8 +105,8 @@ func TestStateResetLate(t *testing.T) {
 	})
 }
 
-// TestStateResetUnseen is a partition that went back before anybody polled it: polling explains a commit above the end
-// offset once.
+// TestStateResetUnseen has a partition that went back before anybody polled it: a commit above the end offset is explained by
+// polling only once.
 func TestStateResetUnseen(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T, s *testkit.Service) {
 		s.End(80)
@@ -199,7 +199,7 @@ func TestPartitionJSON(t *testing.T) {
 	}, "curve-segments", 8)
 }
 
-// TestPartitionJSONUnjudged is what an application's own ConsumerPartition looks like, as it did in v1.0.0.
+// TestPartitionJSONUnjudged is an application's own ConsumerPartition, which looks as it did in v1.0.0.
 func TestPartitionJSONUnjudged(t *testing.T) {
 	t.Parallel()
 	data, err := json.Marshal(protocol.ConsumerPartition{Offsets: []*protocol.ConsumerOffset{}})

@@ -13,7 +13,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// TestStatsContent counts what is there, as it comes and goes.
+// TestStatsContent counts what exists, as it comes and goes.
 func TestStatsContent(t *testing.T) {
 	t.Parallel()
 	s := testkit.Started(t, testkit.Config())
@@ -56,7 +56,7 @@ func TestStatsContent(t *testing.T) {
 	is(0, 0, 0, 2, 2)
 }
 
-// TestStatsSweeps counts sweeps, and what they remove: a topic of a group that lives, or a group, whichever it was for.
+// TestStatsSweeps counts sweeps and what they remove: topics of living groups, and groups.
 func TestStatsSweeps(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T, s *testkit.Service) {
 		s.End(100)
@@ -87,8 +87,8 @@ func TestStatsSweeps(t *testing.T) {
 	}, "expire-group", 100, "expire-topic", 30, "sweep-interval", 10)
 }
 
-// TestStatsBytes compares the bytes that the store tells with the growth of the heap. It is not parallel, so that nobody
-// else grows it.
+// TestStatsBytes compares the counted bytes with the growth of the heap. It is not parallel, so that nothing else grows the
+// heap.
 func TestStatsBytes(t *testing.T) {
 	const groups, topics, partitions, commits = 600, 60, 40, 6
 	heap := func() int64 {

@@ -15,7 +15,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// outcomes are how many requests of a type had an outcome; "" is the outcome of those that did what they asked.
+// outcomes are the numbers of requests of a type by outcome; "" is the outcome of those that succeeded.
 type outcomes map[protocol.StorageRequestConstant]map[storage.Reason]uint64
 
 func outcomesOf(stats storage.Stats) outcomes {
@@ -35,7 +35,7 @@ func outcomesOf(stats storage.Stats) outcomes {
 	return all
 }
 
-// statsScript sends one request for each outcome that a type can have.
+// statsScript sends one request for each possible outcome of a type.
 func statsScript(now int64) (requests []*protocol.StorageRequest, want outcomes) {
 	want = outcomes{}
 	add := func(outcome error, r protocol.StorageRequest) {
@@ -122,7 +122,7 @@ func isFetch(r *protocol.StorageRequest) bool {
 	return false
 }
 
-// TestStatsRequests sends every outcome over the channel and as typed calls: each is counted once, as it should be.
+// TestStatsRequests produces every outcome over the channel and with typed calls: each is counted once, as it should be.
 func TestStatsRequests(t *testing.T) {
 	t.Parallel()
 	for name, do := range map[string]func(*testkit.Service, *protocol.StorageRequest){
@@ -144,7 +144,7 @@ func TestStatsRequests(t *testing.T) {
 				before := s.Stats()
 				do(s, r)
 				if !isFetch(r) && name == "channel" {
-					s.Send(nil) // which takes effect after the one before
+					s.Send(nil) // it takes effect after the one before
 					require.Eventually(t, func() bool { return s.Stats().Relay.NilRequests == before.Relay.NilRequests+1 }, testkit.Patience, 1)
 				}
 				require.NotEqual(t, outcomesOf(before), outcomesOf(s.Stats()), "request %d was not counted", i)
@@ -156,7 +156,7 @@ func TestStatsRequests(t *testing.T) {
 	}
 }
 
-// callTyped does what a request asks over the typed API.
+// callTyped makes the typed call for a request.
 func callTyped(s storage.Store, r *protocol.StorageRequest) error {
 	ctx := context.Background()
 	var err error
@@ -224,7 +224,7 @@ func TestStatsBatches(t *testing.T) {
 	}, outcomesOf(s.Stats()))
 }
 
-// TestStatsFaults counts the faults of senders and the panics that they bring about.
+// TestStatsFaults counts the faults of senders and the panics that they cause.
 func TestStatsFaults(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T, s *testkit.Service) {
 		s.End(100)
@@ -254,7 +254,7 @@ func TestStatsFaults(t *testing.T) {
 	})
 }
 
-// TestStatsReplies counts answers that wait for their requester, and those that it did not want after all.
+// TestStatsReplies counts answers that wait for their requester, and those that were abandoned.
 func TestStatsReplies(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T, s *testkit.Service) {
 		s.End(100)
@@ -287,7 +287,7 @@ func TestStatsReplies(t *testing.T) {
 	}, "reply-timeout", 10)
 }
 
-// TestStatsWhileItStartsAndStops reads the statistics of a module from the outside while it comes and goes.
+// TestStatsWhileItStartsAndStops reads the statistics of a module while it is started and stopped.
 func TestStatsWhileItStartsAndStops(t *testing.T) {
 	t.Parallel()
 	m := testkit.InMemory(t, testkit.Config()).(*storage.InMemoryStorage)

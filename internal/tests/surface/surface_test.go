@@ -1,5 +1,5 @@
-// Package surface_test compares what the public packages of the module offer with files in testdata, so that a review sees each
-// change of it. After a change that is meant:
+// Package surface_test compares the exported declarations of the public packages with files in testdata, so that a review
+// sees each change of them. After an intended change:
 //
 //	go test ./internal/tests/surface -update
 package surface_test
@@ -93,7 +93,7 @@ func parseFiles(t *testing.T, dir string) (files []*ast.File) {
 	return files
 }
 
-// surfaceOf returns the exported declarations of a package in the order of their texts. None may show a type of an internal
+// surfaceOf returns the exported declarations of a package, sorted by their text. None may show a type of an internal
 // package, which nobody else can name.
 func surfaceOf(t *testing.T, files []*ast.File) string {
 	t.Helper()
@@ -125,7 +125,7 @@ func surfaceOf(t *testing.T, files []*ast.File) string {
 	return strings.Join(all, "\n") + "\n"
 }
 
-// noHiddenMethods fails if an exported struct embeds a type that is not: its methods would be missing from the listing.
+// noHiddenMethods fails if an exported struct embeds an unexported type: its methods would be missing from the listing.
 func noHiddenMethods(t *testing.T, file *ast.File) {
 	t.Helper()
 	ast.Inspect(file, func(n ast.Node) bool {
@@ -144,7 +144,7 @@ func noHiddenMethods(t *testing.T, file *ast.File) {
 	})
 }
 
-// receiverOf returns the type that a method is of, and the name of a function that is none.
+// receiverOf returns the receiver type of a method, and the name of a function.
 func receiverOf(f *ast.FuncDecl) string {
 	if f.Recv == nil {
 		return f.Name.Name
@@ -152,7 +152,7 @@ func receiverOf(f *ast.FuncDecl) string {
 	return nameOf(f.Recv.List[0].Type)
 }
 
-// nameOf returns the name of a type, less its package and its parameters.
+// nameOf returns the name of a type, without its package and its parameters.
 func nameOf(expr ast.Expr) string {
 	switch x := expr.(type) {
 	case *ast.StarExpr:
@@ -167,7 +167,7 @@ func nameOf(expr ast.Expr) string {
 	return ""
 }
 
-// internalImports returns the names under which a file knows internal packages.
+// internalImports returns the names of internal packages in a file.
 func internalImports(t *testing.T, file *ast.File) (names []string) {
 	t.Helper()
 	for _, spec := range file.Imports {
@@ -185,8 +185,8 @@ func internalImports(t *testing.T, file *ast.File) (names []string) {
 	return names
 }
 
-// apart returns each thing that a declaration declares by itself: a function without its body, a variable without its value.
-// The values of constants are theirs as long as they are written out; those that iota gives are seen by their order.
+// apart returns each declared thing by itself: a function without its body, a variable without its value. The values of
+// constants are kept if they are written out; those of iota show in their order.
 func apart(decl ast.Decl) (all []ast.Node) {
 	switch d := decl.(type) {
 	case *ast.FuncDecl:

@@ -33,7 +33,7 @@ func InMemory(_ *testing.T, config storagetest.Config) storage.Module {
 	return m
 }
 
-// NewCoordinator makes and configures a Coordinator with a channel without room.
+// NewCoordinator makes and configures a Coordinator with an unbuffered channel.
 func NewCoordinator(config storagetest.Config) *storage.Coordinator {
 	c := &storage.Coordinator{
 		App: &protocol.ApplicationContext{
@@ -47,7 +47,7 @@ func NewCoordinator(config storagetest.Config) *storage.Coordinator {
 	return c
 }
 
-// AsModule lets the suite take a Coordinator for a module: its channel is the application's.
+// AsModule lets the suite use a Coordinator as a module: its channel is the application's.
 type AsModule struct {
 	*storage.Coordinator
 }
@@ -60,7 +60,7 @@ func (m AsModule) GetCommunicationChannel() chan *protocol.StorageRequest {
 	return m.App.StorageChannel
 }
 
-// Centuries are 285 years in seconds: as long an age as fits in a time.Duration. With it, timestamps can be more than an
+// Centuries are 285 years in seconds: the longest age that fits in a time.Duration. With it, timestamps can be more than an
 // int64 apart.
 const Centuries = 9_000_000_000
 

@@ -8,7 +8,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// ChannelOnly is the class of a module that has nothing but what storage.Module requires, as one of another Go module may.
+// ChannelOnly is the class of a module with only what storage.Module requires, as one of another Go module may be.
 const ChannelOnly = "channel-only"
 
 type channelOnly struct {

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The random tests choose with a seed that they print when they fail; set seedVariable to it to see the failure again,
-// and requestsVariable to run longer.
+// The random tests use a seed that they print when they fail; set seedVariable to it to repeat the failure, and
+// requestsVariable to run longer.
 const (
 	seedVariable     = "STORAGE_TEST_SEED"
 	requestsVariable = "STORAGE_TEST_REQUESTS"
@@ -33,7 +33,7 @@ func Seed(t *testing.T) uint64 {
 	return chosen
 }
 
-// Length returns how many requests a random run is to make.
+// Length returns the number of requests of a random run.
 func Length(t *testing.T, otherwise int) int {
 	t.Helper()
 	text := os.Getenv(requestsVariable)

@@ -12,7 +12,7 @@ import (
 	"github.com/lagkeeper/storage/storagetest"
 )
 
-// Patience bounds what must not wait for ever. It measures nothing.
+// Patience limits what must not wait for ever. It measures nothing.
 const Patience = 2 * time.Minute
 
 // Service is a Coordinator or a bare module, and the channel that its senders use.
@@ -21,7 +21,7 @@ type Service struct {
 	T       *testing.T
 	Channel chan *protocol.StorageRequest
 	Store   func() storage.Store
-	// Again configures it as it was.
+	// Again configures the service as before.
 	Again func()
 }
 
@@ -44,7 +44,7 @@ func Coordinated(t *testing.T, config storagetest.Config) *Service {
 	return &Service{Module: AsModule{c}, T: t, Store: c.Store, Channel: c.App.StorageChannel, Again: c.Configure}
 }
 
-// Services are both, by their names.
+// Services are both kinds, by name.
 var Services = map[string]func(*testing.T, storagetest.Config) *Service{"module": Bare, "coordinator": Coordinated}
 
 // ForServices runs a test for each kind of service, configured but not started.
@@ -88,7 +88,7 @@ func (s *Service) Send(r *protocol.StorageRequest) {
 	select {
 	case s.Channel <- r:
 	case <-time.After(Patience):
-		require.FailNow(s.T, "nobody takes a request")
+		require.FailNow(s.T, "nobody receives the request")
 	}
 }
 
@@ -102,7 +102,7 @@ func (s *Service) Ask(r *protocol.StorageRequest) (answer any, replied bool) {
 	case answer, replied = <-request.Reply:
 		return answer, replied
 	case <-time.After(Patience):
-		require.FailNow(s.T, "no answer comes")
+		require.FailNow(s.T, "no answer")
 		return nil, false
 	}
 }

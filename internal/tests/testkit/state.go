@@ -10,7 +10,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Look returns partition 0 of "topic" in a group, over the channel, and checks that the typed API tells the same.
+// Look returns partition 0 of "topic" in a group, over the channel, and checks that the typed answer is the same.
 func (s *Service) Look(group string) *protocol.ConsumerPartition {
 	s.T.Helper()
 	answer, replied := s.Ask(FetchOf(group))
@@ -54,7 +54,7 @@ func (s *Service) Look(group string) *protocol.ConsumerPartition {
 // End stores an end offset of partition 0 of "topic", seen now.
 func (s *Service) End(offset int64) { s.EndWithStart(offset, 0) }
 
-// EndWithStart is End with the log start offset that the poll saw.
+// EndWithStart is End with the log start offset of the poll.
 func (s *Service) EndWithStart(offset, logStart int64) {
 	s.T.Helper()
 	r := EndOf("topic", 0, 1, offset)
@@ -68,7 +68,7 @@ func (s *Service) Commits(offset int64) {
 	s.Send(CommitOf("group", "topic", 0, offset, 0, time.Now().UnixMilli()))
 }
 
-// Is checks the state of "group" and its signed difference; no difference means that there is to be none.
+// Is checks the state of "group" and its signed difference; if no difference is given, there must be none.
 func (s *Service) Is(state protocol.PartitionState, difference ...int64) *protocol.ConsumerPartition {
 	s.T.Helper()
 	p := s.Look("group")

@@ -1,5 +1,5 @@
-// Package testkit makes stores, modules and Coordinators for tests that need no more than the public API, and the requests that
-// these tests send.
+// Package testkit makes stores, modules and Coordinators for tests that need only the public API, and the requests of these
+// tests.
 package testkit
 
 import (
@@ -13,8 +13,8 @@ import (
 // Cluster is the cluster of the stores that Open makes.
 const Cluster = "local"
 
-// Open opens a store of one cluster, with what change makes of the default options, and closes it when the test ends. change
-// may be nil.
+// Open opens a store of one cluster, with the default options as change, which may be nil, modifies them, and closes it when
+// the test ends.
 func Open(t *testing.T, change func(*storage.Options)) *storage.DB {
 	t.Helper()
 	options := storage.Options{Clusters: []string{Cluster}}

@@ -21,17 +21,17 @@ import (
 
 const root = "../../.."
 
-// places are the ends of the walks: where a commit is written into its window; where a group is copied for an answer, and
-// where each of its partitions is judged.
+// places are the ends of the walks: a commit is written into its window; a group is copied for an answer, and each of its
+// partitions is judged.
 var places = map[string]string{
 	"Append": "internal/window/window.go",
 	"take":   "internal/engine/capture.go",
 	"judge":  "internal/engine/judge.go",
 }
 
-// A request is followed through few files: a commit through five, one after the other; a fetch through seven, settled by the
+// A request goes through few files: a commit through five, one after the other; a fetch through seven, settled by the
 // receiver and answered by a worker. The files are those of the call stack at the ends of the walk, in a program that is
-// compiled with a note there, and docs/design.md names each.
+// compiled with a call there that records it; docs/design.md names each.
 func TestWalkIsShort(t *testing.T) {
 	t.Parallel()
 	walks := run(t)
@@ -63,7 +63,7 @@ func distinct(files []string) []string {
 	return slices.Compact(slices.Sorted(slices.Values(files)))
 }
 
-// run compiles the program against a store that notes how its places are reached, and returns what it prints.
+// run compiles the program against a store with such calls, and returns what it prints.
 func run(t *testing.T) (walks map[string][][]string) {
 	t.Helper()
 	replaced := make(map[string]string)
@@ -87,7 +87,7 @@ func run(t *testing.T) (walks map[string][][]string) {
 	return walks
 }
 
-// noted returns a source file with a note at the beginning of a function.
+// noted returns a source file with such a call at the beginning of a function.
 func noted(t *testing.T, path, function string) []byte {
 	t.Helper()
 	source, err := os.ReadFile(path)

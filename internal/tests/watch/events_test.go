@@ -18,7 +18,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// script does one of everything that is told, and a few things that are not. The last is the creation of topic "end".
+// script makes one change for every kind of event, and a few that cause none. The last is the creation of topic "end".
 func script(s *testkit.Service) {
 	s.T.Helper()
 	ctx, store, now := context.Background(), s.Store(), time.Now().UnixMilli()
@@ -32,15 +32,15 @@ func script(s *testkit.Service) {
 		require.NoError(s.T, store.SetOwner(ctx, "local", "g", protocol.PartitionOwner{Topic: "a", Partition: 3, Owner: owner, ClientID: client}))
 	}
 	end("local", "a", 3, 100)
-	end("local", "a", 3, 100) // nothing new
+	end("local", "a", 3, 100) // no change
 	end("local", "b", 0, 100)
 	end("REMOTE", "a", 0, 100)
 	end("local", "a", 3, 99)
 	commit("local", "g", "b")
-	commit("local", "g", "b") // nothing new
+	commit("local", "g", "b") // no change
 	commit("Remote", "g", "a")
 	owner("host", "client")
-	owner("host", "client") // nothing new
+	owner("host", "client") // no change
 	owner("host", "other")
 	owner("", "")
 	owner("host", "")
@@ -123,7 +123,7 @@ func TestWatchFilter(t *testing.T) {
 			s := testkit.Started(t, testkit.Config())
 			seq, err := s.Module.(testkit.AsModule).Watch(t.Context(), test.filter)
 			require.NoError(t, err)
-			// The filter is the watcher's from now on.
+			// The caller may change the filter afterwards.
 			for i := range test.filter.Kinds {
 				test.filter.Kinds[i] = "changed"
 			}
@@ -138,7 +138,7 @@ func TestWatchFilter(t *testing.T) {
 	}
 }
 
-// TestWatchExpiry tells of what the store forgets by itself: when it is swept, or asked for before.
+// TestWatchExpiry checks the events of what expires, when it is swept or fetched before.
 func TestWatchExpiry(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T, s *testkit.Service) {
 		w := watch(s, storage.WatchFilter{Groups: []string{"group", "other"}})
@@ -169,7 +169,7 @@ func TestWatchExpiry(t *testing.T) {
 	}, "expire-group", 100, "expire-topic", 30, "sweep-interval", 25)
 }
 
-// TestWatchExpiryBeforeTheSweep lets somebody who asks find out that a group has expired.
+// TestWatchExpiryBeforeTheSweep lets a fetch find out that a group has expired.
 func TestWatchExpiryBeforeTheSweep(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T, s *testkit.Service) {
 		w := watch(s, storage.WatchFilter{Groups: []string{"group"}})
@@ -190,7 +190,7 @@ func TestWatchExpiryBeforeTheSweep(t *testing.T) {
 	}, "expire-group", 100, "sweep-interval", 10_000)
 }
 
-// TestWatchEnds ends watchers in every way there is. The bubble fails if a goroutine is left.
+// TestWatchEnds ends watchers in every possible way. The bubble fails if a goroutine is left.
 func TestWatchEnds(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T, s *testkit.Service) {
 		c := s.Module.(testkit.AsModule)
@@ -210,7 +210,7 @@ func TestWatchEnds(t *testing.T) {
 					}
 				}
 				for range seq {
-					t.Error("a feed goes on after its end")
+					t.Error("an event after the end of the feed")
 				}
 				ended <- name
 			}()
@@ -227,7 +227,7 @@ func TestWatchEnds(t *testing.T) {
 		loop("context", ctx, 0)
 		loop("break", context.Background(), 2)
 		loop("stop", context.Background(), 0)
-		_, err := c.Watch(ctx, storage.WatchFilter{}) // and never loop
+		_, err := c.Watch(ctx, storage.WatchFilter{}) // without a loop
 		require.NoError(t, err)
 		_, err = c.Watch(context.Background(), storage.WatchFilter{})
 		require.NoError(t, err)
@@ -248,7 +248,7 @@ func TestWatchEnds(t *testing.T) {
 	})
 }
 
-// TestWatchAcrossStop watches a store that does not run: it tells of the next run.
+// TestWatchAcrossStop watches a store that does not run: it gets the events of the next run.
 func TestWatchAcrossStop(t *testing.T) {
 	t.Parallel()
 	s := testkit.Coordinated(t, testkit.Config())

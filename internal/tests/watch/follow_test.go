@@ -15,7 +15,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// followed is what a follower of the change feed believes: names are "cluster/topic", "cluster/group" and
+// followed is the state as a follower of the change feed knows it: names are "cluster/topic", "cluster/group" and
 // "cluster/group/topic".
 type followed struct {
 	topics, groups, groupTopics map[string]bool
@@ -25,8 +25,8 @@ func newFollowed() followed {
 	return followed{topics: map[string]bool{}, groups: map[string]bool{}, groupTopics: map[string]bool{}}
 }
 
-// apply does what an event tells. It returns an error if the event cannot be: something comes that is there, or goes or
-// changes that is not.
+// apply applies an event. It returns an error if the event contradicts the state: something is created that exists, or
+// deleted or changed that does not.
 func (f followed) apply(e protocol.Event) error {
 	topic, group := e.Cluster+"/"+e.Topic, e.Cluster+"/"+e.Group
 	groupTopic := group + "/" + e.Topic
@@ -109,7 +109,7 @@ func listed(t testing.TB, store storage.Store) followed {
 	return f
 }
 
-// requireSame compares what two sides believe.
+// requireSame compares the states of two sides.
 func requireSame(t testing.TB, want, got followed, what string) {
 	t.Helper()
 	for name, sets := range map[string][2]map[string]bool{
@@ -128,7 +128,7 @@ type watching struct {
 	done   chan struct{} // closed when the loop has ended
 }
 
-// watch begins to watch a Coordinator; what comes is to be read from events.
+// watch begins to watch a Coordinator, whose events are read from events.
 func watch(s *testkit.Service, filter storage.WatchFilter) *watching {
 	s.T.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -154,7 +154,7 @@ func (w *watching) end() {
 	<-w.done
 }
 
-// until returns the events up to the first that is wanted, which is the last of them.
+// until returns the events up to and including the first that is wanted.
 func (w *watching) until(wanted func(protocol.Event) bool) []protocol.Event {
 	w.t.Helper()
 	var events []protocol.Event

@@ -13,8 +13,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// TestFollowImport imports into a running store: a group that is replaced goes and comes, and the follower ends up where
-// the store is.
+// TestFollowImport imports into a running store: a replaced group is deleted and created, and the follower ends up with the
+// state of the store.
 func TestFollowImport(t *testing.T) {
 	t.Parallel()
 	s := testkit.Started(t, testkit.Config())

@@ -41,9 +41,9 @@ func modelled(t *testing.T, model *contract.Model) followed {
 	return f
 }
 
-// TestFollowAtRandom drives creations, commits, owners, deletes and expiries at random, one request after the other, and
+// TestFollowAtRandom makes random creations, commits, owners, deletions and expiries, one request after the other, and
 // follows the feed: the follower, the lists and the model agree after every sweep, and in between the follower holds nothing
-// beyond the lists but what has expired and waits for the sweep.
+// that is not listed except what has expired and waits for the sweep.
 func TestFollowAtRandom(t *testing.T) {
 	for run := range 2 {
 		t.Run(fmt.Sprint(run), func(t *testing.T) {
@@ -54,8 +54,8 @@ func TestFollowAtRandom(t *testing.T) {
 	}
 }
 
-// TestFollowAfterInterruption follows runs that once failed: end offsets of a cluster come again after none came for longer than a
-// topic may go without, and the sweep is due before the first round has come to each topic.
+// TestFollowAfterInterruption repeats runs that once failed: a cluster is polled again after an interruption longer than a
+// topic may go without polls, and a sweep comes before the first round of polls has come to each topic.
 func TestFollowAfterInterruption(t *testing.T) {
 	for _, seed := range []uint64{3638601373402874074} {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -133,7 +133,7 @@ func followAtRandom(t *testing.T, chance *rand.Rand) {
 			mu.Unlock()
 		}
 	}
-	// Nothing is left in the end: whatever the store forgets by itself, it tells.
+	// In the end nothing is left: there is an event for whatever the store forgets by itself.
 	time.Sleep((2*expire + sweep) * time.Second)
 	synctest.Wait()
 	w.end()
@@ -152,8 +152,8 @@ func followAtRandom(t *testing.T, chance *rand.Rand) {
 	require.Zero(t, seen[protocol.EventMissed])
 }
 
-// TestFollowManyWriters lets writers that know nothing of each other create and delete the same few names. The followers
-// that come and go in the meantime watch first and list then, as the documentation says, and end up where the store is.
+// TestFollowManyWriters lets independent writers create and delete the same few names. Followers that come and go meanwhile
+// watch first and then list, as the documentation says, and end up with the state of the store.
 func TestFollowManyWriters(t *testing.T) {
 	t.Parallel()
 	s := testkit.Started(t, testkit.Config("expire-group", 1_000_000_000, "workers", 3))
@@ -197,7 +197,7 @@ func TestFollowManyWriters(t *testing.T) {
 	}
 }
 
-// followLate watches, lists, and applies all that comes until the last event. What it is told again, it knows already.
+// followLate watches, lists, and applies all events up to the last. It may get events for what it has listed.
 func followLate(s *testkit.Service, last func(protocol.Event) bool) followed {
 	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
@@ -220,7 +220,7 @@ func followLate(s *testkit.Service, last func(protocol.Event) bool) followed {
 	return f
 }
 
-// writeAtRandom does one thing to a few names of cluster "local".
+// writeAtRandom makes one random change to a few names of cluster "local".
 func writeAtRandom(store storage.Store, chance *rand.Rand) {
 	ctx := context.Background()
 	group, topic := fmt.Sprint("group", chance.IntN(3)), fmt.Sprint("topic", chance.IntN(3))
@@ -243,8 +243,8 @@ func writeAtRandom(store storage.Store, chance *rand.Rand) {
 	}
 }
 
-// TestFollowMissed overflows a watcher that does not read: no writer waits, it is told how many events it missed, and a
-// list makes good for them.
+// TestFollowMissed overflows a watcher that does not read: no writer waits, the watcher learns how many events it missed, and
+// a list makes up for them.
 func TestFollowMissed(t *testing.T) {
 	t.Parallel()
 	s := testkit.Started(t, testkit.Config())
@@ -260,7 +260,7 @@ func TestFollowMissed(t *testing.T) {
 	for i := range capacity + extra - 3 {
 		require.NoError(t, store.SetOwner(ctx, "local", "group", protocol.PartitionOwner{Topic: "topic", Owner: fmt.Sprint(i % 2)}))
 	}
-	// What is missed is more than owners.
+	// More kinds of events than owners are missed.
 	require.NoError(t, store.SetEndOffset(ctx, "local", "second", protocol.EndOffset{}))
 	require.NoError(t, store.DeleteGroup(ctx, "local", "group"))
 

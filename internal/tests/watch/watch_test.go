@@ -35,8 +35,8 @@ func watchers(t *testing.T, db *storage.DB) storage.WatcherStats {
 	return stats.Watchers
 }
 
-// TestFiftyThatDoNotRead publishes far more than fifty watchers can hold who read nothing: all they hold together stays within
-// the bound, and each is told what it missed.
+// TestFiftyThatDoNotRead publishes far more than fifty watchers that read nothing can hold: what they hold together stays
+// within the limit, and each learns how many events it missed.
 func TestFiftyThatDoNotRead(t *testing.T) {
 	t.Parallel()
 	db := testkit.Open(t, nil)
@@ -79,7 +79,7 @@ func TestFiftyThatDoNotRead(t *testing.T) {
 		got++
 	}
 	require.Positive(t, missed)
-	require.EqualValues(t, 2*published, got+missed, "neither told nor counted as missed")
+	require.EqualValues(t, 2*published, got+missed, "neither delivered nor counted as missed")
 }
 
 // TestLongNamesCount leaves events unread whose names keep much memory from being freed.
@@ -129,7 +129,7 @@ func TestTooMany(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestGreatFilter names very many groups: a writer waits no longer for that than for one.
+// TestGreatFilter names very many groups: a writer waits no longer for that than for one name.
 func TestGreatFilter(t *testing.T) {
 	t.Parallel()
 	db := testkit.Open(t, nil)

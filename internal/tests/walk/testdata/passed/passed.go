@@ -1,4 +1,4 @@
-// Package passed notes by which files a place in the store was reached. The test compiles calls of it into the store.
+// Package passed records through which files a place in the store was reached. The test compiles calls of it into the store.
 package passed
 
 import (
@@ -16,7 +16,7 @@ var (
 	walks = make(map[string][][]string) // by place, those that differ
 )
 
-// By notes the way to a place: the files of the calls that are open, the first one first.
+// By records the way to a place: the files of the calls on the stack, the first one first.
 func By(place string) {
 	var callers [64]uintptr
 	frames := runtime.CallersFrames(callers[:runtime.Callers(2, callers[:])])
@@ -39,7 +39,7 @@ func By(place string) {
 	}
 }
 
-// Walks returns what was noted.
+// Walks returns what was recorded.
 func Walks() map[string][][]string {
 	mu.Lock()
 	defer mu.Unlock()

@@ -1,4 +1,4 @@
-// Program sends commits and a fetch over the channel, and prints by which files they went.
+// Program sends commits and a fetch over the channel, and prints through which files they went.
 package main
 
 import (
