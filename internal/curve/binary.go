@@ -28,7 +28,7 @@ const (
 //	first     varint, when the oldest segment was first seen, Unix ms
 //	span      uvarint, how long the newest segment has been seen, ms
 //	length    uvarint, the bytes of the steps
-//	steps     segments − 1 steps as they are in memory (see step)
+//	steps     segments − 1 steps as they are in memory if they are encoded against nothing (see step)
 //
 // There is exactly one form for a curve. It carries no checksum: that is the business of the record that it is part of.
 func (c *Curve) AppendBinary(dst []byte) []byte {
@@ -51,8 +51,10 @@ func (c *Curve) AppendBinary(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(oldest.Offset))
 	dst = binary.AppendVarint(dst, oldest.First)
 	dst = binary.AppendUvarint(dst, since(c.newest.First, c.newest.Last))
-	dst = binary.AppendUvarint(dst, uint64(len(c.steps)))
-	return append(dst, c.steps...)
+	var room [512]byte
+	steps := c.stepsAgainst(0, room[:0])
+	dst = binary.AppendUvarint(dst, uint64(len(steps)))
+	return append(dst, steps...)
 }
 
 // Decode is the curve that data starts with, and what follows it. The curve does not keep data. Whatever data is, Decode
@@ -134,9 +136,9 @@ func checkStep(b []byte) (s step, rest []byte, ok bool) {
 	if !whole(b) {
 		return step{}, nil, false
 	}
-	s, start := lastStep(b, len(b))
+	s, start := lastStep(b, len(b), 0)
 	var form [maxStep + 8]byte
-	if n := s.put(&form); !bytes.Equal(form[:n], b[start:]) {
+	if n := s.put(&form, 0); !bytes.Equal(form[:n], b[start:]) {
 		return step{}, nil, false
 	}
 	return s, b[:start], true

@@ -3,6 +3,7 @@ package curve
 import (
 	"encoding/binary"
 	"slices"
+	"sync"
 	"unsafe"
 )
 
@@ -18,6 +19,12 @@ type Block struct {
 	heads []head
 	// bytes are the places; their capacity is what the block takes.
 	bytes []byte
+	// base is what the steps of all curves are encoded against, 0 until there is one; see adapt.
+	base uint32
+	// misfits is by how many more the steps that base did not fit are than those that it did, since it was chosen; chosen how often
+	// it was.
+	misfits uint32
+	chosen  uint8
 }
 
 // head says what a Block holds of one curve.
@@ -50,7 +57,7 @@ func MakeBlock(n int, from *Block, at int) Block {
 	b := Block{heads: make([]head, n)}
 	if from != nil {
 		copy(b.heads[at:], from.heads)
-		b.bytes = from.bytes
+		b.bytes, b.base = from.bytes, from.base
 	}
 	return b
 }
@@ -72,6 +79,7 @@ func (b *Block) Get(i int, offset, last int64) (c Curve) {
 func (b *Block) get(i int, c *Curve, offset, last int64) {
 	h := &b.heads[i]
 	place := b.bytes[h.start : h.start+uint32(h.used) : h.start+uint32(h.room)]
+	c.base = b.base
 	if h.n == 0 {
 		c.steps = place[:0]
 		return
@@ -99,17 +107,23 @@ func (b *Block) Put(i int, c *Curve) {
 		h.used, h.n, h.doubtful, h.seeded, h.flags = 0, 0, 0, 0, 0
 		return
 	}
+	if b.base == 0 && c.n > 1 {
+		s, _ := lastStep(c.steps, len(c.steps), c.base)
+		b.adapt(s)
+	}
+	var room [512]byte
+	all := c.stepsAgainst(b.base, room[:0])
 	var buffer [maxFront]byte
 	front := c.appendFront(buffer[:0])
 	at := len(front)
-	used := at + len(c.steps)
+	used := at + len(all)
 	span := since(c.newest.First, c.newest.Last)
 	if need := used + int(size(span)); need > int(h.room) {
 		b.move(i, need)
 	}
 	place := b.bytes[h.start : h.start+uint32(used)]
-	if steps := place[at:]; len(steps) > 0 && &steps[0] != &c.steps[0] {
-		copy(steps, c.steps) // which may lie where the front comes
+	if steps := place[at:]; len(steps) > 0 && &steps[0] != &all[0] {
+		copy(steps, all) // which may lie where the front comes
 	}
 	copy(place, front)
 	h.n, h.doubtful, h.seeded, h.flags = c.n, c.doubtful, c.seeded, uint8(c.origin)
@@ -142,13 +156,21 @@ func (c *Curve) appendFront(dst []byte) []byte {
 	return dst
 }
 
+// rooms holds memory in which curves are thinned.
+var rooms = sync.Pool{New: func() any { return new([]byte) }}
+
 // Observe is Curve.Observe for a curve whose newest segment is at an offset that was last seen at a time.
 func (b *Block) Observe(i int, before, last, offset, at int64, limit int) {
 	h := &b.heads[i]
 	if h.n == 0 || offset < before || at < last || offset > before && (h.n == short || int(h.n) >= min(limit, MaxSegments)) {
+		// Thinning may make steps longer than their place has room for.
+		room := rooms.Get().(*[]byte)
 		c := b.Get(i, before, last)
+		c.steps = append((*room)[:0], c.steps...)
 		c.Observe(offset, at, limit)
 		b.Put(i, &c)
+		*room = c.steps
+		rooms.Put(room)
 		return
 	}
 	// What nearly every poll brings: the newest segment goes on, or ends and another begins.
@@ -159,7 +181,9 @@ func (b *Block) Observe(i int, before, last, offset, at int64, limit int) {
 		return
 	}
 	var form [maxStep + 8]byte
-	n := step{span: span, offsets: since(before, offset), gap: since(last, at)}.put(&form)
+	s := step{span: span, offsets: since(before, offset), gap: since(last, at)}
+	b.adapt(s)
+	n := s.put(&form, b.base)
 	end := h.used - length
 	used := end + uint16(n)
 	if used > h.room {

@@ -6,6 +6,7 @@ type Frozen struct {
 	newest      Segment
 	from        struct{ offset, first int64 }
 	margin      uint32
+	base        uint32
 	n, doubtful uint8
 	seeded      uint8
 	origin      origin
@@ -29,13 +30,14 @@ func (b *Block) Freeze(i int, newest, last, offset int64, recent bool, f *Frozen
 func (c *Curve) freeze(f *Frozen, offset int64, recent bool, steps []byte) []byte {
 	f.newest, f.from, f.fromKnown = c.newest, c.from, c.fromKnown
 	f.n, f.doubtful, f.seeded, f.origin, f.margin = c.n, c.doubtful, c.seeded, c.origin, c.margin
+	f.base = c.base
 	f.offset, f.begin = offset, len(steps)
 	if c.n > 0 && offset < c.newest.Offset && !(c.fromKnown && offset < c.from.offset) {
 		steps = append(steps, c.steps...)
 	} else if recent {
 		start := len(c.steps)
 		for n := 0; n < Recent && start > 0; n++ {
-			_, start = lastStep(c.steps, start)
+			_, start = lastStep(c.steps, start, c.base)
 		}
 		steps = append(steps, c.steps[start:]...)
 	}
@@ -55,7 +57,7 @@ func (f *Frozen) AppendRecent(dst []Segment, steps []byte) []Segment {
 		}
 		dst = append(dst, s)
 		if i > 0 && n < Recent {
-			st, start := lastStep(steps, end)
+			st, start := lastStep(steps, end, f.base)
 			s, end = st.before(s), start
 		}
 	}
@@ -66,7 +68,7 @@ func (f *Frozen) AppendRecent(dst []Segment, steps []byte) []Segment {
 func (f *Frozen) Lag(steps []byte, now int64) Estimate {
 	c := Curve{
 		steps: steps[f.begin:f.end:f.end], newest: f.newest, from: f.from, fromKnown: f.fromKnown, n: f.n, doubtful: f.doubtful,
-		margin: f.margin, seeded: f.seeded, origin: f.origin,
+		margin: f.margin, base: f.base, seeded: f.seeded, origin: f.origin,
 	}
 	return c.Lag(f.offset, now)
 }

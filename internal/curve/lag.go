@@ -69,7 +69,7 @@ func (c *Curve) Lag(commit, now int64) Estimate {
 	}
 	next := c.newest
 	for end, gap := len(c.steps), c.n-1; end > 0; gap-- { // gap lies between the segments gap−1 and gap
-		st, start := lastStep(c.steps, end)
+		st, start := lastStep(c.steps, end, c.base)
 		s := st.before(next)
 		if commit < s.Offset {
 			next, end = s, start

@@ -11,8 +11,8 @@ import (
 // package's documentation to it.
 func TestMemory(t *testing.T) {
 	budgets := map[string]float64{
-		"steady": 205, "noisy": 226, "slow": 333, "idle": 25, "bursty": 397, "on/off": 333, "batch job": 333, "daily": 269,
-		"ramp": 269, "walk": 269,
+		"steady": 141, "noisy": 183, "slow": 333, "idle": 25, "bursty": 397, "on/off": 333, "batch job": 333, "daily": 226,
+		"ramp": 226, "walk": 269,
 	}
 	for _, p := range producers {
 		const n = 128 // as many as a page of a topic

@@ -129,7 +129,7 @@ func (c *Curve) knots() []knot {
 	knots := make([]knot, c.n, int(c.n)+8)
 	s, end := c.newest, len(c.steps)
 	for i := int(c.n) - 1; i > 0; i-- {
-		st, start := lastStep(c.steps, end)
+		st, start := lastStep(c.steps, end, c.base)
 		knots[i] = knot{s, st.tighter}
 		s, end = st.before(s), start
 	}

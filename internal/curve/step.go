@@ -16,6 +16,10 @@ import (
 // A zero takes no byte but for offsets and gap: a busy partition polled every 30 s has no span and, as long as nothing was
 // thinned, nothing tighter, and takes 5 bytes. If a number is longer, the last byte is wide, and before it are two bytes with
 // lengths of four bits each, from 0 to 8, len₀ the lowest. Differences are unsigned and exact for any two int64.
+//
+// Polls come at intervals that are nearly alike. So a Block has a base, the time between two polls, and a step with no span and nothing
+// tighter is stored in three or four bytes: the offsets, and from the 13th or the 19th bit on by how much the gap is above the base, less
+// the least that can be stored. The four highest bits of its last byte are lengths of which len₃ is more than len₂, as no others are.
 type step struct {
 	// span is the time through which the segment before was seen, last seen less first seen, in ms.
 	span uint64
@@ -44,8 +48,27 @@ func (s step) before(next Segment) Segment {
 	return Segment{Offset: earlier(next.Offset, s.offsets), First: earlier(last, s.span), Last: last}
 }
 
-// put writes the step to b and is its size.
-func (s step) put(b *[maxStep + 8]byte) int {
+const (
+	// brief is the last byte of a step of three bytes, the lowest four bits apart, and its numbers' bits; less brief is one of four.
+	brief, briefOffsets, briefGap             = 0x80, 12, 8
+	lessBrief, lessBriefOffsets, lessBriefGap = 0xd0, 18, 10
+	briefMask                                 = 0xf0
+)
+
+// put writes the step to b, encoded against a base unless that is 0, and is its size.
+func (s step) put(b *[maxStep + 8]byte, base uint32) int {
+	if base > 0 && s.span|s.tighter == 0 {
+		if above := s.gap - uint64(base) + 1<<(briefGap-1); above>>briefGap == 0 && s.offsets>>briefOffsets == 0 {
+			v := uint32(s.offsets) | uint32(above)<<briefOffsets
+			binary.LittleEndian.PutUint32(b[0:], v|brief<<16)
+			return 3
+		}
+		if above := s.gap - uint64(base) + 1<<(lessBriefGap-1); above>>lessBriefGap == 0 && s.offsets>>lessBriefOffsets == 0 {
+			v := uint32(s.offsets) | uint32(above)<<lessBriefOffsets
+			binary.LittleEndian.PutUint32(b[0:], v|lessBrief<<24)
+			return 4
+		}
+	}
 	l0, l1, l2, l3 := size(s.span), max(1, size(s.offsets)), max(1, size(s.gap)), size(s.tighter)
 	if l0 > 3 || l1 > 4 || l2 > 4 || l3 > 3 {
 		l2 = size(s.gap)
@@ -69,8 +92,22 @@ func (s step) put(b *[maxStep + 8]byte) int {
 }
 
 // lastStep is the step that ends at b[:end], and where it starts. The step must be whole, as everything in a Curve is.
-func lastStep(b []byte, end int) (s step, start int) {
+func lastStep(b []byte, end int, base uint32) (s step, start int) {
 	tag := uint(b[end-1])
+	if base > 0 {
+		switch tag & briefMask {
+		case brief:
+			v := uint32(b[end-3]) | uint32(b[end-2])<<8 | uint32(tag)&^briefMask<<16
+			s.offsets = uint64(v & (1<<briefOffsets - 1))
+			s.gap = uint64(base) + uint64(v>>briefOffsets) - 1<<(briefGap-1)
+			return s, end - 3
+		case lessBrief:
+			v := binary.LittleEndian.Uint32(b[end-4:end]) &^ (briefMask << 24)
+			s.offsets = uint64(v & (1<<lessBriefOffsets - 1))
+			s.gap = uint64(base) + uint64(v>>lessBriefOffsets) - 1<<(lessBriefGap-1)
+			return s, end - 4
+		}
+	}
 	if tag == wide {
 		return lastWide(b, end)
 	}
@@ -145,5 +182,22 @@ func size(v uint64) uint { return uint(bits.Len64(v)+7) / 8 }
 // appendStep appends a step to the curve's buffer.
 func (c *Curve) appendStep(s step) {
 	var b [maxStep + 8]byte
-	c.steps = append(c.steps, b[:s.put(&b)]...)
+	c.steps = append(c.steps, b[:s.put(&b, c.base)]...)
+}
+
+// stepsAgainst returns the steps of a curve, encoded against a base: its own or, if that is another, in the memory of room.
+func (c *Curve) stepsAgainst(base uint32, room []byte) []byte {
+	if c.base == base {
+		return c.steps
+	}
+	var all [MaxSegments + 1]step
+	n := 0
+	for end := len(c.steps); end > 0; n++ {
+		all[n], end = lastStep(c.steps, end, c.base)
+	}
+	for n--; n >= 0; n-- {
+		var b [maxStep + 8]byte
+		room = append(room, b[:all[n].put(&b, base)]...)
+	}
+	return room
 }

@@ -67,7 +67,7 @@ func (t *thinning) load(c *Curve) {
 	t.ages[t.n] = since(c.newest.First, c.newest.Last)
 	end := len(c.steps)
 	for i := t.n - 1; i >= 0; i-- {
-		t.steps[i], end = lastStep(c.steps, end)
+		t.steps[i], end = lastStep(c.steps, end, c.base)
 		t.at[i] = uint16(end)
 		t.ages[i] = t.ages[i+1] + t.steps[i].gap + t.steps[i].span
 	}
