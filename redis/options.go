@@ -69,6 +69,14 @@ func (o Options) Validate() error {
 	if len(o.Addresses) == 0 {
 		faults = append(faults, errors.New("invalid Addresses: there are none"))
 	}
+	for _, address := range o.Addresses {
+		if !config.IsAddress(address) {
+			faults = append(faults, fmt.Errorf("invalid Addresses %q: must be host:port", address))
+		}
+	}
+	if o.ReplicaAddress != "" && !config.IsAddress(o.ReplicaAddress) {
+		faults = append(faults, fmt.Errorf("invalid ReplicaAddress %q: must be host:port", o.ReplicaAddress))
+	}
 	if strings.ContainsAny(o.KeyPrefix, "{}") {
 		faults = append(faults, fmt.Errorf("invalid KeyPrefix %q: must not hold a brace", o.KeyPrefix))
 	}

@@ -61,4 +61,13 @@ func TestAnotherClass(t *testing.T) {
 	stdout.Reset()
 	require.Equal(t, exitOK, run(ctx, []string{"--config", path, "--once", "--json"}, &stdout, &stderr), stderr.String())
 	assert.Contains(t, stdout.String(), `"group":"g"`)
+
+	// A monitor that only reads needs no Kafka: it shows what the others have left.
+	cluster.Close()
+	stdout.Reset()
+	require.Equal(t, exitOK, run(ctx, []string{"--config", path, "--once", "--mode", "read"}, &stdout, &stderr), stderr.String())
+	assert.Regexp(t, `(?m)^BEHIND +g +t +6 +0 +18 `, stdout.String())
+	stderr.Reset()
+	require.Equal(t, exitUsage, run(ctx, []string{"--once", "--mode", "read"}, &stdout, &stderr))
+	assert.Contains(t, stderr.String(), "mode read needs a store that others fill")
 }

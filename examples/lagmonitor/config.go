@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/viper"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/lagkeeper/storage"
 	"github.com/lagkeeper/storage/kafkafeed"
 )
 
@@ -23,6 +24,9 @@ type config struct {
 	embedded bool
 	interval time.Duration
 }
+
+// modeRead has no feed: the store is one that others fill.
+const modeRead kafkafeed.Mode = "read"
 
 // clusterConfig is one cluster that is monitored.
 type clusterConfig struct {
@@ -116,6 +120,16 @@ func (c *config) pick(opts options, wrong *faults) []string {
 	return names
 }
 
+// shared reports whether the store is of a class that other processes can fill.
+func (c *config) shared() bool {
+	for name := range c.viper.GetStringMap("storage") {
+		if class := c.viper.GetString("storage." + name + ".class-name"); class != "" && class != storage.DefaultClassName {
+			return true
+		}
+	}
+	return false
+}
+
 // read collects how a cluster is reached, and what is wrong with that.
 func (c *config) read(name string, opts options, wrong *faults) clusterConfig {
 	root := "cluster." + name + "."
@@ -134,8 +148,13 @@ func (c *config) read(name string, opts options, wrong *faults) clusterConfig {
 			cluster.mode = kafkafeed.ModePoll // the embedded Kafka keeps no log
 		}
 	case kafkafeed.ModeAuto, kafkafeed.ModeLog, kafkafeed.ModePoll:
+	case modeRead:
+		if !c.shared() {
+			wrong.add("mode read needs a store that others fill: name its class-name, such as redis, under storage in the file of --config")
+		}
+		return cluster
 	default:
-		wrong.add("invalid %smode %q: must be auto, log or poll", root, cluster.mode)
+		wrong.add("invalid %smode %q: must be auto, log, poll or read", root, cluster.mode)
 	}
 	if class := c.viper.GetString(root + "class-name"); class != "" && class != "kafka" {
 		wrong.add("invalid %sclass-name %q: must be kafka", root, class)

@@ -46,10 +46,11 @@ func monitor(ctx context.Context, opts options, stdout, stderr io.Writer) (err e
 		m.events.add(time.Now(), "%s", text)
 	}
 	if cfg.embedded {
-		fmt.Fprintln(stderr, "lagmonitor: embedded demo; --brokers host:port,... monitors your own Kafka")
 		if m.demo, err = startDemo(ctx); err != nil {
 			return fmt.Errorf("start the embedded Kafka: %w", err)
 		}
+		fmt.Fprintf(stderr, "lagmonitor: demo on an embedded Kafka at %s; --brokers host:port,... monitors your own\n",
+			strings.Join(m.demo.brokers(), ","))
 		defer m.demo.close()
 		cluster := &m.cfg.clusters[0]
 		cluster.kafka.brokers = m.demo.brokers()
@@ -57,16 +58,17 @@ func monitor(ctx context.Context, opts options, stdout, stderr io.Writer) (err e
 			return err
 		}
 	}
+	m.reader = reader{source: m.store, states: m.states, now: time.Now}
 	for _, cluster := range m.cfg.clusters {
+		m.reader.clusters = append(m.reader.clusters, cluster.name)
+		if cluster.mode == modeRead {
+			continue
+		}
 		s, err := newSource(m.store, cluster, m.cfg.interval, window(cfg.viper), feedLog{m.events}, m.polled)
 		if err != nil {
 			return faults{err.Error()}
 		}
 		m.sources = append(m.sources, s)
-	}
-	m.reader = reader{source: m.store, states: m.states, now: time.Now}
-	for _, s := range m.sources {
-		m.reader.clusters = append(m.reader.clusters, s.name)
 	}
 
 	served, endPages, err := m.handlers(opts)
@@ -124,7 +126,7 @@ func (m *monitorState) once(ctx context.Context, opts options, p *printer) error
 			return fmt.Errorf("run the demo's workload: %w", err)
 		}
 	}
-	known := false
+	known := len(m.sources) < len(m.cfg.clusters)
 	for _, s := range m.sources {
 		if err := s.settle(ctx); err != nil {
 			return err
@@ -173,10 +175,15 @@ func (m *monitorState) read(ctx context.Context) (reading, error) {
 	return r, err
 }
 
-// states says how each feed is now.
+// states says how each cluster is read now.
 func (m *monitorState) states() (states []clusterState) {
 	for _, s := range m.sources {
 		states = append(states, s.state())
+	}
+	for _, cluster := range m.cfg.clusters {
+		if cluster.mode == modeRead {
+			states = append(states, clusterState{Cluster: cluster.name, Mode: modeRead, Ready: true, Missing: []string{}})
+		}
 	}
 	return states
 }

@@ -30,7 +30,7 @@ type options struct {
 	clusters []string
 	config   string
 	interval time.Duration // 0: the default
-	mode     string        // auto, log or poll
+	mode     string        // auto, log, poll or read
 	once     bool
 	json     bool
 	version  bool
@@ -74,7 +74,7 @@ func flagSet(opts *options, brokers, clusters *string) *flag.FlagSet {
 	flags.StringVar(clusters, "cluster", "", "`name` of the cluster; with --config a comma-separated list picks some of the file")
 	flags.StringVar(&opts.config, "config", "", "TOML or YAML `file` with storage.* and cluster.* keys; flags override it")
 	flags.DurationVar(&opts.interval, "interval", 0, "`time` between two polls (default 10s, demo 2s)")
-	flags.StringVar(&opts.mode, "mode", "", "`how` to learn of commits: auto (default), log (__consumer_offsets) or poll")
+	flags.StringVar(&opts.mode, "mode", "", "`how` to learn of commits: auto (default), log (__consumer_offsets), poll, or read what others write into a shared store")
 	flags.BoolVar(&opts.once, "once", false, "print one table and exit")
 	flags.BoolVar(&opts.json, "json", false, "print JSON, one document each interval; with --once just one")
 	flags.StringVar(&opts.color, "color", "auto", "`when` to use colour: auto (respects NO_COLOR), always or never")
@@ -123,9 +123,9 @@ func parseOptions(args []string, getenv func(string) string) (options, error) {
 			})
 		case "mode":
 			switch kafkafeed.Mode(opts.mode) {
-			case kafkafeed.ModeAuto, kafkafeed.ModeLog, kafkafeed.ModePoll:
+			case kafkafeed.ModeAuto, kafkafeed.ModeLog, kafkafeed.ModePoll, modeRead:
 			default:
-				wrong.add("invalid --mode %q: must be auto, log or poll", opts.mode)
+				wrong.add("invalid --mode %q: must be auto, log, poll or read", opts.mode)
 			}
 		case "color":
 			if opts.color != "auto" && opts.color != "always" && opts.color != "never" {

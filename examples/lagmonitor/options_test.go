@@ -61,7 +61,7 @@ func TestBadFlags(t *testing.T) {
 		`invalid --brokers "": must be a list of host:port without empty items`:         {"--brokers", ""},
 		`invalid --cluster "a.b": must be letters, digits, - and _`:                     {"--cluster", "x,a.b"},
 		`invalid --color "red": must be auto, always or never`:                          {"--color", "red"},
-		`invalid --mode "both": must be auto, log or poll`:                              {"--mode", "both"},
+		`invalid --mode "both": must be auto, log, poll or read`:                        {"--mode", "both"},
 		`invalid --metrics "9090": must be :port or host:port`:                          {"--metrics", "9090"},
 		`invalid --http "localhost:": must be :port or host:port`:                       {"--http", "localhost:"},
 		"--metrics needs a monitor that goes on: leave out --once":                      {"--metrics", ":9090", "--once"},

@@ -110,6 +110,9 @@ func clusterLines(r reading, color bool) (lines []string) {
 		}
 		mode := "commits from the log"
 		switch {
+		case c.Mode == modeRead:
+			lines = append(lines, paint(c.Cluster, bold, color)+"  filled by others")
+			continue
 		case c.Mode == kafkafeed.ModePoll:
 			mode = "commits polled"
 		case c.Mode == kafkafeed.ModeAuto:

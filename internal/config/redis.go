@@ -1,6 +1,9 @@
 package config
 
 import (
+	"net"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/spf13/viper"
@@ -17,6 +20,13 @@ type Redis struct {
 	ReplicaAddress                         string
 }
 
+// IsAddress reports whether a text is the address of a server: a host and a port.
+func IsAddress(text string) bool {
+	host, port, err := net.SplitHostPort(text)
+	n, fault := strconv.ParseUint(port, 10, 16)
+	return err == nil && fault == nil && host != "" && n > 0
+}
+
 // ReadRedis is ReadModule for that class. most is the largest number of buckets, the others are defaults.
 func ReadRedis(v *viper.Viper, root, className, keyPrefix string, buckets, most int, timeout time.Duration) (Module, Redis, error) {
 	r := &reader{viper: v, root: root}
@@ -30,8 +40,11 @@ func ReadRedis(v *viper.Viper, root, className, keyPrefix string, buckets, most 
 			Timeout: r.seconds("timeout", int64(timeout/time.Second), 1), ReplicaMaxAge: r.seconds("replica-max-age", 0, 0),
 			ReplicaAddress: r.text("replica-address", ""),
 		}
-		if len(c.Addresses) == 0 {
+		if len(c.Addresses) == 0 || slices.ContainsFunc(c.Addresses, func(a string) bool { return !IsAddress(a) }) {
 			r.fault("addresses", c.Addresses, "a list of at least one host:port")
+		}
+		if c.ReplicaAddress != "" && !IsAddress(c.ReplicaAddress) {
+			r.fault("replica-address", c.ReplicaAddress, "host:port")
 		}
 	})
 	return m, c, err
