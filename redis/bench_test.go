@@ -3,6 +3,7 @@ package lagredis_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"sync"
@@ -195,22 +196,44 @@ func BenchmarkGroup(b *testing.B) {
 	})
 }
 
-// BenchmarkMemory reports what a group-partition of ten commits takes, by MEMORY USAGE of all keys that hold it.
+// BenchmarkMemory reports what a group-partition of ten commits takes, by MEMORY USAGE of all keys that hold it: with the numbers of a
+// young cluster, and with those of one that has run for years, whose groups are behind by anything.
 func BenchmarkMemory(b *testing.B) {
-	servers, prefix := benchServers(b, 1), freshPrefix()
-	db := openBench(b, servers, prefix)
-	for n := range int64(b.N) {
-		for g := range benchGroups {
-			for round := 10 * n; round < 10*(n+1); round++ {
-				require.NoError(b, db.CommitBatch(context.Background(), "local", "group-"+strconv.Itoa(g), batchOf(nil, round, (round+1)*1_000_000)))
+	for _, grown := range []bool{false, true} {
+		b.Run(fmt.Sprintf("grown=%v", grown), func(b *testing.B) {
+			servers, prefix := benchServers(b, 1), freshPrefix()
+			db := openBench(b, servers, prefix)
+			random := rand.New(rand.NewPCG(1, 2))
+			order := int64(0)
+			if grown {
+				order = 1e12
 			}
-		}
+			for round := range int64(10 * b.N) {
+				for g := range benchGroups {
+					batch := batchOf(nil, round, (round+1)*1_000_000)
+					if grown {
+						var ends []protocol.EndOffset
+						for i := range batch {
+							order += 1 + random.Int64N(100_000)
+							batch[i].Order, batch[i].Offset = order, 1e12+1e7*round+random.Int64N(1e6)
+							batch[i].Timestamp += random.Int64N(5000)
+							end := protocol.EndOffset{Partition: int32(i), Offset: 2e12 + 1e7*round + random.Int64N(1e6)}
+							if g == 0 {
+								ends = append(ends, end)
+							}
+						}
+						require.NoError(b, db.SetEndOffsetBatch(context.Background(), "local", "topic", ends))
+					}
+					require.NoError(b, db.CommitBatch(context.Background(), "local", "group-"+strconv.Itoa(g), batch))
+				}
+			}
+			total := 0
+			for key := range strings.Lines(servers.Do(0, "KEYS", prefix+"{g*")) {
+				n, err := strconv.Atoi(servers.Do(0, "MEMORY", "USAGE", strings.TrimSpace(key), "SAMPLES", "0"))
+				require.NoError(b, err)
+				total += n
+			}
+			b.ReportMetric(float64(total)/(benchGroups*benchPartitions), "B/partition")
+		})
 	}
-	total := 0
-	for key := range strings.Lines(servers.Do(0, "KEYS", prefix+"{g*")) {
-		n, err := strconv.Atoi(servers.Do(0, "MEMORY", "USAGE", strings.TrimSpace(key), "SAMPLES", "0"))
-		require.NoError(b, err)
-		total += n
-	}
-	b.ReportMetric(float64(total)/(benchGroups*benchPartitions), "B/partition")
 }

@@ -228,7 +228,7 @@ func (db *DB) checkServers(ctx context.Context) error {
 }
 
 // formatVersion is that of what this release writes.
-const formatVersion = "1"
+const formatVersion = "2"
 
 // settings are what all processes that share a state must have in common, in pairs.
 func (db *DB) settings() []string {

@@ -41,13 +41,14 @@ func TestOpenRefusesServersThatDropKeys(t *testing.T) {
 
 func TestOpenNamesEveryFault(t *testing.T) {
 	_, err := lagredis.Open(context.Background(), lagredis.Options{
-		Store: storage.Options{Intervals: -1}, Addresses: []string{"redis1", "redis2:6379", "redis3:port"}, ReplicaAddress: ":1", KeyPrefix: "a{b", Buckets: 1025, Timeout: -1, CacheBytes: -1,
+		Store: storage.Options{Intervals: -1}, Addresses: []string{"redis1", "redis2:6379", "redis3:port"}, ReplicaAddress: ":1",
+		KeyPrefix: "a{b", Buckets: 1025, Timeout: -1, CacheBytes: -1,
 	})
 	require.ErrorContains(t, lagredis.Options{}.Validate(), "invalid Addresses: there are none")
 	require.NotContains(t, err.Error(), "redis2")
 	for _, fault := range []string{
-		"invalid Intervals -1", `invalid Addresses "redis1": must be host:port`, `invalid Addresses "redis3:port"`, `invalid ReplicaAddress ":1"`, `invalid KeyPrefix "a{b"`, "invalid Buckets 1025", "invalid Timeout -1ns",
-		"invalid CacheBytes -1",
+		"invalid Intervals -1", `invalid Addresses "redis1": must be host:port`, `invalid Addresses "redis3:port"`,
+		`invalid ReplicaAddress ":1"`, `invalid KeyPrefix "a{b"`, "invalid Buckets 1025", "invalid Timeout -1ns", "invalid CacheBytes -1",
 	} {
 		require.ErrorContains(t, err, fault)
 	}

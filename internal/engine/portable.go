@@ -20,8 +20,9 @@ import (
 //	owners     number of members uvarint, for each owner and client id with their lengths before them; then pairs of
 //	           partition and number of its member, uvarints, ascending by partition
 //	partition  incarnation 1 byte, known order + 1 uvarint (0 if none), number of commits uvarint; then for each, oldest
-//	           first, as varints less what the one before had: offset, order, timestamp; then twice the seconds from its
-//	           timestamp to when it was observed, plus 1 if its lag is known; then, if so, the lag less the last known
+//	           first, as varints: the steps from the one before in offset, order and timestamp, from the third on less the
+//	           steps before, as most groups go on at their pace; then the seconds from its timestamp to when it was observed,
+//	           less those of the one before, times two, plus 1 if its lag is known; then, if so, the lag less the last known
 
 // GroupRecord is a group in bytes.
 type GroupRecord struct {
@@ -179,23 +180,37 @@ func (v GroupView) AppendPartition(dst []byte, index int, partition int32) ([]by
 
 func appendCommits(dst []byte, commits []protocol.StoredCommit) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(commits)))
-	var last protocol.StoredCommit
+	var last, step told
 	for i := range commits {
 		c := &commits[i]
-		dst = binary.AppendVarint(dst, c.Offset-last.Offset)
-		dst = binary.AppendVarint(dst, c.Order-last.Order)
-		dst = binary.AppendVarint(dst, c.Timestamp-last.Timestamp)
-		observed := 2 * (seconds(c.ObservedTimestamp) - seconds(c.Timestamp))
-		last.Offset, last.Order, last.Timestamp = c.Offset, c.Order, c.Timestamp
-		if !c.LagKnown {
-			dst = binary.AppendVarint(dst, observed)
-			continue
+		next := told{c.Offset, c.Order, c.Timestamp, seconds(c.ObservedTimestamp) - seconds(c.Timestamp), last.lag}
+		this := next.minus(last)
+		dst = binary.AppendVarint(dst, this.offset-step.offset)
+		dst = binary.AppendVarint(dst, this.order-step.order)
+		dst = binary.AppendVarint(dst, this.timestamp-step.timestamp)
+		if c.LagKnown {
+			next.lag = c.Lag
+			dst = binary.AppendVarint(dst, 2*this.observed+1)
+			dst = binary.AppendVarint(dst, int64(next.lag-last.lag))
+		} else {
+			dst = binary.AppendVarint(dst, 2*this.observed)
 		}
-		dst = binary.AppendVarint(dst, observed+1)
-		dst = binary.AppendVarint(dst, int64(c.Lag-last.Lag))
-		last.Lag = c.Lag
+		if last = next; i > 0 {
+			step = this
+		}
 	}
 	return dst
+}
+
+// told is where a commit stands, or the step to it from the one before. The lag is the last that was known.
+type told struct {
+	offset, order, timestamp int64
+	observed                 int64 // seconds after the timestamp
+	lag                      uint64
+}
+
+func (t told) minus(u told) told {
+	return told{t.offset - u.offset, t.order - u.order, t.timestamp - u.timestamp, t.observed - u.observed, t.lag - u.lag}
 }
 
 // seconds returns milliseconds as seconds, rounded down.
@@ -323,23 +338,28 @@ func (e *Engine) decodePartition(g *group, gt *groupTopic, r *PartitionRecord, s
 }
 
 func (r *reader) commits(dst []protocol.StoredCommit) ([]protocol.StoredCommit, error) {
-	var last protocol.StoredCommit
-	for range r.number(window.MaxCommits) {
-		c := protocol.StoredCommit{
-			Offset: last.Offset + r.varint(), Order: last.Order + r.varint(), Timestamp: last.Timestamp + r.varint(),
-		}
+	var last, step told
+	for i := range r.number(window.MaxCommits) {
+		this := told{offset: step.offset + r.varint(), order: step.order + r.varint(), timestamp: step.timestamp + r.varint()}
 		observed := r.varint()
-		c.ObservedTimestamp = (seconds(c.Timestamp) + observed>>1) * 1000
-		lag := last.Lag
-		if c.LagKnown = observed&1 != 0; c.LagKnown {
-			lag += uint64(r.varint())
-			c.Lag = lag
+		next := told{
+			last.offset + this.offset, last.order + this.order, last.timestamp + this.timestamp, last.observed + observed>>1, last.lag,
 		}
-		if r.failed || c.Offset < 0 || c.Order < last.Order {
+		c := protocol.StoredCommit{
+			Offset: next.offset, Order: next.order, Timestamp: next.timestamp,
+			ObservedTimestamp: (seconds(next.timestamp) + next.observed) * 1000,
+		}
+		if c.LagKnown = observed&1 != 0; c.LagKnown {
+			next.lag += uint64(r.varint())
+			c.Lag = next.lag
+		}
+		if r.failed || c.Offset < 0 || c.Order < last.order {
 			return nil, errMalformed
 		}
-		dst, last = append(dst, c), c
-		last.Lag = lag
+		dst = append(dst, c)
+		if last = next; i > 0 {
+			step = this
+		}
 	}
 	if r.failed || len(r.rest) > 0 {
 		return nil, errMalformed

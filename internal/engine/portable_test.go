@@ -121,3 +121,43 @@ func FuzzGroupThatIsKeptElsewhere(f *testing.F) {
 		}
 	})
 }
+
+// Commits come back from bytes whatever their numbers are, and those of a group that goes on at its pace take few.
+func TestCommitsInBytes(t *testing.T) {
+	steady := make([]protocol.StoredCommit, 10)
+	for i := range steady {
+		at := int64(i) * 10_000
+		steady[i] = protocol.StoredCommit{
+			Offset: 1e12 + 7*at, Order: 5e12 + 9*at, Timestamp: 1_700_000_000_000 + at, ObservedTimestamp: 1_700_000_000_000 + at,
+			LagKnown: true, Lag: 1_000_000,
+		}
+	}
+	require.Less(t, len(appendCommits(nil, steady)), 80)
+	random := rand.New(rand.NewPCG(1, 2))
+	number := func() int64 { return random.Int64() >> random.IntN(64) }
+	cases := [][]protocol.StoredCommit{nil, steady, {
+		{Offset: math.MaxInt64, Timestamp: math.MaxInt64 / 2, ObservedTimestamp: math.MaxInt64 / 2000 * 1000, LagKnown: true, Lag: math.MaxUint64},
+		{Order: math.MaxInt64, Timestamp: -1, ObservedTimestamp: -1000},
+		{Offset: math.MaxInt64, Order: math.MaxInt64, LagKnown: true},
+	}}
+	for range 1000 {
+		var commits []protocol.StoredCommit
+		order := int64(0)
+		for range random.IntN(12) {
+			order = max(order, number())
+			c := protocol.StoredCommit{Offset: number(), Order: order, Timestamp: number() / 2}
+			c.ObservedTimestamp = (seconds(c.Timestamp) + number()>>20) * 1000
+			if c.LagKnown = random.IntN(3) > 0; c.LagKnown {
+				c.Lag = uint64(number())
+			}
+			commits = append(commits, c)
+		}
+		cases = append(cases, commits)
+	}
+	for _, commits := range cases {
+		in := reader{rest: appendCommits(nil, commits)}
+		got, err := in.commits(nil)
+		require.NoError(t, err)
+		require.Equal(t, commits, got)
+	}
+}
