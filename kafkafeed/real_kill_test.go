@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -88,35 +87,6 @@ func (m *monitor) ready(t *testing.T) {
 	line, err := m.output.ReadString('\n')
 	require.NoError(t, err)
 	require.Equal(t, "ready\n", line)
-}
-
-// truth is what Kafka has committed, as described lags.
-func (w *world) truth() (lags, error) {
-	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
-	defer cancel()
-	groups, err := w.admin.ListGroups(ctx)
-	if err != nil {
-		return nil, err
-	}
-	ends, err := w.admin.ListEndOffsets(ctx, "orders")
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		return nil, err
-	}
-	found := lags{}
-	for _, group := range groups.Groups() {
-		committed, err := w.admin.FetchOffsets(ctx, group)
-		if err != nil {
-			return nil, err
-		}
-		committed.Offsets().Each(func(o kadm.Offset) {
-			end, _ := ends.Lookup(o.Topic, o.Partition)
-			found[fmt.Sprint(group, " ", o.Topic, " ", o.Partition)] = fmt.Sprint(o.At, " ", end.Offset, " ", end.Offset-o.At)
-		})
-	}
-	return found, nil
 }
 
 // murder is a world in which processes are killed.
@@ -259,20 +229,7 @@ func (m *murder) check(path string) {
 	store := openStore(m.t, left)
 	feed := m.feed(store)
 	<-feed.Ready()
-	var want, have lags
-	defer func() {
-		if m.t.Failed() {
-			require.Equal(m.t, want, have)
-		}
-	}()
-	eventually(m.t, "the store has what Kafka has", func() bool {
-		found, err := m.truth()
-		if err != nil {
-			return false
-		}
-		want, have = found, storedLags(m.t, store)
-		return len(want) > 0 && maps.Equal(want, have)
-	})
+	want := m.same(store)
 	m.counts["comparisons"]++
 	m.t.Logf("%v, %d writes acknowledged, %d not or not in time, %d commits equal", m.counts, m.done, m.failed, len(want))
 	feed.stop()

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"math/rand/v2"
-	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -34,19 +32,25 @@ var racing bool
 
 func newWorld(t *testing.T, brokers int) *world { return newWorldWith(t, brokers, nil) }
 
-// newWorldWith is newWorld with further properties of every broker.
-func newWorldWith(t *testing.T, brokers int, properties map[string]string) *world {
+// newWorldWith is newWorld with further properties and listeners of every broker.
+func newWorldWith(t *testing.T, brokers int, properties map[string]string, protocols ...string) *world {
 	if racing {
 		t.Skip("a real Kafka is run without the race detector only; it watches the tests with the Kafka in the process")
 	}
 	if testing.Short() {
 		t.Skip("a real Kafka takes too long for -short")
 	}
-	kafka := kafkatest.Start(t, brokers, properties)
-	client, err := kgo.NewClient(kgo.SeedBrokers(kafka.Addresses()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	require.NoError(t, err)
-	t.Cleanup(client.Close)
-	return &world{t, kafka, client, kadm.NewClient(client)}
+	w := &world{t: t, kafka: kafkatest.Start(t, brokers, properties, protocols...)}
+	w.connect()
+	return w
+}
+
+// connect makes the client that writes.
+func (w *world) connect(opts ...kgo.Opt) {
+	client, err := kgo.NewClient(append(opts, kgo.SeedBrokers(w.kafka.Addresses()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	require.NoError(w.t, err)
+	w.t.Cleanup(client.Close)
+	w.client, w.admin = client, kadm.NewClient(client)
 }
 
 // topic creates a topic and writes n records to each partition.
@@ -286,66 +290,4 @@ func TestRealKafkaAgreesWithItsOwnTool(t *testing.T) {
 	classic.Close()
 	eventually(t, "the group has no owners", func() bool { return len(owned("classic")) == 0 })
 	feed.stop()
-}
-
-// What is committed while the feed is killed and brokers die is there in the end.
-func TestRealKafkaSurvivesTheDeathOfBrokersAndOfTheFeed(t *testing.T) {
-	w := newWorld(t, 3)
-	w.topic("orders", 6, 50)
-	random := rand.New(rand.NewPCG(1, 4))
-	path := filepath.Join(t.TempDir(), "lag.snapshot")
-	store := openStore(t, path)
-	feed := w.feed(store)
-	<-feed.Ready()
-	for round := range 6 {
-		hanging := w.begin(fmt.Sprint("hanging-", round))
-		hanging.commit("held", "orders", 0, int64(40+round))
-		for range 30 {
-			group, partition, offset := fmt.Sprint("g", random.IntN(12)), random.Int32N(6), random.Int64N(50)
-			switch random.IntN(6) {
-			case 0:
-				x := w.begin("writer")
-				x.commit(group, "orders", partition, offset)
-				x.end(random.IntN(2) == 0)
-			case 1:
-				var set kadm.TopicsSet
-				set.Add("orders", partition)
-				_, _ = w.admin.DeleteOffsets(t.Context(), group, set) // there may be none
-			default:
-				w.commit(group, "orders", partition, offset)
-			}
-		}
-		if round%2 == 0 {
-			require.NoError(t, store.Snapshot(t.Context()))
-		}
-		// The feed dies with what is newer than the snapshot.
-		path = crashed(t, path)
-		feed.stop()
-		if round == 1 || round == 3 {
-			w.kafka.Kill(round % 3)
-		}
-		store = openStore(t, path)
-		feed = w.feed(store)
-		<-feed.Ready()
-		if round == 1 || round == 3 {
-			w.kafka.Restart(round % 3)
-			w.kafka.Await()
-		}
-		hanging.end(round%2 == 1)
-	}
-	w.agree(store)
-	// All brokers die at once: nothing becomes wrong, and the feed goes on when they are back.
-	before := storedLags(t, store)
-	for node := range 3 {
-		w.kafka.Kill(node)
-	}
-	eventually(t, "the failure is told", func() bool { return feed.Status().Errors[askMetadata] > 0 })
-	require.Equal(t, before, storedLags(t, store))
-	for node := range 3 {
-		w.kafka.Restart(node)
-	}
-	w.kafka.Await()
-	w.commit("g1", "orders", 0, 49)
-	before["g1 orders 0"] = "49 50 1"
-	require.Equal(t, before, w.agree(store))
 }

@@ -39,6 +39,13 @@ func (z *zoo) topics() {
 	z.topic(streams+"-KTABLE-STATE.STORE-0000000001-changelog", 2, 8)
 	z.topic(streams+"-KSTREAM.KEY-0000000002-repartition", 2, 8)
 
+	z.grown()
+	z.recreated()
+	z.truncated()
+	z.compacted()
+}
+
+func (z *zoo) grown() {
 	z.topic("grown", 1, 0)
 	z.commitAll("grown", 1, 2)
 	grown, err := z.admin.CreatePartitions(z.t.Context(), 2, "grown")
@@ -48,10 +55,17 @@ func (z *zoo) topics() {
 	z.client.PurgeTopicsFromClient("grown")
 	z.produce("grown", 3, 5)
 	z.commitAll("grown", 3, 4)
+}
 
+func (z *zoo) recreated() {
 	z.topic("recreated", 2, 50)
 	z.commitAll("recreated", 2, 40)
-	_, err = z.admin.DeleteTopics(z.t.Context(), "recreated")
+	z.recreate(12)
+}
+
+// recreate makes the topic anew with other records.
+func (z *zoo) recreate(n int) {
+	_, err := z.admin.DeleteTopics(z.t.Context(), "recreated")
 	require.NoError(z.t, err)
 	eventually(z.t, "the topic is gone", func() bool { return z.count("recreated") == 0 })
 	eventually(z.t, "the topic is made again", func() bool {
@@ -59,17 +73,17 @@ func (z *zoo) topics() {
 		return err == nil && response.Err == nil
 	})
 	z.client.PurgeTopicsFromClient("recreated")
-	z.produce("recreated", 2, 12)
+	z.produce("recreated", 2, n)
 	z.commitAll("recreated", 2, 7)
+}
 
+func (z *zoo) truncated() {
 	z.topic("truncated", 2, 30)
 	z.commitAll("truncated", 2, 10)
 	var start kadm.Offsets
 	start.AddOffset("truncated", 0, 25, -1)
-	_, err = z.admin.DeleteRecords(z.t.Context(), start)
+	_, err := z.admin.DeleteRecords(z.t.Context(), start)
 	require.NoError(z.t, err)
-
-	z.compacted()
 }
 
 // compacted makes a topic whose older records the cleaner has taken out.

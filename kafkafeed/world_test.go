@@ -53,10 +53,13 @@ func openStore(t *testing.T, path string) *storage.DB {
 	return store
 }
 
+// patience is for how long something that has to come about is waited for.
+const patience = 1 * time.Minute
+
 // eventually waits until something holds. It gives up long after everything else would have, to say what does not.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(5 * time.Minute)
+	deadline := time.Now().Add(patience)
 	pause := time.NewTicker(20 * time.Millisecond)
 	defer pause.Stop()
 	for !holds() {

@@ -1,0 +1,107 @@
+package kafkafeed
+
+import (
+	"crypto/tls"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+	"go.uber.org/goleak"
+
+	"github.com/lagkeeper/storage/kafkafeed/internal/kafkatest"
+)
+
+// The listeners of brokers that ask for a password, and that encrypt.
+const (
+	withPassword = "SASL_PLAINTEXT"
+	withTLS      = "SSL"
+)
+
+// three is a world of three brokers that several tests share. Who asks without a password may do everything.
+type three struct {
+	*world
+	keystore string // the certificate of all brokers
+}
+
+func newThree(t *testing.T) *three {
+	keystore := filepath.Join(t.TempDir(), "broker.pem")
+	if !racing && !testing.Short() {
+		kafkatest.NewAuthority(t).WriteKeystore(keystore)
+	}
+	return &three{newWorldWith(t, 3, map[string]string{
+		"authorizer.class.name":        "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+		"super.users":                  "User:ANONYMOUS",
+		"sasl.enabled.mechanisms":      "SCRAM-SHA-256",
+		"ssl.keystore.type":            "PEM",
+		"ssl.keystore.location":        keystore,
+		"broker.session.timeout.ms":    "2000", // brokers that are killed are missed soon
+		"broker.heartbeat.interval.ms": "300",
+		"log.cleaner.backoff.ms":       "200",
+		"listener.name.sasl_plaintext.scram-sha-256.sasl.jaas.config": "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+		"listener.name.sasl_plaintext.connections.max.reauth.ms":      "6000",
+	}, withPassword, withTLS), keystore}
+}
+
+// at is the world in a test of its own, which fails if a goroutine is left.
+func (c *three) at(t *testing.T) *three {
+	leaks := goleak.IgnoreCurrent()
+	t.Cleanup(func() {
+		goleak.VerifyNone(t, leaks, goleak.IgnoreAnyFunction("github.com/lagkeeper/storage/kafkafeed/internal/kafkatest.(*Cluster).Restart.func1"))
+	})
+	w := *c.world
+	w.t = t
+	w.connect(kgo.RequestTimeoutOverhead(time.Second), kgo.ProduceRequestTimeout(time.Second))
+	return &three{&w, c.keystore}
+}
+
+// user makes a user with a password, or gives it another one.
+func (c *three) user(name, password string) {
+	altered, err := c.admin.AlterUserSCRAMs(c.t.Context(), nil, []kadm.UpsertSCRAM{{User: name, Mechanism: kadm.ScramSha256, Iterations: 4096, Password: password}})
+	require.NoError(c.t, err)
+	require.NoError(c.t, altered.Error())
+}
+
+// as are the options of a feed that gives a password.
+func (c *three) as(name, password string) Opt {
+	return ClientOpts(kgo.SeedBrokers(c.kafka.Secured(withPassword)...), kgo.SASL(scram.Auth{User: name, Pass: password}.AsSha256Mechanism()))
+}
+
+// trusting are the options of a feed that trusts an authority.
+func (c *three) trusting(authority *kafkatest.Authority) Opt {
+	return ClientOpts(kgo.SeedBrokers(c.kafka.Secured(withTLS)...), kgo.DialTLSConfig(&tls.Config{RootCAs: authority.Pool(), MinVersion: tls.VersionTLS12}))
+}
+
+// ends stops a feed while nothing is answered that it has asked for. A request times out after ten seconds and more; the bound is for
+// a machine that is busy.
+func (c *three) ends(feed *running) {
+	c.t.Helper()
+	begun := time.Now()
+	feed.stop()
+	took := time.Since(begun)
+	c.t.Logf("Run has ended %v after the context", took.Round(time.Millisecond))
+	require.Less(c.t, took, 5*time.Second)
+}
+
+func TestRealKafkaOfThreeBrokers(t *testing.T) {
+	c := newThree(t)
+	for _, test := range []struct {
+		name string
+		run  func(*three)
+	}{
+		{"topics that change", (*three).changedTopics},
+		{"leaderless partition", (*three).leaderless},
+		{"half the rights", (*three).halfTheRights},
+		{"wrong password", (*three).wrongPassword},
+		{"wrong authority", (*three).wrongAuthority},
+		{"paused broker", (*three).pausedBroker},
+		{"all brokers down", (*three).allDown},
+	} {
+		if !t.Run(test.name, func(t *testing.T) { test.run(c.at(t)) }) {
+			break // what it left may disturb the others
+		}
+	}
+}
