@@ -253,34 +253,6 @@ func (k chartKind) describe(values []*float64, h *History) string {
 	return k.title + ": newest " + bound(k.bound(h, at)) + k.format(*newest)
 }
 
-// drawSpark draws a small line without axes.
-func drawSpark(values []*float64) string {
-	const width, height = 90, 20
-	most := 0.0
-	for _, v := range values {
-		if v != nil {
-			most = max(most, *v)
-		}
-	}
-	x := func(i int) float64 { return 1 + float64(i)/float64(max(len(values)-1, 1))*(width-2) }
-	y := func(v float64) float64 { return height - 2 - v/max(most, 1)*(height-4) }
-	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" class="spark" viewBox="0 0 %d %d" aria-hidden="true">`, width, height)
-	for _, r := range runs(values) {
-		if r.to-r.from == 1 {
-			fmt.Fprintf(&b, `<circle class="dot" cx="%.1f" cy="%.1f" r="1.2"/>`, x(r.from), y(*values[r.from]))
-			continue
-		}
-		b.WriteString(`<polyline class="line" points="`)
-		for i := r.from; i < r.to; i++ {
-			fmt.Fprintf(&b, "%.1f,%.1f ", x(i), y(*values[i]))
-		}
-		b.WriteString(`"/>`)
-	}
-	b.WriteString(`</svg>`)
-	return b.String()
-}
-
 // chartFile answers a chart as a picture of its own, on white.
 func (h *Handler) chartFile(w http.ResponseWriter, r *http.Request) {
 	kind := r.URL.Query().Get("kind")

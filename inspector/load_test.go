@@ -114,6 +114,13 @@ func BenchmarkLoad(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) { browse(b, h, 200, page) })
 	}
+	// Nothing is shared if each may see what others may not.
+	own, err := New(db, Options{Interval: time.Hour, History: -1, Allow: func(*http.Request, string, string) bool { return true }})
+	require.NoError(b, err)
+	defer func() { require.NoError(b, own.Close()) }()
+	_, err = own.collector.wait(b.Context(), own.quit)
+	require.NoError(b, err)
+	b.Run("browsers=200/own-views", func(b *testing.B) { browse(b, own, 200, "/?browser=%d") })
 }
 
 func processorTime(do func()) time.Duration {

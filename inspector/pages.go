@@ -29,8 +29,8 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"offset":   offsetText,
 	"state":    statusName,
 	"class":    statusClass,
-	"spark":    func(values []*float64) template.HTML { return template.HTML(drawSpark(values)) }, // of numbers alone
 	"rows":     partitionRows,
+	"groups":   groupRows,
 	"clock":    func(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02 15:04:05 UTC") },
 	"ago":      func(now int64, ms *int64) string { return agoText(now, ms) },
 	"link":     link,

@@ -1,7 +1,6 @@
 package inspector
 
 import (
-	"html/template"
 	"math"
 	"strconv"
 	"strings"
@@ -42,46 +41,33 @@ func (p *picture) dot(x, y float64) {
 	p.WriteString("h0")
 }
 
-// partitionRows are the rows of the table of a group's partitions. A topic may have thousands, and a template takes ten times as
-// long for each.
-func partitionRows(t *GroupTopic, now int64) template.HTML {
-	var p picture
-	p.Grow(1000 * len(t.Partitions))
-	for i := range t.Partitions {
-		p.partition(&t.Partitions[i], now)
+// spark draws a small line without axes.
+func (p *picture) spark(values []*float64) {
+	const width, height = 90, 20
+	most := 1.0
+	for _, v := range values {
+		if v != nil {
+			most = max(most, *v)
+		}
 	}
-	return template.HTML(p.String())
+	x := func(i int) float64 { return 1 + float64(i)/float64(max(len(values)-1, 1))*(width-2) }
+	y := func(v float64) float64 { return height - 2 - v/most*(height-4) }
+	p.WriteString(`<svg xmlns="http://www.w3.org/2000/svg" class="spark" viewBox="0 0 90 20" aria-hidden="true">`)
+	for _, r := range runs(values) {
+		if r.to-r.from == 1 {
+			p.WriteString(`<path class="dots" d="`)
+			p.dot(x(r.from), y(*values[r.from]))
+			p.WriteString(`"/>`)
+			continue
+		}
+		p.WriteString(`<polyline class="line" points="`)
+		for i := r.from; i < r.to; i++ {
+			p.point(x(i), y(*values[i]))
+		}
+		p.WriteString(`"/>`)
+	}
+	p.WriteString(`</svg>`)
 }
-
-func (p *picture) partition(row *GroupPartition, now int64) {
-	p.WriteString(`<tr><th scope="row" class="number">`)
-	p.WriteString(strconv.Itoa(row.Partition))
-	p.WriteString(`</th><td><span class="badge `)
-	p.WriteString(statusClass(row.Status))
-	p.WriteString(`">`)
-	p.text(statusName(row.Status))
-	p.WriteString(`</span> <small>`)
-	p.text(string(row.State))
-	p.WriteString(`</small></td>`)
-	for _, name := range [...]string{row.Owner, row.ClientID} {
-		p.WriteString(`<td><bdi>`)
-		p.text(shownName(name))
-		p.WriteString(`</bdi></td>`)
-	}
-	for _, value := range [...]string{
-		offsetText(row.Committed), offsetText(row.EndOffset), row.Lag.MessagesText(), row.Lag.TimeText(), strconv.FormatUint(row.Lag.Lost, 10),
-	} {
-		p.WriteString(`<td class="number">`)
-		p.text(value)
-		p.WriteString(`</td>`)
-	}
-	p.WriteString(`<td>`)
-	p.window(row, now)
-	p.WriteString("</td></tr>\n")
-}
-
-// text writes text as text, whatever it holds.
-func (p *picture) text(text string) { template.HTMLEscape(p, []byte(text)) }
 
 // window draws the commits of a partition against its end offset, to scale over time.
 func (p *picture) window(row *GroupPartition, now int64) {
