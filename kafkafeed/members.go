@@ -84,7 +84,7 @@ func (f *Feed) pollMembers(ctx context.Context, groups map[string]groupType) err
 		}
 		for group, d := range described {
 			if d.Err != nil {
-				faults.add(d.Err)
+				faults.addUnlessGone(d.Err)
 				continue
 			}
 			found[group] = classicOwners(&d)
@@ -99,7 +99,7 @@ func (f *Feed) pollMembers(ctx context.Context, groups map[string]groupType) err
 		}
 		for group, d := range described {
 			if d.Err != nil {
-				faults.add(d.Err)
+				faults.addUnlessGone(d.Err)
 				continue
 			}
 			found[group] = consumerOwners(&d)

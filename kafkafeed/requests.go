@@ -256,6 +256,13 @@ func (l *faultList) add(err error) {
 	}
 }
 
+// addUnlessGone adds an error of a group that was listed, unless it was deleted since, or is of another kind by now.
+func (l *faultList) addUnlessGone(err error) {
+	if !errors.Is(err, kerr.GroupIDNotFound) {
+		l.add(err)
+	}
+}
+
 func (l *faultList) err() error {
 	if l.count == 0 {
 		return nil

@@ -57,6 +57,7 @@ func TestStreamsGroupsAreLeftAlone(t *testing.T) {
 			defer mu.Unlock()
 			require.Contains(t, described, "classic")
 			require.NotContains(t, described, "app")
+			require.Zero(t, feed.Status().Errors[askMembers], "a listed group that is gone when it is described is no fault")
 			if mode == ModeLog {
 				require.Equal(t, uint64(14), feed.Status().Records[KindStreamsGroup])
 			}
@@ -86,9 +87,14 @@ func (m *streamsMember) beat(topic string) {
 		request.ActiveTasks, request.StandbyTasks, request.WarmupTasks = []kmsg.TaskIDs{}, []kmsg.TaskIDs{}, []kmsg.TaskIDs{}
 		request.ClientTags = []kmsg.StreamsGroupHeartbeatRequestClientTag{}
 	}
-	response, err := request.RequestWith(m.w.t.Context(), m.w.client)
+	// The client does not know who coordinates such a group; there is but one broker.
+	answer, err := m.w.client.SeedBrokers()[0].Request(m.w.t.Context(), request)
 	require.NoError(m.w.t, err)
-	require.NoError(m.w.t, kerr.ErrorForCode(response.ErrorCode), response.ErrorMessage)
+	response := answer.(*kmsg.StreamsGroupHeartbeatResponse)
+	if response.ErrorCode == kerr.NotCoordinator.Code || response.ErrorCode == kerr.CoordinatorLoadInProgress.Code {
+		return // not yet
+	}
+	require.NoError(m.w.t, kerr.ErrorForCode(response.ErrorCode), "%+v", response)
 	m.epoch = response.MemberEpoch
 	for _, task := range response.ActiveTasks {
 		m.tasks += len(task.Partitions)
@@ -114,6 +120,7 @@ func (m *streamsMember) commit(topic string, partition int32, offset int64) {
 func TestRealKafkaStreamsGroup(t *testing.T) {
 	w := newWorld(t, 1)
 	w.topic("orders", 3, 20)
+	w.commit("other", "orders", 0, 1) // makes Kafka create its log
 	member := &streamsMember{w: w, group: "app", id: "AAAAAAAAAAAAAAAAAAAAAQ"}
 	eventually(t, "the member has tasks", func() bool {
 		member.beat("orders")
@@ -122,7 +129,7 @@ func TestRealKafkaStreamsGroup(t *testing.T) {
 	for partition := range int32(3) {
 		member.commit("orders", partition, int64(5+partition))
 	}
-	want := lags{"app orders 0": "5 20 15", "app orders 1": "6 20 14", "app orders 2": "7 20 13"}
+	want := lags{"other orders 0": "1 20 19", "app orders 0": "5 20 15", "app orders 1": "6 20 14", "app orders 2": "7 20 13"}
 	for _, mode := range []Mode{ModeLog, ModePoll} {
 		store := openStore(t, "")
 		feed := w.feed(store, WithMode(mode))

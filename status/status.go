@@ -259,9 +259,12 @@ func withinOnePause(lag protocol.TimeLag, pause time.Duration) bool {
 	return false
 }
 
-// rewoundBy returns by how many messages the newest step back in a window went; 0 if there is none.
+// rewoundBy returns by how many messages the newest step back in a window went; 0 if there is none, or the group has caught up since.
 func rewoundBy(commits []protocol.StoredCommit) int64 {
 	for i := len(commits) - 1; i > 0; i-- {
+		if commits[i].LagKnown && commits[i].Lag == 0 {
+			return 0
+		}
 		if back := commits[i-1].Offset - commits[i].Offset; back > 0 {
 			return back
 		}

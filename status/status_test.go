@@ -83,6 +83,7 @@ func TestOfPartition(t *testing.T) {
 		"twice in a place":            {partition(behind, 50, point{15, 10, 30}, point{10, 20, 41}, point{5, 20, 50}), Lagging, "behind by 30 and falling further behind"},
 		"idle, then behind":           {partition(behind, 50, point{15, 20, 20}, point{10, 20, 20}, point{5, 20, 20}), OK, "behind by 30 and keeping up"},
 		"went back":                   {partition(behind, 50, point{15, 40, 41}, point{10, 20, 45}, point{5, 30, 50}), Rewound, "went back by 20, behind by 20"},
+		"went back, was there since":  {partition(behind, 60, point{15, 40, 41}, point{10, 20, 45}, point{5, 50, 50}), Behind, "behind by 10, too few lags known to see if it goes"},
 		"went back, is there":         {partition(protocol.PartitionCaughtUp, 50, point{15, 40, 41}, point{10, 20, 45}, point{5, 50, 50}), OK, "nothing left to read"},
 		"grows":                       {partition(behind, 90, point{20, 0, 10}, point{15, 10, 30}, point{10, 20, 50}, point{5, 30, 70}), Lagging, "behind by 60 and falling further behind"},
 		"shrinks":                     {partition(behind, 100, point{20, 10, 90}, point{15, 40, 95}, point{10, 70, 98}, point{5, 95, 100}), CatchingUp, "behind by 5 and catching up"},

@@ -202,12 +202,12 @@ func (m *model) turn(to page) {
 	}
 }
 
-// sortBy goes on to another column, of those that can be sorted by.
+// sortBy goes on to another column, of those that are there and can be sorted by.
 func (m *model) sortBy(step int) {
 	m.reverse = false
 	for {
 		m.sort = (m.sort + step + len(groupColumns)) % len(groupColumns)
-		if groupColumns[m.sort].compare != nil {
+		if c := &groupColumns[m.sort]; c.compare != nil && !c.empty(m.reading.groups) {
 			return
 		}
 	}

@@ -202,6 +202,18 @@ func TestSortAndReverse(t *testing.T) {
 	assert.Contains(t, s.text(), "sorted by TIME LAG\n", "TREND is nothing to sort by")
 }
 
+func TestSortSkipsColumnsThatAreNotThere(t *testing.T) {
+	s := newScreen(t, 200, 30, false)
+	r := s.model.reading
+	for _, row := range r.groups {
+		row.shownCluster = "" // there is but one
+	}
+	s.press("right")
+	assert.Contains(t, s.text(), "sorted by GROUP\n")
+	s.press("left")
+	assert.Contains(t, s.text(), "sorted by STATE\n")
+}
+
 func TestFilter(t *testing.T) {
 	s := newScreen(t, 200, 30, false)
 	before := strings.Split(s.text(), "\n")[5]

@@ -29,6 +29,11 @@ type column[T any] struct {
 	compare func(a, b *T) int
 }
 
+// empty reports whether the column is left out because no row has anything to say in it.
+func (c *column[T]) empty(rows []*T) bool {
+	return c.seldom && !slices.ContainsFunc(rows, func(r *T) bool { return c.cell(r) != "" })
+}
+
 const (
 	columnGap   = 2
 	flexibleMin = 8
