@@ -198,14 +198,18 @@ func fill(ctx context.Context, db *storage.DB, groups int, lag int64) error {
 	}
 	commits := make([]protocol.Commit, perGroup)
 	order := int64(0)
+	// What the program itself allocates counts as the store's.
+	source := rand.NewPCG(0, 0)
+	random := rand.New(source)
 	for c := range int64(window) {
 		for g := range groups {
-			random := rand.New(rand.NewPCG(1, uint64(g)))
+			source.Seed(1, uint64(g))
+			topic := topicName(g)
 			for p := range commits {
 				behind := lag + random.Int64N(lag)
 				order += 1 + random.Int64N(5)
 				commits[p] = protocol.Commit{
-					Topic: topicName(g), Partition: int32(p), Offset: 1<<40 - behind + 1000*c, Order: order, Timestamp: now - (window-c)*5000,
+					Topic: topic, Partition: int32(p), Offset: 1<<40 - behind + 1000*c, Order: order, Timestamp: now - (window-c)*5000,
 				}
 			}
 			if err := db.CommitBatch(ctx, cluster, groupName(g), commits); err != nil {

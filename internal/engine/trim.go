@@ -15,7 +15,7 @@ const (
 	// trimShare is one part in how many of the store a sweep builds anew at most, or leastTrim bytes. The collector runs every two
 	// minutes at least, and the sweep every one.
 	trimShare = 16
-	leastTrim = 32 << 20
+	leastTrim = 8 << 20
 )
 
 // trimming is what a sweep may still build anew.
