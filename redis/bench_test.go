@@ -227,13 +227,45 @@ func BenchmarkMemory(b *testing.B) {
 					require.NoError(b, db.CommitBatch(context.Background(), "local", "group-"+strconv.Itoa(g), batch))
 				}
 			}
-			total := 0
-			for key := range strings.Lines(servers.Do(0, "KEYS", prefix+"{g*")) {
-				n, err := strconv.Atoi(servers.Do(0, "MEMORY", "USAGE", strings.TrimSpace(key), "SAMPLES", "0"))
-				require.NoError(b, err)
-				total += n
-			}
-			b.ReportMetric(float64(total)/(benchGroups*benchPartitions), "B/partition")
+			b.ReportMetric(float64(memoryOf(b, servers, prefix+"{g*"))/(benchGroups*benchPartitions), "B/partition")
 		})
 	}
+}
+
+// memoryOf returns the bytes of all keys of a pattern.
+func memoryOf(b *testing.B, servers *redistest.Servers, pattern string) (total int) {
+	for key := range strings.Lines(servers.Do(0, "KEYS", pattern)) {
+		n, err := strconv.Atoi(servers.Do(0, "MEMORY", "USAGE", strings.TrimSpace(key), "SAMPLES", "0"))
+		require.NoError(b, err)
+		total += n
+	}
+	return total
+}
+
+// BenchmarkMemoryOfTopics reports what a topic-partition takes once it has been polled for so long that its curve is full, and what an
+// event takes.
+func BenchmarkMemoryOfTopics(b *testing.B) {
+	servers, prefix := benchServers(b, 1), freshPrefix()
+	db := openBench(b, servers, prefix)
+	random := rand.New(rand.NewPCG(1, 2))
+	ends := make([]protocol.EndOffset, benchPartitions)
+	for p := range ends {
+		ends[p] = protocol.EndOffset{Partition: int32(p), Offset: 1e12}
+	}
+	const polls = 500
+	from := time.Now().UnixMilli() - polls*10_000
+	for poll := range int64(polls * b.N) {
+		for p := range ends {
+			ends[p].Offset += random.Int64N(1e6)
+			ends[p].Timestamp = from + min(poll, polls)*10_000
+		}
+		require.NoError(b, db.SetEndOffsetBatch(context.Background(), "local", "polled", ends))
+	}
+	b.ReportMetric(float64(memoryOf(b, servers, prefix+"{t*:topic:*:polled"))/benchPartitions, "B/partition")
+	const events = 20_000
+	for i := range events {
+		group := "payments-service-" + strconv.Itoa(i)
+		require.NoError(b, db.CommitBatch(context.Background(), "local", group, batchOf(nil, 0, 1)[:1]))
+	}
+	b.ReportMetric(float64(memoryOf(b, servers, prefix+"{g*:events"))/events, "B/event")
 }

@@ -86,7 +86,7 @@ func (m *Module) Configure(name, configRoot string) {
 		},
 		Addresses: own.Addresses, Username: own.Username, Password: own.Password, TLS: secure, KeyPrefix: own.KeyPrefix,
 		Buckets: own.Buckets, Timeout: own.Timeout, Dial: m.Dial,
-		ReplicaMaxAge: own.ReplicaMaxAge, ReplicaAddress: own.ReplicaAddress,
+		CacheBytes: own.CacheBytes, ReplicaMaxAge: own.ReplicaMaxAge, ReplicaAddress: own.ReplicaAddress,
 	}
 	m.Relay = storage.NewRelay(m.store(), log, storage.RelayOptions{
 		Workers: common.Shards, QueueDepth: common.QueueDepth, ReplyTimeout: common.ReplyTimeout,

@@ -15,7 +15,7 @@ type Redis struct {
 	Username, Password, KeyPrefix          string
 	TLS                                    bool
 	TLSAuthorities, TLSCertificate, TLSKey string // files
-	Buckets                                int
+	Buckets, CacheBytes                    int
 	Timeout, ReplicaMaxAge                 time.Duration
 	ReplicaAddress                         string
 }
@@ -37,7 +37,8 @@ func ReadRedis(v *viper.Viper, root, className, keyPrefix string, buckets, most 
 			KeyPrefix: r.text("key-prefix", keyPrefix), TLS: r.flag("tls", false), TLSAuthorities: r.text("tls-ca-file", ""),
 			TLSCertificate: r.text("tls-cert-file", ""), TLSKey: r.text("tls-key-file", ""),
 			Buckets: int(r.integer("buckets", int64(buckets), 1, int64(most))),
-			Timeout: r.seconds("timeout", int64(timeout/time.Second), 1), ReplicaMaxAge: r.seconds("replica-max-age", 0, 0),
+			Timeout: r.seconds("timeout", int64(timeout/time.Second), 1), CacheBytes: int(r.integer("cache-bytes", 256<<20, 1<<20, 1<<50)),
+			ReplicaMaxAge:  r.seconds("replica-max-age", 0, 0),
 			ReplicaAddress: r.text("replica-address", ""),
 		}
 		if len(c.Addresses) == 0 || slices.ContainsFunc(c.Addresses, func(a string) bool { return !IsAddress(a) }) {
