@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -213,4 +214,52 @@ func TestOptionsOfReplicas(t *testing.T) {
 	ends, err := db.EndOffsets(context.Background(), "local", "topic", nil)
 	require.NoError(t, err)
 	require.Equal(t, []int64{100}, ends)
+}
+
+// While commits come in and the replica loses and finds its master, every answer holds all that had been stored by the time it names.
+func TestReplicaAnswersAreNoOlderThanTheySay(t *testing.T) {
+	servers, prefix := redistest.Replicated(t), freshPrefix()
+	writer, reader := openMaster(t, servers, prefix), openReader(t, servers, prefix, time.Hour)
+	setEnd(t, writer, "topic", 0, 1<<40)
+	var mu sync.Mutex
+	var stored []time.Time // when each commit was known to be stored; guarded by mu
+	ctx, stop := context.WithCancel(context.Background())
+	var writing sync.WaitGroup
+	defer writing.Wait()
+	defer stop()
+	writing.Go(func() {
+		for n := int64(1); ctx.Err() == nil; n++ {
+			if writer.Commit(ctx, "local", "group", commit("topic", 0, n, n)) == nil {
+				mu.Lock()
+				stored = append(stored, time.Now())
+				mu.Unlock()
+			}
+		}
+	})
+	following, late := true, 0
+	for reads := 0; reads < 2000; {
+		group, fromReplica := read(t, reader, "group")
+		if !fromReplica || group == nil {
+			continue
+		}
+		if reads++; reads%100 == 0 {
+			if following {
+				cut(servers)
+			} else {
+				servers.Follow(1, 0)
+			}
+			following = !following
+		}
+		commits := group.Topics[0].Partitions[0].Commits
+		newest := commits[len(commits)-1].Offset
+		mu.Lock()
+		known := int64(len(stored))
+		before, _ := slices.BinarySearchFunc(stored, group.TakenAt, time.Time.Compare)
+		mu.Unlock()
+		require.GreaterOrEqual(t, newest, int64(before), "the commits that had been stored at %v", group.TakenAt)
+		if newest < known {
+			late++
+		}
+	}
+	require.Positive(t, late, "no answer was behind: nothing was tested")
 }
