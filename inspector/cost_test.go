@@ -87,7 +87,15 @@ func TestRowsAreBounded(t *testing.T) {
 		require.NoError(t, err)
 		defer func() { require.NoError(t, h.Close()) }()
 		synctest.Wait()
+		require.NoError(t, db.SetEndOffset(t.Context(), "local", "wide", protocol.EndOffset{Offset: 500, TopicPartitionCount: 450}))
 		for i := range 450 {
+			require.NoError(t, db.SetEndOffset(t.Context(), "local", "wide", protocol.EndOffset{Partition: int32(i), Offset: 500, TopicPartitionCount: 450}))
+			require.NoError(t, db.Commit(t.Context(), "local", "group-7", protocol.Commit{
+				Topic: "wide", Partition: int32(i), Offset: int64(500 - i), Order: -1, Timestamp: time.Now().UnixMilli(),
+			}))
+			require.NoError(t, db.Commit(t.Context(), "local", fmt.Sprint("group-", i), protocol.Commit{
+				Topic: "wide", Offset: 500, Order: -1, Timestamp: time.Now().UnixMilli(),
+			}))
 			topic := fmt.Sprint("topic-", i)
 			require.NoError(t, db.SetEndOffset(t.Context(), "local", topic, protocol.EndOffset{Offset: 2, TopicPartitionCount: 1}))
 			require.NoError(t, db.Commit(t.Context(), "local", fmt.Sprint("group-", i), protocol.Commit{
@@ -97,11 +105,18 @@ func TestRowsAreBounded(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		for page, rows := range map[string]int{
-			"/?per_page=1000000": 200, "/?per_page=200&page=3": 50, "/": 50, "/topics": 200, "/topics?page=3": 50, "/changes": 200,
+			"/?per_page=1000000": 200, "/?per_page=200&page=3": 50, "/": 50, "/topics": 200, "/topics?page=3": 51, "/changes": 200,
+			"/topic?cluster=local&name=wide": 200,
 		} {
 			_, body, _ := strings.Cut(show(t, h, page), "<tbody>")
 			assert.Equal(t, rows, strings.Count(body, "<tr>"), page)
 		}
+		group := show(t, h, "/group?cluster=local&name=group-7")
+		assert.Equal(t, 200+1, strings.Count(group, `<tr><th scope="row" class="number">`), "of the wide topic, and of the other")
+		assert.Contains(t, group, `class="number">449</th>`, "those that are behind most")
+		assert.NotContains(t, group, `class="number">249</th>`)
+		assert.Contains(t, group, "The 200 most alarming of 450 partitions")
+		assert.Contains(t, show(t, h, "/topic?cluster=local&name=wide"), "The 200 most alarming of 450 groups")
 		var list inspector.GroupList
 		require.NoError(t, json.Unmarshal([]byte(show(t, h, "/api/v1/groups?per_page=1000")), &list))
 		assert.Len(t, list.Groups, 200)

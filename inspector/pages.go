@@ -37,6 +37,7 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"bytes":    bytesOf,
 	"words":    func(key string) string { return strings.ReplaceAll(key, "_", " ") },
 	"where":    whereText,
+	"most":     func() int { return maxPerPage },
 	"inc":      func(n int) int { return n + 1 },
 	"dec":      func(n int) int { return n - 1 },
 }).ParseFS(assets, "assets/*.html"))

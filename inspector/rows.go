@@ -1,8 +1,10 @@
 package inspector
 
 import (
+	"cmp"
 	"html/template"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"github.com/lagkeeper/storage/status"
@@ -67,14 +69,32 @@ func (p *picture) badge(s status.Status) {
 	p.WriteString(`</span>`)
 }
 
-// partitionRows are the rows of the partitions of one topic of a group.
+// partitionRows are the rows of the partitions of one topic of a group: of too many, the most alarming.
 func partitionRows(t *GroupTopic, now int64) template.HTML {
 	var p picture
-	p.Grow(1000 * len(t.Partitions))
-	for i := range t.Partitions {
-		p.partition(&t.Partitions[i], now)
+	rows := worstPartitions(t.Partitions, maxPerPage)
+	p.Grow(1000 * len(rows))
+	for _, row := range rows {
+		p.partition(row, now)
 	}
 	return template.HTML(p.String())
+}
+
+// worstPartitions returns the most alarming partitions, and of those alike the ones that are furthest behind, by number.
+func worstPartitions(all []GroupPartition, most int) []*GroupPartition {
+	rows := make([]*GroupPartition, len(all))
+	for i := range all {
+		rows[i] = &all[i]
+	}
+	if len(rows) <= most {
+		return rows
+	}
+	slices.SortStableFunc(rows, func(a, b *GroupPartition) int {
+		return cmp.Or(compareStatus(a.Status, b.Status), compareKnown(b.Lag.Messages, a.Lag.Messages))
+	})
+	rows = rows[:most]
+	slices.SortFunc(rows, func(a, b *GroupPartition) int { return cmp.Compare(a.Partition, b.Partition) })
+	return rows
 }
 
 func (p *picture) partition(row *GroupPartition, now int64) {
