@@ -126,22 +126,26 @@ func BenchmarkPiece(b *testing.B) {
 			}
 		}},
 		{"owners-of-10000-partitions", func(e *Engine, c *Cluster, s *shard) func() bool {
-			owners := make([]protocol.PartitionOwner, 10_000)
+			const partitions, rounds = 10_000, 50
+			owners := make([]protocol.PartitionOwner, partitions)
 			for i := range owners {
-				e.SetEndOffset(c, "t", &protocol.EndOffset{Partition: int32(i), TopicPartitionCount: int32(len(owners)), Offset: 9})
+				e.SetEndOffset(c, "t", &protocol.EndOffset{Partition: int32(i), TopicPartitionCount: partitions, Offset: 9})
+				owners[i] = protocol.PartitionOwner{Topic: "t", Partition: int32(i)}
 			}
-			var names [500]string
-			for i := range names {
-				names[i] = fmt.Sprint("host-", i)
+			var next [rounds]members
+			var numbers [rounds][]uint32
+			for round := range rounds {
+				for i := range owners {
+					owners[i].Owner, owners[i].ClientID = fmt.Sprint("host-", (i+round)%500), "c"
+				}
+				next[round], numbers[round] = membersOf(owners)
 			}
+			whys := make([]Reason, partitions)
 			round := 0
 			return func() bool {
-				for i := range owners {
-					owners[i] = protocol.PartitionOwner{Topic: "t", Partition: int32(i), Owner: names[(i+round)%len(names)], ClientID: "c"}
-				}
-				e.SetOwners(c, "g", owners, func(int, Reason) { panic("refused") })
+				e.setMembers(c, "g", owners, next[round], numbers[round], whys)
 				round++
-				return round < 50
+				return round < rounds
 			}
 		}},
 	} {

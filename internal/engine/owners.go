@@ -85,6 +85,14 @@ func (e *Engine) SetOwners(c *Cluster, groupName string, all []protocol.Partitio
 }
 
 func (e *Engine) setOwners(c *Cluster, groupName string, all []protocol.PartitionOwner, whys []Reason) Reason {
+	m, numbers := membersOf(all)
+	return e.setMembers(c, groupName, all, m, numbers, whys)
+}
+
+// setMembers is setOwners with the members and the number of each owner among them.
+func (e *Engine) setMembers(
+	c *Cluster, groupName string, all []protocol.PartitionOwner, m members, numbers []uint32, whys []Reason,
+) Reason {
 	at := place{cluster: c, name: groupName, hash: c.hash(groupName), topic: -1}
 	s := e.shard(at.hash)
 	s.mu.Lock()
@@ -98,7 +106,7 @@ func (e *Engine) setOwners(c *Cluster, groupName string, all []protocol.Partitio
 		_, whys[i] = e.ownerSlot(s, &at, &all[i], now)
 	}
 	if g := s.findLive(e, c, at.hash, groupName, now); g != nil {
-		if s.replaceOwners(g, all, whys, now) {
+		if s.replaceOwners(g, all, m, numbers, whys, now) {
 			e.changes.Add(1)
 		}
 		s.account(g)
@@ -109,25 +117,39 @@ func (e *Engine) setOwners(c *Cluster, groupName string, all []protocol.Partitio
 	return 0
 }
 
-// replaceOwners makes the accepted elements of all the owners of a group, and reports whether that is a change. All of them
-// have slots; it refuses those whose topic has gone since.
-func (s *shard) replaceOwners(g *group, all []protocol.PartitionOwner, whys []Reason, now int64) (changed bool) {
-	var m members
+// membersOf returns the members that own something, and the number of each owner among them. It is what takes most time of a
+// replacement, so nobody waits for it.
+func membersOf(all []protocol.PartitionOwner) (m members, numbers []uint32) {
+	numbers = make([]uint32, len(all))
+	for i := range all {
+		if max(len(all[i].Owner), len(all[i].ClientID)) <= MaxName { // others are refused
+			numbers[i] = m.number(all[i].Owner, all[i].ClientID)
+		}
+	}
+	return m, numbers
+}
+
+// replaceOwners makes the accepted elements of all the owners of a group, and reports whether that is a change. m and numbers are
+// their members. All of them have slots; it refuses those whose topic has gone since.
+func (s *shard) replaceOwners(
+	g *group, all []protocol.PartitionOwner, m members, numbers []uint32, whys []Reason, now int64,
+) (changed bool) {
 	owners := make([]uint32, len(g.memory.slots), cap(g.memory.slots))
-	topic, left := -1, false
+	topic, left, refused := -1, false, false
 	for i := range all {
 		if whys[i] != 0 {
+			refused = true
 			continue
 		}
 		if topic < 0 || g.topics[topic].topic.Name != all[i].Topic {
 			topic = g.find(all[i].Topic)
 		}
 		if !g.has(topic, all[i].Partition) {
-			whys[i] = UnknownTopic
+			whys[i], refused = UnknownTopic, true
 			continue
 		}
 		slot, _ := g.topics[topic].at(g.numbers, all[i].Partition)
-		owners[slot] = m.number(all[i].Owner, all[i].ClientID)
+		owners[slot] = numbers[i]
 	}
 	for slot := range owners {
 		left = left || owners[slot] != 0
@@ -143,8 +165,11 @@ func (s *shard) replaceOwners(g *group, all []protocol.PartitionOwner, whys []Re
 			s.publish(protocol.EventOwnersCleared, g, nil, now)
 		}
 	}
-	if g.members, g.owners = m, owners; !left {
+	switch g.members, g.owners = m, owners; {
+	case !left:
 		g.members, g.owners = members{}, nil
+	case refused:
+		g.packMembers()
 	}
 	return true
 }
