@@ -49,9 +49,9 @@ func Kinds() []Kind {
 // Entry is a decoded record of __consumer_offsets.
 type Entry struct {
 	Kind Kind
-	// Group is set for commits, classic groups and their tombstones.
+	// Group is set for commits, classic groups and their tombstones, and for those of a value version that is not known.
 	Group string
-	// Topic and Partition are set for commits and their tombstones.
+	// Topic and Partition are set for commits and their tombstones, and for commits of a value version that is not known.
 	Topic     string
 	Partition int32
 	// Offset is the committed offset, Timestamp when it was committed in Unix milliseconds. Both are set for commits.

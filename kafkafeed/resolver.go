@@ -43,8 +43,8 @@ type transaction struct {
 type Effect struct {
 	// Entry is a commit, the tombstone of a commit, or the tombstone of a classic group.
 	Entry Entry
-	// Missed says that commits took effect that were not kept, because there were too many of open transactions. Entry
-	// is empty then: the committed offsets have to be fetched.
+	// Missed says that commits took effect that were not kept, because there were too many of open transactions, or whose version is
+	// not known. Entry is empty then: the committed offsets have to be fetched.
 	Missed bool
 }
 
@@ -89,6 +89,16 @@ func (r *Resolver) Apply(entry Entry, effects []Effect) []Effect {
 			return append(effects, Effect{Entry: entry})
 		}
 		r.hold(entry)
+	case KindUnknown:
+		switch {
+		case entry.Topic == "": // no commit
+		case entry.Producer < 0:
+			return append(effects, Effect{Missed: true})
+		default:
+			if t := r.transaction(entry); t != nil {
+				t.incomplete = true
+			}
+		}
 	case KindCommitTombstone:
 		// As in the coordinator, a deletion takes what open transactions hold with it.
 		r.drop(commitKey{entry.Group, entry.Topic, entry.Partition})
@@ -101,21 +111,31 @@ func (r *Resolver) Apply(entry Entry, effects []Effect) []Effect {
 	return effects
 }
 
-func (r *Resolver) hold(entry Entry) {
+// transaction returns the open transaction of an entry, which may begin it. It is nil if there are too many.
+func (r *Resolver) transaction(entry Entry) *transaction {
 	t := r.open[entry.Producer]
-	if t == nil && len(r.open) >= r.max {
-		r.overflowed = true
-		return
+	if t != nil {
+		return t
 	}
+	if len(r.open) >= r.max {
+		r.overflowed = true
+		return nil
+	}
+	t = &transaction{producer: entry.Producer, first: entry.Order, commits: make(map[commitKey]Entry), older: r.newest}
+	if r.newest != nil {
+		r.newest.newer = t
+	} else {
+		r.oldest = t
+	}
+	r.newest = t
+	r.open[entry.Producer] = t
+	return t
+}
+
+func (r *Resolver) hold(entry Entry) {
+	t := r.transaction(entry)
 	if t == nil {
-		t = &transaction{producer: entry.Producer, first: entry.Order, commits: make(map[commitKey]Entry), older: r.newest}
-		if r.newest != nil {
-			r.newest.newer = t
-		} else {
-			r.oldest = t
-		}
-		r.newest = t
-		r.open[entry.Producer] = t
+		return
 	}
 	key := commitKey{entry.Group, entry.Topic, entry.Partition}
 	if _, ok := t.commits[key]; ok {

@@ -205,3 +205,18 @@ func TestResolverPosition(t *testing.T) {
 	require.Equal(t, int64(20), resolver.Position())
 	require.Empty(t, resolver.Apply(Entry{Order: 19, Kind: KindCommit, Producer: -1}, nil), "it was read before")
 }
+
+// What a commit of a version to come says is not known, but that there was one.
+func TestResolverTellsOfCommitsThatItCannotRead(t *testing.T) {
+	resolver := NewResolver(0, 0)
+	unread := Entry{Kind: KindUnknown, Group: "g", Topic: "t", Producer: -1}
+	require.Equal(t, []Effect{{Missed: true}}, resolver.Apply(unread, nil))
+	unread.Order, unread.Producer = 1, 7
+	require.Empty(t, resolver.Apply(unread, nil), "the transaction is open")
+	require.Equal(t, int64(1), resolver.Position())
+	require.Equal(t, []Effect{{Missed: true}}, resolver.Apply(Entry{Kind: KindCommitMarker, Producer: 7, Order: 2}, nil))
+	unread.Order = 3
+	require.Empty(t, resolver.Apply(unread, nil))
+	require.Empty(t, resolver.Apply(Entry{Kind: KindAbortMarker, Producer: 7, Order: 4}, nil))
+	require.Empty(t, resolver.Apply(Entry{Kind: KindUnknown, Producer: -1, Order: 5}, nil), "it is no commit")
+}

@@ -103,6 +103,26 @@ func TestDeletionWhoseTombstoneIsGone(t *testing.T) {
 	feed.stop()
 }
 
+// A Kafka to come may write commits that cannot be read: the coordinators are asked for them.
+func TestCommitsOfAVersionThatIsNotKnown(t *testing.T) {
+	f := withLog(t)
+	f.commit("g", 0, 10)
+	f.log(logCommit(0, "g", 0, 10))
+	store := openStore(t, "")
+	feed := runFeed(t, store, f.opts(Interval(often))...)
+	<-feed.Ready()
+	agree(t, store, lags{"g orders 0": "10 100 90"})
+	f.commit("g", 0, 30)
+	record := logCommit(0, "g", 0, 30)
+	record.Value = []byte{0, 99, 1, 2, 3}
+	f.log(record)
+	agree(t, store, lags{"g orders 0": "30 100 70"})
+	require.Equal(t, uint64(1), feed.Status().Records[KindUnknown])
+	f.commit("g", 0, 40)
+	f.log(logCommit(0, "g", 0, 40))
+	agree(t, store, lags{"g orders 0": "40 100 60"})
+}
+
 func TestEveryLagIsRightBeforeTheLogIsRead(t *testing.T) {
 	f := withLog(t)
 	for i := range 20 {
