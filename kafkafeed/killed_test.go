@@ -297,3 +297,37 @@ func TestShardThatIsKilledIsTakenOver(t *testing.T) {
 		})
 	}
 }
+
+// What another feed has stored of a group while that had it is not taken for what this one has stored before.
+func TestOwnersOfAGroupThatComesBack(t *testing.T) {
+	f := newFake(t)
+	f.produce("orders", 10)
+	reader, err := kgo.NewClient(kgo.SeedBrokers(f.cluster.ListenAddrs()...), kgo.ConsumerGroup("g"), kgo.ClientID("reader"),
+		kgo.ConsumeTopics("orders"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit())
+	require.NoError(t, err)
+	t.Cleanup(reader.Close)
+	for read := 0; read < 30; {
+		read += reader.PollFetches(t.Context()).NumRecords()
+	}
+	require.NoError(t, reader.CommitUncommittedOffsets(t.Context()))
+	db, h := openStore(t, ""), new(hub)
+	store := &sharing{DB: db, hub: h}
+	polled := make(chan struct{}) // closed when the one poll has ended
+	feed := runFeed(t, store, f.opts(SharedStore(), WithMode(ModePoll), WithHooks(pollHook(sync.OnceFunc(func() { close(polled) }))))...)
+	<-polled
+	eventually(t, "it polls commits", func() bool { return feed.Status().Mode == ModePoll })
+	owner := func() string {
+		var group protocol.Group
+		require.NoError(t, db.Group(t.Context(), "prod", "g", &group))
+		return group.Topics[0].Partitions[0].ClientID
+	}
+	all := slices.Collect(countTo(shardLogs))
+	h.give(t, store, all...)
+	require.NoError(t, feed.pollGroups(t.Context()))
+	require.Equal(t, "reader", owner())
+	h.give(t, store)
+	require.NoError(t, db.SetOwners(t.Context(), "prod", "g", nil))
+	h.give(t, store, all...)
+	require.NoError(t, feed.pollGroups(t.Context()))
+	require.Equal(t, "reader", owner())
+}

@@ -210,6 +210,7 @@ func (t *tailer) release(ctx context.Context, numbers []int32) error {
 	maps.DeleteFunc(t.applier.seeds, func(key commitKey, _ *seed) bool {
 		return slices.Contains(numbers, protocol.LogPartitionOf(key.group, t.count))
 	})
+	t.feed.members.release(numbers, t.count)
 	maps.DeleteFunc(t.feed.doubts, func(group string, _ bool) bool {
 		return slices.Contains(numbers, protocol.LogPartitionOf(group, t.count))
 	})

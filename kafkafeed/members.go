@@ -42,6 +42,17 @@ func (m *members) drop(group string) {
 	delete(m.groups, group)
 }
 
+// release forgets the groups of some partitions of the log: another feed may store other owners.
+func (m *members) release(numbers []int32, count int32) {
+	m.busy.Lock()
+	defer m.busy.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	maps.DeleteFunc(m.groups, func(group string, _ owners) bool {
+		return slices.Contains(numbers, protocol.LogPartitionOf(group, count))
+	})
+}
+
 func (m *members) get(group string) (owners, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -54,6 +54,7 @@ func (f *Feed) assign(partitions []int32) {
 	}
 	f.commits.Unlock()
 	if len(taken) > 0 {
+		f.members.release(taken, share.count)
 		f.told.add(change{taken: taken})
 	}
 	if len(given) > 0 {
