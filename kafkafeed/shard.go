@@ -93,8 +93,9 @@ func (f *Feed) pass(ctx context.Context, groups []string) error {
 // member is how a feed is told its share: by the consumer group that shares the log, of which a client that reads nothing is a member, or
 // by the store.
 type member struct {
-	client *kgo.Client   // nil if the store shares the log, as left
-	left   chan struct{} // closed when the feed leaves
+	client  *kgo.Client   // nil if the store shares the log, as abandon and left
+	abandon func()        // makes what the client asks fail
+	left    chan struct{} // closed when the feed leaves
 
 	mu        sync.Mutex
 	owned     []int32  // guarded by mu; what the store gives, whether the log is read or not
@@ -118,17 +119,19 @@ func (f *Feed) join() (*member, error) {
 			m.add(change{taken: of[logTopic], lost: lost})
 		}
 	}
-	client, err := kgo.NewClient(f.clientOpts(kgo.ConsumerGroup(f.shard), kgo.ConsumeTopics(logTopic), kgo.DisableAutoCommit(),
+	ctx, abandon := context.WithCancel(context.Background())
+	client, err := kgo.NewClient(f.clientOpts(kgo.WithContext(ctx), kgo.ConsumerGroup(f.shard), kgo.ConsumeTopics(logTopic), kgo.DisableAutoCommit(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()), kgo.WithHooks(memberHook{f}),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, of map[string][]int32) {
 			f.state.allowed(askShard)
 			m.add(change{given: of[logTopic]})
 		}), kgo.OnPartitionsRevoked(taken(false)), kgo.OnPartitionsLost(taken(true)))...)
 	if err != nil {
+		abandon()
 		return nil, fmt.Errorf("join group %q: %w", f.shard, err)
 	}
 	client.PauseFetchTopics(logTopic)
-	m.client = client
+	m.client, m.abandon = client, abandon
 	return m, nil
 }
 
@@ -143,6 +146,7 @@ func (m *member) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
 	defer cancel()
 	_ = m.client.LeaveGroupContext(ctx) // the brokers find out
+	m.abandon()                         // or Close waits for the same answer
 	m.client.Close()
 }
 
