@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/kafkafeed/internal/kafkatest"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -183,9 +184,9 @@ func TestRealKafkaIsTheSameCellByCell(t *testing.T) {
 	require.Equal(t, wide+7, c.explained[differsAhead], "of the third group of each of the topics wide, grown and empty, and the second of empty")
 	status := feed.Status()
 	require.Zero(t, status.Records[KindCorrupt]+status.Records[KindUnknown])
-	require.Positive(t, status.Records[KindConsumerGroup])
 	require.Empty(t, status.Refused)
-	if z.shared {
+	if !kafkatest.IsOld() {
+		require.Positive(t, status.Records[KindConsumerGroup])
 		require.Positive(t, status.Records[KindShareGroup])
 		require.NotContains(t, z.storedGroups(store), "share")
 	}

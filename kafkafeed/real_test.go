@@ -286,7 +286,9 @@ func TestRealKafkaAgreesWithItsOwnTool(t *testing.T) {
 	eventually(t, "the group has owners", func() bool { return len(owned("classic")) == 5 })
 	require.Equal(t, "127.0.0.1 reader-1", owned("classic")[0])
 	require.Equal(t, []string{"127.0.0.1 reader-2", "127.0.0.1 reader-2"}, owned("modern"))
-	require.Positive(t, feed.Status().Records[KindConsumerGroup])
+	if !kafkatest.IsOld() {
+		require.Positive(t, feed.Status().Records[KindConsumerGroup])
+	}
 	classic.Close()
 	eventually(t, "the group has no owners", func() bool { return len(owned("classic")) == 0 })
 	feed.stop()

@@ -3,9 +3,7 @@ package kafkafeed
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -13,14 +11,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/kafkafeed/internal/kafkatest"
 )
 
 // zoo is a world with groups and topics of every kind.
 type zoo struct {
 	*world
-	shown  map[string]bool // groups that Kafka's own tool has rows of
-	live   []string        // those of them with members
-	shared bool            // there is a share group
+	shown map[string]bool // groups that Kafka's own tool has rows of
+	live  []string        // those of them with members
 }
 
 func newZoo(w *world) *zoo { return &zoo{world: w, shown: map[string]bool{}} }
@@ -252,22 +250,22 @@ func (z *zoo) modern() {
 
 // java makes members with Kafka's own clients.
 func (z *zoo) java() {
+	if kafkatest.IsOld() {
+		return // nothing that franz-go does not do
+	}
 	z.kafka.Spawn("org.apache.kafka.tools.consumer.ConsoleConsumer", "--bootstrap-server", z.kafka.Addresses()[0], "--topic", "payments.eu",
 		"--group", "java-modern", "--from-beginning", "--consumer-property", "group.protocol=consumer", "--consumer-property", "client.id=java")
 	z.shown["java-modern"] = true
 	z.live = append(z.live, "java-modern")
-	z.shared = !strings.HasPrefix(os.Getenv("KAFKATEST_VERSION"), "3.")
-	if z.shared {
-		z.kafka.Spawn("org.apache.kafka.tools.consumer.ConsoleShareConsumer", "--bootstrap-server", z.kafka.Addresses()[0], "--topic", "orders",
-			"--group", "share")
-	}
+	z.kafka.Spawn("org.apache.kafka.tools.consumer.ConsoleShareConsumer", "--bootstrap-server", z.kafka.Addresses()[0], "--topic", "orders",
+		"--group", "share")
 	eventually(z.t, "the members of Java have joined", func() bool {
 		ctx, cancel := context.WithTimeout(z.t.Context(), 10*time.Second)
 		defer cancel()
 		listed, err := z.admin.ListGroups(ctx)
 		require.NoError(z.t, err)
 		modern, share := listed["java-modern"], listed["share"]
-		return modern.State == "Stable" && (!z.shared || share.State == "Stable") && len(z.committed("java-modern", "payments.eu")) == 2
+		return modern.State == "Stable" && share.State == "Stable" && len(z.committed("java-modern", "payments.eu")) == 2
 	})
 }
 

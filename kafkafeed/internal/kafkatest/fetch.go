@@ -36,16 +36,23 @@ func classpath(t testing.TB) string {
 			missing(t, program+" is not installed, so no real Kafka can be run: "+err.Error())
 		}
 	}
-	version := Version
-	if v := os.Getenv("KAFKATEST_VERSION"); v != "" {
-		version = v
-	}
+	version := version()
 	jars, err := fetch(version)
 	if err != nil {
 		missing(t, "Kafka "+version+" cannot be fetched: "+err.Error())
 	}
 	return filepath.Join(jars, "*")
 }
+
+func version() string {
+	if v := os.Getenv("KAFKATEST_VERSION"); v != "" {
+		return v
+	}
+	return Version
+}
+
+// IsOld reports whether the version of Kafka has neither share groups nor the new group protocol: until 4.0 that was a preview.
+func IsOld() bool { return strings.HasPrefix(version(), "3.") }
 
 func missing(t testing.TB, what string) {
 	t.Helper()
