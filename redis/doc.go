@@ -42,7 +42,7 @@
 //
 //	ACL SETUSER monitor on >secret resetkeys ~lagkeeper:* -@all +hello +ping +readonly +info +cluster|slots +cluster|shards +asking
 //	  +get +set +hset +hdel +del +zadd +zrem +sadd +srem +xadd +evalsha +eval
-//	  +hget +hmget +hgetall +hlen +hexists +smembers +zrange +zrangebyscore +zremrangebyscore +zcard +zinter +xrange +xrevrange
+//	  +hget +hmget +hgetall +hlen +hexists +smembers +zrange +zrangebyscore +zremrangebyscore +zcard +zinter +xrange +xinfo|stream
 //
 // The server must not drop keys: Open returns an error for a maxmemory-policy of allkeys-*. If it has no memory left, writes
 // return storage.ErrFull.

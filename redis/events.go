@@ -3,15 +3,10 @@ package lagredis
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"iter"
-	"slices"
 	"sync"
-	"time"
 	"unsafe"
 
-	"github.com/redis/rueidis"
 	"go.uber.org/zap"
 
 	"github.com/lagkeeper/storage"
@@ -76,9 +71,6 @@ func (db *DB) addEvents(x *change, key string, events []protocol.Event) {
 	}
 }
 
-// pollInterval is how often the events of all buckets are read while anybody watches.
-const pollInterval = 200 * time.Millisecond
-
 // watching reads the streams of all buckets for those who watch.
 type watching struct {
 	hub feed.Hub[protocol.Event]
@@ -103,7 +95,8 @@ const watchCapacity = 65_536
 
 // Watch returns what has changed in the state from the call on, by whichever process. It reads the events of all buckets
 // several times a second, so they come a little later; those of one group come in their order, and so do those of one topic. In
-// all else it is as DB.Watch of package storage. An event that a failover has lost may come again when the state is healed.
+// all else it is as DB.Watch of package storage. An event that a failover has lost may come again when the state is healed. A bucket
+// keeps its newest 10,000 events or so: of those that went before they were read a watcher gets the number, with EventMissed.
 func (db *DB) Watch(ctx context.Context, filter storage.WatchFilter) (iter.Seq[protocol.Event], error) {
 	if err := db.begin(ctx); err != nil {
 		return nil, err
@@ -175,85 +168,4 @@ func (db *DB) stopReading() {
 	}
 	w.stop()
 	<-w.stopped
-}
-
-// streamReader reads the streams of all buckets, each from where it stopped.
-type streamReader struct {
-	db   *DB
-	keys []string
-	next []string // the id of the last event that was read of each
-}
-
-// begin notes where the streams end now.
-func (r *streamReader) begin(ctx context.Context) error {
-	r.keys, r.next = nil, nil
-	for bucket := range r.db.options.Buckets {
-		r.keys = append(r.keys, r.db.groupEventsKey(bucket), r.db.topicEventsKey(bucket))
-	}
-	commands := make(rueidis.Commands, len(r.keys))
-	for i, key := range r.keys {
-		commands[i] = r.db.client.B().Xrevrange().Key(key).End("+").Start("-").Count(1).Build()
-	}
-	for _, result := range r.db.doMulti(ctx, commands...) {
-		last, err := result.AsXRange()
-		if err != nil {
-			return err
-		}
-		id := "0-0"
-		if len(last) > 0 {
-			id = last[0].ID
-		}
-		r.next = append(r.next, id)
-	}
-	return nil
-}
-
-func (r *streamReader) run(ctx context.Context) {
-	ticker := time.NewTicker(pollInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
-		}
-		if err := r.read(ctx); err != nil && !errors.Is(err, context.Canceled) {
-			r.db.log.Warn("events not read", zap.Error(err))
-		}
-	}
-}
-
-// mostRead bounds the events that are read of one stream at a time.
-const mostRead = 1000
-
-// read hands out what has come.
-func (r *streamReader) read(ctx context.Context) error {
-	commands := make(rueidis.Commands, len(r.keys))
-	for i, key := range r.keys {
-		commands[i] = r.db.client.B().Xrange().Key(key).Start("(" + r.next[i]).End("+").Count(mostRead).Build()
-	}
-	var all []protocol.Event
-	var faults []error
-	for i, result := range r.db.doMulti(ctx, commands...) {
-		entries, err := result.AsXRange()
-		if err != nil {
-			faults = append(faults, err)
-			continue
-		}
-		for _, entry := range entries {
-			r.next[i] = entry.ID
-			var event protocol.Event
-			if err := json.Unmarshal([]byte(entry.FieldValues[fieldEvent]), &event); err != nil {
-				faults = append(faults, fmt.Errorf("read event %s: %w", entry.ID, err))
-				continue
-			}
-			all = append(all, event)
-		}
-	}
-	// Those of one group or topic are in one stream and stay in their order.
-	slices.SortStableFunc(all, func(a, b protocol.Event) int { return a.Time.Compare(b.Time) })
-	for _, event := range all {
-		r.db.watching.hub.Publish(event)
-	}
-	return errors.Join(faults...)
 }

@@ -101,6 +101,16 @@ func (h *Hub[E]) Publish(event E) {
 	}
 }
 
+// Lose notes that n events were lost before they could be published: every watcher misses them.
+func (h *Hub[E]) Lose(n uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, w := range h.list() {
+		w.miss(n)
+		w.wakeUp()
+	}
+}
+
 func (h *Hub[E]) size(event E) int {
 	if h.Size == nil {
 		return DefaultSize

@@ -347,3 +347,17 @@ func TestBatches(t *testing.T) {
 	}
 	w.Close()
 }
+
+func TestLose(t *testing.T) {
+	var hub Hub[int]
+	hub.Lose(3) // nobody watches
+	w := hub.Watch(10, func(int) bool { return false }, func(n uint64) int { return -int(n) })
+	defer w.Close()
+	hub.Publish(1)
+	hub.Lose(2)
+	hub.Lose(5)
+	got, err := w.Next(context.Background())
+	require.NoError(t, err)
+	require.Equal(t, []int{-7}, got)
+	require.EqualValues(t, 7, hub.Stats().Missed)
+}

@@ -1,0 +1,92 @@
+package lagredis_test
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/protocol"
+	lagredis "github.com/lagkeeper/storage/redis"
+	"github.com/lagkeeper/storage/redis/internal/redistest"
+)
+
+// addEvents adds many events to a stream at once, as many processes would within a moment.
+func addEvents(t testing.TB, servers *redistest.Servers, key string, n string) {
+	t.Helper()
+	event, err := json.Marshal(protocol.Event{Kind: protocol.EventGroupCreated, Cluster: "local", Group: "group"})
+	require.NoError(t, err)
+	servers.Do(0, "EVAL", "for i = 1, ARGV[1] do redis.call('XADD', KEYS[1], 'MAXLEN', '~', '10000', '*', 'e', ARGV[2]) end return 1", "1", key,
+		n, string(event))
+}
+
+// A watcher is told of events that were gone before they could be read, and how many they were.
+func TestWatcherIsToldOfEventsThatAreGone(t *testing.T) {
+	servers, prefix := redistest.Single(t), freshPrefix()
+	db := open(t, servers, prefix, func(o *lagredis.Options) { o.Buckets = 1 })
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	addEvents(t, servers, prefix+"{g0}:events", "100")
+	events, err := db.Watch(ctx, storage.WatchFilter{})
+	require.NoError(t, err)
+	const added = 30_000
+	addEvents(t, servers, prefix+"{g0}:events", "30000")
+	got, missed := uint64(0), uint64(0)
+	for event := range events {
+		if event.Kind == protocol.EventMissed {
+			missed += event.Missed
+		} else {
+			got++
+		}
+		if got+missed >= added {
+			break
+		}
+	}
+	require.EqualValues(t, added, got+missed)
+	require.Greater(t, missed, uint64(added/2))
+	require.Greater(t, got, uint64(9_000))
+	require.Equal(t, missed, statsOf(t, db).Watchers.Missed)
+}
+
+// After a failover to a server whose clock is behind, or that has come back empty, new events are told all the same.
+func TestWatcherGoesOnWhereAStreamWentBack(t *testing.T) {
+	servers, prefix := redistest.Single(t), freshPrefix()
+	db := open(t, servers, prefix, func(o *lagredis.Options) { o.Buckets = 1 })
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	events, err := db.Watch(ctx, storage.WatchFilter{Kinds: []protocol.EventKind{protocol.EventGroupCreated}})
+	require.NoError(t, err)
+	setEnd(t, db, "topic", 0, 100)
+	require.NoError(t, db.Commit(ctx, "local", "first", commit("topic", 0, 10, 1)))
+	reads := func() string { return line(servers.Do(0, "INFO", "commandstats"), "cmdstat_xrange:") }
+	for event := range events {
+		if event.Group == "second" {
+			return
+		}
+		require.Equal(t, "first", event.Group)
+		// The stream has lower ids from now on.
+		key := prefix + "{g0}:events"
+		servers.Do(0, "DEL", key)
+		servers.Do(0, "XADD", key, "5-1", "e", `{"kind":"group-deleted","cluster":"local","group":"first"}`)
+		for range 3 { // the first reading may have begun before
+			before := reads()
+			until(t, func() bool { return reads() != before })
+		}
+		event, err := json.Marshal(protocol.Event{Kind: protocol.EventGroupCreated, Cluster: "local", Group: "second"})
+		require.NoError(t, err)
+		servers.Do(0, "XADD", key, "6-1", "e", string(event))
+	}
+}
+
+// line returns the line of a text that begins in a way.
+func line(text, begins string) string {
+	for l := range strings.Lines(text) {
+		if strings.HasPrefix(l, begins) {
+			return l
+		}
+	}
+	return ""
+}
