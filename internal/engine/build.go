@@ -120,16 +120,22 @@ func (b *builder) window(g *group, commits []protocol.StoredCommit) (window.Wind
 // one before.
 func inOrder(commits []protocol.StoredCommit) []protocol.StoredCommit {
 	newest := int64(0)
-	wrong := func(c protocol.StoredCommit) bool {
+	for i := range commits {
+		if c := &commits[i]; c.Offset < 0 || c.Order < newest {
+			return leaveOut(commits)
+		}
+		newest = commits[i].Order
+	}
+	return commits
+}
+
+func leaveOut(commits []protocol.StoredCommit) []protocol.StoredCommit {
+	newest := int64(0)
+	return slices.DeleteFunc(slices.Clone(commits), func(c protocol.StoredCommit) bool {
 		if c.Offset < 0 || c.Order < newest {
 			return true
 		}
 		newest = c.Order
 		return false
-	}
-	if !slices.ContainsFunc(commits, wrong) {
-		return commits
-	}
-	newest = 0
-	return slices.DeleteFunc(slices.Clone(commits), wrong)
+	})
 }

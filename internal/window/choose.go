@@ -69,22 +69,24 @@ func choose(commits []protocol.StoredCommit) (f form) {
 	var before last
 	for i := range commits {
 		c := &commits[i]
-		next := last{offset: c.Offset, order: c.Order, timestamp: c.Timestamp, observed: seconds(c.ObservedTimestamp), lag: c.Lag}
+		lag, observed := c.Lag, seconds(c.ObservedTimestamp)
 		if c.LagKnown {
-			lags |= c.Lag
+			lags |= lag
 		} else {
-			f.unsure, next.lag = 1, before.lag
+			f.unsure, lag = 1, before.lag
 		}
-		delays |= uint64(next.observed - seconds(c.Timestamp))
+		delays |= uint64(observed - seconds(c.Timestamp))
 		times |= uint64(c.Timestamp) | uint64(c.ObservedTimestamp)
 		if i > 0 {
-			timestamp.add(next.timestamp - before.timestamp)
-			order.add(next.order - before.order)
-			offset.add(next.offset - before.offset)
-			production.add(next.offset - before.offset + int64(next.lag-before.lag))
-			pauses |= uint64(next.observed - before.observed)
+			timestamp.add(c.Timestamp - before.timestamp)
+			order.add(c.Order - before.order)
+			offset.add(c.Offset - before.offset)
+			production.add(c.Offset - before.offset + int64(lag-before.lag))
+			pauses |= uint64(observed - before.observed)
 		}
-		before = next
+		// One by one: a copy of what was only just written makes the processor wait.
+		before.offset, before.order, before.timestamp = c.Offset, c.Order, c.Timestamp
+		before.lag, before.observed = lag, observed
 	}
 	n := len(commits)
 	few := n < 4

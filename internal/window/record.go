@@ -41,6 +41,60 @@ func (f *form) write(w Window, index int, r *record) {
 	b.add(r.unknown, f.unsure)
 }
 
+// append writes a record behind those before it, as write does.
+func (f *form) append(b *bitFiller, r *record) {
+	timestamp, order, offset := f.timestamp.above(r.timestamp), f.order.above(r.order), f.offset.above(r.offset)
+	lag := f.lag.above(int64(r.lag))
+	if f.narrow() {
+		b.add(timestamp|order<<(f.timestamp.width&63), f.timestamp.width+f.order.width)
+		lagAt := f.offset.width
+		observedAt := lagAt + f.lag.width
+		unsureAt := observedAt + f.observedWidth
+		b.add(offset|lag<<(lagAt&63)|uint64(r.observed)<<(observedAt&63)|r.unknown<<(unsureAt&63), unsureAt+f.unsure)
+		return
+	}
+	b.add(timestamp, f.timestamp.width)
+	b.add(order, f.order.width)
+	b.add(offset, f.offset.width)
+	b.add(lag, f.lag.width)
+	b.add(uint64(r.observed), f.observedWidth)
+	b.add(r.unknown, f.unsure)
+}
+
+// bitFiller is a bitWriter for many records. It gathers bits and reads nothing back that it has only just written, for which a
+// processor waits.
+type bitFiller struct {
+	to   Window
+	bits uint64
+	n    uint8
+}
+
+func (b *bitFiller) add(v uint64, width uint8) {
+	b.bits |= v << (b.n & 63)
+	if b.n += width; b.n < 64 {
+		return
+	}
+	binary.LittleEndian.PutUint64(b.to, b.bits)
+	b.to = b.to[8:]
+	b.n -= 64
+	b.bits = v >> ((width - b.n) & 63)
+	if b.n == 0 {
+		b.bits = 0
+	}
+}
+
+// end writes what was gathered last, and leaves what follows it as it was.
+func (b *bitFiller) end() {
+	for ; b.n >= 8; b.n -= 8 {
+		b.to[0] = byte(b.bits)
+		b.to, b.bits = b.to[1:], b.bits>>8
+	}
+	if b.n > 0 {
+		mask := byte(1)<<b.n - 1
+		b.to[0] = b.to[0]&^mask | byte(b.bits)
+	}
+}
+
 // read reads the record at an index.
 func (f *form) read(w Window, index int) (r record) {
 	b := bitReader{w, f.start()*8 + index*f.recordBits()}

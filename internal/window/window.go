@@ -154,7 +154,8 @@ func (w Window) Append(c *protocol.StoredCommit, limit int, s *Scratch) (needed 
 		return w.reform(c, limit, false, s)
 	}
 	before := w.newest(&f)
-	r, lag := f.follow(&before, c)
+	var r record
+	lag := f.follow(&before, c, &r)
 	if !f.fits(&r) || !f.holds(c, lag) {
 		return w.reform(c, limit, false, s)
 	}
@@ -219,12 +220,12 @@ func (w Window) newest(f *form) (l last) {
 	return l
 }
 
-// follow returns the record of a commit that follows another, and the lag from which the next is counted.
-func (f *form) follow(b *last, c *protocol.StoredCommit) (r record, lag uint64) {
-	r = record{timestamp: c.Timestamp - b.timestamp, order: c.Order - b.order, offset: c.Offset - b.offset}
-	lag = c.Lag
+// follow makes r the record of a commit that follows another, and returns the lag from which the next is counted.
+func (f *form) follow(b *last, c *protocol.StoredCommit, r *record) (lag uint64) {
+	r.timestamp, r.order, r.offset = c.Timestamp-b.timestamp, c.Order-b.order, c.Offset-b.offset
+	lag, r.unknown = c.Lag, 0
 	if !c.LagKnown {
-		r.unknown, lag = 1, b.lag
+		lag, r.unknown = b.lag, 1
 	}
 	if r.lag = lag; f.lagAnchor > 0 {
 		r.lag = lag - b.lag + uint64(r.offset)
@@ -234,7 +235,7 @@ func (f *form) follow(b *last, c *protocol.StoredCommit) (r record, lag uint64) 
 	} else {
 		r.observed = delay(c)
 	}
-	return r, lag
+	return lag
 }
 
 // holds reports whether the fields of the newest commit that are kept whole have room.
@@ -259,7 +260,8 @@ func (w Window) ReplaceNewest(c *protocol.StoredCommit, s *Scratch) (needed int)
 	before.timestamp -= old.timestamp
 	before.lag -= old.lag - uint64(old.offset)
 	before.observed -= old.observed
-	r, lag := f.follow(&before, c)
+	var r record
+	lag := f.follow(&before, c, &r)
 	if !f.fits(&r) || !f.holds(c, lag) {
 		return w.reform(c, f.count, true, s)
 	}
@@ -344,9 +346,11 @@ func (w Window) Narrow(s *Scratch) (size int) {
 func (w Window) encode(f *form, commits []protocol.StoredCommit) {
 	w.setForm(f)
 	var before last
+	b := bitFiller{to: w[f.start():]}
+	var r record
 	for i := range commits {
 		c := &commits[i]
-		r, lag := f.follow(&before, c)
+		lag := f.follow(&before, c, &r)
 		if i == 0 {
 			// The first commit follows nothing.
 			r.timestamp, r.order, r.offset = f.timestamp.base, f.order.base, f.offset.base
@@ -357,12 +361,15 @@ func (w Window) encode(f *form, commits []protocol.StoredCommit) {
 				r.observed = 0
 			}
 		}
-		f.write(w, i, &r)
-		before = last{offset: c.Offset, order: c.Order, timestamp: c.Timestamp, lag: lag, observed: seconds(c.ObservedTimestamp)}
+		f.append(&b, &r)
+		// One by one: a copy of what was only just written makes the processor wait.
+		before.offset, before.order, before.timestamp = c.Offset, c.Order, c.Timestamp
+		before.lag, before.observed = lag, seconds(c.ObservedTimestamp)
 		if i == len(commits)-1 {
 			w.setNewest(f, c, lag)
 		}
 	}
+	b.end()
 }
 
 // MoveTo copies the window, tag and all, into to, whose size in bytes must be at least Used.
