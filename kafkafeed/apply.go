@@ -57,7 +57,7 @@ func (a *applier) apply(ctx context.Context, effects []Effect) error {
 			a.feed.reconcile.Store(true)
 			continue
 		}
-		if !a.feed.wantsGroup(entry.Group) || entry.Topic != "" && !a.feed.wantsTopic(entry.Topic, false) {
+		if !a.wants(entry) {
 			continue
 		}
 		switch entry.Kind {
@@ -82,7 +82,16 @@ func (a *applier) apply(ctx context.Context, effects []Effect) error {
 	return nil
 }
 
+// wants reports whether the feed is to know what an entry is about.
+func (a *applier) wants(entry *Entry) bool {
+	return a.feed.wantsGroup(entry.Group) && (entry.Topic == "" || a.feed.wantsTopic(entry.Topic, false))
+}
+
+// commit takes a commit, if the feed is to know it.
 func (a *applier) commit(ctx context.Context, entry *Entry) error {
+	if !a.wants(entry) {
+		return nil
+	}
 	a.feed.open.note(entry.Topic, entry.Partition, entry.Offset)
 	commit := protocol.Commit{Topic: entry.Topic, Partition: entry.Partition, Offset: entry.Offset, Order: entry.Order,
 		Timestamp: entry.Timestamp}

@@ -83,7 +83,9 @@ func BenchmarkCatchUp(b *testing.B) {
 			require.Equal(b, uint64(*commitsFlag), feed.Status().Records[KindCommit])
 			require.NoError(b, store.Close())
 		}
-		b.ReportMetric(float64(peak()-before)/(1<<20), "MiB-peak")
+		all, live := peak()
+		b.ReportMetric(float64(all-before)/(1<<20), "MiB-peak")
+		b.ReportMetric(float64(live-min(live, before))/(1<<20), "MiB-live-peak")
 		b.ReportMetric(float64(grown)/(1<<20), "MiB-left")
 		b.ReportMetric(float64(*commitsFlag)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
 	})
@@ -97,18 +99,19 @@ func heap() uint64 {
 	return stats.HeapAlloc
 }
 
-// watchHeap looks at the heap until it is asked for the peak: what the objects took that were not collected yet, and those that live.
-func watchHeap() (peak func() uint64) {
+// watchHeap looks at the heap until it is asked for the peaks: of all that was not collected yet, of which there is as much again as of the
+// log in this process, and of what was live at a collection.
+func watchHeap() (peak func() (all, live uint64)) {
 	done, ended := make(chan struct{}), make(chan struct{})
-	var most uint64
+	var all, live uint64
 	go func() {
 		defer close(ended)
 		ticker := time.NewTicker(20 * time.Millisecond)
 		defer ticker.Stop()
-		sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+		samples := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/live:bytes"}}
 		for {
-			metrics.Read(sample)
-			most = max(most, sample[0].Value.Uint64())
+			metrics.Read(samples)
+			all, live = max(all, samples[0].Value.Uint64()), max(live, samples[1].Value.Uint64())
 			select {
 			case <-done:
 				return
@@ -116,9 +119,9 @@ func watchHeap() (peak func() uint64) {
 			}
 		}
 	}()
-	return func() uint64 {
+	return func() (uint64, uint64) {
 		close(done)
 		<-ended
-		return most
+		return all, live
 	}
 }

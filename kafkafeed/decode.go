@@ -90,7 +90,7 @@ var errShort = errors.New("record is too short")
 func Decode(record *kgo.Record) (Entry, error) { return decode(record, nil) }
 
 // decode is Decode with strings that were read before.
-func decode(record *kgo.Record, known names) (Entry, error) {
+func decode(record *kgo.Record, known *names) (Entry, error) {
 	entry := Entry{LogPartition: record.Partition, Order: record.Offset, Producer: -1}
 	if record.Attrs.IsControl() || record.Attrs.IsTransactional() {
 		entry.Producer = record.ProducerID
@@ -123,7 +123,7 @@ func decodeMarker(key []byte) (Kind, error) {
 	}
 }
 
-func (e *Entry) decodeRecord(key, value []byte, known names) error {
+func (e *Entry) decodeRecord(key, value []byte, known *names) error {
 	r := reader{rest: key, known: known}
 	version := r.int16()
 	if r.short {
@@ -247,28 +247,37 @@ func (e *Entry) decodeGroup(value []byte) error {
 type reader struct {
 	rest  []byte
 	short bool
-	known names // nil for none
+	known *names // nil for none
 }
 
 // maxNames bounds the strings that are kept.
 const maxNames = 50_000
 
 // names are the names of groups and topics that were read before: a log has few, again and again.
-type names map[string]string
+type names struct {
+	all map[string]string
+	// newest are the two that were read last: mostly of the group and the topic of the record before.
+	newest [2]string
+}
 
-func (n names) of(name []byte) string {
+func (n *names) of(name []byte) string {
 	if n == nil {
 		return string(name)
 	}
-	if known, ok := n[string(name)]; ok {
-		return known
+	if string(name) == n.newest[0] {
+		n.newest[0], n.newest[1] = n.newest[1], n.newest[0]
+		return n.newest[1]
 	}
-	if len(n) >= maxNames {
-		clear(n)
+	known, ok := n.all[string(name)]
+	if !ok {
+		if len(n.all) >= maxNames {
+			clear(n.all)
+		}
+		known = string(name)
+		n.all[known] = known
 	}
-	kept := string(name)
-	n[kept] = kept
-	return kept
+	n.newest[0], n.newest[1] = n.newest[1], known
+	return known
 }
 
 func (r *reader) take(n uint64) []byte {

@@ -79,15 +79,15 @@ func (r *Resolver) Pending() (transactions, commits int) { return len(r.open), r
 // Apply takes the next record of the log and appends to effects what it does, in order. A record before Next changes
 // nothing.
 func (r *Resolver) Apply(entry Entry, effects []Effect) []Effect {
+	if r.direct(&entry) {
+		return append(effects, Effect{Entry: entry})
+	}
 	if entry.Order < r.next {
 		return effects
 	}
 	r.next = entry.Order + 1
 	switch entry.Kind {
 	case KindCommit:
-		if entry.Producer < 0 {
-			return append(effects, Effect{Entry: entry})
-		}
 		r.hold(entry)
 	case KindUnknown:
 		switch {
@@ -109,6 +109,15 @@ func (r *Resolver) Apply(entry Entry, effects []Effect) []Effect {
 		return r.end(entry, effects)
 	}
 	return effects
+}
+
+// direct takes the next record, and reports true, if it is what nearly all are: a commit that takes effect at once, and has no other effect.
+func (r *Resolver) direct(entry *Entry) bool {
+	if entry.Kind != KindCommit || entry.Producer >= 0 || entry.Order < r.next {
+		return false
+	}
+	r.next = entry.Order + 1
+	return true
 }
 
 // transaction returns the open transaction of an entry, which may begin it. It is nil if there are too many.

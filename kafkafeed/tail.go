@@ -24,7 +24,7 @@ type tailer struct {
 	member  *member // of the group that shares the log; nil if it is not shared
 	behind  int     // logs that have not reached their target
 	effects []Effect
-	names   names
+	names   *names
 	// unsettled is true from when logs came until all have reached their target.
 	unsettled bool
 	// idle is true if nothing came for an interval: the first share of a new member is empty until others have given up theirs.
@@ -48,7 +48,7 @@ func (f *Feed) tail(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t := &tailer{feed: f, count: topic.count, logs: make(map[int32]*logTail), names: make(names)}
+	t := &tailer{feed: f, count: topic.count, logs: make(map[int32]*logTail), names: &names{all: make(map[string]string)}}
 	t.applier = newApplier(f)
 	f.state.clearLogs() // an end from before says nothing of a log that begins anew
 	defer f.client.PurgeTopicsFromConsuming(logTopic)
@@ -165,10 +165,23 @@ func (t *tailer) read(ctx context.Context) error {
 }
 
 func (t *tailer) take(ctx context.Context, log *logTail, records []*kgo.Record) error {
+	commits := 0 // they are nearly all, so they are counted apart
+	defer func() {
+		if commits > 0 {
+			log.counts[KindCommit] += commits
+		}
+	}()
 	for _, record := range records {
 		entry, err := decode(record, t.names)
 		if err != nil && t.feed.log.Level() >= kgo.LogLevelDebug {
 			t.feed.log.Log(kgo.LogLevelDebug, "record is corrupt", "cluster", t.feed.cluster, "err", err)
+		}
+		if log.resolver.direct(&entry) {
+			commits++
+			if err := t.applier.commit(ctx, &entry); err != nil {
+				return err
+			}
+			continue
 		}
 		log.counts[entry.Kind]++
 		t.effects = log.resolver.Apply(entry, t.effects[:0])
