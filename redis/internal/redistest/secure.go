@@ -1,6 +1,8 @@
 package redistest
 
 import (
+	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -11,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -100,6 +103,13 @@ func (a *Authority) settings(port int, cluster bool) []string {
 		settings = append(settings, "--tls-cluster", "yes", "--tls-replication", "yes")
 	}
 	return settings
+}
+
+// withoutTLS reports whether a program was built without TLS: it says that it does not know the directive, or the kind of connection. One
+// with TLS ends too, for want of a certificate.
+func withoutTLS(ctx context.Context, program string) bool {
+	said, _ := exec.CommandContext(ctx, program, "--port", "0", "--tls-port", "1").CombinedOutput()
+	return bytes.Contains(said, []byte("Bad directive")) || bytes.Contains(said, []byte("Failed finding TLS support"))
 }
 
 // Secure is Single, or Cluster with masters alone if there are several, with nodes that take connections over TLS too. A client needs a

@@ -91,6 +91,9 @@ func (s *Servers) start(n int, settings []string) {
 	if err != nil {
 		missing(s.t, "redis-server is not installed, so no real Redis can be run: "+err.Error())
 	}
+	if s.secure != nil && withoutTLS(s.t.Context(), program) {
+		missing(s.t, program+" was built without TLS")
+	}
 	ports := freePorts(s.t, 3*n)
 	s.t.Cleanup(func() {
 		for i := range s.nodes {
