@@ -76,6 +76,7 @@ func TestReplicaThatIsBehindSaysSo(t *testing.T) {
 	require.EqualValues(t, 90, group.Topics[0].Partitions[0].CurrentLag)
 	require.Falsef(t, group.TakenAt.After(lost), "taken at %v, the link was lost at %v", group.TakenAt, lost)
 	require.True(t, lost.Sub(group.TakenAt) < 10*time.Second, "a mark is written every second")
+	require.Positive(t, statsOf(t, reader).Groups, "a copy of what the replica holds")
 	before := statsOf(t, reader).Remote.ReplicaReads
 	ends, err := reader.EndOffsets(ctx, "local", "topic", nil)
 	require.NoError(t, err)

@@ -65,7 +65,8 @@ func reasonOf(err error) engine.Reason {
 }
 
 // Stats returns what this process has done since the store was opened, and what it keeps copies of: Groups, GroupTopics,
-// GroupPartitions, Topics, Partitions and Bytes are those of the copies, not of the state, since the process does not know all of that.
+// GroupPartitions, Topics, Partitions and Bytes are those of the copies, not of the state, since the process does not know all of that. What it
+// has read from replicas counts apart from what it has read from masters.
 // Expired and swept are what this process has removed. It asks no server. It returns ErrStopped if the store is closed.
 func (db *DB) Stats() (storage.Stats, error) {
 	db.life.RLock()
@@ -74,15 +75,17 @@ func (db *DB) Stats() (storage.Stats, error) {
 		return storage.Stats{}, fmt.Errorf("read statistics: %w", storage.ErrStopped)
 	}
 	var reader counts
-	if db.replicas != nil {
-		read := &db.replicas.reader.counts
-		reader.roundTrips.Store(read.roundTrips.Load())
-		reader.conflicts.Store(read.conflicts.Load())
+	var copies engine.Stats
+	if r := db.replicas; r != nil {
+		reader.roundTrips.Store(r.reader.counts.roundTrips.Load())
+		reader.conflicts.Store(r.reader.counts.conflicts.Load())
+		copies = r.reader.engine.Stats()
 	}
 	in, hub, c := db.engine.Stats(), db.watching.hub.Stats(), &db.counts
 	out := storage.Stats{
-		Clusters: in.Clusters, Groups: in.Groups, GroupTopics: in.GroupTopics, GroupPartitions: in.GroupPartitions,
-		Topics: in.Topics, Partitions: in.Partitions, Bytes: in.Bytes,
+		Clusters: in.Clusters, Groups: in.Groups + copies.Groups, GroupTopics: in.GroupTopics + copies.GroupTopics,
+		GroupPartitions: in.GroupPartitions + copies.GroupPartitions, Topics: in.Topics + copies.Topics,
+		Partitions: in.Partitions + copies.Partitions, Bytes: in.Bytes + copies.Bytes,
 		Sweeps: c.sweeps.Load(), ExpiredGroups: in.ExpiredGroups, ExpiredTopics: in.ExpiredTopics, SweptTopics: in.SweptTopics,
 		StuckGroups: in.Stuck, LostLines: lines.Faults(db.log),
 		Watchers: storage.WatcherStats{

@@ -49,6 +49,9 @@ func (db *DB) Sweep(ctx context.Context) error {
 		err = errors.Join(db.sweepWriters(ctx, mine), db.sweepClusters(ctx, mine))
 	}
 	db.forgetUnknownTopics()
+	if db.replicas != nil {
+		db.replicas.reader.forgetUnknownTopics()
+	}
 	return err
 }
 
