@@ -5,19 +5,18 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/lagkeeper/storage/internal/servertest"
 	"github.com/lagkeeper/storage/internal/tied"
 )
 
@@ -38,9 +37,7 @@ type broker struct {
 	properties string
 	output     string
 
-	mu      sync.Mutex
-	command *exec.Cmd     // guarded by mu; nil while it does not run
-	ended   chan struct{} // guarded by mu; closed when command has ended
+	process servertest.Process
 }
 
 // Start starts a cluster that ends with the test. extra are further properties of every broker. Each broker has a listener for each
@@ -49,7 +46,7 @@ func Start(t testing.TB, brokers int, extra map[string]string, protocols ...stri
 	t.Helper()
 	c := &Cluster{t: t, classes: classpath(t)}
 	each := 2 + len(protocols)
-	ports := freePorts(t, each*brokers)
+	ports := servertest.FreePorts(t, each*brokers)
 	var voters []string
 	for i := range brokers {
 		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%d", i+1, ports[each*i+1]))
@@ -109,21 +106,6 @@ func Start(t testing.TB, brokers int, extra map[string]string, protocols ...stri
 	return c
 }
 
-// freePorts returns ports that nobody listens on now.
-func freePorts(t testing.TB, n int) []int {
-	t.Helper()
-	ports := make([]int, n)
-	for i := range ports {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer listener.Close() //nolint:errcheck // nothing was written
-		ports[i] = listener.Addr().(*net.TCPAddr).Port
-	}
-	return ports
-}
-
 // Addresses returns the addresses of all brokers.
 func (c *Cluster) Addresses() []string {
 	var addresses []string
@@ -151,25 +133,13 @@ func (c *Cluster) Resume(node int) { c.signal(node, "-CONT") }
 func (c *Cluster) signal(node int, signal string) {
 	c.t.Helper()
 	b := c.brokers[node]
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if output, err := exec.Command("kill", signal, fmt.Sprint(b.command.Process.Pid)).CombinedOutput(); err != nil {
+	if output, err := exec.Command("kill", signal, fmt.Sprint(b.process.Pid())).CombinedOutput(); err != nil {
 		c.t.Fatalf("send %s to broker %d: %v: %s", signal, b.node, err, output)
 	}
 }
 
 // Kill kills a broker, counted from 0, and returns when it has ended. It does nothing if the broker does not run.
-func (c *Cluster) Kill(node int) {
-	b := c.brokers[node]
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.command == nil {
-		return
-	}
-	_ = b.command.Process.Kill() // it may have ended by itself
-	<-b.ended
-	b.command = nil
-}
+func (c *Cluster) Kill(node int) { c.brokers[node].process.Kill() }
 
 // Restart starts a broker, counted from 0, that does not run.
 func (c *Cluster) Restart(node int) {
@@ -179,22 +149,10 @@ func (c *Cluster) Restart(node int) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	command := tied.Command(context.Background(), "java", "-Xms128m", "-Xmx384m", "-XX:TieredStopAtLevel=1", "-cp", c.classes, "kafka.Kafka", b.properties)
-	command.Stdout, command.Stderr = output, output
-	release, err := tied.Start(command)
+	err = b.process.Start(output, "java", "-Xms128m", "-Xmx384m", "-XX:TieredStopAtLevel=1", "-cp", c.classes, "kafka.Kafka", b.properties)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	ended := make(chan struct{})
-	go func() {
-		_ = command.Wait() // it is killed in the end
-		release()
-		_ = output.Close()
-		close(ended)
-	}()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.command, b.ended = command, ended
 }
 
 // Await returns when every broker is known to the others, and fails the test if one ends before.
@@ -222,14 +180,9 @@ func (c *Cluster) Await() {
 		case <-pause.C:
 		}
 		for _, b := range c.brokers {
-			b.mu.Lock()
-			ended := b.ended
-			b.mu.Unlock()
-			select {
-			case <-ended:
+			if b.process.Ended() {
 				output, _ := os.ReadFile(b.output)
 				c.t.Fatalf("broker %d has ended: %s", b.node, output[max(0, len(output)-4000):])
-			default:
 			}
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lagkeeper/storage/internal/servertest"
 )
 
 // Version is the version of Kafka that tests run against, unless KAFKATEST_VERSION names another.
@@ -33,13 +35,13 @@ func classpath(t testing.TB) string {
 	t.Helper()
 	for _, program := range []string{"java", "mvn"} {
 		if _, err := exec.LookPath(program); err != nil {
-			missing(t, program+" is not installed, so no real Kafka can be run: "+err.Error())
+			servertest.Missing(t, program+" is not installed, so no real Kafka can be run: "+err.Error())
 		}
 	}
 	version := version()
 	jars, err := fetch(version)
 	if err != nil {
-		missing(t, "Kafka "+version+" cannot be fetched: "+err.Error())
+		servertest.Missing(t, "Kafka "+version+" cannot be fetched: "+err.Error())
 	}
 	return filepath.Join(jars, "*")
 }
@@ -53,14 +55,6 @@ func version() string {
 
 // IsOld reports whether the version of Kafka has neither share groups nor the new group protocol: until 4.0 that was a preview.
 func IsOld() bool { return strings.HasPrefix(version(), "3.") }
-
-func missing(t testing.TB, what string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(what)
-	}
-	t.Skip(what)
-}
 
 func fetch(version string) (dir string, err error) {
 	cache, err := os.UserCacheDir()

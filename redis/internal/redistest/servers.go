@@ -6,20 +6,18 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/redis/rueidis"
 
-	"github.com/lagkeeper/storage/internal/tied"
+	"github.com/lagkeeper/storage/internal/servertest"
 )
 
 // NodeTimeout is after how long the nodes of a cluster take one of them for failed.
@@ -41,9 +39,7 @@ type node struct {
 	dir       string
 	arguments []string
 
-	mu      sync.Mutex
-	command *exec.Cmd     // guarded by mu; nil while it does not run
-	ended   chan struct{} // guarded by mu; closed when command has ended
+	process servertest.Process
 }
 
 // Single starts one server without cluster mode. It ends with the test. settings are pairs of a key of redis.conf and its
@@ -89,12 +85,12 @@ func (s *Servers) start(n int, settings []string) {
 	s.t.Helper()
 	program, err := exec.LookPath(cmp.Or(os.Getenv("REDISTEST_SERVER"), "redis-server"))
 	if err != nil {
-		missing(s.t, "redis-server is not installed, so no real Redis can be run: "+err.Error())
+		servertest.Missing(s.t, "redis-server is not installed, so no real Redis can be run: "+err.Error())
 	}
 	if s.secure != nil && withoutTLS(s.t.Context(), program) {
-		missing(s.t, program+" was built without TLS")
+		servertest.Missing(s.t, program+" was built without TLS")
 	}
-	ports := freePorts(s.t, 3*n)
+	ports := servertest.FreePorts(s.t, 3*n)
 	s.t.Cleanup(func() {
 		for i := range s.nodes {
 			s.Kill(i)
@@ -116,7 +112,7 @@ func (s *Servers) start(n int, settings []string) {
 		}
 		if s.secure != nil {
 			node.secure = ports[3*i+2]
-			node.arguments = append(node.arguments, s.secure.settings(node.secure, s.cluster)...)
+			node.arguments = append(node.arguments, secureSettings(s.secure, node.secure, s.cluster)...)
 		}
 		for j := 0; j < len(settings); j += 2 {
 			node.arguments = append(node.arguments, "--"+settings[j], settings[j+1])
@@ -136,34 +132,6 @@ func (s *Servers) start(n int, settings []string) {
 // nodesFile is what a node knows of its cluster, itself included.
 const nodesFile = "nodes.conf"
 
-func missing(t testing.TB, what string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(what)
-	}
-	t.Skip(what)
-}
-
-// freePorts returns ports that nobody listens on now. They are below those that the system gives to outgoing connections, so
-// that a node that is restarted finds its own free.
-func freePorts(t testing.TB, n int) []int {
-	t.Helper()
-	var ports []int
-	for range 10_000 {
-		port := 10_000 + rand.IntN(20_000)
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue
-		}
-		defer listener.Close() //nolint:errcheck // nothing was written
-		if ports = append(ports, port); len(ports) == n {
-			return ports
-		}
-	}
-	t.Fatalf("found %d free ports of %d", len(ports), n)
-	return nil
-}
-
 // Addresses returns the addresses of all nodes.
 func (s *Servers) Addresses() []string {
 	var addresses []string
@@ -174,17 +142,7 @@ func (s *Servers) Addresses() []string {
 }
 
 // Kill kills a node and returns when it has ended. It does nothing if the node does not run.
-func (s *Servers) Kill(i int) {
-	node := s.nodes[i]
-	node.mu.Lock()
-	defer node.mu.Unlock()
-	if node.command == nil {
-		return
-	}
-	_ = node.command.Process.Kill() // it may have ended by itself
-	<-node.ended
-	node.command = nil
-}
+func (s *Servers) Kill(i int) { s.nodes[i].process.Kill() }
 
 // Pause stops a node as the system does that gives it no time; Continue lets it run on.
 func (s *Servers) Pause(i int) {
@@ -200,14 +158,8 @@ func (s *Servers) Continue(i int) {
 
 func (s *Servers) signal(i int, signal syscall.Signal) {
 	s.t.Helper()
-	node := s.nodes[i]
-	node.mu.Lock()
-	defer node.mu.Unlock()
-	if node.command == nil {
-		s.t.Fatalf("node %d does not run", i)
-	}
-	if err := node.command.Process.Signal(signal); err != nil {
-		s.t.Fatal(err)
+	if err := s.nodes[i].process.Signal(signal); err != nil {
+		s.t.Fatalf("node %d: %v", i, err)
 	}
 }
 
@@ -215,20 +167,9 @@ func (s *Servers) signal(i int, signal syscall.Signal) {
 func (s *Servers) Restart(i int) {
 	s.t.Helper()
 	node := s.nodes[i]
-	command := tied.Command(context.Background(), node.arguments[0], node.arguments[1:]...)
-	release, err := tied.Start(command)
-	if err != nil {
+	if err := node.process.Start(nil, node.arguments[0], node.arguments[1:]...); err != nil {
 		s.t.Fatal(err)
 	}
-	ended := make(chan struct{})
-	go func() {
-		_ = command.Wait() // it is killed in the end
-		release()
-		close(ended)
-	}()
-	node.mu.Lock()
-	defer node.mu.Unlock()
-	node.command, node.ended = command, ended
 }
 
 // RestartEmpty starts a node that does not run, without its data. In a cluster it still is who it was.
@@ -310,25 +251,15 @@ func asText(message rueidis.RedisMessage, err error) (string, error) {
 	return lines, nil
 }
 
-func (s *Servers) running(i int) bool {
-	node := s.nodes[i]
-	node.mu.Lock()
-	defer node.mu.Unlock()
-	return node.command != nil
-}
+func (s *Servers) running(i int) bool { return s.nodes[i].process.Running() }
 
 // mustRun fails the test if a node has ended by itself.
 func (s *Servers) mustRun(i int) {
 	s.t.Helper()
 	node := s.nodes[i]
-	node.mu.Lock()
-	ended := node.ended
-	node.mu.Unlock()
-	select {
-	case <-ended:
+	if node.process.Ended() {
 		log, _ := os.ReadFile(filepath.Join(node.dir, "log"))
 		s.t.Fatalf("node %d has ended: %s", i, log[max(0, len(log)-4000):])
-	default:
 	}
 }
 

@@ -2,7 +2,6 @@ package redistest
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -74,11 +73,4 @@ func TestCluster(t *testing.T) {
 	}
 	s.Await()
 	require.Equal(t, "value", s.Do(s.Master(15495), "GET", "{a}7"))
-}
-
-func TestPortsAreNotThoseOfOutgoingConnections(t *testing.T) {
-	ports := freePorts(t, 12)
-	require.Less(t, slices.Max(ports), 32_768)
-	slices.Sort(ports)
-	require.Len(t, slices.Compact(ports), 12)
 }
