@@ -51,7 +51,7 @@ type Options struct {
 	// ReplicaMaxAge lets replicas answer reads, as long as what they answer is at most this old: not less than a second. Group.TakenAt is
 	// a time that the answer is at least as new as; lists and end offsets have no such time, but keep to the same bound. A read that replicas
 	// cannot answer within it goes to the master. What this process has just written may be missing for as long, as may what others wrote.
-	// 0, the default, has masters alone answer. Each process that sets it writes a key per bucket up to four times in that time.
+	// 0, the default, has masters alone answer. Each process that sets it writes a key per bucket every second, or four times in that time.
 	ReplicaMaxAge time.Duration
 	// ReplicaAddress is that of a replica, or of what spreads connections over several, as host:port, for servers without cluster mode;
 	// a cluster says itself where its replicas are.

@@ -42,8 +42,8 @@ const (
 	replicaTimeout = time.Second
 	// replicasLookedUp is how often a cluster is asked for its replicas: it lists one only once that has its data.
 	replicasLookedUp = 5 * time.Second
-	// mostOftenMarked and leastOftenMarked bound how often marks are written: four times in what an answer may be old.
-	mostOftenMarked, leastOftenMarked = 100 * time.Millisecond, time.Second
+	// markInterval is how often marks are written at least; it is a quarter of how old an answer may be if that is less.
+	markInterval = time.Second
 )
 
 // errBehind is returned for a read from a replica that is too far behind, or cannot be known not to be.
@@ -85,7 +85,7 @@ func (db *DB) closeReplicas() {
 
 // lookAtReplicas writes marks and reads them from replicas, by the clock.
 func (db *DB) lookAtReplicas() {
-	ticker := time.NewTicker(max(mostOftenMarked, min(db.options.ReplicaMaxAge/4, leastOftenMarked)))
+	ticker := time.NewTicker(min(db.options.ReplicaMaxAge/4, markInterval))
 	defer ticker.Stop()
 	for {
 		db.lookOnce()
