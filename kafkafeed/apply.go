@@ -10,7 +10,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// maxEarly bounds the commits that wait for the end offset of their partition, maxEarlyPolls for how many polls.
+// maxEarly limits the commits that wait for the end offset of their partition, maxEarlyPolls the polls for which they wait.
 const (
 	maxEarly      = 10_000
 	maxEarlyPolls = 2
@@ -19,7 +19,7 @@ const (
 // batch is the number of commits of one group that are stored at once.
 const batch = 1000
 
-// applier brings effects into the store, in the order of the log for each group.
+// applier stores the effects of log records, in the order of the log for each group.
 type applier struct {
 	feed *Feed
 	// groups are the commits that are not stored yet.
@@ -27,8 +27,8 @@ type applier struct {
 	// spare are used again; room is for how many commits they have room.
 	spare []*groupCommits
 	room  int
-	// seeds are the partitions whose commit was asked for before the log was read: what the log says of them is kept apart,
-	// so that their lag is never that of an older commit. Empty once the log was read to where it ended at the start.
+	// seeds are the partitions whose commit was fetched before the log was read: their records of the log are kept aside, so
+	// that their lag is never that of an older commit. Empty once the log was read to the end that it had at the start.
 	seeds map[commitKey]*seed
 	// targets are where the partitions of the log ended at the start. The topics of what stands before were polled already.
 	targets map[int32]int64
@@ -39,7 +39,7 @@ type groupCommits struct {
 	commits   []protocol.Commit
 }
 
-// seed is what the log says of a partition whose newest commit the store has without its order.
+// seed holds the log's records of a partition whose newest commit is in the store without its order.
 type seed struct {
 	partition int32             // of the log
 	commits   []protocol.Commit // the newest, oldest first
@@ -82,12 +82,12 @@ func (a *applier) apply(ctx context.Context, effects []Effect) error {
 	return nil
 }
 
-// wants reports whether the feed is to know what an entry is about.
+// wants reports whether the feed is to store what an entry concerns.
 func (a *applier) wants(entry *Entry) bool {
 	return a.feed.wantsGroup(entry.Group) && (entry.Topic == "" || a.feed.wantsTopic(entry.Topic, false))
 }
 
-// commit takes a commit, if the feed is to know it.
+// commit takes a commit if the feed is to store it.
 func (a *applier) commit(ctx context.Context, entry *Entry) error {
 	if !a.wants(entry) {
 		return nil
@@ -147,7 +147,7 @@ func (a *applier) tombstone(ctx context.Context, entry *Entry) error {
 	return nil
 }
 
-// flush stores what is not stored yet.
+// flush stores everything that is not stored yet.
 func (a *applier) flush(ctx context.Context) error {
 	for group := range a.groups {
 		if err := a.flushGroup(ctx, group); err != nil {
@@ -214,7 +214,7 @@ func refusals(err error) ([]storage.Refusal, error) {
 	return nil, err
 }
 
-// finish replaces what was asked for by what the log says.
+// finish replaces fetched commits by those of the log.
 func (a *applier) finish(ctx context.Context) error {
 	seeds := a.seeds
 	a.seeds = make(map[commitKey]*seed)

@@ -13,7 +13,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// endKind is which of its ends a partition with open transactions has in the store.
+// endKind says which of its ends a partition with open transactions has in the store.
 type endKind int
 
 const (
@@ -22,7 +22,7 @@ const (
 	lastStable                   // what is before the first open transaction
 )
 
-// pollEnds stores the topics and the end offset of every partition. It returns an error if nothing could be asked.
+// pollEnds stores the topics and the end offset of every partition. It returns an error if nothing could be fetched.
 func (f *Feed) pollEnds(ctx context.Context) error {
 	at := time.Now()
 	m, err := f.metadata(ctx)
@@ -77,15 +77,15 @@ func (f *Feed) pollEnds(ctx context.Context) error {
 		logEnds = ends
 	}
 	f.state.raiseEnds(logEnds[logTopic])
-	// That a part of the log is behind can be told only if its end is known.
+	// Whether a part of the log is behind is known only with its end.
 	if len(logEnds[logTopic]) >= len(logs) {
 		f.state.change(func(s *Status) { s.LastPoll, s.PollDuration = at, time.Since(at) })
 	}
 	return nil
 }
 
-// listStarts asks for the starts of partitions, and in the same requests for the ends of parts of the log, unless the log is one of
-// the topics.
+// listStarts fetches the starts of partitions and, in the same requests, the ends of parts of the log, unless the log is one
+// of the topics.
 func (f *Feed) listStarts(ctx context.Context, of partitions, logs []int32) (starts, logEnds offsets, err error) {
 	starts, logEnds = make(offsets, len(of)), make(offsets)
 	asked, isEnd := of, func(string) bool { return false }
@@ -110,7 +110,7 @@ func (f *Feed) listStarts(ctx context.Context, of partitions, logs []int32) (sta
 	return starts, logEnds, err
 }
 
-// listEnds asks for the ends of partitions. What no leader answered in full is absent.
+// listEnds fetches the ends of partitions. Partitions whose leader gave no complete answer are absent.
 func (f *Feed) listEnds(ctx context.Context, of partitions) (offsets, error) {
 	switch f.end {
 	case highWatermark:
@@ -129,7 +129,7 @@ func (f *Feed) listEnds(ctx context.Context, of partitions) (offsets, error) {
 			answered[name] = append(answered[name], partition)
 		}
 	}
-	// What is asked second is lower only if a transaction is open.
+	// The second end is lower only if a transaction is open.
 	stable, stableErr := f.listOffsets(ctx, answered, timeEnd, true)
 	if stableErr != nil {
 		err = stableErr
@@ -147,7 +147,7 @@ func (f *Feed) listEnds(ctx context.Context, of partitions) (offsets, error) {
 			key := commitKey{topic: name, partition: partition}
 			beyond := committed[key].beyond || committed[key].highest > end
 			open[key] = openEnd{highest: committed[key].highest, beyond: beyond}
-			// An end in the store never goes back, unless the log does.
+			// An end in the store goes back only if the log does.
 			if beyond || int(partition) < len(stored) && stored[partition] > end {
 				found[partition] = high[name][partition]
 			}
@@ -158,7 +158,7 @@ func (f *Feed) listEnds(ctx context.Context, of partitions) (offsets, error) {
 	return stable, err
 }
 
-// openEnd is what groups do on a partition with open transactions.
+// openEnd is the state of a partition with open transactions.
 type openEnd struct {
 	highest int64 // the highest commit
 	beyond  bool  // reports whether a group committed beyond the last stable offset: it reads uncommitted messages

@@ -28,7 +28,7 @@ type Feed struct {
 	once    sync.Once     // closes ready
 	running atomic.Bool
 
-	// caughtUp is true while everything that the log held when it was begun with has been read.
+	// caughtUp is true once everything that the log held at the start has been read.
 	caughtUp atomic.Bool
 	// share are the partitions of the log that the feed reads, if the log is shared; nil before it has any. It changes
 	// while commits is held.
@@ -38,17 +38,17 @@ type Feed struct {
 	told   *member
 	// shareless is true after a poll in which the store had given the feed nothing; guarded by commits.
 	shareless bool
-	// logCount is the number of partitions that the log had when it was last looked at.
+	// logCount is the number of partitions of the log at the last check.
 	logCount atomic.Int32
-	// reconcile is true if commits of the log were missed and have to be asked for.
+	// reconcile is true if commits of the log were missed, so that committed offsets have to be fetched.
 	reconcile atomic.Bool
 
 	open openEnds
 
-	// timesFailed is true if a partition that a group is behind on could not be asked for its past.
+	// timesFailed is true if the past end offsets of a partition that a group is behind on could not be fetched.
 	timesFailed atomic.Bool
 	times       sync.Mutex
-	seeded      map[commitKey]bool // partitions that were asked for their past; guarded by times
+	seeded      map[commitKey]bool // partitions whose past end offsets were fetched; guarded by times
 
 	// live is the client while Run runs.
 	live atomic.Pointer[kgo.Client]
@@ -56,20 +56,20 @@ type Feed struct {
 	client *kgo.Client
 	admin  *kadm.Client
 
-	// missingTopics and missingGroups count the complete listings in a row without what the store has. Owned by the
-	// goroutine that polls.
+	// missingTopics and missingGroups count the successive complete listings from which a topic or group of the store was
+	// missing. Owned by the goroutine that polls.
 	missingTopics, missingGroups map[string]int
 
-	// commits is held while committed offsets are asked for and stored, and while the mode changes.
+	// commits is held while committed offsets are fetched and stored, and while the mode changes.
 	commits sync.Mutex
 	polled  map[commitKey]polled // guarded by commits
 	stored  protocol.Group       // the memory of one group after the other; guarded by commits
-	// doubts are the groups of which a deletion may have been missed; guarded by commits.
+	// doubts are the groups whose deletion may have been missed; guarded by commits.
 	doubts map[string]bool
 }
 
-// New returns a Feed of a cluster that the store is configured with. It returns an error that names every fault of the
-// options, and connects to nothing.
+// New returns a Feed for a cluster with which the store is configured. It returns an error that names every fault of the
+// options. It does not connect.
 func New(store storage.Store, cluster string, opts ...Opt) (*Feed, error) {
 	c, err := newConfig(opts)
 	if err == nil && store == nil {
@@ -80,7 +80,7 @@ func New(store storage.Store, cluster string, opts ...Opt) (*Feed, error) {
 		sharer, err = sharerOf(store)
 	}
 	if err == nil {
-		// The options of the client are checked by making one; it connects when it is first used.
+		// Making a client checks its options; it connects when it is first used.
 		var client *kgo.Client
 		if client, err = c.newClient(context.Background()); err == nil {
 			client.Close()
@@ -104,8 +104,8 @@ func New(store storage.Store, cluster string, opts ...Opt) (*Feed, error) {
 	return f, nil
 }
 
-// newClient returns a client that reads everything of a log: of transactions too, with the markers that end them.
-// What it is asked fails when the context is done.
+// newClient returns a client that reads all records of a log, those of open and aborted transactions and markers included.
+// Its requests fail when the context is done.
 func (c *config) newClient(ctx context.Context) (*kgo.Client, error) {
 	return kgo.NewClient(c.clientOpts(kgo.WithContext(ctx), kgo.KeepControlRecords(), kgo.FetchIsolationLevel(kgo.ReadUncommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
@@ -118,11 +118,11 @@ func (c *config) clientOpts(more ...kgo.Opt) []kgo.Opt {
 	return append(append(opts, kgo.DisableFetchSessions(), kgo.DisableClientMetrics()), more...)
 }
 
-// Ready is closed when what the store answers is complete: in log mode when the log was read to where it ended at the
-// start, in poll mode when every group was asked for.
+// Ready is closed when what the store answers is complete: in log mode when the log was read to the end that it had at the
+// start, in poll mode when every group was fetched.
 func (f *Feed) Ready() <-chan struct{} { return f.ready }
 
-// Status tells what the feed is doing.
+// Status returns what the feed is doing.
 func (f *Feed) Status() Status { return f.state.get() }
 
 func (f *Feed) becomeReady() {
@@ -139,9 +139,9 @@ func (f *Feed) mode() Mode {
 	return f.state.status.Mode
 }
 
-// Run feeds the store until the context is done, and returns its error; or until the store says that it has stopped or
-// does not know the cluster. A Kafka that cannot be reached, or refuses, ends nothing: Run asks again at each interval,
-// and Status says what is wrong. Run can be called once.
+// Run feeds the store until the context is done, and returns its error; it also returns if the store is stopped or does not
+// have the cluster. If Kafka cannot be reached or refuses requests, Run tries again at each interval, and Status says what is
+// wrong. Run can be called once.
 func (f *Feed) Run(ctx context.Context) error {
 	if f.running.Swap(true) {
 		return fmt.Errorf("run feed of cluster %q: already run", f.cluster)
@@ -171,7 +171,7 @@ func (f *Feed) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// pollLoop polls end offsets and groups at each interval. It returns an error that nothing heals.
+// pollLoop polls end offsets and groups at each interval. It returns an error that will not go away.
 func (f *Feed) pollLoop(ctx context.Context, first chan<- struct{}) error {
 	ticker := time.NewTicker(f.interval)
 	defer ticker.Stop()
@@ -255,7 +255,7 @@ func (f *Feed) commitLoop(ctx context.Context, first <-chan struct{}) error {
 	}
 }
 
-// fallBack goes over to polling, and asks for what is committed at once. It returns an error that nothing heals.
+// fallBack switches to polling, and fetches the committed offsets at once. It returns an error that will not go away.
 func (f *Feed) fallBack(ctx context.Context, reason string) error {
 	f.commits.Lock()
 	changed := f.mode() != ModePoll

@@ -8,7 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Mode is how a Feed learns what groups have committed.
+// Mode is how a Feed learns the commits of groups.
 type Mode string
 
 // The modes.
@@ -17,14 +17,14 @@ const (
 	ModeAuto Mode = "auto"
 	// ModeLog reads __consumer_offsets.
 	ModeLog Mode = "log"
-	// ModePoll asks the coordinators of all groups for their committed offsets at each interval.
+	// ModePoll fetches the committed offsets of all groups at each interval.
 	ModePoll Mode = "poll"
 )
 
 // DefaultInterval is the time between two polls of end offsets.
 const DefaultInterval = 10 * time.Second
 
-// DefaultWindow is how many commits of a partition a Feed replays together.
+// DefaultWindow is the number of commits of a partition that a Feed replays together.
 const DefaultWindow = 10
 
 // Opt is an option of a Feed.
@@ -45,8 +45,8 @@ type config struct {
 	shared     bool
 }
 
-// ClientOpts adds options of the client that talks to Kafka: seed brokers, TLS, SASL and whatever else kgo knows. What
-// makes the client a member of a group or pins its offsets does not belong here.
+// ClientOpts adds options of the client that talks to Kafka: seed brokers, TLS, SASL and everything else of kgo. Options that
+// make the client a member of a group or set its offsets must not be used.
 func ClientOpts(opts ...kgo.Opt) Opt {
 	return func(c *config) { c.client = append(c.client, opts...) }
 }
@@ -58,10 +58,11 @@ func Interval(d time.Duration) Opt { return func(c *config) { c.interval = d } }
 // WithMode sets the mode. The default is ModeAuto.
 func WithMode(m Mode) Opt { return func(c *config) { c.mode = m } }
 
-// Groups restricts the feed to the groups that match. The default is every group.
+// Groups restricts the feed to the groups for which it returns true. The default is every group.
 func Groups(match func(group string) bool) Opt { return func(c *config) { c.groups = match } }
 
-// Topics restricts the feed to the topics that match. The default is every topic that Kafka does not keep for itself.
+// Topics restricts the feed to the topics for which it returns true. The default is every topic that is not internal to
+// Kafka.
 func Topics(match func(topic string) bool) Opt { return func(c *config) { c.topics = match } }
 
 // WithHooks adds hooks: values that implement one or more of the Hook interfaces.
@@ -70,33 +71,33 @@ func WithHooks(hooks ...Hook) Opt { return func(c *config) { c.hooks = append(c.
 // WithLogger sets the logger. The default logs nothing. The client has a logger of its own, which ClientOpts sets.
 func WithLogger(log kgo.Logger) Opt { return func(c *config) { c.log = log } }
 
-// LastStableOffset makes the last stable offset of a partition its end: what a consumer that reads committed messages only can
-// read. The default is the last stable offset too, but for partitions on which a group has committed beyond it while transactions
-// are open: there it is the high watermark, as such a group reads uncommitted messages.
+// LastStableOffset makes the last stable offset of a partition its end, up to which consumers can read committed messages.
+// The default is the last stable offset too, except for partitions on which a group has committed beyond it while
+// transactions are open: such a group reads uncommitted messages, so the end is the high watermark.
 func LastStableOffset() Opt { return func(c *config) { c.end = lastStable } }
 
 // HighWatermark makes the high watermark of a partition its end, as kafka-consumer-groups --describe does. A group that reads
-// committed messages only has a lag then while transactions are open.
+// only committed messages then has a lag while transactions are open.
 func HighWatermark() Opt { return func(c *config) { c.end = highWatermark } }
 
-// Window sets how many commits of a partition are replayed when a store that began empty has caught up: the intervals of
-// the store. The default is DefaultWindow.
+// Window sets the number of commits of a partition that are replayed when a store that began empty has caught up: the
+// intervals of the store. The default is DefaultWindow.
 func Window(commits int) Opt { return func(c *config) { c.window = commits } }
 
-// MaxPending sets how many commits of open transactions are kept for one partition of the log. The default is
+// MaxPending sets the number of commits of open transactions that are kept for one partition of the log. The default is
 // DefaultMaxPending.
 func MaxPending(commits int) Opt { return func(c *config) { c.maxPending = commits } }
 
-// Shard makes the feed one of several, in as many processes as wanted, that share the partitions of __consumer_offsets: the
-// members of the Kafka consumer group of this name. Each feeds the groups whose commits are in its share, and the end offsets
-// of all topics. A group that another feed has taken over is deleted from the store. The mode is ModeLog then, and the feed needs
+// Shard makes the feed one of several, in any number of processes, that share the partitions of __consumer_offsets as members
+// of the Kafka consumer group of this name. Each feeds the groups whose commits are in its share, and the end offsets of all
+// topics. A group that another feed has taken over is deleted from the store. The mode is then ModeLog, and the feed needs
 // the right to read the consumer group.
 func Shard(group string) Opt { return func(c *config) { c.shard = group } }
 
-// SharedStore says that several feeds, in as many processes as wanted, fill the same store. Each feeds the groups whose commits are in its
-// share of the partitions of __consumer_offsets, or of as many parts in ModePoll, and the end offsets of all topics. The position of a
-// partition is handed over through the store. Without a Shard the store shares them, as a storage.LogSharer; with one Kafka does, and nothing
-// is deleted from the store that another feed has taken over.
+// SharedStore says that several feeds, in any number of processes, fill the same store. Each feeds the groups whose commits
+// are in its share of the partitions of __consumer_offsets, or of as many parts in ModePoll, and the end offsets of all
+// topics. The position of a partition is handed over in the store. Without a Shard the store assigns the shares, as a
+// storage.LogSharer; with one Kafka does, and groups that another feed has taken over are not deleted from the store.
 func SharedStore() Opt { return func(c *config) { c.shared = true } }
 
 func newConfig(opts []Opt) (config, error) {
@@ -125,12 +126,12 @@ func newConfig(opts []Opt) (config, error) {
 	return c, errors.Join(faults...)
 }
 
-// wantsGroup reports whether the feed is to know a group.
+// wantsGroup reports whether the feed is to store a group.
 func (c *config) wantsGroup(group string) bool {
 	return (c.shard == "" || group != c.shard) && (c.groups == nil || c.groups(group))
 }
 
-// wantsTopic reports whether the feed is to know a topic that Kafka calls internal or not.
+// wantsTopic reports whether the feed is to store a topic, which may be internal to Kafka.
 func (c *config) wantsTopic(topic string, internal bool) bool {
 	if c.topics == nil {
 		return !internal
@@ -138,24 +139,24 @@ func (c *config) wantsTopic(topic string, internal bool) bool {
 	return c.topics(topic)
 }
 
-// Hook is a value that is called when something happens. It implements one or more of HookPoll, HookRecords and
+// Hook is a value whose methods are called when something happens. It implements one or more of HookPoll, HookRecords and
 // HookRequestError. Hooks are called one after the other by the goroutine that does the work, so they must be fast.
 type Hook any
 
 // HookPoll is called after each poll of end offsets and groups.
 type HookPoll interface {
-	// OnPoll tells how long a poll took, and what went wrong in it; nil if nothing did.
+	// OnPoll gets the duration of a poll and its error, nil if there was none.
 	OnPoll(took time.Duration, err error)
 }
 
 // HookRecords is called after the records of one fetch of one log partition have been applied.
 type HookRecords interface {
-	// OnRecords tells the number of records by kind.
+	// OnRecords gets the number of records by kind.
 	OnRecords(logPartition int32, records map[Kind]int)
 }
 
 // HookRequestError is called for each request that failed, in part or as a whole.
 type HookRequestError interface {
-	// OnRequestError tells what was asked, as in Status.Errors, and the error.
+	// OnRequestError gets the kind of the request, as in Status.Errors, and the error.
 	OnRequestError(request string, err error)
 }

@@ -11,11 +11,11 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// confirm is how old a commit that does not move may become in the store before it is told again in poll mode, so that a
-// group that Kafka still knows does not expire.
+// confirm is how old an unchanged commit may become in the store before it is stored again in poll mode, so that a group that
+// Kafka still has does not expire.
 const confirm = time.Hour
 
-// polled is what a commit was when it was told in poll mode.
+// polled is a commit as it was last stored in poll mode.
 type polled struct {
 	offset int64
 	at     time.Time
@@ -30,7 +30,7 @@ func (f *Feed) asked(request string, err error) {
 	}
 }
 
-// pollGroups stores who owns what, and in poll mode what is committed.
+// pollGroups stores the owners of groups and, in poll mode, their committed offsets.
 func (f *Feed) pollGroups(ctx context.Context) error {
 	before, err := f.storedGroups(ctx)
 	if err != nil {
@@ -65,7 +65,7 @@ func (f *Feed) storedGroups(ctx context.Context) ([]string, error) {
 	return slices.Collect(groups), nil
 }
 
-// pollCommits asks for what is committed in poll mode, and in any mode if commits of the log were missed.
+// pollCommits fetches committed offsets in poll mode, and in any mode if commits of the log were missed.
 func (f *Feed) pollCommits(ctx context.Context, groups map[string]groupType, complete bool) error {
 	f.commits.Lock()
 	defer f.commits.Unlock()
@@ -116,7 +116,7 @@ func (f *Feed) pollCommits(ctx context.Context, groups map[string]groupType, com
 	return nil
 }
 
-// tellCommits asks for the committed offsets of groups and stores those that moved. It returns the number of groups that
+// tellCommits fetches the committed offsets of groups and stores those that changed. It returns the number of groups that
 // were answered. The caller holds commits.
 func (f *Feed) tellCommits(ctx context.Context, groups []string) (answered int, err error) {
 	var storeErr error
@@ -140,7 +140,7 @@ func (f *Feed) tellCommits(ctx context.Context, groups []string) (answered int, 
 	return answered, errors.Join(storeErr, err)
 }
 
-// tellGroup adds what the store has of a group, and the answer has not, to doubtful.
+// tellGroup adds to doubtful the partitions that the store has of a group and the answer has not.
 func (f *Feed) tellGroup(ctx context.Context, group string, committed offsets, doubtful map[string]partitions) error {
 	now := time.Now()
 	var moved []protocol.Commit
@@ -193,7 +193,7 @@ func (f *Feed) tellGroup(ctx context.Context, group string, committed offsets, d
 	return nil
 }
 
-// reconcileCommits stores what groups have committed where the store says something else.
+// reconcileCommits stores the committed offsets of groups where they differ from the store.
 func (f *Feed) reconcileCommits(ctx context.Context, groups []string) error {
 	var storeErr error
 	err := f.fetchCommits(ctx, groups, nil, func(group string, committed offsets) {

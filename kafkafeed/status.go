@@ -13,28 +13,28 @@ import (
 type Status struct {
 	// Cluster is the name of the cluster in the store.
 	Cluster string
-	// Mode is the mode that the feed is in: ModeAuto until it has found out, then ModeLog or ModePoll.
+	// Mode is the current mode: ModeAuto until the feed has chosen, then ModeLog or ModePoll.
 	Mode Mode
-	// Reason says why the feed polls although it may read the log; "" otherwise.
+	// Reason says why the feed polls although its mode allows the log; "" otherwise.
 	Reason string
 	// Ready reports whether what the store answers is complete.
 	Ready bool
 	// Logs are the partitions of __consumer_offsets that are read, by number; none in poll mode.
 	Logs []LogStatus
-	// Records counts the records that were read, by kind. Every kind is there from the start.
+	// Records counts the records that were read, by kind. Every kind is present from the start.
 	Records map[Kind]uint64
-	// Refused are the requests that the brokers did not allow, sorted: what the feed lacks the rights for.
+	// Refused are the requests that the brokers refused, sorted: the feed lacks the rights for them.
 	Refused []string
-	// Errors counts failed requests by what was asked. All that is ever asked is there from the start.
+	// Errors counts failed requests by kind. Every kind is present from the start.
 	Errors map[string]uint64
 	// LastError is the newest error, nil if there was none.
 	LastError error
 	// Early is the number of commits that wait for the end offset of their partition, EarlyDropped the number of those that
-	// waited in vain: their topic was deleted, or is not wanted.
+	// were dropped because none came: their topic was deleted, or is excluded.
 	Early        int
 	EarlyDropped uint64
 	// OpenPartitions is the number of partitions that had open transactions at the last poll; 0 with LastStableOffset and
-	// HighWatermark, as only one end is asked for then.
+	// HighWatermark, since only one end is fetched then.
 	OpenPartitions int
 	// LastPoll is when the newest complete poll of end offsets was begun, PollDuration how long it took. A poll that lacks the end of a
 	// part of the log is not complete.
@@ -50,13 +50,13 @@ type LogStatus struct {
 	Next, Position int64
 	// End is the newest known end of the partition: beyond Next if the feed is behind, or cannot read.
 	End int64
-	// OpenTransactions and PendingCommits are what waits for a marker.
+	// OpenTransactions and PendingCommits are the numbers that wait for a marker.
 	OpenTransactions, PendingCommits int
 	// Time is the time of the newest record that was read; zero if there was none.
 	Time time.Time
 }
 
-// state is what Status is made of.
+// state is the source of Status.
 type state struct {
 	mu      sync.Mutex
 	status  Status // guarded by mu, less its maps and slices, which follow
@@ -64,7 +64,7 @@ type state struct {
 	records map[Kind]uint64
 	refused map[string]bool
 	errors  map[string]uint64
-	texts   map[string]string // the newest error of what fails now
+	texts   map[string]string // the newest error of each kind of request that fails now
 }
 
 func newState(cluster string) *state {
@@ -102,7 +102,7 @@ func (s *state) change(f func(*Status)) {
 func (s *state) setLog(log LogStatus) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// The end that the newest fetch told may be beyond what was read of it.
+	// The end in the newest fetch may be beyond the records that were read of it.
 	log.End = max(log.End, s.logs[log.Partition].End)
 	s.logs[log.Partition] = log
 }
@@ -116,7 +116,7 @@ func (s *state) setEnd(partition int32, end int64) {
 	}
 }
 
-// raiseEnds notes the ends that a poll has found. What was read meanwhile may be beyond them.
+// raiseEnds notes the ends found by a poll. Records read meanwhile may be beyond them.
 func (s *state) raiseEnds(ends map[int32]int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -159,7 +159,7 @@ func (s *state) count(records map[Kind]int) {
 	}
 }
 
-// failed notes a failed request and reports whether it fails as it did the time before.
+// failed notes a failed request and reports whether it failed in the same way the last time.
 func (s *state) failed(request string, err error, refused bool) (again bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,7 +173,7 @@ func (s *state) failed(request string, err error, refused bool) (again bool) {
 	return again
 }
 
-// allowed notes that a request was answered in full.
+// allowed notes that a request was answered completely.
 func (s *state) allowed(request string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -54,10 +54,10 @@ func ReadModule(v *viper.Viper, root, className string) (Module, error) {
 	return readModule(&reader{viper: v, root: root}, className, func() {})
 }
 
-// readModule calls more to read the keys that only some class of modules has.
+// readModule calls more to read the keys that only some classes have.
 func readModule(r *reader, className string, more func()) (Module, error) {
 	v := r.viper
-	// Before viper is given defaults, which would make a table of what is none.
+	// This comes before defaults are set, which would turn another value into a table.
 	if r.checkTable(); len(r.faults) > 0 {
 		return Module{}, r.err()
 	}
@@ -91,7 +91,7 @@ func readModule(r *reader, className string, more func()) (Module, error) {
 	return m, r.err()
 }
 
-// zeroIsOff returns a configured number as options have it: there 0 stands for the default, and -1 turns the thing off.
+// zeroIsOff returns a configured number as the options have it: there 0 stands for the default, and -1 turns the feature off.
 func zeroIsOff[N int64 | time.Duration](n N) N {
 	if n == 0 {
 		return -1
@@ -118,7 +118,7 @@ func WhichModule(v *viper.Viper, className string) (name, class string, err erro
 	}
 	names := namesOf(modules)
 	if len(names) > 1 {
-		// One that an earlier call set is none.
+		// The default module of an earlier call does not count.
 		names = slices.DeleteFunc(names, func(name string) bool { return name == defaultName && isGivenDefault(v, defaultClass) })
 	}
 	switch len(names) {

@@ -14,8 +14,8 @@ import (
 	"github.com/spf13/viper"
 )
 
-// reader reads keys, gives viper the defaults of those that are not set, so that an application that shows its
-// configuration shows them, and remembers what is wrong.
+// reader reads keys, sets defaults in viper for those that are not set, so that an application that shows its configuration
+// shows them, and collects faults.
 type reader struct {
 	viper *viper.Viper
 	root  string
@@ -36,7 +36,7 @@ func (r *reader) get(name string, byDefault any) any {
 	return value
 }
 
-// number is a number of the type that is usual in a viper, if that holds it.
+// number returns a number in the type that is usual in a viper, if that can hold it.
 func number(n int64) any {
 	if int64(int(n)) == n {
 		return int(n)
@@ -85,8 +85,8 @@ func seconds(n int64) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// wholeNumber takes the types in which the formats that viper reads give a number, and numbers in strings, which is how
-// they come out of the environment.
+// wholeNumber accepts the types in which configuration formats give a number, and numbers in strings, as they come from the
+// environment.
 func wholeNumber(value any) (int64, bool) {
 	switch v := value.(type) {
 	case int:
@@ -141,7 +141,7 @@ func (r *reader) text(name, byDefault string) string {
 	}
 }
 
-// flag reads what is true or false.
+// flag reads a boolean.
 func (r *reader) flag(name string, byDefault bool) bool {
 	switch value := r.get(name, byDefault).(type) {
 	case nil:
@@ -182,8 +182,7 @@ func (r *reader) texts(name string) (list []string) {
 	return list
 }
 
-// expression reads a regular expression under its name or the one it had in v1.0.0; "" means that it is not set, and gives
-// nil.
+// expression reads a regular expression under its name or its name in v1.0.0; "" means that it is not set, and gives nil.
 func (r *reader) expression(name, oldName string) *regexp.Regexp {
 	text, old := r.text(name, ""), r.text(oldName, "")
 	if old != "" {
@@ -205,7 +204,7 @@ func (r *reader) expression(name, oldName string) *regexp.Regexp {
 	return compiled
 }
 
-// checkTable finds fault with a root that is there and holds no keys.
+// checkTable reports a root that exists and is no table.
 func (r *reader) checkTable() {
 	present := r.viper.Get(r.root)
 	if _, ok := present.(map[string]any); present != nil && !ok {

@@ -10,13 +10,13 @@ var (
 	ErrLocked = errors.New("snapshot is in use by another process")
 	// ErrLockLost is returned when the lock file was removed or replaced while it was locked: another process may use the path.
 	ErrLockLost = errors.New("lock file is gone: another process may use the snapshot")
-	// ErrNameTooLong is returned when the name of a snapshot leaves no room for the suffixes of what stands beside it.
+	// ErrNameTooLong is returned when the name of a snapshot is too long for the suffixes of the files beside it.
 	ErrNameTooLong = errors.New("name is too long")
 )
 
 // LockedError is returned when another process uses the path. It matches ErrLocked.
 type LockedError struct {
-	// Path is the snapshot, LockPath the file that carries the lock.
+	// Path is the snapshot, LockPath the file that is locked.
 	Path, LockPath string
 	// PID and Host are the process that holds the lock and its host; 0 and "" if the lock file does not say.
 	PID  int

@@ -20,11 +20,11 @@ import (
 type Source int
 
 const (
-	// Empty means that there was no sound file.
+	// Empty means that there is no sound file.
 	Empty Source = iota
 	// Newest means the file at the path itself.
 	Newest
-	// Previous means the one before.
+	// Previous means the file before it.
 	Previous
 )
 
@@ -39,7 +39,7 @@ func (s Source) String() string {
 	return "empty"
 }
 
-// LoadReport is what Load found.
+// LoadReport is the result of Load.
 type LoadReport struct {
 	Source Source
 	// File is the name of the file that was loaded, "" for none.
@@ -47,15 +47,15 @@ type LoadReport struct {
 	// Header and Summary are those of the file that was loaded.
 	Header  snapshot.Header
 	Summary snapshot.Summary
-	// Damaged are the files that were not sound, the newest first.
+	// Damaged are the corrupt files, the newest first.
 	Damaged []Damage
-	// Removed are the files that were removed: temporary ones that a crash left, and damaged ones but for the newest three.
+	// Removed are the files that were removed: temporary files of a crash, and all but the newest three corrupt files.
 	Removed []string
-	// Warnings are what failed and did not matter: a temporary file that could not be removed, say.
+	// Warnings are failures that do not matter, such as a temporary file that could not be removed.
 	Warnings []error
 }
 
-// Damage is a file that was not sound.
+// Damage is a corrupt file.
 type Damage struct {
 	// File is the name that the file had.
 	File string
@@ -108,7 +108,7 @@ func Verify(ctx context.Context, path string, opts Options) (snapshot.Header, sn
 	return r.Header(), r.Summary(), nil
 }
 
-// nowhere is a sink that keeps nothing.
+// nowhere is a sink that drops everything.
 type nowhere struct{}
 
 func (nowhere) WriteTopic(*snapshot.Topic) error { return nil }
@@ -177,7 +177,7 @@ func (l *loader) try(source Source, name string, apply func(*snapshot.Reader) er
 	return true, nil
 }
 
-// apply calls apply, and Progress while that runs.
+// apply calls apply, and Progress meanwhile.
 func (l *loader) apply(r *snapshot.Reader, apply func(*snapshot.Reader) error) error {
 	if l.progress == nil {
 		return apply(r)
@@ -201,7 +201,7 @@ func (l *loader) apply(r *snapshot.Reader, apply func(*snapshot.Reader) error) e
 	return apply(r)
 }
 
-// setAside renames a damaged file to a name that nothing has.
+// setAside renames a corrupt file to a name that is not in use.
 func (l *loader) setAside(name string, why error) {
 	damage := Damage{File: name, Err: why}
 	aside := name + damagedSuffix + strconv.FormatInt(l.unixMilli(), 10)
@@ -223,7 +223,7 @@ func (l *loader) setAside(name string, why error) {
 	l.report.Damaged = append(l.report.Damaged, damage)
 }
 
-// removeTemps removes the temporary files that a crash has left. The lock is held, so nobody writes to them.
+// removeTemps removes the temporary files of a crash. The lock is held, so nobody writes to them.
 func (l *loader) removeTemps(names []string) {
 	dir, base := filepath.Split(l.path)
 	for _, name := range names {
@@ -239,10 +239,10 @@ func (l *loader) removeTemps(names []string) {
 	}
 }
 
-// keptDamaged is the number of damaged files of a path that are kept, for whoever wants to find out what happened.
+// keptDamaged is the number of corrupt files of a path that are kept for investigation.
 const keptDamaged = 3
 
-// removeDamaged removes damaged files but for the newest.
+// removeDamaged removes all but the newest corrupt files.
 func (l *loader) removeDamaged() {
 	dir, base := filepath.Split(l.path)
 	names, err := l.fs.Names(filepath.Dir(l.path))

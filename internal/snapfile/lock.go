@@ -11,7 +11,7 @@ import (
 	"sync"
 )
 
-// FileLock keeps every other process, and every other Lock of this one, from a path. The system lets go of it when the
+// FileLock keeps every other process, and every other Lock of this process, from a path. The system releases it when the
 // process ends, however it ends.
 type FileLock struct {
 	name string
@@ -24,13 +24,13 @@ type FileLock struct {
 // errHeld is returned by tryLock if another holds the lock.
 var errHeld = errors.New("lock is held")
 
-// lockTries is how often Lock begins again because the lock file was replaced between opening and locking it. Once happens
-// if somebody removes the file; more often is a fight that nobody wins.
+// lockTries is how often Lock begins again because the lock file was replaced between opening and locking it. Once happens if
+// somebody removes the file; more often means that processes remove each other's.
 const lockTries = 10
 
-// Lock takes the lock of a snapshot path, in the file path.lock, without waiting. It returns a *LockedError, which matches
-// ErrLocked, when another has it. The lock file stays when the lock is let go of: removing it would let two processes hold
-// two locks of one name.
+// Lock locks a snapshot path, with the file path.lock, without waiting. If another process has the lock it returns a
+// *LockedError, which matches ErrLocked. The lock file stays after Unlock: if it were removed, two processes could lock two
+// files of one name.
 func Lock(path string) (*FileLock, error) {
 	name := path + lockSuffix
 	for range lockTries {
@@ -55,7 +55,7 @@ func Lock(path string) (*FileLock, error) {
 		l := &FileLock{name: name, file: file}
 		if l.Check() != nil {
 			// The file was removed or replaced before it was locked: others would lock the new one.
-			_ = l.Unlock() // of a file that nobody finds any more
+			_ = l.Unlock() // of a file that no longer has a name
 			continue
 		}
 		if err := writeHolder(file); err != nil {
@@ -67,7 +67,7 @@ func Lock(path string) (*FileLock, error) {
 }
 
 // Check returns an error matching ErrLockLost if the lock file is not the one that was locked: it was removed or replaced, so
-// that another process may have the lock of the path too.
+// another process may have locked the path too.
 func (l *FileLock) Check() error {
 	mine, err := l.file.Stat()
 	if err != nil {
@@ -83,13 +83,13 @@ func (l *FileLock) Check() error {
 	return nil
 }
 
-// Unlock lets go of the lock. Called again, it does nothing and returns what it returned first.
+// Unlock releases the lock. Called again, it does nothing and returns the same error.
 func (l *FileLock) Unlock() error {
 	l.once.Do(func() { l.err = unlock(l.file) })
 	return l.err
 }
 
-// writeHolder says in the lock file who has the lock, for people.
+// writeHolder writes the holder of the lock into the file, for people.
 func writeHolder(file *os.File) error {
 	host, err := os.Hostname()
 	if err != nil {
@@ -102,10 +102,10 @@ func writeHolder(file *os.File) error {
 	return err
 }
 
-// readHolder returns 0 and "" if the lock file does not say.
+// readHolder reads the holder of the lock from the file; 0 and "" if it is not there.
 func readHolder(name string) (pid int, host string) {
 	if info, err := os.Lstat(name); err != nil || !info.Mode().IsRegular() {
-		return 0, "" // reading what is no file may take for ever
+		return 0, "" // reading a special file may block for ever
 	}
 	file, err := os.Open(name)
 	if err != nil {

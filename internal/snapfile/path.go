@@ -11,7 +11,7 @@ import (
 const (
 	// maxFileName is the longest name of a file in bytes: 255 on every file system in common use.
 	maxFileName = 255
-	// longestSuffix is what the longest name beside a snapshot adds to its own: a damaged previous one, with the digits of a
+	// longestSuffix is the longest suffix of a file beside a snapshot: that of a corrupt previous one, with the digits of a
 	// time in milliseconds and of a number.
 	longestSuffix = len(previousSuffix) + len(damagedSuffix) + len("9223372036854775807-1000")
 )
@@ -24,7 +24,7 @@ func Resolve(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("resolve snapshot path %s: %w", path, err)
 	}
-	// What a link leads to, also if there is nothing yet. A ring of links ends in an error of the system.
+	// A link is followed even if its target does not exist yet. A ring of links ends in an error of the system.
 	for {
 		dir, err := filepath.EvalSymlinks(filepath.Dir(absolute))
 		if err != nil {

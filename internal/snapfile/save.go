@@ -10,29 +10,29 @@ import (
 	"github.com/lagkeeper/storage/internal/snapshot"
 )
 
-// What stands next to a snapshot. A damaged file is path or one of these with ".damaged-<unixms>" behind it.
+// The files beside a snapshot. A corrupt file has the suffix ".damaged-<unixms>" behind its name.
 const (
-	// previousSuffix marks the snapshot before the newest.
+	// previousSuffix marks the previous snapshot.
 	previousSuffix = ".prev"
 	// tempSuffix, and digits, mark a snapshot being written.
 	tempSuffix = ".tmp-"
 	lockSuffix = ".lock"
-	// damagedSuffix, and when it was found, mark a file that was not sound.
+	// damagedSuffix, and when it was found, mark a corrupt file.
 	damagedSuffix = ".damaged-"
 )
 
-// Options are the settings of Save, Load and Verify. The zero value is what a program wants.
+// Options are the settings of Save, Load and Verify. The zero value is the usual one.
 type Options struct {
 	// FS is the file system; nil means OS.
 	FS FS
 	// UnixMilli names damaged files; nil means the system's clock.
 	UnixMilli func() int64
-	// Progress is called by Load every few seconds, from another goroutine, with the number of groups that have been read of how
-	// many; nil means nobody wants to know.
+	// Progress is called by Load every few seconds, from another goroutine, with the number of groups that have been read and
+	// the number of all; it may be nil.
 	Progress func(done, of uint64)
 }
 
-// progressInterval is how often Progress is called: often enough that nobody takes a load for stuck.
+// progressInterval is how often Progress is called: often enough that a load does not look stuck.
 const progressInterval = 3 * time.Second
 
 func (o Options) fs() FS {
@@ -70,7 +70,7 @@ func Save(path string, header snapshot.Header, fill func(*snapshot.Writer) error
 }
 
 func save(fsys FS, path string, header snapshot.Header, fill func(*snapshot.Writer) error) (snapshot.Summary, error) {
-	// 1. Keep off what a later release wrote.
+	// 1. Keep files of a later release.
 	if err := refuseForeign(fsys, path, path+previousSuffix); err != nil {
 		return snapshot.Summary{}, err
 	}
@@ -87,7 +87,7 @@ func save(fsys FS, path string, header snapshot.Header, fill func(*snapshot.Writ
 	if err := fsys.Rename(temp, path); err != nil {
 		return snapshot.Summary{}, errors.Join(fmt.Errorf("put it in place: %w", err), removeIfThere(fsys, temp))
 	}
-	// 5. Make it stay.
+	// 5. Make it durable.
 	dir := filepath.Dir(path)
 	if err := fsys.SyncDir(dir); err != nil {
 		return snapshot.Summary{}, fmt.Errorf("sync directory %s, the snapshot is written but may not survive a power loss: %w",
@@ -96,7 +96,7 @@ func save(fsys FS, path string, header snapshot.Header, fill func(*snapshot.Writ
 	return sum, nil
 }
 
-// writeTemp writes a whole snapshot next to path. Nothing is left of it if that fails, or if fill panics.
+// writeTemp writes a whole snapshot beside path. If that fails, or fill panics, nothing is left of it.
 func writeTemp(fsys FS, path string, header snapshot.Header, fill func(*snapshot.Writer) error) (temp string, sum snapshot.Summary, err error) {
 	dir, base := filepath.Split(path)
 	if dir == "" {
@@ -125,7 +125,7 @@ func writeTemp(fsys FS, path string, header snapshot.Header, fill func(*snapshot
 	if sum, err = w.Close(); err != nil {
 		return "", snapshot.Summary{}, err
 	}
-	// A sync that failed is not tried again: the system may have dropped what it could not write.
+	// A failed sync is not repeated: the system may have dropped what it could not write.
 	if err := file.Sync(); err != nil {
 		return "", snapshot.Summary{}, fmt.Errorf("sync %s: %w", name, err)
 	}
@@ -144,8 +144,8 @@ func removeIfThere(fsys FS, name string) error {
 	return nil
 }
 
-// refuseForeign returns a *snapshot.VersionError if one of the files is sound as far as its version goes and that version is
-// unknown, and an error if one is there and cannot be opened. Whatever else is wrong with them is for others to find.
+// refuseForeign returns a *snapshot.VersionError if one of the files has an unknown version in a sound preamble, and an error
+// if one exists and cannot be opened. It does not look for other faults.
 func refuseForeign(fsys FS, names ...string) error {
 	for _, name := range names {
 		file, err := fsys.Open(name)
