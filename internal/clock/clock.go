@@ -1,4 +1,4 @@
-// Package clock gives the time to a path that cannot afford a call of the operating system.
+// Package clock gives the time to code that cannot afford a system call.
 package clock
 
 import (
@@ -10,14 +10,15 @@ import (
 const (
 	// tick is how often the coarse time is renewed while anybody reads it.
 	tick = 10 * time.Millisecond
-	// idleTicks is for how many ticks nobody may have read it before the clock goes to sleep.
+	// idleTicks is the number of ticks without a reader after which the clock sleeps.
 	idleTicks = 2
 	// nearSecond is how close to the next second, in milliseconds, the coarse time is not trusted.
 	nearSecond = 2 * int64(tick/time.Millisecond)
 )
 
-// Clock is the time of day. Coarse costs a nanosecond or two, since one goroutine reads the system's clock for all;
-// that goroutine sleeps while hardly anybody reads: a caller that reads less than once a tick gets the system's time. The zero value is not usable; make it with Start.
+// Clock is the time of day. Coarse costs a nanosecond or two, since one goroutine reads the system's clock for all readers.
+// It sleeps while there are hardly any: a caller that reads less than once a tick gets the system's time. The zero value is
+// not usable; make a Clock with Start.
 type Clock struct {
 	// milliseconds is the coarse time, 0 while the clock sleeps. Written by the goroutine only.
 	milliseconds atomic.Int64
@@ -26,7 +27,7 @@ type Clock struct {
 	// used is set by each reader and cleared at each tick.
 	used atomic.Bool
 
-	// started is what the monotonic clock is read against; never changes.
+	// started is the origin of the monotonic clock; never changes.
 	started time.Time
 
 	wake chan struct{} // holds one token when a sleeping clock was read
@@ -42,24 +43,24 @@ func Start() *Clock {
 	return c
 }
 
-// Stop ends the goroutine and waits for it. The clock goes on giving the time, from the system.
+// Stop ends the goroutine and waits for it. The clock still gives the time, from the system.
 func (c *Clock) Stop() {
 	c.once.Do(func() { close(c.quit) })
 	<-c.done
 }
 
-// Now is the time in Unix milliseconds, from the system.
+// Now returns the time in Unix milliseconds, from the system.
 func (c *Clock) Now() int64 { return time.Now().UnixMilli() }
 
-// Read is Now and, of the same moment, the milliseconds of the monotonic clock since Start. That one knows nothing of a
-// system's clock that is set, and on most systems stands still while the machine is suspended.
+// Read is Now and, at the same moment, the milliseconds of the monotonic clock since Start. That does not change if the
+// system's clock is set, and on most systems stands still while the machine is suspended.
 func (c *Clock) Read() (now, elapsed int64) {
 	t := time.Now()
 	return t.UnixMilli(), t.Sub(c.started).Milliseconds()
 }
 
-// Coarse is the time in Unix milliseconds, as a rule no more than a hundredth of a second old. Its second is the right
-// one unless the machine is so busy that the clock's goroutine does not get to run.
+// Coarse returns the time in Unix milliseconds, usually no more than a hundredth of a second old. Its second is right unless
+// the machine is so busy that the clock's goroutine does not run.
 func (c *Clock) Coarse() int64 {
 	ms := c.milliseconds.Load()
 	if !c.used.Load() {

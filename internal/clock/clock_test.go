@@ -23,13 +23,13 @@ func bubble(t *testing.T, test func(t *testing.T, c *Clock)) {
 	})
 }
 
-// asleep says whether the clock's goroutine waits to be asked.
+// asleep reports whether the clock's goroutine waits for a reader.
 func (c *Clock) asleep() bool {
 	synctest.Wait()
 	return c.milliseconds.Load() == 0
 }
 
-// TestCoarse asks at every millisecond for seconds: the answer is never in the future, never far in the past, and never of
+// TestCoarse reads at every millisecond of some seconds: the time is never in the future, never far in the past, and never of
 // another second.
 func TestCoarse(t *testing.T) {
 	bubble(t, func(t *testing.T, c *Clock) {
@@ -42,11 +42,11 @@ func TestCoarse(t *testing.T) {
 			late = max(late, now-coarse)
 			time.Sleep(time.Millisecond)
 		}
-		require.Positive(t, late, "the coarse time was exact: nothing was saved")
+		require.Positive(t, late, "the coarse time was always exact, so it came from the system")
 	})
 }
 
-// TestCoarseAtRandomPauses asks now and then, so that the clock falls asleep and wakes in every possible place.
+// TestCoarseAtRandomPauses reads now and then, so that the clock falls asleep and wakes at every possible moment.
 func TestCoarseAtRandomPauses(t *testing.T) {
 	bubble(t, func(t *testing.T, c *Clock) {
 		for i := range 500 {
@@ -60,9 +60,9 @@ func TestCoarseAtRandomPauses(t *testing.T) {
 
 func TestParksWhenNobodyAsks(t *testing.T) {
 	bubble(t, func(t *testing.T, c *Clock) {
-		require.True(t, c.asleep(), "nobody has asked yet")
+		require.True(t, c.asleep(), "nobody has read the clock yet")
 		require.Equal(t, c.Now(), c.Coarse())
-		require.True(t, c.asleep(), "one question is not worth a ticker")
+		require.True(t, c.asleep(), "one reading does not start the ticker")
 		require.Equal(t, c.Now(), c.Coarse())
 		require.False(t, c.asleep())
 		for range 5 {
@@ -72,7 +72,7 @@ func TestParksWhenNobodyAsks(t *testing.T) {
 		}
 		time.Sleep((idleTicks + 2) * tick)
 		require.True(t, c.asleep())
-		// An hour of sleep does not make it answer with what it knew before.
+		// After an hour of sleep it does not return the old time.
 		time.Sleep(time.Hour + 7*time.Millisecond)
 		require.Equal(t, c.Now(), c.Coarse())
 		require.True(t, c.asleep())
@@ -80,7 +80,7 @@ func TestParksWhenNobodyAsks(t *testing.T) {
 		require.False(t, c.asleep())
 		time.Sleep(2*idleTicks*tick - time.Millisecond)
 		require.True(t, c.asleep(), "the ticker stops within moments")
-		// Asked less than once a tick, it never wakes.
+		// If it is read less than once a tick, it never wakes.
 		for range 1000 {
 			require.Equal(t, c.Now(), c.Coarse())
 			require.True(t, c.asleep())

@@ -5,14 +5,14 @@ import (
 	"fmt"
 )
 
-// BlockWriter makes blocks of topics and groups, each of which can be read on its own. A topic has to stand before the groups
-// that hold it: Flush stands between them. A BlockWriter is for one goroutine.
+// BlockWriter makes blocks of topics and groups, each of which can be read on its own. A topic must precede the groups that
+// hold it, with a Flush in between. A BlockWriter is used by one goroutine.
 type BlockWriter struct {
 	to *Writer
 	// block is the head and the payload of the block being built; empty between blocks.
 	block []byte
 	kind  blockType
-	// strings gives the number of each string that the block holds already. The keys are the caller's strings, let go of
+	// strings gives the number of each string that is in the block already. The keys are the caller's strings, and are dropped
 	// with the block.
 	strings map[string]uint64
 	// records counts what the block being built holds.
@@ -66,7 +66,7 @@ func (w *BlockWriter) flushFull() error {
 	return nil
 }
 
-// Flush writes the block being built, if any, before all that any BlockWriter of the snapshot begins later.
+// Flush writes the block being built, if any, in front of everything that any BlockWriter of the snapshot begins later.
 func (w *BlockWriter) Flush() error {
 	if len(w.block) == 0 {
 		return w.to.ready()
@@ -90,7 +90,7 @@ func (w *BlockWriter) uvarint(u uint64) {
 
 func (w *BlockWriter) varint(v int64) { w.uvarint(zigzag(v)) }
 
-// name writes a string, or the number it has in this block from an earlier time.
+// name writes a string, or the number of an earlier occurrence in this block.
 func (w *BlockWriter) name(s string) {
 	if n, ok := w.strings[s]; ok {
 		w.uvarint(n)

@@ -5,8 +5,8 @@ import (
 	"math/bits"
 )
 
-// A column holds one number of each of some commits, without a sign, all in the same width. Widths are whole bytes, so that a
-// column is written and read as fast as memory is; a single bit is for what differs by one at most.
+// A column holds one number of each of some commits, unsigned and all of the same width. Widths are whole bytes, so that a
+// column is written and read at the speed of memory; a single bit is for numbers that differ by at most one.
 //
 // columnBytes is the width in bytes by its code. Code 1 is a bit.
 var columnBytes = [8]uint8{0, 0, 1, 2, 3, 4, 6, 8}
@@ -16,7 +16,7 @@ const (
 	columnByte = 2
 )
 
-// columnCodes is the code of the least width for a number of so many bits.
+// columnCodes is the code of the least width for a number by its bits.
 var columnCodes = func() (codes [65]uint8) {
 	for length := range codes {
 		switch {
@@ -34,7 +34,7 @@ var columnCodes = func() (codes [65]uint8) {
 	return codes
 }()
 
-// columnSize is the number of bytes that n numbers take.
+// columnSize returns the bytes of n numbers.
 func columnSize(code uint8, n int) int {
 	if code == columnBit {
 		return (n + 7) / 8
@@ -42,10 +42,10 @@ func columnSize(code uint8, n int) int {
 	return int(columnBytes[code]) * n
 }
 
-// widest is the code for a column of numbers up to v.
+// widest returns the code for a column of numbers up to v.
 func widest(v uint64) uint8 { return columnCodes[bits.Len64(v)] }
 
-// putColumn writes what the numbers have beyond the least to dst, which has columnSize bytes.
+// putColumn writes by how much the numbers exceed the least to dst, which has columnSize bytes.
 func putColumn(dst []byte, code uint8, values []int64, least int64) {
 	switch columnBytes[code] {
 	case 0:

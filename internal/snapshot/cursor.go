@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// cursor reads the payload of one block. The first fault sticks; from then on it stands at the end of the payload and
+// cursor reads the payload of one block. The first fault sticks; from then on the cursor is at the end of the payload and
 // reads zeros, so that a loop that checks err ends.
 type cursor struct {
 	payload []byte
@@ -60,7 +60,7 @@ func (c *cursor) uint32(what string) uint32 {
 	return uint32(u)
 }
 
-// bytes returns the next n bytes, which belong to the block; nil if fewer are left.
+// bytes returns the next n bytes of the block; nil if fewer are left.
 func (c *cursor) bytes(n uint64, what string) []byte {
 	if n > uint64(c.left()) {
 		c.fail("%s claims %d bytes, %d are left in the block", what, n, c.left())
@@ -71,7 +71,7 @@ func (c *cursor) bytes(n uint64, what string) []byte {
 	return b
 }
 
-// count reads how many elements follow, of at least the given size each, and refuses more than the block can hold.
+// count reads the number of elements that follow, each of at least the given size, and refuses more than the block can hold.
 func (c *cursor) count(least int, what string) int {
 	return c.checkCount(c.uvarint(), least, what)
 }

@@ -34,8 +34,8 @@ func makeBlock(kind snapshot.BlockType, payload []byte) []byte {
 	return b
 }
 
-// assemble makes a file of blocks, with lengths, checksums and the end of the footer as they have to be. The counts of records in
-// the footer are the given ones, or stay.
+// assemble makes a file from blocks, with correct lengths, checksums and end of the footer. The counts of records in the
+// footer are the given ones, or stay.
 func assemble(blocks [][]byte, counts ...uint64) []byte {
 	b := snapshot.AppendPreamble(nil, snapshot.Version)
 	digest := uint32(0)
@@ -95,7 +95,7 @@ func TestEveryTruncationIsDetected(t *testing.T) {
 		_, err := snapshottest.Decode(b[:n])
 		var corrupt *snapshot.CorruptError
 		require.ErrorAs(t, err, &corrupt, "%d of %d bytes", n, len(b))
-		// A file that lies about its size, or shrinks while it is read.
+		// A file that is shorter than its size says, or shrinks while it is read.
 		_, err = snapshot.NewReader(bytes.NewReader(b[:n]), int64(len(b)))
 		require.ErrorAs(t, err, &corrupt, "%d of %d bytes", n, len(b))
 	}
@@ -126,7 +126,7 @@ func TestMoreThanOneFault(t *testing.T) {
 	}
 }
 
-// Sound blocks, with checksums that hold, in the wrong file or place.
+// Sound blocks, with correct checksums, in the wrong file or place.
 func TestBlocksOutOfPlace(t *testing.T) {
 	s, b := small(t)
 	sound := blocksOf(t, b)
@@ -190,7 +190,7 @@ func TestUnknownVersion(t *testing.T) {
 	}
 }
 
-// Payloads whose checksum holds and that claim more than there is: refused before anything is made room for.
+// Payloads with correct checksums that claim more than there is: refused before memory is allocated.
 func TestLengthsThatLie(t *testing.T) {
 	_, b := small(t)
 	blocks := blocksOf(t, b)
@@ -260,8 +260,8 @@ func fixFooter(file []byte) []byte {
 	return file
 }
 
-// TestMemoryOfHostileWindows decodes windows that take as few bytes for a commit as can be: what that takes stays in proportion to
-// what was read.
+// TestMemoryOfHostileWindows decodes windows with as few bytes for a commit as possible: the memory stays in proportion to
+// the bytes read.
 func TestMemoryOfHostileWindows(t *testing.T) {
 	const commits = 100_000
 	partition := slices.Concat([]byte{1}, binary.AppendUvarint(nil, commits<<snapshot.PartitionBits), []byte{2 << 6 & 0xff, 0}, make([]byte, 8), make([]byte, commits-1))

@@ -6,8 +6,8 @@ import (
 )
 
 var (
-	// ErrTooLarge is returned when a record is more than the format has room for. Nothing of it was written, and the writer goes
-	// on: the record may be left out.
+	// ErrTooLarge is returned when a record is too large for the format. Nothing of it was written, and the writer can
+	// continue without it.
 	ErrTooLarge = errors.New("record is too large")
 	// ErrClosed is returned by a writer that has been closed.
 	ErrClosed = errors.New("snapshot writer is closed")
@@ -19,7 +19,7 @@ type CorruptError struct {
 	Offset int64
 	// Block is the number of the block the byte is in, from 0 for the header; -1 outside of any block.
 	Block int
-	// BlockType is the type of that block as it stands in the file; "" outside of any block.
+	// BlockType is the type of that block in the file; "" outside of any block.
 	BlockType string
 	// Reason says what was wrong.
 	Reason string
@@ -32,7 +32,7 @@ func (e *CorruptError) Error() string {
 	return fmt.Sprintf("corrupt snapshot at byte %d (block %d, type %q): %s", e.Offset, e.Block, e.BlockType, e.Reason)
 }
 
-// ReadError is returned when a file cannot be read: the disk fails, say. What it holds is not known.
+// ReadError is returned when a file cannot be read, for instance because the disk fails. Its contents are not known.
 type ReadError struct {
 	// Offset is the byte in the file that could not be read.
 	Offset int64
@@ -43,13 +43,13 @@ func (e *ReadError) Error() string {
 	return fmt.Sprintf("read snapshot at byte %d: %v", e.Offset, e.Err)
 }
 
-// Unwrap returns what the file system had to say.
+// Unwrap returns the error of the file system.
 func (e *ReadError) Unwrap() error { return e.Err }
 
-// VersionError is returned when a file or JSON header is sound as far as its version goes and has one that this release does
-// not read. The data is not damaged: a release that knows the version reads it, so it must not be overwritten.
+// VersionError is returned when a file or JSON header is sound as far as its version and has one that this release does not
+// read. The data is not corrupt: a release that knows the version can read it, so it must not be overwritten.
 type VersionError struct {
-	// Version is the one that was found, Known the one that this release reads.
+	// Version is the version found, Known the one that this release reads.
 	Version, Known int
 }
 

@@ -1,6 +1,6 @@
 package snapshot
 
-// What the tests of the format take of it.
+// The parts of the format that external tests need.
 
 type BlockType = blockType
 

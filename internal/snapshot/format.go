@@ -11,7 +11,7 @@ import (
 // The format is drawn byte by byte in docs/format/snapshot.md.
 
 const (
-	// Version is the one version that is written and read.
+	// Version is the only version that is written and read.
 	Version = 3
 
 	magic    = "\x89LKSNAP\n"
@@ -25,14 +25,14 @@ const (
 	footerSize = 6*8 + 4
 	tailSize   = blockHeadSize + footerSize + len(endMagic)
 
-	// blockTarget is the payload at which a block is closed. It is what a core decodes in a few milliseconds, so that all have
-	// something to do to the end, and some hundred records, so that names are seldom repeated.
+	// blockTarget is the payload at which a block is closed. One core decodes it in a few milliseconds, so that all cores are
+	// busy to the end, and it holds some hundred records, so that names are seldom repeated.
 	blockTarget = 256 << 10
 )
 
 type blockType uint32
 
-// The types read as four letters in a hex dump.
+// The types are four letters in a hex dump.
 const (
 	blockHeader blockType = 'H' | 'E'<<8 | 'A'<<16 | 'D'<<24
 	blockTopics blockType = 'T' | 'O'<<8 | 'P'<<16 | 'C'<<24
@@ -44,19 +44,19 @@ func (t blockType) String() string {
 	return string(binary.LittleEndian.AppendUint32(nil, uint32(t)))
 }
 
-// tagEnd stands in place of a topic or partition behind the last; tagNew begins a topic of a group.
+// tagEnd stands behind the last topic or partition; tagNew begins a topic of a group.
 const (
 	tagEnd = 0
 	tagNew = 1
 )
 
-// Bits of the word before a group's partition; the number of commits stands above them.
+// Bits of the word before a group's partition; the number of commits is above them.
 const (
 	partitionOwner = 1 << iota
 	partitionClientID
 	partitionDeleted
 	partitionIncarnation
-	// partitionMillis is set if a commit was observed at no whole second.
+	// partitionMillis is set if a commit was not observed at a whole second.
 	partitionMillis
 	// partitionUnknown is set if the lag of a commit is not known.
 	partitionUnknown
@@ -91,8 +91,8 @@ func appendPreamble(b []byte, version uint16) []byte {
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
 }
 
-// CheckVersion reads the version of a file and nothing else. It returns a *VersionError for a sound preamble of another version, a
-// *CorruptError for what is no sound preamble, or what r returned.
+// CheckVersion reads only the version of a file. It returns a *VersionError for a sound preamble of another version, a
+// *CorruptError for an invalid preamble, or the error of r.
 func CheckVersion(r io.ReaderAt) error {
 	preamble := make([]byte, preambleSize)
 	n, err := r.ReadAt(preamble, 0)
@@ -124,7 +124,7 @@ func parsePreamble(b []byte) error {
 	return nil
 }
 
-// zigzag maps small numbers of either sign to small unsigned ones, and every int64 to a uint64 of its own.
+// zigzag maps small numbers of either sign to small unsigned ones, and different int64 to different uint64.
 func zigzag(v int64) uint64 { return uint64(v<<1) ^ uint64(v>>63) }
 
 func unzigzag(u uint64) int64 { return int64(u>>1) ^ -int64(u&1) }

@@ -12,7 +12,7 @@ import (
 	"github.com/lagkeeper/storage/internal/snapshottest"
 )
 
-// FuzzReader gives a Reader any bytes: an error of one of two types, or a state that writes and reads back the same.
+// FuzzReader gives a Reader any bytes: it returns an error of one of two types, or a state that survives a round trip.
 func FuzzReader(f *testing.F) {
 	for _, wild := range []bool{false, true} {
 		f.Add(snapshottest.FixedGenerator(wild).State(1, 2).Encode(f))
@@ -22,7 +22,7 @@ func FuzzReader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) { fuzzDecode(t, b) })
 }
 
-// FuzzBlock gives a Reader any payloads under checksums that hold, which FuzzReader would hardly ever find.
+// FuzzBlock gives a Reader any payloads with correct checksums, which FuzzReader would hardly ever find.
 func FuzzBlock(f *testing.F) {
 	for _, wild := range []bool{false, true} {
 		blocks := blocksOf(f, snapshottest.FixedGenerator(wild).State(1, 2).Encode(f))
@@ -45,7 +45,7 @@ func FuzzBlock(f *testing.F) {
 		default:
 			blocks = [][]byte{header, makeBlock(k, first), makeBlock(k, second), footer}
 		}
-		// The footer counts what the payloads hold, if that can be read.
+		// The footer has the counts of the payloads, if those can be read.
 		file := assemble(blocks)
 		var seen counted
 		r, err := snapshot.NewReader(bytes.NewReader(file), int64(len(file)))

@@ -31,7 +31,7 @@ func (c *counter) WriteGroup(g *snapshot.Group) error {
 	return nil
 }
 
-// TestGreatestRecordsFit writes the largest parts that a store takes.
+// TestGreatestRecordsFit writes the largest records of a store.
 func TestGreatestRecordsFit(t *testing.T) {
 	const longest = 32_767
 	name := func(n int) string { return fmt.Sprintf("%08d", n) + strings.Repeat("n", longest-8) }

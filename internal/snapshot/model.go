@@ -7,42 +7,41 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Never stands for a time that never was, as the last commit of a group that has owners only.
+// Never stands for a time that never was, such as the last commit of a group that has only owners.
 const Never int64 = math.MinInt64
 
 // MaxPartitions is the greatest partition count of a topic; a partition's number is below the count.
 const MaxPartitions = 1 << 20
 
-// Header is what a snapshot says of itself.
+// Header is the header of a snapshot.
 type Header struct {
-	// TakenAt is when the snapshot was begun, in Unix milliseconds: the watermark. All that the store had taken by then is
-	// in it; what it took while the snapshot was being written may be.
+	// TakenAt is when the snapshot was begun, in Unix milliseconds: the watermark. Everything that the store had taken by then
+	// is in it; what it took while the snapshot was being written may be.
 	TakenAt int64
 	// Intervals is the configured number of commits kept per partition when the snapshot was taken.
 	Intervals int
 	// Sequence counts the snapshots of one store, 0 if the writer does not count. It is for people: which file is the
 	// newest is decided by its name, never by Sequence or TakenAt.
 	Sequence uint64
-	// Positions say how far the commit log of each cluster had been applied before the first group was written. They ascend
-	// by cluster and partition, which the format does not check.
+	// Positions are the positions up to which the commit log of each cluster had been applied before the first group was
+	// written. They ascend by cluster and partition, which the format does not check.
 	Positions []Position
 }
 
-// Position is how far one partition of a cluster's commit log has been applied.
+// Position is the position up to which one partition of a cluster's commit log has been applied.
 type Position struct {
 	Cluster string
 	protocol.Position
 }
 
-// Topic is what the brokers' side of a store knows of one topic.
+// Topic is what a store knows of one topic from the brokers.
 type Topic struct {
 	Cluster, Name string
 	// PartitionCount is 0 to MaxPartitions.
 	PartitionCount int32
 	// ID is the id of the topic, zero if it is not known.
 	ID protocol.TopicID
-	// Partitions holds the known partitions in ascending order of Number; a partition nothing is known of may be left
-	// out.
+	// Partitions holds the known partitions in ascending order of Number; unknown ones may be left out.
 	Partitions []Partition
 }
 
@@ -77,7 +76,7 @@ type Group struct {
 	Topics []GroupTopic
 }
 
-// IsDeletion reports whether the record is no group but holds what was deleted from one.
+// IsDeletion reports whether the record holds what was deleted from a group, and is no group.
 func (g *Group) IsDeletion() bool {
 	for i := range g.Topics {
 		for j := range g.Topics[i].Partitions {
@@ -94,8 +93,7 @@ type GroupTopic struct {
 	PartitionCount int32
 	// LastCommit is when the group last committed the topic, in Unix milliseconds; Never if it did not.
 	LastCommit int64
-	// Partitions holds the partitions the group knows in ascending order of Number; one nothing is known of may be left
-	// out.
+	// Partitions holds the partitions that the group has in ascending order of Number; others may be left out.
 	Partitions []GroupPartition
 }
 
@@ -105,9 +103,9 @@ type GroupPartition struct {
 	Number int32
 	// Owner and ClientID are "" when unknown.
 	Owner, ClientID string
-	// DeletedOrder is the greatest order of the commits that the partition had when it was taken out of the group; 0 in a
-	// partition that is in the group. A group with such partitions holds no others: it says what was deleted, and LastCommit
-	// when.
+	// DeletedOrder is the greatest order of the commits that the partition had when it was removed from the group; 0 in a
+	// partition that is in the group. A group with such partitions holds no others: it is a record of deletions, and
+	// LastCommit is when they were made.
 	DeletedOrder int64
 	// Incarnation is the engine's own. The format gives it no meaning.
 	Incarnation uint32
@@ -144,21 +142,21 @@ func (s *Summary) AddGroup(g *Group) {
 	}
 }
 
-// Sink takes the records of a snapshot: what writes one, or an engine that loads. The record and all it points to
-// are the caller's again when the call returns; names are strings and may be kept.
+// Sink takes the records of a snapshot: a writer, or an engine that loads. The caller may reuse the record and everything it
+// points to when the call returns; names are strings and may be kept.
 type Sink interface {
 	WriteTopic(*Topic) error
 	WriteGroup(*Group) error
 }
 
-// Output is a Sink that writes a snapshot, alone or beside others.
+// Output is a Sink that writes a snapshot, alone or with others.
 type Output interface {
 	Sink
-	// Flush makes what was written stand before what any other Output of the snapshot is given later.
+	// Flush puts what was written in front of what any other Output of the snapshot gets later.
 	Flush() error
 }
 
-// Validate returns an error unless a Writer takes the header.
+// Validate returns an error if a Writer would refuse the header.
 func (h *Header) Validate() error {
 	if h.Intervals < 0 || h.Intervals > math.MaxInt32 {
 		return fmt.Errorf("header: invalid intervals %d: must be between 0 and %d", h.Intervals, math.MaxInt32)
@@ -172,7 +170,7 @@ func (h *Header) Validate() error {
 	return nil
 }
 
-// Validate returns an error unless the topic obeys the bounds that its type states.
+// Validate returns an error if the topic is not within the limits of its type.
 func (t *Topic) Validate() error {
 	if err := validCount(t.PartitionCount); err != nil {
 		return fmt.Errorf("topic %q of cluster %q: %w", t.Name, t.Cluster, err)
@@ -187,7 +185,7 @@ func (t *Topic) Validate() error {
 	return nil
 }
 
-// Validate returns an error unless the group obeys the bounds that its type states.
+// Validate returns an error if the group is not within the limits of its type.
 func (g *Group) Validate() error {
 	for i := range g.Topics {
 		t := &g.Topics[i]

@@ -1,16 +1,16 @@
 package snapshot
 
-// maxInterned bounds the strings that are kept from one block for the next.
+// maxInterned limits the strings that are kept from one block for the next.
 const maxInterned = 1 << 16
 
-// names are the strings of the block being read. What several blocks hold, as topics and owners, is kept once.
+// names are the strings of the block being read. Strings in several blocks, such as topics and owners, are kept once.
 type names struct {
-	// byNumber are the strings in the order in which the block brings them.
+	// byNumber are the strings in the order of their first occurrence in the block.
 	byNumber []string
 	interned map[string]string
 }
 
-// begin forgets the strings of the block before.
+// begin forgets the strings of the previous block.
 func (n *names) begin() {
 	n.byNumber = n.byNumber[:0]
 	if n.interned == nil || len(n.interned) >= maxInterned {
@@ -21,7 +21,7 @@ func (n *names) begin() {
 // next reads a string that many records share.
 func (n *names) next(c *cursor) string { return n.read(c, true) }
 
-// nextOnce reads a string that is expected once in a file, as the name of a group.
+// nextOnce reads a string that is expected once in a file, such as the name of a group.
 func (n *names) nextOnce(c *cursor) string { return n.read(c, false) }
 
 func (n *names) read(c *cursor, share bool) string {

@@ -9,14 +9,15 @@ type groupDecoder struct {
 
 	group    Group
 	previous int32
-	// partitions and commits are behind the group's Partitions and Commits. If one of them moves as it grows, what was decoded
-	// before stays behind in the old array, sound.
+	// partitions and commits are the memory of the group's Partitions and Commits. If one of them moves as it grows, what was
+	// decoded before stays in the old array, intact.
 	partitions []GroupPartition
 	commits    []protocol.StoredCommit
 	values     []uint64
 }
 
-// block decodes one block and calls f with each group in it. It returns what f returned; a fault of the block is in the cursor.
+// block decodes one block and calls f with each group in it. It returns the error of f; a fault of the block is in the
+// cursor.
 func (d *groupDecoder) block(c *cursor, f func(*Group) error) error {
 	d.names.begin()
 	for c.left() > 0 {

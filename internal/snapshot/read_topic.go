@@ -7,12 +7,13 @@ type topicDecoder struct {
 
 	topic    Topic
 	previous int32
-	// ends and curves are behind the topic's EndOffsets and Curves.
+	// ends and curves are the memory of the topic's EndOffsets and Curves.
 	ends   []EndOffset
 	curves []byte
 }
 
-// block decodes one block and calls f with each topic in it. It returns what f returned; a fault of the block is in the cursor.
+// block decodes one block and calls f with each topic in it. It returns the error of f; a fault of the block is in the
+// cursor.
 func (d *topicDecoder) block(c *cursor, f func(*Topic) error) error {
 	d.names.begin()
 	for c.left() > 0 {
@@ -65,7 +66,7 @@ func (d *topicDecoder) partitions(c *cursor) {
 	}
 }
 
-// endOffsets decodes onto the common array. If that moves, what was decoded before stays behind in the old one, sound.
+// endOffsets appends to the common array. If that moves, what was decoded before stays in the old one, intact.
 func (d *topicDecoder) endOffsets(c *cursor, chain *endOffsetChain) []EndOffset {
 	n := c.count(2, "end offsets")
 	start := len(d.ends)

@@ -18,18 +18,18 @@ type Reader struct {
 	size   int64
 	header Header
 	sum    Summary
-	// footer is the byte at which the footer begins, digest what it says of all blocks before.
+	// footer is the byte at which the footer begins, digest the footer's checksum of all blocks before.
 	footer int64
 	digest uint32
-	// first is the byte at which the blocks of records begin, firstDigest the digest of what stands before.
+	// first is the byte at which the blocks of records begin, firstDigest the digest of what precedes them.
 	first       int64
 	firstDigest uint32
 
 	groups atomic.Uint64
 }
 
-// NewReader checks the two ends of a snapshot of the given size: its version, header and footer. It returns a *VersionError for a
-// version this package does not know, a *ReadError if r fails and a *CorruptError for damage.
+// NewReader checks the two ends of a snapshot of the given size: its version, header and footer. It returns a *VersionError
+// for an unknown version, a *ReadError if r fails and a *CorruptError for damage.
 func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
 	sr := &Reader{src: r, size: size}
 	preamble := make([]byte, min(max(size, 0), preambleSize))
@@ -48,20 +48,20 @@ func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
 	return sr, nil
 }
 
-// Header returns what the snapshot says of itself.
+// Header returns the header of the snapshot.
 func (r *Reader) Header() Header { return r.header }
 
-// Summary returns what the snapshot holds, as its footer says; that it does is known when Read has returned.
+// Summary returns the counts in the footer, which Read checks.
 func (r *Reader) Summary() Summary { return r.sum }
 
-// Groups returns the number of groups that Read has handed out so far. It may be called at any time.
+// Groups returns the number of groups that Read has passed on so far. It may be called at any time.
 func (r *Reader) Groups() uint64 { return r.groups.Load() }
 
-// Read checks and decodes the whole of the snapshot, once, and gives each record to one of the sinks, each of which is used by a
-// goroutine of its own. All topics of the file that stand before a group have been taken when that is given to a sink.
+// Read checks and decodes the whole snapshot, once, and passes each record to one of the sinks, each of which is used by a
+// goroutine of its own. All topics that precede a group in the file have been taken when a sink gets the group.
 //
-// If Read returns an error, what the sinks took must be dropped: a *CorruptError or *ReadError, what a sink returned, or the cause
-// for which the context was cancelled.
+// If Read returns an error, what the sinks took must be dropped: a *CorruptError or *ReadError, the error of a sink, or the
+// cause for which the context was cancelled.
 func (r *Reader) Read(ctx context.Context, sinks ...Sink) error {
 	s := &scan{reader: r, at: r.first, number: 1, digest: r.firstDigest}
 	workers := make([]worker, len(sinks))
@@ -92,7 +92,7 @@ func (r *Reader) Read(ctx context.Context, sinks ...Sink) error {
 	return r.compare(s, &seen)
 }
 
-// compare holds what was seen against the footer.
+// compare compares the counts with the footer.
 func (r *Reader) compare(s *scan, seen *Summary) error {
 	corrupt := func(offset int, format string, args ...any) error {
 		return &CorruptError{
@@ -185,7 +185,7 @@ func (r *Reader) readHeader() error {
 	return nil
 }
 
-// leastBytesPerPosition is what a position takes: three numbers.
+// leastBytesPerPosition is the least size of a position: three numbers.
 const leastBytesPerPosition = 3
 
 func readPositions(c *cursor) []Position {
@@ -207,7 +207,7 @@ func readPositions(c *cursor) []Position {
 	return positions
 }
 
-// readAt fills b. A file that is shorter than it was is damaged; any other failure is the disk's and says so.
+// readAt fills b. A file that has become shorter is corrupt; any other failure is a ReadError.
 func readAt(src io.ReaderAt, b []byte, at int64) error {
 	n, err := src.ReadAt(b, at)
 	if n == len(b) {

@@ -40,7 +40,7 @@ func TestRoundTripOfNothing(t *testing.T) {
 	require.Equal(t, want, got)
 }
 
-// A group or topic far larger than a block is meant to be makes a larger block of its own.
+// A group or topic far larger than a usual block makes a larger block of its own.
 func TestGroupAndTopicLargerThanABlock(t *testing.T) {
 	g := snapshottest.NewGenerator(t, false)
 	want := g.State(2, 3)
@@ -75,8 +75,8 @@ func TestGroupAndTopicLargerThanABlock(t *testing.T) {
 	require.Len(t, blocksOf(t, b), 5, "the groups behind the large one have a block of their own")
 }
 
-// Topics and groups may be mixed, by several writers at once, and read by several: all topics of a run of blocks before the
-// groups behind them.
+// Topics and groups may be mixed, by several writers at once, and read by several: all topics of a run of blocks come before
+// the groups behind them.
 func TestManyWritersAndReaders(t *testing.T) {
 	g := snapshottest.NewGenerator(t, false)
 	want := g.State(40, 400)
@@ -132,7 +132,7 @@ func TestManyWritersAndReaders(t *testing.T) {
 	}
 }
 
-// TestTopicsBeforeTheirGroups asks at each group whether its topic has been taken.
+// TestTopicsBeforeTheirGroups checks for each group that its topic has been taken.
 func TestTopicsBeforeTheirGroups(t *testing.T) {
 	var b bytes.Buffer
 	w := snapshot.NewWriter(&b, snapshot.Header{})
@@ -199,7 +199,7 @@ type failingReader struct{ err error }
 
 func (f failingReader) ReadAt([]byte, int64) (int, error) { return 0, f.err }
 
-// TestReadIsCancelled ends a Read in the middle of a block, and does not begin one.
+// TestReadIsCancelled cancels a Read in the middle of a block, and one before it begins.
 func TestReadIsCancelled(t *testing.T) {
 	b := snapshottest.NewGenerator(t, false).State(0, 50).Encode(t)
 	r, err := snapshot.NewReader(bytes.NewReader(b), int64(len(b)))
@@ -314,7 +314,7 @@ func TestWriterErrorSticks(t *testing.T) {
 	}
 }
 
-// limitedWriter takes limit bytes and then, breaking the contract of io.Writer, fewer than it is given without an error.
+// limitedWriter takes limit bytes and then, against the contract of io.Writer, fewer than it is given without an error.
 type limitedWriter struct{ limit int }
 
 func (w *limitedWriter) Write(b []byte) (int, error) {
@@ -360,6 +360,6 @@ func TestNoAllocationPerRecord(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// The names of groups are new strings each time, and so is what a Read works in.
+	// The names of groups are new strings each time, and so is the scratch memory of a Read.
 	require.LessOrEqual(t, testing.AllocsPerRun(50, read), float64(len(s.Groups)+300))
 }

@@ -29,8 +29,7 @@ func (f *frame) cursor(payload []byte) *cursor {
 	return &cursor{payload: payload, start: f.start + blockHeadSize, block: f.number, kind: f.kind}
 }
 
-// read reads the payload into the memory of buffer and checks it. It makes room for no more than there is in the file, which
-// holds the payload as far as its size says.
+// read reads the payload into the memory of buffer and checks it. It allocates no more than the file holds by its size.
 func (f *frame) read(src io.ReaderAt, buffer []byte) ([]byte, error) {
 	if int64(cap(buffer)) < f.length {
 		buffer = make([]byte, f.length+f.length/8)
@@ -99,14 +98,14 @@ func (s *scan) head() (fr frame, err error) {
 		left-blockHeadSize)
 }
 
-// pass goes on behind a block.
+// pass continues behind a block.
 func (s *scan) pass(fr *frame) {
 	s.digest = crc32.Update(s.digest, castagnoli, fr.raw[4:8])
 	s.at += blockHeadSize + fr.length
 	s.number++
 }
 
-// begin reports whether there are more blocks, and hands out those that are of the type of the next.
+// begin reports whether there are more blocks; from then on those of the type of the next one are handed out.
 func (s *scan) begin() (more bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,7 +147,7 @@ type worker struct {
 	seen   Summary
 }
 
-// run decodes blocks until there is no more of the type.
+// run decodes blocks until there are no more of the type.
 func (w *worker) run() error {
 	for {
 		fr, ok, err := w.scan.next()

@@ -8,8 +8,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// windowChain is what the next window of a group is written relative to: partitions that one consumer commits are alike. It
-// begins anew with each group.
+// windowChain is what the next window of a group is written relative to: partitions of one consumer are alike. It begins anew
+// with each group.
 type windowChain struct {
 	// offset, order and timestamp are those of the oldest commit, the steps the least between two commits.
 	offset, order, timestamp             int64
@@ -29,10 +29,10 @@ const (
 	columnMask = 7
 )
 
-// columns are the numbers of a window, for each column those of all commits and the bounds between which they are.
+// columns are the numbers of a window: for each column those of all commits, and their bounds.
 type columns struct {
 	offset, order, timestamp, observed, lag column
-	// flags are the bits of the word before the partition that say how the window is written.
+	// flags are the bits of the word before the partition that describe the window.
 	flags uint64
 	known []uint64
 }
@@ -54,7 +54,7 @@ func (c *column) set(i int, v int64) {
 	c.least, c.greatest = min(c.least, v), max(c.greatest, v)
 }
 
-// take takes the numbers of commits, of which there is at least one.
+// take takes the numbers of commits, of which there must be at least one.
 func (k *columns) take(commits []protocol.StoredCommit) {
 	n := len(commits)
 	k.offset.reset(n - 1)
@@ -94,7 +94,7 @@ func (k *columns) take(commits []protocol.StoredCommit) {
 	}
 }
 
-// takeUnknown gives the commits whose lag is not known the least of the others.
+// takeUnknown gives commits with an unknown lag the least lag of the others.
 func (k *columns) takeUnknown(commits []protocol.StoredCommit) {
 	if k.lag.least > k.lag.greatest {
 		k.lag.least, k.lag.greatest = 0, 0
@@ -118,7 +118,7 @@ func (w *BlockWriter) window(chain *windowChain, first *protocol.StoredCommit) {
 	w.relative(&chain.offset, first.Offset)
 	w.relative(&chain.order, first.Order)
 	w.relative(&chain.timestamp, first.Timestamp)
-	// The least of each column stands before all columns, which follow in their order.
+	// The least of each column comes before all columns, which follow in their order.
 	steps := len(k.offset.values) > 0
 	if steps {
 		w.relative(&chain.offsetStep, k.offset.least)
@@ -131,7 +131,7 @@ func (w *BlockWriter) window(chain *windowChain, first *protocol.StoredCommit) {
 	if steps {
 		codes |= w.column(&k.offset, 0) << offsetColumn
 		codes |= w.column(&k.order, 0) << orderColumn
-		// At least a byte for each commit: what decoding takes stays in proportion to what was read.
+		// At least a byte for each commit, so that the memory of decoding stays in proportion to the bytes read.
 		codes |= w.column(&k.timestamp, columnByte) << timestampColumn
 	}
 	codes |= w.column(&k.observed, 0) << observedColumn
@@ -146,7 +146,7 @@ func (w *BlockWriter) window(chain *windowChain, first *protocol.StoredCommit) {
 	binary.LittleEndian.PutUint16(w.block[head:], codes)
 }
 
-// relative writes a number relative to the one before it in a chain, whose place it takes.
+// relative writes a number relative to the previous one of a chain, and replaces that.
 func (w *BlockWriter) relative(before *int64, v int64) {
 	w.varint(v - *before)
 	*before = v
@@ -161,8 +161,8 @@ func (w *BlockWriter) column(c *column, least uint8) uint16 {
 	return uint16(code)
 }
 
-// window reads n commits, at least one, onto the common array. If that moves, what was read before stays behind in the old one,
-// sound.
+// window reads n commits, at least one, into the common array. If that moves, what was read before stays in the old one,
+// intact.
 func (d *groupDecoder) window(c *cursor, chain *windowChain, n int, flags uint64) []protocol.StoredCommit {
 	head := c.bytes(2, "a window")
 	if c.err != nil {

@@ -2,7 +2,7 @@ package snapshot
 
 import "errors"
 
-// WriteGroup writes one group. The group must obey the bounds that its type states.
+// WriteGroup writes one group, which must be within the limits of its type.
 func (w *BlockWriter) WriteGroup(g *Group) error {
 	if err := w.to.ready(); err != nil {
 		return err

@@ -7,11 +7,11 @@ import "errors"
 type endOffsetChain struct {
 	offset, timestamp         int64
 	offsetStep, timestampStep int64
-	// firstOffset and firstTimestamp are the oldest of the partition before.
+	// firstOffset and firstTimestamp are the oldest of the previous partition.
 	firstOffset, firstTimestamp int64
 }
 
-// WriteTopic writes one topic. The topic must obey the bounds that its type states.
+// WriteTopic writes one topic, which must be within the limits of its type.
 func (w *BlockWriter) WriteTopic(t *Topic) error {
 	if err := w.to.ready(); err != nil {
 		return err

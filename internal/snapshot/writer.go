@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// Writer writes a snapshot. Records go through its BlockWriters, of which several may be used at once. The first error sticks:
-// every later call returns it, and what was written is not a snapshot. The io.Writer is given blocks of about 256 KiB, one at a
+// Writer writes a snapshot. Records go through its BlockWriters, of which several may be used at once. The first error
+// sticks: every later call returns it, and the output is no snapshot. The io.Writer gets blocks of about 256 KiB, one at a
 // time, and needs no buffer.
 type Writer struct {
 	takenAt int64
@@ -57,8 +57,8 @@ func (w *Writer) Blocks() *BlockWriter {
 	return b
 }
 
-// Close flushes the BlockWriters, which nobody may use any more, writes the footer and returns what the snapshot holds. It does
-// not close the io.Writer. Called again, it returns ErrClosed.
+// Close flushes the BlockWriters, which must not be used any more, writes the footer and returns the counts. It does not
+// close the io.Writer. Called again, it returns ErrClosed.
 func (w *Writer) Close() (Summary, error) {
 	w.mu.Lock()
 	writers := w.writers
@@ -76,7 +76,7 @@ func (w *Writer) Close() (Summary, error) {
 	if w.err != nil {
 		return Summary{}, w.err
 	}
-	w.sum.Blocks++ // the footer counts itself, and all that follows
+	w.sum.Blocks++ // the footer counts itself, and everything behind it
 	w.sum.Bytes += uint64(tailSize)
 	footer := make([]byte, blockHeadSize, tailSize)
 	for _, n := range [...]uint64{w.sum.Topics, w.sum.Groups, w.sum.GroupPartitions, w.sum.Commits, w.sum.Blocks, w.sum.Bytes} {
@@ -120,7 +120,7 @@ func (w *Writer) writeLocked(b []byte) {
 	w.sum.Bytes += uint64(n)
 }
 
-// fail makes an error stick, unless there is one, and returns the one that does.
+// fail makes an error stick, unless there is one, and returns the one that sticks.
 func (w *Writer) fail(err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -4,5 +4,5 @@ package snapshottest
 
 import "time"
 
-// CPUTime is not known here.
+// CPUTime is not known on this system.
 func CPUTime() time.Duration { return 0 }

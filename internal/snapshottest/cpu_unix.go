@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// CPUTime is what the process has used, which a busy machine does not stretch as it does the time that passes.
+// CPUTime returns the processor time of the process, which a busy machine does not stretch.
 func CPUTime() time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {

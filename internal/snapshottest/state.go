@@ -1,4 +1,4 @@
-// Package snapshottest makes states for the tests of what reads and writes snapshots.
+// Package snapshottest makes states for tests of code that reads and writes snapshots.
 package snapshottest
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// State is a whole snapshot in memory, a Sink that keeps copies of what it is given.
+// State is a whole snapshot in memory, a Sink that keeps copies of its records.
 type State struct {
 	Header snapshot.Header
 	Topics []snapshot.Topic
@@ -73,10 +73,10 @@ func (s *State) CopyTo(sink snapshot.Sink) error {
 // Save is CopyTo for an Output.
 func (s *State) Save(out snapshot.Output) error { return s.CopyTo(out) }
 
-// Fill is CopyTo for what wants a Writer.
+// Fill is CopyTo for a function that needs a Writer.
 func (s *State) Fill(w *snapshot.Writer) error { return s.CopyTo(w.Blocks()) }
 
-// Encode makes a file of the state.
+// Encode returns the file of the state.
 func (s *State) Encode(t testing.TB) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -88,7 +88,7 @@ func (s *State) Encode(t testing.TB) []byte {
 	return b.Bytes()
 }
 
-// Decode makes a state of a file.
+// Decode returns the state of a file.
 func Decode(b []byte) (*State, error) {
 	r, err := snapshot.NewReader(bytes.NewReader(b), int64(len(b)))
 	if err != nil {
@@ -101,7 +101,7 @@ func Decode(b []byte) (*State, error) {
 	return s, nil
 }
 
-// Generator makes random states. A wild one uses the whole range of every field, one that is not makes what a store has.
+// Generator makes random states. A wild one uses the whole range of every field, others make what a store has.
 type Generator struct {
 	*rand.Rand
 	wild bool
@@ -119,7 +119,7 @@ func NewGenerator(t testing.TB, wild bool) *Generator {
 	return &Generator{rand.New(rand.NewPCG(seed, 1)), wild}
 }
 
-// SeededGenerator makes what follows from the seed, nothing wild.
+// SeededGenerator makes states that depend only on the seed, and are not wild.
 func SeededGenerator(seed uint64) *Generator {
 	return &Generator{rand.New(rand.NewPCG(seed, 3)), false}
 }

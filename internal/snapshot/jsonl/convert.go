@@ -8,7 +8,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// never returns nil for Never, so that it stands as null, and the time otherwise.
+// never returns nil for Never, so that it is null, and the time otherwise.
 func never(at *int64) *int64 {
 	if *at == snapshot.Never {
 		return nil
@@ -23,7 +23,7 @@ func orNever(at *int64) int64 {
 	return *at
 }
 
-// topicToJSON makes a line of the topic. It points into the topic.
+// topicToJSON makes the line of the topic. It points into the topic.
 func topicToJSON(t *snapshot.Topic) *jsonTopic {
 	to := &jsonTopic{
 		Kind: kindTopic, Cluster: (*text)(&t.Cluster), Name: (*text)(&t.Name), PartitionCount: t.PartitionCount,
@@ -45,7 +45,7 @@ func topicToJSON(t *snapshot.Topic) *jsonTopic {
 	return to
 }
 
-// topic makes a topic of the line, one that a Writer takes.
+// topic makes the topic of the line, as a Writer takes it.
 func (j *jsonTopic) topic() (*snapshot.Topic, error) {
 	if j.Cluster == nil || j.Name == nil {
 		return nil, errors.New("topic without cluster or name")
@@ -77,7 +77,7 @@ func (j *jsonTopic) topic() (*snapshot.Topic, error) {
 	return t, t.Validate()
 }
 
-// groupToJSON makes a line of the group. It points into the group.
+// groupToJSON makes the line of the group. It points into the group.
 func groupToJSON(g *snapshot.Group) *jsonGroup {
 	to := &jsonGroup{
 		Kind: kindGroup, Cluster: (*text)(&g.Cluster), Name: (*text)(&g.Name), LastCommit: never(&g.LastCommit),
@@ -115,7 +115,7 @@ func commitsToJSON(commits []protocol.StoredCommit) []jsonCommit {
 	return to
 }
 
-// group makes a group of the line, one that a Writer takes.
+// group makes the group of the line, as a Writer takes it.
 func (j *jsonGroup) group() (*snapshot.Group, error) {
 	if j.Cluster == nil || j.Name == nil {
 		return nil, errors.New("group without cluster or name")
@@ -165,7 +165,7 @@ func (j *jsonGroupTopic) topic(t *snapshot.GroupTopic) error {
 	return nil
 }
 
-// positionsToJSON makes the part of the header that holds positions. It points into them.
+// positionsToJSON makes the positions of the header. It points into them.
 func positionsToJSON(positions []snapshot.Position) []jsonPosition {
 	to := make([]jsonPosition, len(positions))
 	for i := range positions {

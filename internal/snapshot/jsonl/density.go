@@ -9,16 +9,15 @@ import (
 // takes a hundred bytes or so; a line of empty ones would take thirty times its length before any of them is refused.
 const leastObject = 12
 
-// sparseObjects is the number of objects that a line may have beyond what its length explains: those that hold the others.
+// sparseObjects is the number of objects that a line may have beyond its length: those that contain the others.
 const sparseObjects = 16
 
-// maxDepth is how deep objects and arrays may lie in each other: a commit lies seven deep, a name that is not UTF-8 in it one
-// more.
+// maxDepth is how deeply objects and arrays may be nested: a commit is seven deep, a name in it that is not UTF-8 one more.
 const maxDepth = 12
 
-// checkDensity returns an error if a line has more objects and fields than lines that are written have for their length, an
-// array that holds anything but objects, or objects deep in each other: so what decoding takes stays in proportion to what
-// was read. What is no JSON at all is left to the decoder.
+// checkDensity returns an error if a line has more objects and fields than written lines of its length have, an array with
+// anything but objects, or deeply nested objects. So the memory of decoding stays in proportion to the bytes read. Invalid
+// JSON is left to the decoder.
 func checkDensity(line []byte) error {
 	objects, inString, escaped := 0, false, false
 	depth := 0
@@ -58,7 +57,7 @@ func checkDensity(line []byte) error {
 			awaits = inArray[depth]
 		}
 	}
-	// Between two of the bytes that were counted stands a key and its value, a brace, or an element of an array.
+	// Between two counted bytes there is a key and its value, a brace, or an element of an array.
 	const leastField = leastObject / 3
 	if most := len(line)/leastField + sparseObjects; objects > most {
 		return fmt.Errorf("line of %d bytes has %d objects, arrays and fields, more than %d", len(line), objects, most)

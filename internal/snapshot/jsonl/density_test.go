@@ -10,14 +10,14 @@ import (
 	"github.com/lagkeeper/storage/internal/snapshot"
 )
 
-// dropped is a sink that keeps nothing.
+// dropped is a sink that drops everything.
 type dropped struct{}
 
 func (dropped) WriteTopic(*snapshot.Topic) error { return nil }
 func (dropped) WriteGroup(*snapshot.Group) error { return nil }
 
-// TestMemoryOfHostileLines reads lines that repeat the shortest element for each array of the format, and such as no array of
-// it holds: what is allocated in all stays in proportion to what was read.
+// TestMemoryOfHostileLines reads lines that repeat the shortest element of each array of the format, and lines that no writer
+// makes: the memory stays in proportion to the bytes read.
 func TestMemoryOfHostileLines(t *testing.T) {
 	const (
 		topic = `{"kind":"topic","cluster":"c","name":"t","partition_count":1,"partitions":[`
@@ -62,7 +62,7 @@ func TestMemoryOfHostileLines(t *testing.T) {
 	}
 }
 
-// TestDensityOfNestedNames lets pass what is written for names that are not valid UTF-8, in the innermost place.
+// TestDensityOfNestedNames accepts lines with names that are not valid UTF-8, in the innermost place.
 func TestDensityOfNestedNames(t *testing.T) {
 	var b strings.Builder
 	name := "\xff{[,\""

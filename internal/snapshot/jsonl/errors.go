@@ -8,7 +8,7 @@ import (
 // ErrLineTooLong is returned, inside a *LineError, when a line is longer than the limit.
 var ErrLineTooLong = errors.New("line is too long")
 
-// LineError is returned when a line cannot be taken.
+// LineError is returned when a line is refused.
 type LineError struct {
 	// Line is the number of the line, from 1.
 	Line int
@@ -17,5 +17,5 @@ type LineError struct {
 
 func (e *LineError) Error() string { return fmt.Sprintf("line %d: %v", e.Line, e.Err) }
 
-// Unwrap returns what was wrong with the line.
+// Unwrap returns the fault of the line.
 func (e *LineError) Unwrap() error { return e.Err }

@@ -10,8 +10,7 @@ import (
 	"github.com/lagkeeper/storage/internal/snapshottest"
 )
 
-// FuzzRead gives Read any lines: an error that names the line, or a state that writes and reads back the
-// same.
+// FuzzRead gives Read any lines: it returns an error that names the line, or a state that survives a round trip.
 func FuzzRead(f *testing.F) {
 	for _, wild := range []bool{false, true} {
 		f.Add(linesOf(f, snapshottest.FixedGenerator(wild).State(1, 1)))

@@ -82,7 +82,7 @@ func TestJSONLinesRead(t *testing.T) {
 `, string(linesOf(t, s)))
 }
 
-// The example in the documentation is one.
+// The example in the documentation is valid.
 func TestJSONLinesOfTheDocumentation(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "format", "jsonl.md"))
 	require.NoError(t, err)
@@ -98,7 +98,7 @@ func TestJSONLinesOfTheDocumentation(t *testing.T) {
 		`line 3: group "billing" of cluster "local": topic "orders": invalid partition 3: must be below 1`)
 }
 
-// Lines made by hand: few keys, other order, spaces, blank lines, no last line and no last line feed.
+// Lines made by hand: few keys, another order, spaces, blank lines, no last line and no last line feed.
 func TestJSONLinesByHand(t *testing.T) {
 	got, report, err := fromLines(strings.NewReader("\n"+` { "taken_at": 5, "version": 1, "kind": "header" } `+"\r\n\n"+
 		`{"name":"g","cluster":"c","topics":[{"name":"t","partition_count":2,"partitions":[`+
@@ -240,7 +240,7 @@ type errReader struct{ err error }
 
 func (r errReader) Read([]byte) (int, error) { return 0, r.err }
 
-// Cut off anywhere, lines are refused or said not to be complete.
+// Lines that are cut off anywhere are refused or reported as incomplete.
 func TestJSONLinesCutOff(t *testing.T) {
 	g := snapshottest.NewGenerator(t, true)
 	lines := linesOf(t, g.State(1, 2))
@@ -250,7 +250,7 @@ func TestJSONLinesCutOff(t *testing.T) {
 	}
 }
 
-// limitedWriter takes limit bytes and then, breaking the contract of io.Writer, fewer than it is given without an error.
+// limitedWriter takes limit bytes and then, against the contract of io.Writer, fewer than it is given without an error.
 type limitedWriter struct{ limit int }
 
 func (w *limitedWriter) Write(b []byte) (int, error) {

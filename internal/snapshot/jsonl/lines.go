@@ -17,14 +17,14 @@ const (
 	kindEnd    = "end"
 )
 
-// version is the one version that is read and written. It counts apart from that of the binary format.
+// version is the only version that is read and written. It is independent of that of the binary format.
 const version = 1
 
 // DefaultMaxLine is the greatest length of a JSON line, in bytes without its line feed: 64 MiB.
 const DefaultMaxLine = 64 << 20
 
-// text is a name. JSON strings hold Unicode only; a name that is not valid UTF-8 stands as {"base64":"…"}, so that every
-// name comes back as it was.
+// text is a name. JSON strings hold only Unicode; a name that is not valid UTF-8 is {"base64":"…"}, so that every name
+// survives a round trip.
 type text string
 
 type textBytes struct {
@@ -55,8 +55,8 @@ func (t *text) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*string)(t))
 }
 
-// In the types of the lines a pointer is a key that must be there, or one whose absence means something: a time that never
-// was, an unknown lag.
+// In the types of the lines a pointer is a required key, or one whose absence has a meaning: a time that never was, an
+// unknown lag.
 
 type jsonKind struct {
 	Kind string `json:"kind"`
@@ -119,7 +119,7 @@ type jsonGroupPartition struct {
 	Partition *int32 `json:"partition"`
 	Owner     text   `json:"owner"`
 	ClientID  text   `json:"client_id"`
-	// DeletedOrder stands only if something was deleted.
+	// DeletedOrder is present only if something was deleted.
 	DeletedOrder int64        `json:"deleted_order,omitempty"`
 	Incarnation  uint32       `json:"incarnation"`
 	Commits      []jsonCommit `json:"commits"`

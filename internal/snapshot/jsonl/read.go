@@ -11,20 +11,20 @@ import (
 	"github.com/lagkeeper/storage/internal/snapshot"
 )
 
-// Report is what Read read.
+// Report is the result of Read.
 type Report struct {
 	Header  snapshot.Header
 	Summary snapshot.Summary
-	// Complete is true when the last line said how many records there are, and there are as many. It is false for lines
-	// without that line: made by hand, or cut off.
+	// Complete is true if the last line has the right number of records. It is false without that line: the lines were made by
+	// hand, or cut off.
 	Complete bool
 }
 
-// Read reads a snapshot line by line. It calls begin with the header, which is the first line, then gives each
-// topic and group to the sink in the order of the lines; what the sink is given is its own to keep. It returns a
-// *LineError that names the line for whatever is wrong with it, around a *VersionError for a version this package does not
-// know and around ErrLineTooLong for a line longer than maxLine bytes (0: DefaultMaxLine). An error of begin or the sink
-// comes inside a *LineError too. The sink has seen all lines before the faulty one: it must be able to drop them.
+// Read reads a snapshot line by line. It calls begin with the header, which is the first line, then passes each topic and
+// group to the sink in the order of the lines; the sink may keep them. If a line is invalid it returns a *LineError that
+// names the line, around a *VersionError for an unknown version and around ErrLineTooLong for a line longer than maxLine
+// bytes (0: DefaultMaxLine). An error of begin or the sink is returned inside a *LineError too. The sink has got all records
+// before the invalid line, and must be able to drop them.
 func Read(r io.Reader, maxLine int, begin func(snapshot.Header) error, sink snapshot.Sink) (Report, error) {
 	if maxLine <= 0 {
 		maxLine = DefaultMaxLine
@@ -175,7 +175,7 @@ func (r *reader) end(line []byte) error {
 	return nil
 }
 
-// kindOf returns the kind of a line. Lines as they are written are not parsed for it.
+// kindOf returns the kind of a line. Lines in the form in which they are written need not be parsed for it.
 func kindOf(line []byte) (string, error) {
 	for _, kind := range [...]string{kindGroup, kindTopic} {
 		if bytes.HasPrefix(line, []byte(`{"kind":"`+kind+`",`)) {
@@ -189,7 +189,7 @@ func kindOf(line []byte) (string, error) {
 	return k.Kind, nil
 }
 
-// unmarshalStrict refuses keys it does not know, so that a slip of the pen loses nothing in silence.
+// unmarshalStrict refuses unknown keys, so that a typing error loses nothing silently.
 func unmarshalStrict(line []byte, to any) error {
 	decoder := json.NewDecoder(bytes.NewReader(line))
 	decoder.DisallowUnknownFields()

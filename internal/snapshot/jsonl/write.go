@@ -9,8 +9,8 @@ import (
 	"github.com/lagkeeper/storage/internal/snapshot"
 )
 
-// Writer writes a snapshot as JSON lines. The first error sticks. It writes one line at a time; an io.Writer for which
-// small writes are dear wants a buffer. A Writer is for one goroutine.
+// Writer writes a snapshot as JSON lines. The first error sticks. It writes one line at a time; buffer an io.Writer for which
+// small writes are expensive. A Writer is used by one goroutine.
 type Writer struct {
 	w       io.Writer
 	maxLine int
@@ -21,7 +21,7 @@ type Writer struct {
 	closed  bool
 }
 
-// Write writes what fill gives to the Output.
+// Write writes what fill passes to the Output.
 func Write(w io.Writer, header snapshot.Header, fill func(snapshot.Output) error) (snapshot.Summary, error) {
 	jw := NewWriter(w, header)
 	if err := fill(jw); err != nil {
@@ -46,7 +46,7 @@ func NewWriter(w io.Writer, header snapshot.Header) *Writer {
 	return jw
 }
 
-// WriteTopic writes one topic. The topic must obey the bounds that its type states.
+// WriteTopic writes one topic, which must be within the limits of its type.
 func (w *Writer) WriteTopic(t *snapshot.Topic) error {
 	if err := w.ready(); err != nil {
 		return err
@@ -62,7 +62,7 @@ func (w *Writer) WriteTopic(t *snapshot.Topic) error {
 	return nil
 }
 
-// WriteGroup writes one group. The group must obey the bounds that its type states.
+// WriteGroup writes one group, which must be within the limits of its type.
 func (w *Writer) WriteGroup(g *snapshot.Group) error {
 	if err := w.ready(); err != nil {
 		return err
@@ -78,7 +78,7 @@ func (w *Writer) WriteGroup(g *snapshot.Group) error {
 	return nil
 }
 
-// Flush has nothing to do: each line is written when it comes.
+// Flush does nothing: each line is written at once.
 func (w *Writer) Flush() error { return w.ready() }
 
 // Close writes the last line, which counts the others. It does not close the io.Writer. Called again, it returns
