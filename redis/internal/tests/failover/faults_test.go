@@ -172,8 +172,10 @@ func heal(t *testing.T, s *redistest.Servers, prefix string, f fault) result {
 	})
 	defer stopLoad()
 	awaitWritten(t, log, feeds, 500)
+	began := time.Now()
 	f.happen(t, s, chance)
 	s.Await()
+	servers := time.Since(began)
 	stopLoad()
 	// What the next commit of each bucket has not shown, nothing shows.
 	for _, name := range names {
@@ -196,6 +198,7 @@ func heal(t *testing.T, s *redistest.Servers, prefix string, f fault) result {
 		got.reads = max(got.reads, reader.reads.longest)
 	}
 	same(t, log, names, reading)
+	t.Logf("the servers took %v, writes %v, reads %v", servers, got.writes, got.reads)
 	return got
 }
 
