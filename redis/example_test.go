@@ -4,18 +4,28 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"testing"
 	"time"
 
 	"github.com/lagkeeper/storage"
 	"github.com/lagkeeper/storage/protocol"
 	lagredis "github.com/lagkeeper/storage/redis"
+	"github.com/lagkeeper/storage/redis/internal/redistest"
 )
 
-// A store in Redis is opened with where that is, and then is used as one in memory.
+// nodes are the addresses of some nodes of Redis, such as 10.0.0.1:6379.
+var nodes []string
+
+func TestExampleOpen(t *testing.T) {
+	nodes = redistest.Single(t).Addresses()
+	ExampleOpen()
+}
+
+// A store in Redis is opened with the addresses of some nodes, and then used like one in memory.
 func ExampleOpen() {
 	ctx := context.Background()
 	db, err := lagredis.Open(ctx, lagredis.Options{
-		Addresses: []string{"10.0.0.1:6379", "10.0.0.2:6379"},
+		Addresses: nodes,
 		Store:     storage.Options{Clusters: []string{"prod"}},
 	})
 	if err != nil {
