@@ -188,19 +188,24 @@ func (h *Handler) apiHistory(w http.ResponseWriter, r *http.Request) {
 	h.answer(w, r, history)
 }
 
-// changesFor returns the changes after a sequence number that a request may see.
-func (h *Handler) changesFor(r *http.Request, after uint64) (visible []Change, last uint64, next <-chan struct{}) {
+// changesFor returns the changes after a sequence number that a request may see, and the sequence number up to which there are
+// no others, which is for the inspector alone.
+func (h *Handler) changesFor(r *http.Request, after uint64) (visible []Change, read uint64, next <-chan struct{}) {
 	changes, next := h.events.after(after)
-	allow := h.allow(r)
+	allow, seesAll := h.allow(r), h.seesAll(r)
 	visible = []Change{}
-	last = after
+	read = after
 	for _, c := range changes {
-		last = c.Sequence
-		if allow == nil || c.Group == "" || allow(c.Cluster, c.Group) {
-			visible = append(visible, c)
+		read = c.Sequence
+		if c.Group != "" && allow != nil && !allow(c.Cluster, c.Group) {
+			continue
 		}
+		if !seesAll {
+			c.Missed = 0 // they may have been of any group
+		}
+		visible = append(visible, c)
 	}
-	return visible, last, next
+	return visible, read, next
 }
 
 func (h *Handler) apiChanges(w http.ResponseWriter, r *http.Request) {
@@ -209,11 +214,21 @@ func (h *Handler) apiChanges(w http.ResponseWriter, r *http.Request) {
 		h.streamChanges(w, r, after)
 		return
 	}
-	changes, last, _ := h.changesFor(r, after)
+	changes, _, _ := h.changesFor(r, after)
+	last := after
+	if len(changes) > 0 {
+		last = changes[len(changes)-1].Sequence
+	}
 	h.answer(w, r, struct {
 		Last    uint64   `json:"last"`
 		Changes []Change `json:"changes"`
 	}{last, changes})
 }
 
-func (h *Handler) apiStore(w http.ResponseWriter, r *http.Request) { h.answer(w, r, h.storeState()) }
+func (h *Handler) apiStore(w http.ResponseWriter, r *http.Request) {
+	if !h.seesAll(r) {
+		h.fail(w, errNotFound)
+		return
+	}
+	h.answer(w, r, h.storeState())
+}

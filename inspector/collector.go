@@ -221,6 +221,14 @@ func (c *collector) keep(r *reading, lags map[seriesKey]Lag) {
 	h.end()
 }
 
+// hasAny reports whether a reading, which may be nil, holds one of some series.
+func (r *reading) hasAny(keys []seriesKey) bool {
+	return r != nil && slices.ContainsFunc(keys, func(k seriesKey) bool {
+		i, ok := r.byGroup[groupKey{k.cluster, k.group}]
+		return ok && slices.Contains(r.groups[i].topics, k.topic)
+	})
+}
+
 // sparklines draws the rows of a page: those of all groups would cost more than reading them does.
 func (c *collector) sparklines(rows []GroupRow) {
 	c.mu.Lock()

@@ -97,7 +97,7 @@ func (h *Handler) historyOf(keys []seriesKey, n int) History {
 	case out.Kept:
 	case c.history.length == 0:
 		out.Why = "no history is kept"
-	case c.history.leftOut > 0:
+	case c.current.hasAny(keys):
 		out.Why = "the history has no room left"
 	default:
 		out.Why = "nothing has been read yet"

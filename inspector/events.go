@@ -12,23 +12,28 @@ import (
 // eventLog remembers the newest changes of a store.
 type eventLog struct {
 	limit int
+	now   func() time.Time
 
 	mu sync.Mutex
 	// changes are the newest, oldest first; guarded by mu, as all below.
-	changes  []Change
+	changes []Change
+	// sequence is that of the newest change.
 	sequence uint64
 	// added is closed and replaced when a change is added.
 	added chan struct{}
 }
 
-func newEventLog(limit int) *eventLog {
-	return &eventLog{limit: limit, added: make(chan struct{})}
+func newEventLog(limit int, now func() time.Time) *eventLog {
+	return &eventLog{limit: limit, now: now, added: make(chan struct{})}
 }
 
+// add numbers a change and remembers it. Its number is the time in microseconds: a count would tell those who see some groups
+// only how much else happens, and would begin anew with the process, so that a browser that was connected before would wait
+// for a number that is far away.
 func (l *eventLog) add(event protocol.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.sequence++
+	l.sequence = max(l.sequence+1, uint64(max(0, l.now().UnixMicro())))
 	l.changes = append(l.changes, Change{l.sequence, event})
 	if len(l.changes) > 2*l.limit {
 		l.changes = append(l.changes[:0:0], l.changes[len(l.changes)-l.limit:]...)

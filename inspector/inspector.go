@@ -52,8 +52,10 @@ type Options struct {
 	Listeners int
 	// Events is the number of changes that the changes page remembers; default 1,000.
 	Events int
-	// Allow reports whether a request may see a group. It hides the group from pages, sums, events and errors alike. nil
-	// shows every group. It is called often and must be fast.
+	// Allow reports whether a request may see a group; nil shows every group. What it hides is in no page, sum, change or
+	// error. Called with two empty names it reports whether the request may see everything: only then are the statistics
+	// shown, of the store and of the inspector, which count all groups. Clusters, topics and end offsets are shown to everybody,
+	// and the bounds above are shared by all. It is called often and must be fast.
 	Allow func(r *http.Request, cluster, group string) bool
 	// Status says how patient the judgement of a group is.
 	Status status.Options
@@ -129,7 +131,7 @@ func New(source Source, options Options) (*Handler, error) {
 	options.setDefaults()
 	h := &Handler{
 		options: options, source: source, mux: http.NewServeMux(),
-		events: newEventLog(options.Events), listeners: make(chan struct{}, options.Listeners), quit: make(chan struct{}),
+		events: newEventLog(options.Events, options.Now), listeners: make(chan struct{}, options.Listeners), quit: make(chan struct{}),
 	}
 	h.collector = newCollector(source, options)
 	h.routes()
@@ -169,10 +171,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mux.ServeHTTP(w, r)
 }
 
-// allow returns what a request may see, nil for everything.
+// allow returns which groups a request may see, nil for all.
 func (h *Handler) allow(r *http.Request) func(cluster, group string) bool {
 	if h.options.Allow == nil {
 		return nil
 	}
 	return func(cluster, group string) bool { return h.options.Allow(r, cluster, group) }
+}
+
+// seesAll reports whether a request may see what is not of single groups, as the statistics of the store.
+func (h *Handler) seesAll(r *http.Request) bool {
+	return h.options.Allow == nil || h.options.Allow(r, "", "")
 }

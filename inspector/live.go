@@ -29,6 +29,7 @@ type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	buffer  bytes.Buffer
+	alive   *time.Timer // fires when the stream has been silent for keepAlive
 }
 
 // stream begins a live connection; it returns nil, and has answered, if there are too many, or if only the head is asked for.
@@ -49,9 +50,12 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request) (_ *stream, end
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Accel-Buffering", "no") // nginx would hold messages back
-	s := &stream{w: w, control: http.NewResponseController(w)}
+	s := &stream{w: w, control: http.NewResponseController(w), alive: time.NewTimer(keepAlive)}
 	_ = s.ping() // the client learns that it is connected, however long it takes until there is something to send
-	return s, func() { <-h.listeners }
+	return s, func() {
+		s.alive.Stop()
+		<-h.listeners
+	}
 }
 
 // send writes an event.
@@ -82,6 +86,7 @@ func (s *stream) ping() error {
 }
 
 func (s *stream) flush() error {
+	s.alive.Reset(keepAlive)
 	// A writer that knows no deadlines is a test's, or wrapped by who does not need them.
 	_ = s.control.SetWriteDeadline(time.Now().Add(writeTimeout))
 	if _, err := s.w.Write(s.buffer.Bytes()); err != nil {
@@ -93,16 +98,13 @@ func (s *stream) flush() error {
 // follow calls send at once and whenever the channel that it returned last is closed, until it fails, the client leaves or
 // the inspector is closed.
 func (h *Handler) follow(s *stream, r *http.Request, send func() (next <-chan struct{}, err error)) {
-	alive := time.NewTimer(keepAlive)
-	defer alive.Stop()
 	for {
 		next, err := send()
 		for waiting := err == nil; waiting; {
-			alive.Reset(keepAlive)
 			select {
 			case <-next:
 				waiting = false
-			case <-alive.C:
+			case <-s.alive.C:
 				if err = s.ping(); err != nil {
 					return
 				}
@@ -259,10 +261,10 @@ func (h *Handler) streamChanges(w http.ResponseWriter, r *http.Request, after ui
 		after = uint64(number(last, 0, 1<<62))
 	}
 	h.follow(s, r, func() (<-chan struct{}, error) {
-		changes, last, next := h.changesFor(r, after)
-		if after = last; len(changes) == 0 {
+		changes, read, next := h.changesFor(r, after)
+		if after = read; len(changes) == 0 {
 			return next, nil
 		}
-		return next, s.send("changes", strconv.FormatUint(last, 10), changes)
+		return next, s.send("changes", strconv.FormatUint(changes[len(changes)-1].Sequence, 10), changes)
 	})
 }

@@ -111,6 +111,8 @@ type view struct {
 	Interval int64
 	At       int64
 	Error    string
+	// SeesAll is true if the request may see the statistics of the store.
+	SeesAll bool
 
 	List    *GroupList
 	Query   listQuery
@@ -154,8 +156,8 @@ type chart struct {
 }
 
 // render makes a page.
-func (h *Handler) render(page string, v view) (*body, error) {
-	v.Title, v.Page, v.Interval = h.options.Title, page, h.options.Interval.Milliseconds()
+func (h *Handler) render(r *http.Request, page string, v view) (*body, error) {
+	v.Title, v.Page, v.Interval, v.SeesAll = h.options.Title, page, h.options.Interval.Milliseconds(), h.seesAll(r)
 	var b bytes.Buffer
 	if err := pages.ExecuteTemplate(&b, page+".html", &v); err != nil {
 		return nil, err
@@ -192,7 +194,7 @@ func (h *Handler) groupsPage(w http.ResponseWriter, r *http.Request) {
 	query := readQuery(r.URL.Query())
 	h.sharedAnswer(w, r, current, "page"+query.values().Encode(), func() (*body, error) {
 		list := h.list(current, query, h.allow(r))
-		return h.render("groups", groupsView(query, &list))
+		return h.render(r, "groups", groupsView(query, &list))
 	})
 }
 
@@ -260,9 +262,9 @@ func (v *view) TopicsLink(page int) string {
 }
 
 func (h *Handler) groupPage(w http.ResponseWriter, r *http.Request) {
-	b, err := h.sharedGroup(r, "page", func(detail *GroupDetail) (*body, error) {
+	b, err := h.sharedGroup(r, fmt.Sprintf("page %t", h.seesAll(r)), func(detail *GroupDetail) (*body, error) {
 		history := h.historyOf(detail.seriesKeys(), h.collector.history.length)
-		return h.render("group", view{Of: detail.Group, At: detail.At, Group: detail, Charts: charts(detail, &history)})
+		return h.render(r, "group", view{Of: detail.Group, At: detail.At, Group: detail, Charts: charts(detail, &history)})
 	})
 	h.serve(w, r, b, err)
 }
@@ -316,7 +318,7 @@ func (h *Handler) topicsPage(w http.ResponseWriter, r *http.Request) {
 	}
 	query := readQuery(r.URL.Query())
 	h.sharedAnswer(w, r, current, "topics page"+query.values().Encode(), func() (*body, error) {
-		return h.render("topics", topicsView(current, query, h.allow(r)))
+		return h.render(r, "topics", topicsView(current, query, h.allow(r)))
 	})
 }
 
@@ -332,24 +334,28 @@ func topicsView(current *reading, query listQuery, allow func(cluster, group str
 
 func (h *Handler) topicPage(w http.ResponseWriter, r *http.Request) {
 	b, err := h.sharedTopic(r, "topic page", func(detail *TopicDetail) (*body, error) {
-		return h.render("topic", view{Of: detail.Topic, At: detail.At, Topic: detail})
+		return h.render(r, "topic", view{Of: detail.Topic, At: detail.At, Topic: detail})
 	})
 	h.serve(w, r, b, err)
 }
 
 func (h *Handler) changesPage(w http.ResponseWriter, r *http.Request) {
-	changes, last, _ := h.changesFor(r, 0)
-	b, err := h.sharedNow(fmt.Sprint("changes page ", last), func() (*body, error) {
+	changes, read, _ := h.changesFor(r, 0)
+	b, err := h.sharedNow(fmt.Sprint("changes page ", read), func() (*body, error) {
 		slices.Reverse(changes)
-		return h.render("changes", view{Of: "Changes", At: millis(h.options.Now()), Changes: changes[:min(len(changes), maxPerPage)]})
+		return h.render(r, "changes", view{Of: "Changes", At: millis(h.options.Now()), Changes: changes[:min(len(changes), maxPerPage)]})
 	})
 	h.serve(w, r, b, err)
 }
 
 func (h *Handler) storePage(w http.ResponseWriter, r *http.Request) {
-	b, err := h.sharedNow("store page", func() (*body, error) {
+	if !h.seesAll(r) {
+		h.fail(w, errNotFound)
+		return
+	}
+	b, err := h.ofNow("store page", func() (*body, error) {
 		state := h.storeState()
-		return h.render("store", view{Of: "Store", At: millis(h.options.Now()), Store: state.Store, Self: &state.Inspector})
+		return h.render(r, "store", view{Of: "Store", At: millis(h.options.Now()), Store: state.Store, Self: &state.Inspector})
 	})
 	h.serve(w, r, b, err)
 }

@@ -2,6 +2,8 @@ package inspector
 
 import (
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -79,12 +81,12 @@ func TestStorePage(t *testing.T) {
 		Requests:  map[string]StoreRequests{"set_end_offset": {Done: 11, Dropped: map[storage.Reason]uint64{storage.ReasonUnknownTopic: 12}}},
 		Snapshots: StoreSnapshots{Saved: 13, LastMs: &last, Bytes: 3 << 20}, Remote: &StoreRemote{Calls: 14, MostCalls: 15}, Damaged: true,
 	}
-	b, err := h.render("store", view{At: 61_000, Store: store, Self: &Self{}})
+	b, err := h.render(httptest.NewRequest(http.MethodGet, "/store", nil), "store", view{At: 61_000, Store: store, Self: &Self{}})
 	require.NoError(t, err)
 	for _, want := range []string{"set end offset", "11", "unknown-topic: 12", ">13<", "1 min ago", "3 MiB", "14 of 15", "Damaged", "12 dropped"} {
 		assert.Contains(t, string(b.plain), want)
 	}
-	b, err = h.render("store", view{Self: &Self{}})
+	b, err = h.render(httptest.NewRequest(http.MethodGet, "/store", nil), "store", view{Self: &Self{}})
 	require.NoError(t, err)
 	assert.Contains(t, string(b.plain), "The store has no statistics.")
 }

@@ -28,7 +28,9 @@ const (
 	requestTimeout = 5 * time.Second
 	answerTimeout  = 15 * time.Second
 	idleTimeout    = 75 * time.Second
-	maxHeader      = 16 << 10
+	// maxHeader has room for the address of a group with the longest name of Kafka's, 32,767 bytes, each of which is written
+	// as three.
+	maxHeader = 128 << 10
 	// goodbye is how long an answer that is being sent may take once the monitor ends.
 	goodbye = time.Second
 )

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"regexp"
 	"runtime"
 	"strings"
@@ -149,6 +150,50 @@ func TestServerHasLimits(t *testing.T) {
 	assert.Positive(t, s.server.WriteTimeout)
 	assert.Positive(t, s.server.IdleTimeout)
 	assert.Positive(t, s.server.MaxHeaderBytes)
+}
+
+// A group is shown whatever its name, and an address that no name explains is refused.
+func TestLongNames(t *testing.T) {
+	ctx := testContext(t)
+	coordinator := testStore(t)
+	store := coordinator.Store()
+	tenKilobytes := strings.Repeat("\u202eж€", 10_240/8)
+	require.Len(t, tenKilobytes, 10_240)
+	names := []string{tenKilobytes, strings.Repeat("\xff", 10_240), strings.Repeat("ж", 32_767/2)}
+	topicOf := func(name string) string { return name[:10_240] }
+	now := time.Now().UnixMilli()
+	for _, name := range names {
+		require.NoError(t, store.SetEndOffset(ctx, "kafka", topicOf(name), protocol.EndOffset{Offset: 2, Timestamp: now}))
+		require.NoError(t, store.Commit(ctx, "kafka", name, protocol.Commit{Topic: topicOf(name), Offset: 1, Timestamp: now}))
+	}
+	served, end, err := (&monitorState{coordinator: coordinator, store: store}).handlers(options{http: ":0"})
+	require.NoError(t, err)
+	defer end()
+	s, err := serve(":0", served[":0"])
+	require.NoError(t, err)
+	defer s.close()
+	shown := func(page, name, topic string) string {
+		code, body := get(t, ctx, s.url()+page+"?"+url.Values{"cluster": {"kafka"}, "name": {name}, "topic": {topic}}.Encode())
+		assert.Equal(t, http.StatusOK, code, page)
+		return body
+	}
+	for _, name := range names {
+		for _, page := range []string{"/api/v1/group", "/api/v1/history", "/chart.svg"} {
+			shown(page, name, "")
+		}
+		page := shown("/group", name, "")
+		assert.NotContains(t, page, "\u202e")
+		assert.Contains(t, page, url.QueryEscape(name), "the addresses of its charts")
+		assert.Contains(t, shown("/topic", topicOf(name), ""), url.QueryEscape(name))
+	}
+	shown("/chart.svg", tenKilobytes, topicOf(tenKilobytes))
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url()+"/?q="+strings.Repeat("x", maxHeader+8<<10), nil)
+	require.NoError(t, err)
+	request.Close = true
+	refused, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	require.NoError(t, refused.Body.Close()) // the server hangs up without having read all
+	assert.Equal(t, http.StatusRequestHeaderFieldsTooLarge, refused.StatusCode)
 }
 
 // testStore is a store of the cluster kafka.
