@@ -8,15 +8,15 @@ import (
 	"github.com/spf13/viper"
 )
 
-// given remembers which defaults a viper was given that depend on something else: viper gives it back like a
-// setting, and it must not be taken for one when what it depends on has changed. Vipers are held weakly.
+// given records the defaults set in each viper that depend on another setting. Viper returns such a default like a setting, but
+// once the other setting has changed it must not be read as one. Vipers are held weakly.
 var given = struct {
 	mu sync.Mutex
 	// defaults by viper and full key; guarded by mu.
 	defaults map[weak.Pointer[viper.Viper]]map[string]any
 }{defaults: make(map[weak.Pointer[viper.Viper]]map[string]any)}
 
-// giveDefault sets a default of a viper that depends on something else.
+// giveDefault sets a default in a viper that depends on another setting.
 func giveDefault(v *viper.Viper, key string, value any) {
 	v.SetDefault(key, value)
 	p := weak.Make(v)
@@ -43,7 +43,7 @@ func isGivenDefault(v *viper.Viper, key string) bool {
 	return ok && v.Get(key) == value
 }
 
-// takeBackDefault removes from viper what giveDefault set for a key, so that it then gives only what somebody has set.
+// takeBackDefault removes the default that giveDefault set for a key, so that viper returns only what the application has set.
 func takeBackDefault(v *viper.Viper, key string) {
 	p := weak.Make(v)
 	given.mu.Lock()
@@ -52,9 +52,9 @@ func takeBackDefault(v *viper.Viper, key string) {
 		delete(given.defaults[p], key)
 	}
 	given.mu.Unlock()
-	// An application that has set a default of its own since means that one.
+	// A default that the application has set since then stays.
 	if ok && v.Get(key) == value {
-		// For viper a default of nil is none. What was set lies above the defaults and stays.
+		// A default of nil counts as no default in viper. Settings take precedence over defaults and stay.
 		v.SetDefault(key, nil)
 	}
 }

@@ -1,6 +1,6 @@
-// Package config reads what an application has configured in a viper into plain values. All faults are found at once, what
-// is not set is set in the viper as a default, so that an application that shows its configuration shows the defaults, and a key that
-// nobody reads is warned of.
+// Package config reads the configuration of an application from a viper into plain values. It reports all faults at once and
+// warns of unknown keys. A key that is not set gets its default in the viper, so that an application that shows its configuration
+// shows the defaults.
 package config
 
 import (
@@ -28,14 +28,14 @@ const (
 	defaultReplyTimeout     = 30
 )
 
-// MaxShards bounds the parts of a store and the workers of a module: more than that no machine has use for.
+// MaxShards bounds the shards of a store and the workers of a module: no machine benefits from more.
 const MaxShards = 1024
 
 // maxQueueDepth is the greatest queue-depth: a channel of that capacity takes 128 MiB.
 const maxQueueDepth = 1 << 24
 
-// Module is what is configured for one module. Each field is the key of its name; workers are both Shards and Workers. As
-// in the options of a store, -1 turns off what the key turns off with 0.
+// Module is the configuration of one module. Each field holds the key of the same name; the key workers gives both Shards and
+// Workers. As in the options of a store, -1 turns off a feature that the key turns off with 0.
 type Module struct {
 	Intervals, Shards, CurveSegments              int
 	ExpireGroup, ExpireTopic                      time.Duration
@@ -45,11 +45,11 @@ type Module struct {
 	MaxMemory                                     int64
 	GroupAllow, GroupDeny                         *regexp.Regexp
 	QueueDepth                                    int
-	Warnings                                      []string // of what is odd and no fault
+	Warnings                                      []string // about settings that are odd but valid
 }
 
-// ReadModule reads what stands under root. className is the class of a module that names none. The error names every fault,
-// one a line.
+// ReadModule reads the keys under root. className is the class of a module that names none. The error names every fault, one per
+// line.
 func ReadModule(v *viper.Viper, root, className string) (Module, error) {
 	return readModule(&reader{viper: v, root: root}, className, func() {})
 }
@@ -57,7 +57,7 @@ func ReadModule(v *viper.Viper, root, className string) (Module, error) {
 // readModule calls more to read the keys that only some classes have.
 func readModule(r *reader, className string, more func()) (Module, error) {
 	v := r.viper
-	// This comes before defaults are set, which would turn another value into a table.
+	// This precedes the defaults, because setting one under root would turn any other value into a table.
 	if r.checkTable(); len(r.faults) > 0 {
 		return Module{}, r.err()
 	}
@@ -91,7 +91,7 @@ func readModule(r *reader, className string, more func()) (Module, error) {
 	return m, r.err()
 }
 
-// zeroIsOff returns a configured number as the options have it: there 0 stands for the default, and -1 turns the feature off.
+// zeroIsOff converts a configured number for the options, in which 0 stands for the default and -1 turns the feature off.
 func zeroIsOff[N int64 | time.Duration](n N) N {
 	if n == 0 {
 		return -1
@@ -99,14 +99,14 @@ func zeroIsOff[N int64 | time.Duration](n N) N {
 	return n
 }
 
-// defaultName is the name of the module of a configuration that names none.
+// defaultName is the name of the module if the configuration names none.
 const (
 	defaultName  = "default"
 	defaultClass = "storage." + defaultName + ".class-name"
 )
 
-// WhichModule returns the name and the class of the module that is configured under storage. className is the class of one
-// that names none. If no module is configured it sets the one named default in viper.
+// WhichModule returns the name and the class of the module that is configured under storage. className is the class of a module
+// that names none. If no module is configured, WhichModule adds one named default to viper.
 func WhichModule(v *viper.Viper, className string) (name, class string, err error) {
 	const root = "storage"
 	var modules map[string]any
@@ -140,7 +140,7 @@ func WhichModule(v *viper.Viper, className string) (name, class string, err erro
 	return name, class, r.err()
 }
 
-// Clusters reads the names under cluster. It returns an error if cluster is no table.
+// Clusters reads the names under cluster. It returns an error if cluster is not a table.
 func Clusters(v *viper.Viper) ([]string, error) {
 	present := v.Get("cluster")
 	if present == nil {

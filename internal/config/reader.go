@@ -14,8 +14,7 @@ import (
 	"github.com/spf13/viper"
 )
 
-// reader reads keys, sets defaults in viper for those that are not set, so that an application that shows its configuration
-// shows them, and collects faults.
+// reader reads keys and collects faults. For each key that is not set it sets the default in viper.
 type reader struct {
 	viper *viper.Viper
 	root  string
@@ -36,7 +35,7 @@ func (r *reader) get(name string, byDefault any) any {
 	return value
 }
 
-// number returns a number in the type that is usual in a viper, if that can hold it.
+// number returns a number as an int, the usual type in a viper, if an int can hold it.
 func number(n int64) any {
 	if int64(int(n)) == n {
 		return int(n)
@@ -80,13 +79,12 @@ func (r *reader) seconds(name string, byDefault, least int64) time.Duration {
 
 func seconds(n int64) time.Duration {
 	if n > math.MaxInt64/int64(time.Second) {
-		return math.MaxInt64 // as good as for ever
+		return math.MaxInt64 // in effect for ever
 	}
 	return time.Duration(n) * time.Second
 }
 
-// wholeNumber accepts the types in which configuration formats give a number, and numbers in strings, as they come from the
-// environment.
+// wholeNumber accepts the number types of all configuration formats, and numbers in strings, as the environment has them.
 func wholeNumber(value any) (int64, bool) {
 	switch v := value.(type) {
 	case int:
@@ -148,7 +146,7 @@ func (r *reader) flag(name string, byDefault bool) bool {
 		return byDefault
 	case bool:
 		return value
-	case string: // as it comes out of the environment
+	case string: // from the environment
 		if b, err := strconv.ParseBool(value); err == nil {
 			return b
 		}
@@ -159,7 +157,7 @@ func (r *reader) flag(name string, byDefault bool) bool {
 	return byDefault
 }
 
-// texts reads a list of strings, which may be one string with commas between them.
+// texts reads a list of strings, which may also be one string with commas between the elements.
 func (r *reader) texts(name string) (list []string) {
 	switch value := r.get(name, []string{}).(type) {
 	case nil:
@@ -182,7 +180,8 @@ func (r *reader) texts(name string) (list []string) {
 	return list
 }
 
-// expression reads a regular expression under its name or its name in v1.0.0; "" means that it is not set, and gives nil.
+// expression reads a regular expression under its name or its name in v1.0.0. It returns nil if neither is
+// set; "" counts as not set.
 func (r *reader) expression(name, oldName string) *regexp.Regexp {
 	text, old := r.text(name, ""), r.text(oldName, "")
 	if old != "" {
@@ -204,7 +203,7 @@ func (r *reader) expression(name, oldName string) *regexp.Regexp {
 	return compiled
 }
 
-// checkTable reports a root that exists and is no table.
+// checkTable records a fault if root exists and is not a table.
 func (r *reader) checkTable() {
 	present := r.viper.Get(r.root)
 	if _, ok := present.(map[string]any); present != nil && !ok {
@@ -212,7 +211,7 @@ func (r *reader) checkTable() {
 	}
 }
 
-// findUnknown warns of keys that nobody reads.
+// findUnknown adds a warning for each unknown key.
 func (r *reader) findUnknown() {
 	settings, _ := r.viper.Get(r.root).(map[string]any)
 	for _, name := range namesOf(settings) {
@@ -222,7 +221,7 @@ func (r *reader) findUnknown() {
 	}
 }
 
-// err returns every fault at once, nil if there is none.
+// err returns all faults as one error, nil if there are none.
 func (r *reader) err() error {
 	if len(r.faults) == 0 {
 		return nil

@@ -9,12 +9,12 @@ import (
 	"github.com/spf13/viper"
 )
 
-// Redis is what is configured for a module of class redis beside what every module has. 0 and "" stand for the default.
+// Redis is the configuration that only a module of class redis has. 0 and "" stand for the default.
 type Redis struct {
 	Addresses                              []string
 	Username, Password, KeyPrefix          string
 	TLS                                    bool
-	TLSAuthorities, TLSCertificate, TLSKey string // files
+	TLSAuthorities, TLSCertificate, TLSKey string // paths of files
 	Buckets, CacheBytes                    int
 	Timeout, ReplicaMaxAge                 time.Duration
 	ReplicaAddress                         string
@@ -27,7 +27,7 @@ func IsAddress(text string) bool {
 	return err == nil && fault == nil && host != "" && n > 0
 }
 
-// ReadRedis is ReadModule for that class. most is the largest number of buckets, the others are defaults.
+// ReadRedis is ReadModule for the class redis. most is the largest number of buckets; the other values are defaults.
 func ReadRedis(v *viper.Viper, root, className, keyPrefix string, buckets, most int, timeout time.Duration) (Module, Redis, error) {
 	r := &reader{viper: v, root: root}
 	var c Redis
