@@ -6,33 +6,33 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// A group of many topics that was built aside comes to its shard as it leaves it: its topics are put into their lists some at a
-// time, and then it is there at once. Nothing finds or lists it before.
+// A group of many topics that was built outside its shard enters it in pieces, as such a group leaves in pieces (see leaving.go): its
+// topics are added to their lists in batches, then the group appears at once. Until then nothing finds or lists it.
 
-// arrive puts the topics of a group into their lists, if there are many: the group is to be received then, or turned away. It returns
-// when the group was seen. Topics that are deleted leave it, unless those are to be kept.
+// arrive adds the topics of a group to their lists, if there are many; receive or turnAway must follow. It returns when the group
+// was last seen. Deleted topics are removed from the group, unless they are to be kept.
 func (s *shard) arrive(g *group, keepDeleted bool) (seen int64) {
 	seen = g.seen.Load()
 	if len(g.topics) <= manyTopics {
 		return seen
 	}
 	g.arrives = true
-	g.seen.Store(never) // so that no list has it
+	g.seen.Store(never) // keeps it out of every list
 	for through := len(g.topics); through > 0; {
 		through = s.arriveSome(g, through, keepDeleted)
 	}
 	return seen
 }
 
-// arriveSome puts some of the topics below an index into their lists, last first as one that is removed has the last in its place,
-// and returns the index to go on from.
+// arriveSome adds a batch of the topics below an index to their lists, and returns the index to continue from. It goes from the last
+// to the first, because the removal of a topic moves the last one into its place.
 func (s *shard) arriveSome(g *group, through int, keepDeleted bool) (next int) {
 	s.mu.Lock()
 	defer s.release()
 	next = min(through, len(g.topics))
 	for room := sweepBatch; room > 0 && next > 0; room-- {
 		next--
-		// Whoever deletes a topic marks it before coming to this shard.
+		// A deletion marks the topic before it reaches this shard.
 		if !keepDeleted && g.topics[next].topic.Deleted() {
 			g.detach(next)
 		} else {
@@ -42,7 +42,7 @@ func (s *shard) arriveSome(g *group, through int, keepDeleted bool) (next int) {
 	return next
 }
 
-// growthOf returns what the maps of a shard grow by with a group of many topics.
+// growthOf returns by how much a group of many topics makes the maps of a shard grow.
 func (s *shard) growthOf(g *group) int {
 	unlisted := 0
 	for some := range slices.Chunk(g.topics, sweepBatch) {
@@ -69,14 +69,14 @@ func (s *shard) unlisted(topics []groupTopic) (n int) {
 	return n
 }
 
-// turnAway undoes what arrive has done.
+// turnAway undoes arrive.
 func (s *shard) turnAway(g *group) {
 	if g.arrives {
 		s.leave(g, false, 0)
 	}
 }
 
-// receive puts a group that was built aside, and seen at a time, into the shard, which has none of its name.
+// receive adds a group that was built outside the shard, and last seen at the given time. The shard must have no group of its name.
 func (s *shard) receive(g *group, seen, now int64) {
 	arrived := g.arrives
 	if arrived {
@@ -93,7 +93,7 @@ func (s *shard) receive(g *group, seen, now int64) {
 	s.account(g)
 }
 
-// forgetReturned ends the memory of deletions of what a group that was loaded has commits of: all of it, the shard being locked.
+// forgetReturned drops the remembered deletions of the partitions that a loaded group has commits for. The shard must be locked.
 func (s *shard) forgetReturned(g *group) {
 	if !s.remembersOf(g) {
 		return
@@ -103,14 +103,14 @@ func (s *shard) forgetReturned(g *group) {
 	}
 }
 
-// remembersOf reports whether there is memory of deletions of a group, or will be.
+// remembersOf reports whether deletions of a group are remembered, or will be.
 func (s *shard) remembersOf(g *group) bool {
 	key := departedGroup{g.cluster, g.name}
 	return s.departures.byGroup[key] != nil || s.leaving[key] != nil
 }
 
-// forgetReturnedSome is forgetReturned for some of the topics below an index of a group that has arrived; it returns the index to go
-// on from.
+// forgetReturnedSome is forgetReturned for a batch of the topics below an index of a group that has arrived. It returns the index to
+// continue from.
 func (s *shard) forgetReturnedSome(g *group, through int) (next int) {
 	s.mu.Lock()
 	defer s.release()

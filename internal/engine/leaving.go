@@ -2,24 +2,24 @@ package engine
 
 import "github.com/lagkeeper/storage/protocol"
 
-// A group of many topics is removed in pieces, since to take 100,000 out of the lists of their topics, and to remember their
-// orders, takes tens of milliseconds. It leaves the shard at once: nothing finds or lists it any more. Its topics follow some at a
-// time; what a commit, or whatever else asks for what was deleted, is about, at once.
+// A group of many topics is removed in pieces: to take 100,000 topics out of their lists, and to remember their orders, takes tens of
+// milliseconds. The group itself leaves the shard at once: nothing finds or lists it any more. Its topics follow in batches. A topic
+// that a commit or any other request depends on follows before that request.
 
-// manyTopics is from how many topics on a group leaves in pieces: fewer take less time than a batch of commits.
+// manyTopics is the least number of topics of a group that leaves in pieces: fewer take less time than a batch of commits.
 const manyTopics = 512
 
 // leaving is a group that has left the shard, with topics that are still to follow.
 type leaving struct {
 	group *group
-	// next is another of its name, that left before.
+	// next is a group of the same name that left before.
 	next *leaving
-	// remember is set if what it had is to be remembered as deleted; at is when that was, in Unix milliseconds.
+	// remember is set if the topics are to be remembered as deleted; at is when they were deleted, in Unix milliseconds.
 	remember bool
 	at       int64
 }
 
-// leave lets the topics of a group that was taken out of the shard follow, if there are many, and at once if there are not.
+// leave removes the topics of a group that was taken out of the shard: in pieces if there are many, otherwise at once.
 func (s *shard) leave(g *group, remember bool, now int64) {
 	l := &leaving{group: g, remember: remember, at: now}
 	if len(g.topics) <= manyTopics {
@@ -28,7 +28,7 @@ func (s *shard) leave(g *group, remember bool, now int64) {
 		}
 		return
 	}
-	g.seen.Store(never) // so that no list has it
+	g.seen.Store(never) // keeps it out of every list
 	g.leaves = true
 	if s.leaving == nil {
 		s.leaving = make(map[departedGroup]*leaving)
@@ -38,7 +38,7 @@ func (s *shard) leave(g *group, remember bool, now int64) {
 	s.leaving[key] = l
 }
 
-// follow lets the topic at an index of a group that leaves go. The group is of no use for anything else afterwards.
+// follow removes the topic at an index of a group that leaves. The group must not be used for anything else afterwards.
 func (s *shard) follow(l *leaving, i int) {
 	g := l.group
 	gt := &g.topics[i]
@@ -58,13 +58,13 @@ func (s *shard) follow(l *leaving, i int) {
 	g.topics = g.topics[:last]
 }
 
-// drain lets all topics follow that are to, some at a time.
+// drain removes all topics of groups that leave, in batches.
 func (s *shard) drain() {
 	for s.drainSome() {
 	}
 }
 
-// drainSome reports whether there are more.
+// drainSome removes one batch and reports whether topics remain.
 func (s *shard) drainSome() (more bool) {
 	s.mu.Lock()
 	defer s.release()
@@ -86,7 +86,7 @@ func (s *shard) drainSome() (more bool) {
 	return false
 }
 
-// settle lets a topic follow at once, in all groups of a name that leave, as what comes next depends on what was deleted.
+// settle removes a topic at once from all leaving groups of a name, because the request that follows depends on the deletion.
 func (s *shard) settle(c *Cluster, name, topic string) {
 	for l := s.leaving[departedGroup{c, name}]; l != nil; l = l.next {
 		if i := l.group.find(topic); i >= 0 {
@@ -95,14 +95,14 @@ func (s *shard) settle(c *Cluster, name, topic string) {
 	}
 }
 
-// delete removes a group and remembers what it had.
+// delete removes a group and remembers its topics as deleted.
 func (s *shard) delete(g *group, now int64) {
 	s.takeOut(g)
 	s.leave(g, s.remembers, now)
 	s.publish(protocol.EventGroupDeleted, g, nil, now)
 }
 
-// remove removes a group as if it had never been.
+// remove removes a group without remembering it.
 func (s *shard) remove(g *group) {
 	s.takeOut(g)
 	s.leave(g, false, 0)

@@ -12,7 +12,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// leavingWorld is an engine with a group of many topics that has been removed, of which nothing followed yet.
+// leavingWorld is an engine with a group of many topics that has just been removed; none of its topics has followed yet.
 type leavingWorld struct {
 	*testing.T
 	e *Engine
@@ -44,7 +44,7 @@ func newLeavingWorld(t *testing.T, remove func(s *shard, g *group, now int64)) *
 	return w
 }
 
-// gone checks that nothing finds the group, and that its topics have no other.
+// gone checks that nothing finds the group, and that its topics have no other group.
 func (w *leavingWorld) gone() {
 	w.Helper()
 	_, why := w.e.Capture(w.c, "g")
@@ -83,7 +83,7 @@ func TestManyTopicsLeaveInPieces(t *testing.T) {
 	require.True(t, w.remembers(leavingTopics-1))
 	require.False(t, w.remembers(0))
 
-	// What is back, whether its topic has followed or not, is not to be refused by the next replay.
+	// The next replay must accept what has returned, whether its topic has followed or not.
 	require.Zero(t, w.commit(1, 6))
 	require.Zero(t, w.commit(leavingTopics-1, 6))
 	names, _ := w.e.GroupsOfTopic(w.c, "t1")
@@ -99,7 +99,7 @@ func TestManyTopicsLeaveInPieces(t *testing.T) {
 	require.Zero(t, w.commit(1, 7))
 }
 
-// TestManyTopicsLeaveWithoutMemory removes a group as an import does, which is to be remembered by nobody.
+// TestManyTopicsLeaveWithoutMemory removes a group as an import does: the deletion must not be remembered.
 func TestManyTopicsLeaveWithoutMemory(t *testing.T) {
 	w := newLeavingWorld(t, func(s *shard, g *group, _ int64) { s.remove(g) })
 	w.gone()
@@ -111,7 +111,7 @@ func TestManyTopicsLeaveWithoutMemory(t *testing.T) {
 	require.Zero(t, w.e.Stats().Remembered)
 }
 
-// TestManyTopicsAreForgotten replaces commits, and lets orders begin anew, while topics are still to follow.
+// TestManyTopicsAreForgotten replaces commits and restarts orders before all topics have followed.
 func TestManyTopicsAreForgotten(t *testing.T) {
 	w := newLeavingWorld(t, (*shard).delete)
 	w.e.ReplaceCommits(w.c, "g", []protocol.Commit{{Topic: "t3", Offset: 1, Order: 2, Timestamp: startTime}},
@@ -127,7 +127,7 @@ func TestManyTopicsAreForgotten(t *testing.T) {
 	w.e.checkInvariants(t)
 }
 
-// TestSweepingInPieces sweeps groups of more topics than go at once, that have expired or of which most topics have.
+// TestSweepingInPieces sweeps groups with more topics than one batch: an expired group, and groups most of whose topics have expired.
 func TestSweepingInPieces(t *testing.T) {
 	e, c, clock := newTestEngine(1, 10)
 	const topics = 2*sweepBatch + 10
@@ -145,7 +145,7 @@ func TestSweepingInPieces(t *testing.T) {
 	commit("lives too", 8)
 	clock.now += e.config.ExpireTopic/2 + 10_000
 	at, _ := e.sweepBatch(&e.shards[0], c, -1, nil)
-	require.Equal(t, 3, at, "the last of three is not done yet")
+	require.Equal(t, 3, at, "the last of three groups is not done yet")
 	require.Len(t, e.onlyGroup(t, "lives too").topics, topics-sweepBatch)
 	e.Sweep()
 	require.Len(t, e.onlyGroup(t, "lives").topics, 1)
@@ -170,7 +170,7 @@ func (k keeping) WriteGroup(r *snapshot.Group) error {
 	return nil
 }
 
-// TestManyTopicsAreSavedAsDeleted saves while topics are still to follow, of a group that stays away and of one that is back.
+// TestManyTopicsAreSavedAsDeleted saves before all topics have followed, for a group that stays away and for one that is back.
 func TestManyTopicsAreSavedAsDeleted(t *testing.T) {
 	w := newLeavingWorld(t, (*shard).delete)
 	k := keeping{deleted: map[string]bool{}}
@@ -192,7 +192,7 @@ func TestManyTopicsAreSavedAsDeleted(t *testing.T) {
 	require.True(t, k.deleted["t0"])
 }
 
-// built returns a group of the same name and topics that was built aside.
+// built returns a group of the same name and topics that was built outside the shard.
 func (w *leavingWorld) built() *group {
 	w.Helper()
 	r := &snapshot.Group{Name: "g", LastCommit: startTime}
@@ -205,7 +205,7 @@ func (w *leavingWorld) built() *group {
 	return built
 }
 
-// TestManyTopicsArriveInPieces puts a group of many topics in the place of one that was deleted, and looks before it is there.
+// TestManyTopicsArriveInPieces replaces a deleted group with one of many topics, and looks before that one has arrived.
 func TestManyTopicsArriveInPieces(t *testing.T) {
 	w := newLeavingWorld(t, (*shard).delete)
 	g := w.built()
@@ -214,7 +214,7 @@ func TestManyTopicsArriveInPieces(t *testing.T) {
 	}
 	seen := w.s.arrive(g, false)
 	w.gone()
-	// A topic that goes now leaves what arrives, and what leaves.
+	// A topic that is deleted now leaves both groups, the one that arrives and the one that leaves.
 	require.Zero(t, w.e.DeleteTopic(w.c, "t3"))
 	require.Negative(t, g.find("t3"))
 	placed, why := w.e.placeIn(w.s, g, seen, startTime, true)
@@ -225,7 +225,7 @@ func TestManyTopicsArriveInPieces(t *testing.T) {
 	w.s.drain()
 	w.e.checkInvariants(t)
 
-	// Turned away, it leaves nothing behind.
+	// A group that is turned away leaves nothing behind.
 	g = w.built()
 	for i := range g.topics {
 		if g.topics[i].topic = w.c.topics.Topic(g.topics[i].topic.Name); g.topics[i].topic == nil {
@@ -243,7 +243,7 @@ func TestManyTopicsArriveInPieces(t *testing.T) {
 	w.e.checkInvariants(t)
 }
 
-// TestManyTopicsReturn loads a group of which the deletion is remembered: nothing is to be refused of what it has.
+// TestManyTopicsReturn loads a group whose deletion is remembered: none of its commits may be refused.
 func TestManyTopicsReturn(t *testing.T) {
 	for _, drained := range []bool{true, false} {
 		w := newLeavingWorld(t, (*shard).delete)
@@ -258,7 +258,7 @@ func TestManyTopicsReturn(t *testing.T) {
 		require.EqualValues(t, 1, w.e.Stats().Groups)
 		w.e.checkInvariants(t)
 
-		// A group of the same topics in its place.
+		// A group of the same topics takes its place.
 		placed, why = w.e.place(w.built(), startTime, true)
 		require.Zero(t, why)
 		require.True(t, placed)
