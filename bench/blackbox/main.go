@@ -1,10 +1,10 @@
-// Command blackbox compares two implementations of the storage subsystem through its published channel API, in pairs of runs
-// that alternate, so that what disturbs the machine disturbs both:
+// Command blackbox compares two implementations of the storage subsystem through its published channel API. Their runs alternate in
+// pairs, so that other load on the machine disturbs both:
 //
 //	GOWORK=off go run ./blackbox -dir /path/to/checkout -storage example.com/monitor/storage -protocol example.com/monitor/protocol
 //
-// The other implementation is built from a checkout of its module, in which nothing is written. Its storage package may be
-// internal. Without -dir this library is measured alone, beside its floors.
+// The other implementation is built from a checkout of its module, which stays unchanged. Its storage package may be internal.
+// Without -dir this library alone is measured, beside its floors.
 package main
 
 import (
@@ -79,7 +79,7 @@ func run(arguments []string, out io.Writer) error {
 		}
 		for pair := range *pairs {
 			for side := range binaries {
-				side = (side + pair) % len(binaries) // who goes first takes turns
+				side = (side + pair) % len(binaries) // each goes first in every other pair
 				fmt.Fprintf(os.Stderr, "%s, run %d of %d, %s\n", scenario, pair+1, *pairs, filepath.Base(binaries[side]))
 				text, err := output(binaries[side], "-scenario", scenario, "-scale", *scale)
 				if err != nil {
@@ -174,16 +174,16 @@ func outputIn(dir, name string, arguments ...string) ([]byte, error) {
 	return text, nil
 }
 
-// row is one figure of the comparison: medians, and the least and greatest ratio within a pair of runs.
+// row is one figure of the comparison: the medians, and the least and the greatest ratio within a pair of runs.
 type row struct {
 	Name   string  `json:"name"`
 	Unit   string  `json:"unit"`
 	Ours   float64 `json:"ours"`
 	Theirs float64 `json:"theirs,omitempty"`
 	Floor  float64 `json:"floor,omitempty"`
-	// Gain is theirs over ours: how many times less this library takes.
+	// Gain is their figure divided by ours: how many times less this library takes.
 	Gain, LeastGain, GreatestGain float64
-	// Over is ours over the floor of the same run.
+	// Over is our figure divided by the floor of the same run.
 	Over, LeastOver, GreatestOver float64
 }
 
@@ -233,7 +233,7 @@ func (c *comparison) rows() []row {
 	return all
 }
 
-// ratios returns the median, the least and the greatest of the ratios of runs that belong together.
+// ratios returns the median, the least and the greatest ratio within a pair of runs.
 func ratios(of, to []float64) (middle, least, greatest float64) {
 	var all []float64
 	for i := range min(len(of), len(to)) {
@@ -253,7 +253,7 @@ func median(values []float64) float64 {
 	return sorted[len(sorted)/2]
 }
 
-// table writes Markdown.
+// table writes the comparison as Markdown.
 func (c *comparison) table(out io.Writer) error {
 	var b strings.Builder
 	b.WriteString("| what | floor | here | over the floor | other | other over here |\n| --- | --- | --- | --- | --- | --- |\n")

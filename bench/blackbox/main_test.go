@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The workload is built for another module by its import paths, and both are run in turns. Here the other is this one again.
+// The workload is built for another module by its import paths, and both run in turns. Here the other module is this one too.
 func TestCompareWithItself(t *testing.T) {
 	var out strings.Builder
 	require.NoError(t, run([]string{

@@ -1,4 +1,4 @@
-// Command chart draws what the commands blackbox and scale wrote with -json, as SVG:
+// Command chart draws the figures that the commands blackbox and scale write with -json, as SVG:
 //
 //	GOWORK=off go run ./chart -blackbox blackbox.json -o ../docs/bench-ratios.svg
 //	GOWORK=off go run ./chart -scale scale.json -o ../docs/bench-scale.svg
@@ -62,8 +62,8 @@ var (
 	red    = color.RGBA{213, 94, 0, 255}
 )
 
-// drawRatios draws how often the floor fits into what this library takes, and, if another was measured, how often this library's
-// cost fits into the other's, with the least and the greatest of all pairs of runs.
+// drawRatios draws the ratio of this library's cost to the floor and, if another implementation was measured, of that one's cost to
+// this library's, each with the least and the greatest ratio of all pairs of runs.
 func drawRatios(path, out string) error {
 	var rows []struct {
 		Name            string
@@ -81,7 +81,7 @@ func drawRatios(path, out string) error {
 	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	var names []string
 	over, gain := &spread{}, &spread{}
-	for _, r := range slices.Backward(rows) { // the first on top
+	for _, r := range slices.Backward(rows) { // the first row on top
 		if r.Over <= 0 && r.Gain <= 0 {
 			continue
 		}
@@ -142,7 +142,7 @@ func (s *spread) draw(p *plot.Plot, c color.Color, shape draw.GlyphDrawer) error
 	return nil
 }
 
-// drawScale draws what each thing costs against the size of the store.
+// drawScale draws each cost against the size of the store.
 func drawScale(path, out string) error {
 	var rows []map[string]float64
 	if err := read(path, &rows); err != nil {

@@ -27,7 +27,7 @@ func TestCharts(t *testing.T) {
 		require.Contains(t, string(picture), "</svg>")
 		if flag == "-blackbox" {
 			require.Contains(t, string(picture), "a fetch")
-			require.NotContains(t, string(picture), "a list", "it has no ratio")
+			require.NotContains(t, string(picture), "a list", "a list has no ratio")
 		} else {
 			require.Contains(t, string(picture), "restore, ns per group-partition")
 		}

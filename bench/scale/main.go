@@ -1,5 +1,5 @@
-// Command scale fills a store with as many group-partitions as are asked for, and tells what they cost: memory, collections,
-// commits, fetches, a snapshot and its restoration, as a table in Markdown.
+// Command scale fills a store with a given number of group-partitions and writes what they cost as a table in Markdown: memory,
+// collections, commits, fetches, a snapshot and its restoration.
 //
 //	GOWORK=off go run ./scale -partitions 10000000
 package main
@@ -76,7 +76,7 @@ func run(arguments []string, out io.Writer) error {
 	return table(out, all)
 }
 
-// result is what a size costs. Times are nanoseconds, sizes bytes.
+// result is the cost at one size. Times are in nanoseconds, sizes in bytes.
 type result struct {
 	GroupPartitions int `json:"group_partitions"`
 
@@ -184,7 +184,7 @@ func measure(groups int, lag int64) (*result, error) {
 	return r, again.Close()
 }
 
-// fill commits in the order of time, as groups do: each commits to all its partitions, then the next group does.
+// fill commits in the order of time: each group commits to all its partitions, then the next group does.
 func fill(ctx context.Context, db *storage.DB, groups int, lag int64) error {
 	now := time.Now().UnixMilli()
 	ends := make([]protocol.EndOffset, perGroup)
@@ -198,7 +198,7 @@ func fill(ctx context.Context, db *storage.DB, groups int, lag int64) error {
 	}
 	commits := make([]protocol.Commit, perGroup)
 	order := int64(0)
-	// What the program itself allocates counts as the store's.
+	// The program's own allocations count as the store's.
 	source := rand.NewPCG(0, 0)
 	random := rand.New(source)
 	for c := range int64(window) {
@@ -220,7 +220,7 @@ func fill(ctx context.Context, db *storage.DB, groups int, lag int64) error {
 	return nil
 }
 
-// random measures commits and fetches of groups in no order.
+// random measures commits and fetches of groups in random order.
 func random(ctx context.Context, db *storage.DB, groups int, r *result) error {
 	random := rand.New(rand.NewPCG(2, 2))
 	const times = 200_000
@@ -255,7 +255,7 @@ func percentiles(all []time.Duration) (p50, p99 float64) {
 	return float64(all[len(all)/2]), float64(all[len(all)*99/100])
 }
 
-// floors measures what a snapshot and its restoration cannot save themselves: to write the file, and to read it.
+// floors measures the work that no snapshot and no restoration can avoid: writing the file, and reading it.
 func floors(dir string, r *result) error {
 	file, err := largest(dir)
 	if err != nil {
@@ -289,7 +289,7 @@ func largest(dir string) ([]byte, error) {
 	return os.ReadFile(filepath.Join(dir, name))
 }
 
-// write writes a file and waits until it is on the disk: what a snapshot cannot save itself.
+// write writes a file and waits until it is on the disk.
 func write(path string, text []byte) error {
 	f, err := os.Create(path)
 	if err != nil {
@@ -300,15 +300,15 @@ func write(path string, text []byte) error {
 }
 
 func heap() int64 {
-	debug.FreeOSMemory() // collects twice, in effect: what the first frees is swept
+	debug.FreeOSMemory() // waits until what the collection frees has been swept
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return int64(stats.HeapAlloc)
 }
 
-// watcher notes the greatest size of the heap's live and dead objects.
+// watcher records the greatest size of the heap, dead objects included.
 type watcher struct {
-	highest atomic.Int64 // a lost update of two lookers is made good by the next look
+	highest atomic.Int64 // an update lost to a race is made good by the next sample
 	quit    chan struct{}
 	done    chan struct{} // closed when the goroutine has ended
 }

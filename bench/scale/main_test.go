@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A small store is filled, saved and restored, and every line of the table has a figure for each size.
+// Small stores are filled, saved and restored; every line of the table has a figure for each size.
 func TestScale(t *testing.T) {
 	var out strings.Builder
 	require.NoError(t, run([]string{"-partitions", "1000,2000", "-json", filepath.Join(t.TempDir(), "scale.json")}, &out))

@@ -1,6 +1,6 @@
-// Command workload measures one implementation of the storage subsystem through its published channel API alone. It is built
-// by package blackbox, for another implementation with other import paths and nothing else changed; so it may use nothing that
-// v1.0.0 of that API does not have, and must take for granted no order between end offsets and commits.
+// Command workload measures one implementation of the storage subsystem through its published channel API alone. The command
+// blackbox builds it, for another implementation with only the import paths changed. So it may use nothing that v1.0.0 of that API
+// lacks, and must not rely on any order between end offsets and commits.
 package main
 
 import (
@@ -24,7 +24,7 @@ const (
 	window  = 10 // commits of a group-partition
 )
 
-// measurement is one figure. Floor is what the same machine needs for what cannot be saved, 0 if there is no such figure.
+// measurement is one figure. Floor is the cost of the work that no implementation can avoid, on the same machine; 0 if not measured.
 type measurement struct {
 	Name  string  `json:"name"`
 	Unit  string  `json:"unit"`
@@ -58,14 +58,14 @@ func fatal(format string, arguments ...any) {
 	os.Exit(1)
 }
 
-// subject is an implementation that runs.
+// subject is a running implementation.
 type subject struct {
 	requests    chan *protocol.StorageRequest
 	coordinator *storage.Coordinator
 	now         int64
 }
 
-// start configures and starts a subject. level is what its JSON log, which goes nowhere, begins at.
+// start configures and starts a subject. level is the lowest level of its JSON log, which is discarded.
 func start(level zapcore.Level) *subject {
 	viper.Reset()
 	viper.Set("cluster."+cluster+".class-name", "kafka")
@@ -94,7 +94,7 @@ func (s *subject) fetch(request protocol.StorageRequest) any {
 	return <-request.Reply
 }
 
-// topic sets the end offsets of all partitions, and waits until all are there.
+// topic sets the end offsets of all partitions, and waits until all are applied.
 func (s *subject) topic(name string, partitions int32, end int64) {
 	for p := range partitions {
 		s.requests <- &protocol.StorageRequest{
@@ -111,7 +111,7 @@ func (s *subject) topic(name string, partitions int32, end int64) {
 	}
 }
 
-// commit makes the request of the n-th commit to a partition: they are a second apart, and end a second ago.
+// commit returns the request for the n-th commit to a partition. Commits are a second apart, and the last is a second old.
 func (s *subject) commit(group, topic string, partition int32, n, total int, offset int64) *protocol.StorageRequest {
 	return &protocol.StorageRequest{
 		RequestType: protocol.StorageSetConsumerOffset, Cluster: cluster, Group: group, Topic: topic, Partition: partition,
@@ -119,7 +119,7 @@ func (s *subject) commit(group, topic string, partition int32, n, total int, off
 	}
 }
 
-// settle returns when everything sent so far has been applied: a fetch of a group waits behind what was sent to it.
+// settle returns when everything sent so far has been applied: a fetch of a group waits for the earlier requests of that group.
 func (s *subject) settle(groups []string) {
 	for i := 0; i < len(groups); i += max(1, len(groups)/500) {
 		s.fetch(protocol.StorageRequest{RequestType: protocol.StorageFetchConsumer, Group: groups[i]})

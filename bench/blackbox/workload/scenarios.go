@@ -18,7 +18,7 @@ type scenario struct {
 	run  func(scale float64) []measurement
 }
 
-// scenarios are what an application does to its store, each in a process of its own.
+// scenarios are the loads that an application puts on its store; each runs in its own process.
 var scenarios = []scenario{
 	{"commit-1-sender", func(f float64) []measurement {
 		return commits("commit, 1 sender, 100,000 group-partitions", f, 1_000, 1, zapcore.ErrorLevel)
@@ -41,11 +41,11 @@ var scenarios = []scenario{
 
 func scaled(n int, scale float64) int { return max(1, int(float64(n)*scale)) }
 
-// perGroup is how many partitions a group of the commit scenarios has.
+// perGroup is the number of partitions of a group in the commit scenarios.
 const perGroup = 100
 
-// commits measures commits to random group-partitions of a filled store, each a request of its own. The floor is the hand-off
-// of such a request over a bare channel.
+// commits measures commits to random group-partitions of a filled store, one per request. The floor is passing such a request over
+// a bare channel.
 func commits(name string, scale float64, groupCount, senders int, level zapcore.Level) []measurement {
 	s := start(level)
 	defer s.stop()
@@ -107,7 +107,7 @@ func (s *subject) fill(group, topic string, partitions int32, offset func(partit
 
 // fetches measures fetches of a group while nothing else happens. The floor is building the same answer from an array.
 func fetches(scale float64) (all []measurement) {
-	var kept any // or the compiler would build nothing
+	var kept any // keeps the compiler from dropping the work
 	defer func() { runtime.KeepAlive(kept) }()
 	for _, partitions := range []int32{10, 100, 10_000} {
 		s := start(zapcore.ErrorLevel)
@@ -130,7 +130,7 @@ func fetches(scale float64) (all []measurement) {
 	return all
 }
 
-// micros returns what a call takes, the median of nine rounds.
+// micros returns the duration of a call in microseconds, the median of nine rounds.
 func micros(repeat int, call func()) float64 {
 	rounds := make([]float64, 9)
 	for i := range rounds {
@@ -146,7 +146,7 @@ func micros(repeat int, call func()) float64 {
 
 var source [window]protocol.ConsumerOffset
 
-// build makes the answer to a fetch from what lies ready, in as few objects as the types allow.
+// build makes the answer to a fetch from ready data, in as few objects as the types allow.
 func build(partitions int32) protocol.ConsumerTopics {
 	type stored struct {
 		protocol.ConsumerOffset
@@ -171,8 +171,8 @@ func build(partitions int32) protocol.ConsumerTopics {
 	return protocol.ConsumerTopics{"orders": list}
 }
 
-// fetchBesideWriters measures fetches and commits while writers offer 100,000 commits a second: first beside fetches of 100
-// partitions, then beside those of 10,000. What a commit waits counts from when it was due.
+// fetchBesideWriters measures fetches and commits while writers send 100,000 commits a second: first beside fetches of 100
+// partitions, then beside fetches of 10,000. The wait of a commit counts from the moment it was due.
 func fetchBesideWriters(scale float64) (all []measurement) {
 	for _, partitions := range []int32{100, 10_000} {
 		s := start(zapcore.ErrorLevel)
@@ -180,7 +180,7 @@ func fetchBesideWriters(scale float64) (all []measurement) {
 		s.fill("group", "orders", partitions, func(_ int32, n int) int64 { return int64(n) * 1000 })
 		groups := names("writer", 1000)
 		s.topic("written", perGroup, 1_000_000)
-		const rate, tick = 100_000, 100 // commits a second, and at a time
+		const rate, tick = 100_000, 100 // commits a second, and commits per tick
 		total := scaled(300_000, scale)
 		waits := make([]time.Duration, 0, total)
 		done := make(chan struct{})
@@ -218,13 +218,13 @@ func fetchBesideWriters(scale float64) (all []measurement) {
 	return all
 }
 
-// percentile returns microseconds.
+// percentile returns a percentile in microseconds.
 func percentile(all []time.Duration, percent int) float64 {
 	slices.Sort(all)
 	return float64(all[(len(all)-1)*percent/100].Nanoseconds()) / 1000
 }
 
-// lists measures asking for the groups of a topic that one in a hundred groups reads.
+// lists measures listing the groups of a topic that one in a hundred groups reads.
 func lists(scale float64) []measurement {
 	s := start(zapcore.ErrorLevel)
 	defer s.stop()
@@ -244,7 +244,7 @@ func lists(scale float64) []measurement {
 	})}}
 }
 
-// memory measures what a group-partition of ten commits takes on the heap, and a forced collection of all.
+// memory measures the heap that a group-partition of ten commits takes, and the duration of a forced collection of the whole store.
 func memory(name string, scale float64, lag int64) []measurement {
 	before := heap()
 	s := start(zapcore.ErrorLevel)
