@@ -152,7 +152,20 @@ type timed struct {
 }
 
 func (w *timed) Write(p []byte) (int, error) {
-	fmt.Fprintf(&w.log, "%s: %s", time.Now().Format(time.StampMicro), p)
+	at := time.Now().Format(time.StampMicro)
+	id, data, isChanges := strings.Cut(string(p), "\nevent: changes\ndata: ")
+	var changes []inspector.Change
+	if !isChanges || json.Unmarshal([]byte(data), &changes) != nil {
+		fmt.Fprintf(&w.log, "%s: %s", at, p)
+		return len(p), nil
+	}
+	// How many changes of one moment come in one message is chance.
+	for _, c := range changes {
+		fmt.Fprintf(&w.log, "%s: %+v\n", at, c)
+	}
+	if last := fmt.Sprint("id: ", changes[len(changes)-1].Sequence); id != last {
+		fmt.Fprintf(&w.log, "%s in place of %s\n", id, last)
+	}
 	return len(p), nil
 }
 
