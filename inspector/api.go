@@ -69,12 +69,7 @@ func (h *Handler) apiGroups(w http.ResponseWriter, r *http.Request) {
 		h.streamGroups(w, r, query)
 		return
 	}
-	current, err := h.collector.wait(r.Context(), h.quit)
-	if err != nil {
-		h.fail(w, err)
-		return
-	}
-	h.sharedAnswer(w, r, current, "groups"+query.values().Encode(), func() (*body, error) {
+	h.sharedAnswer(w, r, "groups"+query.values().Encode(), func(current *reading) (*body, error) {
 		return marshal(h.list(current, query, h.allow(r)))
 	})
 }
@@ -114,12 +109,7 @@ func (h *Handler) apiGroup(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Handler) apiTopics(w http.ResponseWriter, r *http.Request) {
-	current, err := h.collector.wait(r.Context(), h.quit)
-	if err != nil {
-		h.fail(w, err)
-		return
-	}
-	h.sharedAnswer(w, r, current, "topics", func() (*body, error) {
+	h.sharedAnswer(w, r, "topics", func(current *reading) (*body, error) {
 		return marshal(struct {
 			At     int64      `json:"at_ms"`
 			Topics []TopicRow `json:"topics"`

@@ -186,13 +186,8 @@ func (h *Handler) asset(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Handler) groupsPage(w http.ResponseWriter, r *http.Request) {
-	current, err := h.collector.wait(r.Context(), h.quit)
-	if err != nil {
-		h.fail(w, err)
-		return
-	}
 	query := readQuery(r.URL.Query())
-	h.sharedAnswer(w, r, current, "page"+query.values().Encode(), func() (*body, error) {
+	h.sharedAnswer(w, r, "page"+query.values().Encode(), func(current *reading) (*body, error) {
 		list := h.list(current, query, h.allow(r))
 		return h.render(r, "groups", groupsView(query, &list))
 	})
@@ -311,13 +306,8 @@ func points(k chartKind, h *History) string {
 }
 
 func (h *Handler) topicsPage(w http.ResponseWriter, r *http.Request) {
-	current, err := h.collector.wait(r.Context(), h.quit)
-	if err != nil {
-		h.fail(w, err)
-		return
-	}
 	query := readQuery(r.URL.Query())
-	h.sharedAnswer(w, r, current, "topics page"+query.values().Encode(), func() (*body, error) {
+	h.sharedAnswer(w, r, "topics page"+query.values().Encode(), func(current *reading) (*body, error) {
 		return h.render(r, "topics", topicsView(current, query, h.allow(r)))
 	})
 }

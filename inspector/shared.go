@@ -49,10 +49,15 @@ func (s *shared[T]) of(sequence uint64, asked string, make func() (T, error)) (T
 	return once()
 }
 
-// sharedAnswer answers with what make returns, which must depend on nothing but the reading and on what is asked. Nothing is
-// shared if not everybody may see the same.
-func (h *Handler) sharedAnswer(w http.ResponseWriter, r *http.Request, current *reading, asked string, make func() (*body, error)) {
-	b, err := h.shareIfAlike(current, asked, make)
+// sharedAnswer answers with what make returns of the newest reading, which must depend on nothing but that and what is asked.
+// Nothing is shared if not everybody may see the same.
+func (h *Handler) sharedAnswer(w http.ResponseWriter, r *http.Request, asked string, make func(*reading) (*body, error)) {
+	current, err := h.collector.wait(r.Context(), h.quit)
+	if err != nil {
+		h.fail(w, err)
+		return
+	}
+	b, err := h.shareIfAlike(current, asked, func() (*body, error) { return make(current) })
 	h.serve(w, r, b, err)
 }
 
