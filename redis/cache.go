@@ -8,7 +8,7 @@ import (
 	"github.com/lagkeeper/storage/internal/engine"
 )
 
-// group is what the process knows of a group. Its copy, if there is one, is in the engine.
+// group is what the process knows of a group. The engine holds the copy, if there is one.
 type group struct {
 	// Immutable.
 	cluster *engine.Cluster
@@ -23,19 +23,19 @@ type group struct {
 	element *list.Element
 	bytes   int
 
-	// What follows belongs to the one who took from the queue.
+	// The fields below belong to the goroutine that took from the queue.
 
-	// loaded is set while the engine holds the group as it is in Redis at version, which is "" if it is not there.
+	// loaded is set while the engine holds the group as it is in Redis at version; version is "" if the group does not exist there.
 	loaded  bool
 	version string
-	// tried is the version that a change had whose outcome is not known; triedDelete is set if it was a deletion.
+	// tried is the version of a change whose outcome is not known; triedDelete is set if that change was a deletion.
 	tried       string
 	triedDelete bool
 	identity    any
 	topics      map[string]storedTopic
-	several     bool // whether the group is among the stalest
+	several     bool // whether the group is in the zset of the stalest
 	size        int  // of the copy
-	// asked is how often feeds had asked where to begin when the orders of the copy were made known, 0 for a copy that was just read.
+	// asked is the number of times feeds had asked for positions when the orders of the copy were made known, 0 for a copy just read.
 	asked int64
 }
 
@@ -51,11 +51,11 @@ type groupID struct {
 	name    string
 }
 
-// groupCache bounds what copies of groups take.
+// groupCache bounds the memory of the copies of groups.
 type groupCache struct {
 	mu     sync.Mutex
 	groups map[groupID]*group // guarded by mu, as all below
-	recent list.List          // of *group, the one used last in front
+	recent list.List          // of *group, the most recently used in front
 	bytes  int
 }
 
@@ -66,7 +66,7 @@ func (c *groupCache) reset() {
 	c.recent.Init()
 }
 
-// acquire returns the group of a name, which stays until it is released.
+// acquire returns the group of a name, which stays in the cache until it is released.
 func (db *DB) acquire(c *engine.Cluster, name string) *group {
 	cache := &db.groups
 	cache.mu.Lock()
@@ -87,17 +87,17 @@ func (db *DB) acquire(c *engine.Cluster, name string) *group {
 	return g
 }
 
-// groupOverhead is about what is kept of a group beside its copy.
+// groupOverhead is approximately what a group takes beside its copy, in bytes.
 const groupOverhead = 600
 
-// retain keeps a group that was acquired until it is released once more.
+// retain keeps an acquired group until it is released once more.
 func (db *DB) retain(g *group) {
 	db.groups.mu.Lock()
 	defer db.groups.mu.Unlock()
 	g.refs++
 }
 
-// release gives a group back, and lets go of copies that there is no room for.
+// release gives a group back, and drops copies beyond the bound.
 func (db *DB) release(g *group) {
 	cache := &db.groups
 	cache.mu.Lock()
@@ -116,7 +116,7 @@ func (db *DB) release(g *group) {
 	}
 }
 
-// resize counts what the copy of a group takes.
+// resize updates the size of the copy of a group.
 func (db *DB) resize(g *group) {
 	size := g.size + groupOverhead + 2*len(g.key) + 100*len(g.topics)
 	db.groups.mu.Lock()
@@ -125,7 +125,7 @@ func (db *DB) resize(g *group) {
 	g.bytes = size
 }
 
-// topic is what the process knows of a topic. Topics are not let go of: a group needs those that it holds.
+// topic is what the process knows of a topic. Topics stay in memory: a group needs the ones that it holds.
 type topic struct {
 	// Immutable.
 	cluster *engine.Cluster
@@ -135,9 +135,9 @@ type topic struct {
 
 	queue queue[*topicOp]
 
-	// state is held to write while the engine's topic is not, or not known to be, as it is in Redis.
+	// state is write-locked while the engine's topic may differ from the one in Redis.
 	state sync.RWMutex
-	// Guarded by state: loaded and version are as in group; known is the engine's topic then.
+	// Guarded by state: loaded and version as in group; known is the engine's topic at that version.
 	loaded      bool
 	version     string
 	known       *ends.Topic

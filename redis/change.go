@@ -11,9 +11,9 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// casScript is the only script that writes. It compares fields of hashes with what they are expected to be, and runs commands
-// if all are; otherwise it returns the number of the first that is not. It knows no rule of the store. Globals cost a look into a
-// table each time, hence the locals.
+// casScript is the only script that writes. It compares fields of hashes with expected values and runs commands if all are equal;
+// otherwise it returns the number of the first field that differs. It knows no rule of the store. It keeps globals in locals, because
+// each access to a global costs a lookup in a table.
 //
 //	ARGV  number of checks; for each: number of a key, field, expected value ("" if there is to be none);
 //	      then for each command: number of arguments, name, number of its key, arguments
@@ -35,7 +35,7 @@ var casName = func() string {
 	return hex.EncodeToString(sum[:])
 }()
 
-// mostArguments bounds the arguments of one command of the script: unpack cannot take more than some thousand.
+// mostArguments bounds the arguments of one command of the script: Lua's unpack fails above several thousand.
 const mostArguments = 2000
 
 // change is one call of casScript. All its keys are in one slot.
@@ -56,12 +56,12 @@ func (x *change) key(key string) string {
 	return strconv.Itoa(len(x.keys))
 }
 
-// expect lets the change happen only if a field of a hash has a value, "" if it must not be there.
+// expect makes the change depend on the value of a field of a hash; "" means that the field must not exist.
 func (x *change) expect(key, field, value string) {
 	x.checks = append(x.checks, x.key(key), field, value)
 }
 
-// run adds a command. Many arguments make several commands; they must come in pairs then, or each stand for itself.
+// run adds a command. Too many arguments are split into several commands; then each argument, or each pair, must stand for itself.
 func (x *change) run(command, key string, arguments ...string) {
 	number := x.key(key)
 	for {
@@ -84,8 +84,8 @@ func (db *DB) evalsha(x *change) rueidis.Completed {
 	return db.client.B().Evalsha().Sha1(casName).Numkeys(int64(len(x.keys))).Key(x.keys...).Arg(x.arguments()...).Build()
 }
 
-// outcome returns the number of the check that failed, 0 if the change has happened. A server that does not know the script, as one
-// that was restarted, learns it.
+// outcome returns the number of the check that failed, 0 if the change has happened. A server without the script, such as one that was
+// restarted, gets the script again.
 func (db *DB) outcome(ctx context.Context, x *change, result rueidis.RedisResult) (failed int, err error) {
 	if fault, ok := rueidis.IsRedisErr(result.Error()); ok && fault.IsNoScript() {
 		eval := db.client.B().Eval().Script(casScript).Numkeys(int64(len(x.keys))).Key(x.keys...).Arg(x.arguments()...).Build()
@@ -95,8 +95,8 @@ func (db *DB) outcome(ctx context.Context, x *change, result rueidis.RedisResult
 	return int(n), err
 }
 
-// newVersion returns what no other change is marked with. A counter could come again with another state behind it, after a
-// failover has lost some of its steps.
+// newVersion returns a version that no other change has. A counter would not do: after a failover has lost some of its steps, it would
+// give the same number to another state.
 func newVersion() string {
 	var b [8]byte
 	v := rand.Uint64()

@@ -12,9 +12,9 @@ import (
 	"github.com/lagkeeper/storage/internal/engine"
 )
 
-// clusterDoors let calls that concern a cluster in, until it is removed.
+// clusterDoors admit calls that concern a cluster, until it is removed.
 type clusterDoors struct {
-	doors sync.Map // of *sync.RWMutex by *engine.Cluster; each call under way holds it to read
+	doors sync.Map // of *sync.RWMutex by *engine.Cluster; each call under way holds a read lock
 }
 
 func (d *clusterDoors) of(c *engine.Cluster) *sync.RWMutex {
@@ -25,13 +25,13 @@ func (d *clusterDoors) of(c *engine.Cluster) *sync.RWMutex {
 	return door.(*sync.RWMutex)
 }
 
-// enter reports whether a call may begin: it may not once somebody waits to close the door.
+// enter reports whether a call may begin. None may once RemoveCluster waits for the lock.
 func (d *clusterDoors) enter(c *engine.Cluster) bool { return d.of(c).TryRLock() }
 func (d *clusterDoors) leave(c *engine.Cluster)      { d.of(c).RUnlock() }
 
-// AddCluster adds a cluster for this process, as if Options.Store.Clusters had named it: what the state holds of it is there at once.
-// It does nothing if the cluster is there. It returns ErrInvalid for a name that is longer than 32,767 bytes or differs from that of
-// another cluster only in case, and for the 10,001st cluster. Other processes have to be told too.
+// AddCluster adds a cluster for this process, as if Options.Store.Clusters had named it: its data in the state is available at once.
+// It does nothing if the cluster exists. It returns ErrInvalid for a name that is longer than 32,767 bytes or differs from that of
+// another cluster only in case, and for the 10,001st cluster. Other processes must add the cluster themselves.
 func (db *DB) AddCluster(name string) error {
 	if err := db.begin(context.Background()); err != nil {
 		return fmt.Errorf("add cluster: %w", err)
@@ -49,10 +49,10 @@ func (db *DB) AddCluster(name string) error {
 	return nil
 }
 
-// RemoveCluster removes a cluster from the state, with its groups, topics and positions. From then on it is ErrUnknownCluster for this
-// process. Groups and topics go one after the other, each as if it were deleted. Other processes that feed the cluster have to end that
-// first, as they would bring it back. It returns ErrUnknownCluster, and ErrUnavailable if the state could not be removed as a whole: the
-// cluster stays then, and the call can be made again.
+// RemoveCluster removes a cluster from the state, with its groups, topics and positions. From then on this process returns
+// ErrUnknownCluster for it. Groups and topics are removed one after the other, each as if it were deleted. Other processes must stop
+// feeding the cluster first, or they would bring it back. RemoveCluster returns ErrUnknownCluster, and ErrUnavailable if the state
+// could not be removed as a whole: then the cluster stays, and the call can be repeated.
 func (db *DB) RemoveCluster(name string) error {
 	if err := db.begin(context.Background()); err != nil {
 		return fmt.Errorf("remove cluster: %w", err)
@@ -69,11 +69,11 @@ func (db *DB) removeCluster(ctx context.Context, name string) error {
 	if c == nil {
 		return storage.ErrUnknownCluster
 	}
-	// Nobody changes the cluster in this process from here on.
+	// From here on nothing in this process changes the cluster.
 	door := db.clusters.of(c)
 	door.Lock()
 	defer door.Unlock()
-	// What another process has brought back meanwhile goes too.
+	// This also removes what another process has brought back meanwhile.
 	for {
 		topics, err := db.syncOf(ctx, c, nil, db.listTopics, db.deleteTopic)
 		if err != nil {
@@ -100,12 +100,12 @@ func (db *DB) removeCluster(ctx context.Context, name string) error {
 		return err
 	}
 	if db.replicas != nil {
-		_ = db.replicas.reader.engine.RemoveCluster(name) // it is there if it is in the other
+		_ = db.replicas.reader.engine.RemoveCluster(name) // it is known there if it is known here
 	}
 	return errorsOf[db.engine.RemoveCluster(name)]
 }
 
-// listAllGroups returns the groups, those that have expired among them.
+// listAllGroups returns all groups, expired ones included.
 func (db *DB) listAllGroups(ctx context.Context, c *engine.Cluster) ([]string, error) {
 	return db.names(ctx, db.groupTag, func(bucket int) rueidis.Completed {
 		return db.client.B().Zrange().Key(db.liveKey(bucket, c.Name)).Min("0").Max("-1").Build()
@@ -120,7 +120,7 @@ func (db *DB) SyncGroups(ctx context.Context, cluster string, groups []string) e
 	return db.sync(ctx, cluster, groups, db.listGroups, db.deleteGroup)
 }
 
-// sync deletes what is listed and not to be kept.
+// sync deletes the listed names that are not to be kept.
 func (db *DB) sync(
 	ctx context.Context, cluster string, keep []string, list func(context.Context, *engine.Cluster) ([]string, error),
 	remove func(context.Context, *engine.Cluster, string) error,
@@ -134,7 +134,7 @@ func (db *DB) sync(
 	return err
 }
 
-// syncOf returns the number of names that it has found to be removed.
+// syncOf returns the number of names that it removed.
 func (db *DB) syncOf(
 	ctx context.Context, c *engine.Cluster, keep []string, list func(context.Context, *engine.Cluster) ([]string, error),
 	remove func(context.Context, *engine.Cluster, string) error,
@@ -156,7 +156,7 @@ func (db *DB) syncOf(
 	return len(gone), eachName(gone, func(name string) error {
 		err := remove(ctx, c, name)
 		if errors.Is(err, storage.ErrUnknownGroup) || errors.Is(err, storage.ErrUnknownTopic) {
-			return nil // it has gone by itself
+			return nil // it is gone already
 		}
 		return err
 	})

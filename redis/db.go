@@ -19,7 +19,7 @@ var (
 	_ storage.LogSharer   = (*DB)(nil)
 )
 
-// enter begins a call that concerns a cluster. leave must be called if it returns no error.
+// enter begins a call that concerns a cluster. If it returns no error, leave must be called.
 func (db *DB) enter(ctx context.Context, cluster string) (*engine.Cluster, error) {
 	if err := db.begin(ctx); err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func (db *DB) leave(c *engine.Cluster) {
 	db.end()
 }
 
-// changeTopic lets the end offsets of a topic be changed.
+// changeTopic changes the end offsets of a topic.
 func (db *DB) changeTopic(ctx context.Context, cluster, name string, do func(*engine.Cluster, *topicOp)) error {
 	c, err := db.enter(ctx, cluster)
 	if err != nil {
@@ -51,7 +51,7 @@ func (db *DB) changeTopic(ctx context.Context, cluster, name string, do func(*en
 	return db.onTopic(ctx, db.topic(c, name), &topicOp{do: func(op *topicOp) { do(c, op) }})
 }
 
-// changeGroup lets a group be changed. prepare says what the op looks at, do applies it.
+// changeGroup changes a group. prepare names what the op reads, do applies the op.
 func (db *DB) changeGroup(
 	ctx context.Context, cluster, name string, prepare func(*groupOp), do func(*engine.Cluster, *groupOp) engine.Reason,
 ) error {
@@ -85,7 +85,7 @@ func (db *DB) changeGroupOf(
 	return errorsOf[why]
 }
 
-// SetEndOffset is as that of storage.Store, as are all methods that it has; each may also return storage.ErrUnavailable.
+// SetEndOffset is SetEndOffset of storage.Store. Like all methods of that interface, it may also return storage.ErrUnavailable.
 func (db *DB) SetEndOffset(ctx context.Context, cluster, topic string, end protocol.EndOffset) (err error) {
 	defer db.tally(protocol.StorageSetBrokerOffset, 1, &err)
 	var why engine.Reason
@@ -157,7 +157,7 @@ func (db *DB) ReplaceCommits(ctx context.Context, cluster, group string, commits
 	defer db.tally(protocol.StorageSetConsumerOffset, len(commits), &err)
 	return db.commits(ctx, cluster, group, commits, func(c *engine.Cluster, op *groupOp, refuse func(int, engine.Reason)) {
 		db.engine.ReplaceCommits(c, group, commits, refuse)
-		// What was there has gone, also where nothing was taken.
+		// What the group had is gone, even if no commit was accepted.
 		op.owners = true
 		for i := range commits {
 			op.parts = append(op.parts, part{commits[i].Topic, commits[i].Partition})
@@ -165,7 +165,7 @@ func (db *DB) ReplaceCommits(ctx context.Context, cluster, group string, commits
 	})
 }
 
-// commits lets many commits of a group be stored, and gathers what is refused.
+// commits stores many commits of a group, and collects the refused ones.
 func (db *DB) commits(
 	ctx context.Context, cluster, group string, commits []protocol.Commit,
 	store func(c *engine.Cluster, op *groupOp, refuse func(int, engine.Reason)),

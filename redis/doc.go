@@ -1,22 +1,21 @@
-// Package lagredis keeps the state of a store in Redis 7 or Valkey, single node or Cluster, so that any number of processes
-// write and any number read one state, and none of them has to survive. Open gives a storage.Store; a Coordinator has it as the
-// class "redis".
+// Package lagredis keeps the state of a store in Redis 7 or Valkey, single node or Cluster. Any number of processes write and read one
+// state, and the state survives all of them. Open returns a storage.Store; a Coordinator knows it as the class "redis".
 //
-// The rules are those of the store in memory, and they are there once, in Go: a group is loaded, changed by the same code, and
-// what has changed is written back by a script that compares a version and nothing else. All that the server stores are opaque
-// values. The time is always that of the process that writes, never the server's.
+// The rules are those of the store in memory, implemented once, in Go: a group is loaded and changed by the same code, and a script
+// that only compares versions writes the changes back. The server stores opaque values. The time is always that of the writing
+// process, never the server's.
 //
 // # Buckets
 //
-// The groups are spread over buckets, each with a hash tag of its own, so that whatever belongs to a bucket lies in one slot
-// and a replica holds a prefix of its history. The bucket of a group is its partition of __consumer_offsets, if
-// Options.Buckets is the number of those (protocol.LogPartitionOf). A bucket holds, beside its groups, the position in the log
-// that it reflects: a failover that loses acknowledged writes gives an earlier state together with its position, and a replay
-// from there heals it. End offsets are in buckets of topics.
+// The groups are spread over buckets. Each bucket has its own hash tag, so all of it lies in one slot, and a replica holds a prefix of
+// its history. The bucket of a group is its partition of __consumer_offsets, if Options.Buckets is the number of those partitions
+// (protocol.LogPartitionOf). Beside its groups, a bucket holds the position in the log that it reflects: a failover that loses
+// acknowledged writes yields an earlier state together with its position, and a replay from there restores it. End offsets are in
+// buckets of topics.
 //
 // # Keys
 //
-// Each begins with Options.KeyPrefix. <c> is the name of a cluster behind its length in bytes and a colon: 4:prod.
+// Every key begins with Options.KeyPrefix. <c> is the name of a cluster after its length in bytes and a colon: 4:prod.
 //
 //	{m}:settings           hash    what the state was written with: format, number of buckets, rules
 //	{g0}:lease             hash    who feeds the bucket, until when, with which epoch
@@ -38,12 +37,12 @@
 //
 // # Rights
 //
-// The user needs the keys of its prefix and these commands; the second line is what the script runs:
+// The user needs the keys of its prefix and these commands; the second line has those that the script runs:
 //
 //	ACL SETUSER monitor on >secret resetkeys ~lagkeeper:* -@all +hello +ping +readonly +info +cluster|slots +cluster|shards +asking
 //	  +get +set +hset +hdel +del +zadd +zrem +sadd +srem +xadd +evalsha +eval
 //	  +hget +hmget +hgetall +hlen +hexists +smembers +zrange +zrangebyscore +zremrangebyscore +zcard +zinter +xrange +xinfo|stream
 //
-// The server must not drop keys: Open returns an error for a maxmemory-policy of allkeys-*. If it has no memory left, writes
-// return storage.ErrFull.
+// The server must not evict keys: Open returns an error if its maxmemory-policy is one of allkeys-*. If the server is out of memory,
+// writes return storage.ErrFull.
 package lagredis

@@ -16,7 +16,7 @@ import (
 	"github.com/lagkeeper/storage/internal/engine"
 )
 
-// errorsOf are the errors by what the engine says.
+// errorsOf maps the engine's reasons to errors.
 var errorsOf = [engine.Reasons]error{
 	engine.UnknownCluster: storage.ErrUnknownCluster, engine.UnknownGroup: storage.ErrUnknownGroup,
 	engine.UnknownTopic: storage.ErrUnknownTopic, engine.UnknownPartition: storage.ErrUnknownPartition,
@@ -25,7 +25,7 @@ var errorsOf = [engine.Reasons]error{
 	engine.Stale: storage.ErrStale, engine.Full: storage.ErrFull,
 }
 
-// fromEngine returns an error of the engine as one of package storage.
+// fromEngine returns the error of package storage for a reason of the engine.
 func fromEngine(err error) error {
 	var why engine.Reason
 	switch {
@@ -38,7 +38,7 @@ func fromEngine(err error) error {
 	}
 }
 
-// refusals gathers what of a batch was refused.
+// refusals collects the refused items of a batch.
 type refusals []storage.Refusal
 
 func (r *refusals) add(index int, why engine.Reason) {
@@ -52,18 +52,18 @@ func (r refusals) err() error {
 	return &storage.BatchError{Refused: r}
 }
 
-// errConflict is returned by an attempt that found the state changed by somebody else, and is to be made again at once.
+// errConflict is returned by an attempt that found the state changed by another writer; the attempt is repeated at once.
 var errConflict = errors.New("changed by another")
 
-// errUnfit marks what makes a server unfit to hold the state, whatever is tried again.
+// errUnfit marks an error that makes a server unfit to hold the state: no retry can help.
 var errUnfit = errors.New("unfit server")
 
-// unfit is an error that is errUnfit and does not say so.
+// unfit wraps an error as errUnfit without changing its text.
 type unfit struct{ error }
 
 func (unfit) Is(target error) bool { return target == errUnfit }
 
-// temporary reports whether an error of the server or of the way to it may be gone when the command is sent again.
+// temporary reports whether an error of the server or of the connection may be gone when the command is sent again.
 func temporary(err error) bool {
 	var fault *rueidis.RedisError
 	if errors.As(err, &fault) {
@@ -71,18 +71,18 @@ func temporary(err error) bool {
 			"LOADING", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "MASTERDOWN", "MOVED", "ASK", "BUSY", "NOREPLICAS", "UNBLOCKED",
 		}, func(code string) bool { return strings.HasPrefix(fault.Error(), code) })
 	}
-	// What a client could not be made for is no error of the server any more.
+	// An error of making the client has lost its type, so its text decides.
 	return err != nil && !errors.Is(err, errMalformed) && !errors.Is(err, errUnfit) &&
 		!strings.Contains(err.Error(), "WRONGPASS") && !strings.Contains(err.Error(), "NOAUTH")
 }
 
-// distrust reports whether one side refuses the other's certificate. A state that is open goes on
-// trying then, since certificates are renewed; one that is about to be opened does not.
+// distrust reports whether one side refuses the other's certificate. An open state keeps retrying, since certificates are renewed;
+// opening one fails.
 func distrust(err error) bool {
 	var certificate *tls.CertificateVerificationError
 	var other *net.OpError
 	return errors.As(err, &certificate) ||
-		errors.As(err, &other) && other.Op == "remote error" // so crypto/tls marks what the other side says
+		errors.As(err, &other) && other.Op == "remote error" // crypto/tls marks errors reported by the peer this way
 }
 
 const (
@@ -90,8 +90,8 @@ const (
 	lastPause  = 250 * time.Millisecond
 )
 
-// persist makes attempts until one succeeds, fails for good, or the context is done. It returns ErrUnavailable for an error
-// that may be gone later.
+// persist repeats attempts until one succeeds, one fails for good, or the context is done. It returns ErrUnavailable for an error that
+// may be temporary.
 func (db *DB) persist(ctx context.Context, attempt func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, db.options.Timeout)
 	defer cancel()
@@ -107,7 +107,7 @@ func (db *DB) persist(ctx context.Context, attempt func(context.Context) error) 
 			}
 			pause = firstPause
 			continue
-		case isForFeed(err), db.marks != nil: // a master can be asked instead
+		case isForFeed(err), db.marks != nil: // a read from a replica can go to a master instead
 			return err
 		case full(err):
 			return fmt.Errorf("%w: %w", storage.ErrFull, err)
@@ -125,7 +125,7 @@ func (db *DB) persist(ctx context.Context, attempt func(context.Context) error) 
 	}
 }
 
-// full reports whether the server has no memory left.
+// full reports whether the server is out of memory.
 func full(err error) bool {
 	var fault *rueidis.RedisError
 	return errors.As(err, &fault) && strings.HasPrefix(fault.Error(), "OOM")

@@ -14,17 +14,17 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// collector keeps what the engine tells while a group or topic is changed, for it to be written together with the change. What
-// it tells while a copy is put in is nobody's.
+// collector keeps the events that the engine emits while a group or topic is changed, so that they are written together with the
+// change. Events from loading a copy are dropped.
 type collector struct {
 	mu     sync.Mutex
 	events map[collected]*[]protocol.Event // guarded by mu
 }
 
-// collected is what events are about: a group, or a topic if group is "".
+// collected is the subject of events: a group, or a topic if group is "".
 type collected struct{ cluster, group, topic string }
 
-// take has the form of a filter of watchers, which the engine calls in the order in which things happen.
+// take has the form of a watcher's filter, which the engine calls in the order of the events.
 func (c *collector) take(event protocol.Event) bool {
 	about := collected{event.Cluster, event.Group, ""}
 	if event.Group == "" {
@@ -38,7 +38,7 @@ func (c *collector) take(event protocol.Event) bool {
 	return false
 }
 
-// collect begins to keep what is told of a group or topic, and returns what ends that.
+// collect starts keeping the events of a group or topic, and returns the function that ends it.
 func (db *DB) collect(cluster, group, topic string) func() []protocol.Event {
 	c, about := &db.collector, collected{cluster, group, topic}
 	events := new([]protocol.Event)
@@ -55,7 +55,7 @@ func (db *DB) collect(cluster, group, topic string) func() []protocol.Event {
 
 const (
 	fieldEvent = "e"
-	// keptEvents is about how many events a bucket keeps.
+	// keptEvents is approximately how many events a bucket keeps.
 	keptEvents = "10000"
 )
 
@@ -64,19 +64,19 @@ func (db *DB) addEvents(x *change, key string, events []protocol.Event) {
 	for i := range events {
 		text, err := json.Marshal(&events[i])
 		if err != nil {
-			db.log.Error("event not written", zap.Error(err)) // a struct of strings and numbers has no such error
+			db.log.Error("event not written", zap.Error(err)) // cannot happen for a struct of strings and numbers
 			continue
 		}
 		x.run("XADD", key, "MAXLEN", "~", keptEvents, "*", fieldEvent, string(text))
 	}
 }
 
-// watching reads the streams of all buckets for those who watch.
+// watching reads the streams of all buckets for the watchers.
 type watching struct {
 	hub feed.Hub[protocol.Event]
 
 	mu sync.Mutex
-	// Guarded by mu: how many watch, what ends the reading, and what is closed when it has ended.
+	// Guarded by mu: the number of watchers, the channel that ends the reading, and the one that is closed when it has ended.
 	watchers int
 	stop     context.CancelFunc
 	stopped  chan struct{}
@@ -90,13 +90,14 @@ func (w *watching) begin() {
 
 func (w *watching) end() { w.hub.CloseAll() }
 
-// watchCapacity is how many events a watcher may leave unread before it misses some.
+// watchCapacity is the number of unread events of a watcher, beyond which it misses some.
 const watchCapacity = 65_536
 
-// Watch returns what has changed in the state from the call on, by whichever process. It reads the events of all buckets
-// several times a second, so they come a little later; those of one group come in their order, and so do those of one topic. In
-// all else it is as DB.Watch of package storage. An event that a failover has lost may come again when the state is healed. A bucket
-// keeps its newest 10,000 events or so: of those that went before they were read a watcher gets the number, with EventMissed.
+// Watch returns the changes of the state from the call on, whichever process made them. It reads the events of all buckets several
+// times a second, so they arrive a little later. The events of one group arrive in order, and so do those of one topic. In all else it
+// is like DB.Watch of package storage. An event that a failover has lost may be repeated when the state is restored. A bucket keeps
+// approximately its newest 10,000 events: if older ones were dropped before they were read, the watcher gets their number, with
+// EventMissed.
 func (db *DB) Watch(ctx context.Context, filter storage.WatchFilter) (iter.Seq[protocol.Event], error) {
 	if err := db.begin(ctx); err != nil {
 		return nil, err
@@ -136,7 +137,7 @@ func (db *DB) Watch(ctx context.Context, filter storage.WatchFilter) (iter.Seq[p
 	}, nil
 }
 
-// startReading sees to it that the streams are read.
+// startReading starts reading the streams unless they are being read.
 func (db *DB) startReading(ctx context.Context) error {
 	w := &db.watching
 	w.mu.Lock()

@@ -14,31 +14,31 @@ import (
 
 // bucketState is what this process knows of a bucket of groups.
 //
-// A failover may take the bucket back to an earlier state, and the server says so to nobody. It would do no harm if the feed
-// went back with it, to the position that the bucket holds. So a process that feeds a bucket counts its changes of it, one at a
-// time, and the bucket counts along in the same scripts: a change that finds another count than its own is refused, and so is all
-// that is fed into the bucket until the feed was told and has asked for the positions anew. Feeding on before that would give
-// commits lags that they do not have, as those before them would come later.
+// A failover may return the bucket to an earlier state, and the server notifies no client of that. It would do no harm if the feed
+// went back too, to the position that the bucket holds. So a process that feeds a bucket counts its changes, one at a time, and the
+// bucket counts them in the same scripts. A change that finds another count than its own is refused, and so is everything that is fed
+// into the bucket until the feed has been notified and has asked for the positions again. If the feed went on before that, commits
+// would get wrong lags, because earlier ones would arrive later.
 type bucketState struct {
-	mu sync.Mutex // held while a change that is counted is under way; guards all below
-	// writer is the name under which the changes are counted, applied their number.
+	mu sync.Mutex // held while a counted change is under way; guards all below
+	// writer is the name under which the changes are counted, applied is their number.
 	writer  string
 	applied int64
-	// turns counts how often it turned out that the bucket may be in an earlier state than was thought, and how often a feed
-	// was told so: whatever began before is refused. Read without mu by what begins.
+	// turns counts how often the bucket turned out to be possibly in an earlier state, and how often a feed was notified of that:
+	// whatever began before is refused. Read without mu by new calls.
 	turns atomic.Int64
-	// asked counts how often a feed asked where to begin: what is known of a group then, it reads again. Read without mu.
+	// asked counts how often a feed asked for the positions: it then reads again what is known of a group. Read without mu.
 	asked atomic.Int64
 	// feeds are the clusters that are fed.
 	feeds map[string]*feedState
-	// fenced is set once this process has held the lease; epoch is that of the lease while it is held, "" otherwise.
+	// fenced is set once this process has held the lease; epoch is the epoch of the lease while it is held, "" otherwise.
 	fenced bool
 	epoch  string
-	// holds is whether epoch is set; read without mu.
+	// holds reports whether epoch is set; read without mu.
 	holds atomic.Bool
 }
 
-// setEpoch notes the epoch of the lease, "" if it is not held any more.
+// setEpoch records the epoch of the lease, "" if it is not held any more.
 func (b *bucketState) setEpoch(epoch string) {
 	b.epoch = epoch
 	b.holds.Store(epoch != "")
@@ -46,7 +46,7 @@ func (b *bucketState) setEpoch(epoch string) {
 
 // feedState is what the feed of a cluster knows of a bucket.
 type feedState struct {
-	// astray is set while the feed stands at a position that may not be that of the bucket, told once it was told so.
+	// astray is set while the position of the feed may differ from that of the bucket, told once the feed was notified.
 	astray, told bool
 }
 
@@ -57,7 +57,7 @@ var (
 	errFenced = fmt.Errorf("%w: another process feeds the bucket", storage.ErrUnavailable)
 )
 
-// turn begins to count anew, and leads all feeds astray.
+// turn starts a new count, and marks all feeds as astray.
 func (b *bucketState) turn() {
 	b.writer, b.applied = newVersion(), 0
 	b.turns.Add(1)
@@ -66,7 +66,7 @@ func (b *bucketState) turn() {
 	}
 }
 
-// feed returns the state of the feed of a cluster, and makes one if there is none.
+// feed returns the state of the feed of a cluster, and creates it if there is none.
 func (b *bucketState) feed(cluster string) *feedState {
 	if b.feeds[cluster] == nil {
 		if b.feeds == nil {
@@ -77,8 +77,8 @@ func (b *bucketState) feed(cluster string) *feedState {
 	return b.feeds[cluster]
 }
 
-// asks notes that the feed of a cluster asks for the positions, before it gets them. It may be another feed of the cluster that
-// asks, so one that is astray and was not told stays so.
+// asks records that the feed of a cluster asks for the positions, before it gets them. A feed that is astray and was not notified
+// stays so, because another feed of the cluster may be asking.
 func (b *bucketState) asks(cluster string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -88,7 +88,7 @@ func (b *bucketState) asks(cluster string) {
 	}
 }
 
-// fedBy is where a position comes from.
+// fedBy is the origin of a position.
 func (b *bucketState) fedBy(cluster string) origin {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -96,12 +96,12 @@ func (b *bucketState) fedBy(cluster string) origin {
 	return origin{cluster: cluster, turns: b.turns.Load(), fed: true}
 }
 
-// origin is where a change comes from.
+// origin is the origin of a change.
 type origin struct {
 	cluster string
-	// turns is that of the bucket when it began.
+	// turns is that of the bucket when the change began.
 	turns int64
-	// fed reports whether it is a commit, a deletion or a position, whose sender has the positions.
+	// fed is set for a commit, a deletion or a position whose sender has the positions.
 	fed bool
 }
 
@@ -120,9 +120,9 @@ func (b *bucketState) checkLocked(from origin) error {
 	return nil
 }
 
-// guarded lets a change of a bucket happen if the bucket is as this process left it, and the lease, if it ever had it, is still
-// its own. send sends the change and returns the number of the check that failed, as outcome does. The checks of the change
-// itself come first.
+// guarded makes a change of a bucket depend on two conditions: the bucket is as this process left it, and the lease, if this process
+// ever had it, is still its own. send sends the change and returns the number of the check that failed, like outcome. The checks of
+// the change itself come first.
 func (db *DB) guarded(bucket int, from origin, x *change, send func() (failed int, err error)) (failed int, err error) {
 	b := &db.buckets[bucket]
 	b.mu.Lock()
@@ -153,7 +153,7 @@ func (db *DB) guarded(bucket int, from origin, x *change, send func() (failed in
 		if err := b.checkLocked(from); err != nil {
 			return 0, err
 		}
-		return 0, errConflict // no feed has to know: once more, counted anew
+		return 0, errConflict // no feed is affected: retry with a new count
 	case failed == own+2:
 		b.setEpoch("")
 		return 0, errFenced
@@ -161,7 +161,7 @@ func (db *DB) guarded(bucket int, from origin, x *change, send func() (failed in
 	return failed, err
 }
 
-// count lets a change happen only after all that this process has made of the bucket before.
+// count makes a change depend on all earlier changes of this process to the bucket.
 func (db *DB) count(bucket int, b *bucketState, x *change) {
 	if b.writer == "" {
 		b.writer = newVersion()
@@ -180,5 +180,5 @@ func mayHaveHappened(err error) bool {
 	return !answered
 }
 
-// isForFeed reports whether nobody but the feed can do something about an error.
+// isForFeed reports whether only the feed can do something about an error.
 func isForFeed(err error) bool { return errors.Is(err, errTurned) || errors.Is(err, errFenced) }

@@ -14,25 +14,25 @@ import (
 
 // groupOp is one call that concerns a group.
 type groupOp struct {
-	// topics are those that it looks at; all stands for those that the group holds as well.
+	// topics are the topics that the call reads; all adds those that the group holds.
 	topics []string
 	all    bool
-	// do applies the call to the engine. It may be called again if somebody else has changed the group meanwhile. It sets
-	// changed, and what it may have changed.
+	// do applies the call to the engine. It may be called again if another process has changed the group meanwhile. It sets changed,
+	// and the fields that say what it may have changed.
 	do func(*groupOp)
-	// keeping is set for what no feed brings: what the sweep does, and what follows from a topic's going. fed is set for what
-	// a feed brings that has the positions of the log, turns is that of the bucket when it began.
+	// keeping is set for changes that no feed sends: those of the sweep, and those that follow from the deletion of a topic. fed is
+	// set for changes by a feed that has the positions of the log; turns is that of the bucket when the call began.
 	keeping, fed bool
 	turns        int64
 
 	changed bool
-	// parts are the partitions that may have changed; whole stands for all of them, owners for the owners of all topics.
+	// parts are the partitions that may have changed; whole stands for all partitions, owners for the owners of all topics.
 	parts         []part
 	whole, owners bool
-	// stored are the commits that were taken.
+	// stored are the accepted commits.
 	stored []protocol.Commit
 
-	// asOf is a time, in Unix milliseconds, that what was read is at least as new as; 0 if it comes from a master.
+	// What was read is at least as new as asOf, in Unix milliseconds; asOf is 0 if it comes from a master.
 	asOf int64
 
 	done chan error
@@ -43,7 +43,7 @@ type part struct {
 	partition int32
 }
 
-// onGroup lets an op take effect, or read, and waits until that is known. What was begun goes on if the context is done before.
+// onGroup applies an op, or a read, and waits for the outcome. An op that has begun goes on if the context is done earlier.
 func (db *DB) onGroup(ctx context.Context, g *group, op *groupOp) error {
 	op.done, op.turns = make(chan error, 1), db.buckets[g.bucket].turns.Load()
 	if g.queue.add(op) {
@@ -58,7 +58,7 @@ func (db *DB) onGroup(ctx context.Context, g *group, op *groupOp) error {
 	}
 }
 
-// lead carries out what comes for a group until nothing is left.
+// lead carries out the ops of a group until none is left.
 func (db *DB) lead(g *group) {
 	defer db.release(g)
 	for {
@@ -68,7 +68,7 @@ func (db *DB) lead(g *group) {
 		}
 		err := db.persist(db.ctx, func(ctx context.Context) error { return db.tryGroup(ctx, g, ops) })
 		if err != nil {
-			// It is not known what became of them, and those who come next have tried nothing.
+			// The outcome of these ops is unknown; the next ones have tried nothing.
 			g.loaded, g.tried, g.triedDelete = false, "", false
 		}
 		db.resize(g)
@@ -109,12 +109,12 @@ func (db *DB) tryGroup(ctx context.Context, g *group, ops []*groupOp) error {
 			return err
 		}
 		if next == nil {
-			return errConflict // nothing was written: look again
+			return errConflict // nothing was written: read again
 		}
 		lock(topics)
 		before := seen
 		seen = lookAt(topics)
-		gone := make(map[string]bool) // with the commits of the group
+		gone := make(map[string]bool) // together with the commits of the group
 		for i, t := range topics {
 			gone[t.name] = seen[i].known != before[i].known
 		}
@@ -125,8 +125,8 @@ func (db *DB) tryGroup(ctx context.Context, g *group, ops []*groupOp) error {
 	}
 }
 
-// knowOrders makes what a feed reads again a duplicate of what is there already. Without that it would be put beside it if the
-// window has room: a commit that a tombstone has taken out since, or one whose place another took by min-distance.
+// knowOrders makes the commits that a feed reads again duplicates of the stored ones. Otherwise they would be stored beside them if
+// the window has room: a commit that a tombstone has removed since, or one that another replaced by min-distance.
 func (db *DB) knowOrders(g *group) {
 	if asked := db.buckets[g.bucket].asked.Load(); g.asked != asked {
 		db.engine.KnowOrders(g.cluster, g.name)
@@ -134,7 +134,7 @@ func (db *DB) knowOrders(g *group) {
 	}
 }
 
-// repair makes good that ops took effect as if some topics had changed behind them: those had changed before.
+// repair corrects ops that took effect as if some topics had changed after them, although those had changed before.
 func (db *DB) repair(g *group, ops []*groupOp, gone map[string]bool) {
 	if db.engine.LoseDeleted(g.cluster, g.name) {
 		ops[0].changed = true
@@ -145,14 +145,14 @@ func (db *DB) repair(g *group, ops []*groupOp, gone map[string]bool) {
 			db.engine.Relag(g.cluster, g.name, op.stored)
 			continue
 		}
-		// Nothing of it is left, or it changed nothing and may do so now, or it only looks.
+		// Nothing of the op is left, it changed nothing and can be repeated, or it only reads.
 		changed := op.changed
 		op.do(op)
 		op.changed = op.changed || changed
 	}
 }
 
-// topicsOf returns the topics that ops look at, each once.
+// topicsOf returns the topics that ops read, each once.
 func (db *DB) topicsOf(g *group, ops []*groupOp) []*topic {
 	var topics []*topic
 	seen := make(map[string]bool)
@@ -179,13 +179,13 @@ func (db *DB) topicsOf(g *group, ops []*groupOp) []*topic {
 	return inOrder(topics)
 }
 
-// sight is what a topic was when ops were applied.
+// sight is a topic as it was when ops were applied.
 type sight struct {
 	version string
 	known   *ends.Topic
 }
 
-// lookAt expects the topics locked.
+// lookAt requires the topics to be locked.
 func lookAt(topics []*topic) []sight {
 	seen := make([]sight, len(topics))
 	for i, t := range topics {
@@ -206,7 +206,7 @@ func unlock(topics []*topic) {
 	}
 }
 
-// originOf returns where ops come from; guarded is false if all are such as no feed brings.
+// originOf returns the origin of ops; guarded is false if none of them comes from a feed.
 func originOf(g *group, ops []*groupOp) (from origin, guarded bool) {
 	from = origin{cluster: g.cluster.Name}
 	for _, op := range ops {
@@ -221,8 +221,8 @@ func originOf(g *group, ops []*groupOp) (from origin, guarded bool) {
 	return from, guarded
 }
 
-// writeGroup carries out a change, nil if there is none, and compares the versions of the group and of topics with those in
-// Redis in the same round trip. It returns the topics that are others.
+// writeGroup carries out a change, nil if there is none, and in the same round trip compares the versions of the group and of topics
+// with those in Redis. It returns the topics whose versions differ.
 func (db *DB) writeGroup(
 	ctx context.Context, g *group, ops []*groupOp, next *groupState, topics []*topic, seen []sight,
 ) ([]*topic, error) {
@@ -250,7 +250,7 @@ func (db *DB) writeGroup(
 			return nil, errConflict
 		}
 	} else {
-		// Until it is known what became of it the copy means nothing.
+		// The copy is invalid until the outcome is known.
 		g.loaded = false
 		send := func() (failed int, err error) {
 			g.tried, g.triedDelete = next.version, next.version == ""
@@ -279,7 +279,7 @@ func (db *DB) writeGroup(
 		version, err := textOf(results[1+i])
 		if err != nil {
 			if next != nil {
-				// What was written is not to be done again.
+				// Ops that were written must not be repeated.
 				g.loaded, g.tried, g.triedDelete = false, next.version, next.version == ""
 			}
 			return nil, err
@@ -291,7 +291,7 @@ func (db *DB) writeGroup(
 	return stale, nil
 }
 
-// tagsOf returns those of the buckets of a group and of topics.
+// tagsOf returns the hash tags of the buckets of a group and of topics.
 func (db *DB) tagsOf(g *group, topics []*topic) []string {
 	if db.marks == nil {
 		return nil
@@ -303,13 +303,13 @@ func (db *DB) tagsOf(g *group, topics []*topic) []string {
 	return tags
 }
 
-// settle notes that a change has happened.
+// settle records that a change has happened.
 func (g *group) settle(next *groupState) {
 	g.loaded, g.version, g.identity, g.topics = true, next.version, next.identity, next.topics
 	g.several, g.size = next.several, next.size
 }
 
-// textOf returns a string, "" for none.
+// textOf returns a string, "" for nil.
 func textOf(result rueidis.RedisResult) (string, error) {
 	text, err := result.ToString()
 	if rueidis.IsRedisNil(err) {
@@ -318,7 +318,7 @@ func textOf(result rueidis.RedisResult) (string, error) {
 	return text, err
 }
 
-// errMalformed is returned if Redis holds what this module has not written.
+// errMalformed is returned if Redis holds something that this module has not written.
 var errMalformed = errors.New("malformed state")
 
 func malformed(what, name string, err error) error {

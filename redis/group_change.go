@@ -11,7 +11,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// groupState is a group as it is in Redis, or will be once a change has happened.
+// groupState is a group as it is in Redis, or will be after a change.
 type groupState struct {
 	change   change
 	version  string
@@ -21,10 +21,10 @@ type groupState struct {
 	size     int
 }
 
-// groupChange returns what has to be written for Redis to hold a group as the engine holds it, nil if nothing.
+// groupChange returns the change that makes Redis hold a group as the engine holds it, nil if there is nothing to write.
 func (db *DB) groupChange(g *group, ops []*groupOp, events []protocol.Event) *groupState {
 	if db.marks != nil {
-		return nil // a replica is not written
+		return nil // a replica is not written to
 	}
 	next := &groupState{topics: make(map[string]storedTopic, len(g.topics))}
 	there := false
@@ -57,11 +57,11 @@ func (db *DB) groupChange(g *group, ops []*groupOp, events []protocol.Event) *gr
 
 func (s *groupState) expectGroup(g *group) { s.change.expect(g.key, fieldVersion, g.version) }
 
-// describe fills a state with what the engine holds.
+// describe fills a state from the engine.
 func (db *DB) describe(g *group, next *groupState, v engine.GroupView, ops []*groupOp) {
 	next.version, next.identity, next.size = newVersion(), v.Identity(), v.Bytes()
 	next.expectGroup(g)
-	// A topic that has left takes its fields with it, and nobody knows which they are.
+	// The engine no longer knows the fields of a topic that has left the group.
 	anew := v.Identity() != g.identity
 	free := uint64(0)
 	for name, stored := range g.topics {
@@ -106,7 +106,7 @@ func (db *DB) describe(g *group, next *groupState, v engine.GroupView, ops []*gr
 	}
 }
 
-// changeHolders brings the index of topics up to date.
+// changeHolders updates the index of topics.
 func (db *DB) changeHolders(g *group, next *groupState) {
 	for name := range next.topics {
 		if _, ok := g.topics[name]; !ok {
@@ -120,33 +120,33 @@ func (db *DB) changeHolders(g *group, next *groupState) {
 	}
 }
 
-// score returns a time as a score: it is a double, which holds every millisecond for 285,000 years.
+// score returns a time as a score. Scores are doubles, which are exact for milliseconds over 285,000 years.
 func score(milliseconds int64) string {
 	const most = 1 << 53
 	return strconv.FormatInt(max(-most, min(milliseconds, most)), 10)
 }
 
-// fields are those of a group that are to be set, with their values, and those that are to go.
+// fields are the fields of a group to set, with their values, and those to delete.
 type fields struct {
 	view engine.GroupView
-	// text holds the fields that are to be set and their values, one behind the other; ends is where each of them ends. There may be
-	// a hundred in a batch: each a string of its own would cost more than all else.
+	// text holds the fields to set and their values, one after the other; ends holds the end of each. A batch may have a hundred:
+	// separate strings would cost more than all else.
 	text []byte
 	ends []int
 	gone []string
 }
 
-// texts are those that are not in use, each of at most mostKeptText bytes.
+// texts are unused buffers, each of at most mostKeptText bytes.
 var texts = sync.Pool{New: func() any { return new([]byte) }}
 
 const mostKeptText = 1 << 20
 
-// add takes a field and its value, which have been appended to text; the field ends at an index.
+// add adds a field and its value, which have been appended to text; the field ends at the given index.
 func (f *fields) add(text []byte, field int) {
 	f.text, f.ends = text, append(f.ends, field, len(text))
 }
 
-// set returns the fields that are to be set, in pairs with their values.
+// set returns the fields to set, in pairs with their values.
 func (f *fields) set() []string {
 	all, set, from := string(f.text), make([]string, len(f.ends)), 0
 	for i, end := range f.ends {
@@ -174,7 +174,7 @@ func (f *fields) partition(index int, number uint64, partition int32) {
 	}
 }
 
-// owners reports whether a topic has owners. had is whether it had.
+// owners reports whether a topic has owners. had reports whether it had any before.
 func (f *fields) owners(index int, number uint64, had bool) bool {
 	text := appendNumbered(f.text, fieldOwners, number)
 	all := f.view.AppendOwners(text, index)
@@ -186,7 +186,7 @@ func (f *fields) owners(index int, number uint64, had bool) bool {
 	return len(all) > len(text)
 }
 
-// all sets everything.
+// all sets all fields.
 func (f *fields) all(next *groupState) {
 	for i, t := range f.view.Topics() {
 		number := uint64(i)
@@ -198,7 +198,7 @@ func (f *fields) all(next *groupState) {
 	}
 }
 
-// some sets what ops may have changed. The group holds all topics that it held; free is a number that none of them has.
+// some sets the fields that ops may have changed. The group still holds all its earlier topics; free is a number that no topic has.
 func (f *fields) some(g *group, next *groupState, ops []*groupOp, free uint64) {
 	changed := 0
 	for _, op := range ops {

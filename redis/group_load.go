@@ -12,8 +12,8 @@ import (
 	"github.com/lagkeeper/storage/internal/engine"
 )
 
-// loadGroup reads a group, and those of the topics and of its own that are not known, and puts it into the engine. done is true
-// if that shows that the change that was tried before has happened.
+// loadGroup reads a group with its unknown topics, and puts it into the engine. done is true if the read shows that the change that
+// was tried before has happened.
 func (db *DB) loadGroup(ctx context.Context, g *group, topics []*topic) (done bool, err error) {
 	fields, err := db.do(ctx, db.client.B().Hgetall().Key(g.key).Build()).AsStrMap()
 	if err != nil {
@@ -56,8 +56,8 @@ func (db *DB) loadGroup(ctx context.Context, g *group, topics []*topic) (done bo
 	return done, nil
 }
 
-// remember lets a group keep topics that were not deleted although nothing is known of them: the server has lost them, and the
-// next poll makes them again.
+// remember lets a group keep topics that were not deleted although nothing is known of them: the server has lost them, and the next
+// poll creates them again.
 func (db *DB) remember(g *group, record *engine.GroupRecord) {
 	for i := range record.Topics {
 		held := &record.Topics[i]
@@ -81,7 +81,7 @@ func unique(topics []*topic) []*topic {
 	}))
 }
 
-// inOrder sorts topics so that all who hold more than one get them in the same order.
+// inOrder sorts topics, so that all goroutines lock them in the same order.
 func inOrder(topics []*topic) []*topic {
 	slices.SortFunc(topics, func(a, b *topic) int { return cmp.Compare(a.key, b.key) })
 	return topics
@@ -89,7 +89,7 @@ func inOrder(topics []*topic) []*topic {
 
 var errField = errors.New("invalid field")
 
-// readGroup takes the fields of a group apart.
+// readGroup parses the fields of a group.
 func readGroup(fields map[string]string) (*engine.GroupRecord, *groupState, error) {
 	record := &engine.GroupRecord{Meta: []byte(fields[fieldMeta])}
 	state := &groupState{topics: make(map[string]storedTopic)}
@@ -136,7 +136,7 @@ func readGroup(fields map[string]string) (*engine.GroupRecord, *groupState, erro
 	return record, state, nil
 }
 
-// loadTopics reads those of some topics that are not known.
+// loadTopics reads the unknown ones of some topics.
 func (db *DB) loadTopics(ctx context.Context, topics []*topic) error {
 	var unknown []*topic
 	for _, t := range topics {
@@ -150,7 +150,7 @@ func (db *DB) loadTopics(ctx context.Context, topics []*topic) error {
 	return db.reloadTopics(ctx, unknown)
 }
 
-// reloadTopics reads topics, and puts them into the engine.
+// reloadTopics reads topics and puts them into the engine.
 func (db *DB) reloadTopics(ctx context.Context, topics []*topic) error {
 	if len(topics) == 0 {
 		return nil

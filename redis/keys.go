@@ -7,7 +7,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// The fields of the hashes of groups and topics. Those of topics, partitions and owners have more behind the first byte.
+// The fields of the hashes of groups and topics. Those of topics, partitions and owners continue after the first byte.
 const (
 	fieldVersion   = "v"
 	fieldMeta      = "m"
@@ -17,10 +17,10 @@ const (
 	fieldDeletions = "d"
 )
 
-// counted returns a name behind its length, so that what follows it cannot be taken for a part of it.
+// counted returns a name after its length, so that nothing that follows can be taken for a part of it.
 func counted(name string) string { return strconv.Itoa(len(name)) + ":" + name }
 
-// groupTag and topicTag return what the keys of a bucket begin with.
+// groupTag and topicTag return the prefix of the keys of a bucket.
 func (db *DB) groupTag(bucket int) string {
 	return db.options.KeyPrefix + "{g" + strconv.Itoa(bucket) + "}:"
 }
@@ -76,7 +76,7 @@ func (db *DB) groupBucket(group string) int {
 // topicBucket returns the bucket of a topic. It is the same function for another reason: all processes must agree on it.
 func (db *DB) topicBucket(topic string) int { return db.groupBucket(topic) }
 
-// numbered returns a field with numbers behind its first byte.
+// numbered returns a field with numbers after its first byte.
 func numbered(field string, numbers ...uint64) string {
 	return string(appendNumbered(make([]byte, 0, 12), field, numbers...))
 }
@@ -89,7 +89,7 @@ func appendNumbered(dst []byte, field string, numbers ...uint64) []byte {
 	return dst
 }
 
-// numbersOf returns the numbers behind the first byte of a field; ok is false if there are not that many.
+// numbersOf returns the numbers after the first byte of a field; ok is false if their count differs.
 func numbersOf(field string, numbers ...*uint64) (ok bool) {
 	rest := field[1:]
 	for _, to := range numbers {
@@ -102,7 +102,7 @@ func numbersOf(field string, numbers ...*uint64) (ok bool) {
 	return rest == ""
 }
 
-// uvarint takes a number from the beginning of a string; n is 0 if there is none.
+// uvarint reads a number from the beginning of a string; n is 0 if there is none.
 func uvarint(s string) (v uint64, n int) {
 	for n < len(s) && n < binary.MaxVarintLen64 {
 		b := s[n]

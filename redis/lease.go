@@ -11,8 +11,8 @@ import (
 	"github.com/lagkeeper/storage"
 )
 
-// The fields of a lease. Its epoch is another with each holder and is checked by every change that a feed makes, so a holder
-// that was paused and wakes changes nothing, whatever the clocks say.
+// The fields of a lease. Each holder has its own epoch, and every change by a feed checks it. So a holder that was paused and resumes
+// changes nothing, whatever the clocks say.
 const (
 	fieldHolder = "h"
 	fieldUntil  = "u" // Unix milliseconds
@@ -26,7 +26,7 @@ type lease struct {
 	holder, epoch, until string
 }
 
-// free reports whether nobody holds the lease at a time in Unix milliseconds.
+// free reports whether the lease has no holder at a time in Unix milliseconds.
 func (l lease) free(now int64) bool {
 	until, err := strconv.ParseInt(l.until, 10, 64)
 	return l.holder == "" || err != nil || until <= now
@@ -37,9 +37,9 @@ func (db *DB) writersKey(bucket int) string { return db.groupTag(bucket) + "writ
 func (db *DB) membersKey() string           { return db.options.KeyPrefix + "{m}:members" }
 
 // TakeOver makes this process the one that feeds some buckets, which are partitions of the commit log: from now on nothing that
-// another process feeds into them has an effect, until that takes over in turn. It is for feeds that share the log by other means,
-// as by a consumer group of Kafka; Share is for those that have none. The feed has to ask for Positions afterwards. GiveUp is its
-// opposite.
+// another process feeds into them has an effect, until that process takes over in turn. It is for feeds that divide the log by other
+// means, such as a consumer group of Kafka; Share is for feeds without such means. Afterwards the feed must ask for Positions. GiveUp
+// is the opposite of TakeOver.
 func (db *DB) TakeOver(ctx context.Context, buckets ...int32) error {
 	if err := db.begin(ctx); err != nil {
 		return err
@@ -100,7 +100,7 @@ func (db *DB) leases(ctx context.Context, buckets ...int) ([]lease, error) {
 	return all, nil
 }
 
-// take makes this process the holder of a lease that is as it was read; taken is false if it is not any more.
+// take makes this process the holder of a lease that is as it was read; taken is false if the lease has changed since.
 func (db *DB) take(ctx context.Context, bucket int, old lease) (taken bool, err error) {
 	b := &db.buckets[bucket]
 	b.mu.Lock()
@@ -112,7 +112,7 @@ func (db *DB) take(ctx context.Context, bucket int, old lease) (taken bool, err 
 	epoch := newVersion()
 	x.expect(db.leaseKey(bucket), fieldEpoch, old.epoch)
 	x.run("HSET", db.leaseKey(bucket), fieldHolder, db.holder, fieldEpoch, epoch, fieldUntil, db.leaseEnd())
-	// Nobody counts on what was counted before.
+	// No feed relies on the earlier count.
 	x.run("DEL", db.writersKey(bucket))
 	failed, err := db.outcome(ctx, &x, db.do(ctx, db.evalsha(&x)))
 	if err != nil || failed > 0 {
@@ -123,7 +123,7 @@ func (db *DB) take(ctx context.Context, bucket int, old lease) (taken bool, err 
 	return true, nil
 }
 
-// notedLocked notes that the feeds know that they have to ask for the positions of the bucket, and do not feed it before.
+// notedLocked records that the feeds know that they must ask for the positions of the bucket before they feed it.
 func (b *bucketState) notedLocked() {
 	for _, feed := range b.feeds {
 		feed.told = feed.astray
@@ -134,8 +134,8 @@ func (db *DB) leaseEnd() string {
 	return strconv.FormatInt(db.clock.Now()+db.options.Lease.Milliseconds(), 10)
 }
 
-// renew extends a lease. held is false if it is another's by now; turned is true if the bucket is in an earlier state, which is
-// noticed so although nothing is fed.
+// renew extends a lease. held is false if another process holds it now; turned is true if the bucket is in an earlier state, which
+// renew notices even while nothing is fed.
 func (db *DB) renew(ctx context.Context, bucket int) (held, turned bool, err error) {
 	b := &db.buckets[bucket]
 	b.mu.Lock()
@@ -167,7 +167,7 @@ func (db *DB) renew(ctx context.Context, bucket int) (held, turned bool, err err
 	return true, false, nil
 }
 
-// giveUp frees a lease, if it is this process's.
+// giveUp frees a lease if this process holds it.
 func (db *DB) giveUp(ctx context.Context, bucket int) error {
 	b := &db.buckets[bucket]
 	b.mu.Lock()

@@ -9,7 +9,7 @@ import (
 	"github.com/lagkeeper/storage/internal/engine"
 )
 
-// eachBucket sends one command for each bucket, all at once, and hands over the answers. tag returns that of a bucket's keys.
+// eachBucket sends one command per bucket, all at once, and passes the answers on. tag returns the hash tag of a bucket.
 func (db *DB) eachBucket(
 	ctx context.Context, tag func(bucket int) string, command func(bucket int) rueidis.Completed,
 	take func(bucket int, result rueidis.RedisResult) error,
@@ -30,7 +30,7 @@ func (db *DB) eachBucket(
 	return nil
 }
 
-// names gathers lists of names, one of each bucket.
+// names collects lists of names, one per bucket.
 func (db *DB) names(
 	ctx context.Context, tag func(bucket int) string, command func(bucket int) rueidis.Completed,
 ) ([]string, error) {
@@ -46,10 +46,10 @@ func (db *DB) names(
 	return all, err
 }
 
-// atOnce is how many groups or topics are changed at once by a call that concerns many.
+// atOnce is how many groups or topics a call that concerns many changes at once.
 const atOnce = 64
 
-// eachName calls do with each name, some at once, and returns the first error; what was not begun then is left.
+// eachName calls do with each name, several at once, and returns the first error; after an error it begins no more.
 func eachName(names []string, do func(name string) error) error {
 	var workers sync.WaitGroup
 	var mu sync.Mutex
@@ -81,7 +81,7 @@ func eachName(names []string, do func(name string) error) error {
 	return first
 }
 
-// eachGroup lets an op take effect on each of some groups.
+// eachGroup applies an op to each of some groups.
 func (db *DB) eachGroup(ctx context.Context, c *engine.Cluster, names []string, op func(g *group) *groupOp) error {
 	return eachName(names, func(name string) error {
 		g := db.acquire(c, name)

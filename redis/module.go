@@ -29,14 +29,14 @@ func Register() error {
 	})
 }
 
-// Module is the module of class "redis": it opens a DB with what viper holds under storage.<name>, and lets the requests of
-// the channel do their work on it.
+// Module is the module of class "redis": it opens a DB as viper configures it under storage.<name>, and answers the requests of the
+// channel from it.
 type Module struct {
 	// Relay is the channel half; nil before Configure.
 	*storage.Relay
 	// App is the application's context.
 	App *protocol.ApplicationContext
-	// Log takes what the module has to say; nil stands for App.Logger, and if that is nil too nothing is logged.
+	// Log is the logger of the module; nil stands for App.Logger. If that is nil too, nothing is logged.
 	Log *zap.Logger
 	// Viper holds the configuration; nil stands for the global one.
 	Viper *viper.Viper
@@ -56,8 +56,8 @@ type Module struct {
 
 var _ storage.Module = (*Module)(nil)
 
-// Configure reads the configuration under configRoot. It panics with a string that names every fault, and when the module
-// runs.
+// Configure reads the configuration under configRoot. It panics with a string that names every fault, and also if the module is
+// running.
 func (m *Module) Configure(name, configRoot string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -135,7 +135,8 @@ func (m *Module) store() *DB {
 // storage.ErrStopped.
 func (m *Module) Store() storage.Store { return m.store() }
 
-// Stats is that of DB, with what the channel has done. It returns storage.ErrStopped while the module does not run.
+// Stats returns the statistics of the DB together with those of the channel. It returns storage.ErrStopped while the module does not
+// run.
 func (m *Module) Stats() (storage.Stats, error) {
 	stats, err := m.store().Stats()
 	if err == nil {
@@ -153,9 +154,8 @@ func (m *Module) GetCommunicationChannel() chan *protocol.StorageRequest {
 	return m.Relay.GetCommunicationChannel()
 }
 
-// Start connects, and begins to take requests, with the clusters that are configured now. It returns an error, and changes
-// nothing, unless the module has been configured since it was made or stopped, and if the state cannot be used. An error is
-// logged too.
+// Start connects and begins to receive requests, for the clusters that are configured at this moment. It returns an error and changes
+// nothing if the state cannot be used, or if the module has not been configured since it was made or stopped. It also logs the error.
 func (m *Module) Start() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -187,8 +187,8 @@ func (m *Module) start() error {
 	return nil
 }
 
-// Stop ends the module: what was sent before takes effect, and every Fetch accepted is answered or its Reply closed. It does
-// nothing when the module does not run.
+// Stop ends the module: requests sent before take effect, and every accepted Fetch is answered or its Reply closed. It does nothing if
+// the module does not run.
 func (m *Module) Stop() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -202,6 +202,6 @@ func (m *Module) Stop() error {
 	return m.db.Close()
 }
 
-// InFlight returns the number of calls that the channel half has under way at once: calls share round trips, so it takes many
-// to keep a server busy.
+// InFlight returns the number of calls that the channel half keeps under way at once: calls share round trips, so only many calls keep
+// a server busy.
 func (db *DB) InFlight() int { return 128 }

@@ -32,17 +32,17 @@ type DB struct {
 	log     *zap.Logger
 	client  rueidis.Client
 	clock   *clock.Clock
-	// engine is the workbench: it holds copies of groups and topics, and changes them by its rules.
+	// engine holds the copies of groups and topics, and changes them by its rules.
 	engine *engine.Engine
 	groups groupCache
 	topics topicCache
-	// clusters are those that calls are under way for.
+	// clusters admit calls that concern a cluster.
 	clusters clusterDoors
 	counts   counts
-	// replicas is nil unless reads from replicas were asked for, marks unless this is what reads from them.
+	// replicas is nil unless replicas answer reads; marks is nil unless this DB is the one that reads from replicas.
 	replicas *replicas
 	marks    *marks
-	// holder is the name of this process as the holder of leases; buckets is what it knows of each bucket.
+	// holder is the name of this process in leases; buckets is what it knows of each bucket.
 	holder  string
 	buckets []bucketState
 
@@ -55,15 +55,15 @@ type DB struct {
 	closed   bool           // guarded by life
 	underWay sync.WaitGroup // calls
 	leaders  sync.WaitGroup // goroutines that carry out calls
-	timers   sync.WaitGroup // goroutines that run by the clock
+	timers   sync.WaitGroup // goroutines that run at intervals
 
 	ctx    context.Context // done when Close has waited for the calls
 	cancel context.CancelFunc
 	quit   chan struct{} // closed by Close
 }
 
-// Open connects to a server or cluster and checks that it can hold the state, or holds one that was written by the same rules.
-// The error names every fault of the options at once, or what the server had to say.
+// Open connects to a server or cluster, and checks that its state was written by the same rules, or that it can hold a new one. The
+// error names every fault of the options at once, or is the one of the server.
 func Open(ctx context.Context, options Options) (*DB, error) {
 	db := newDB()
 	if err := db.open(ctx, options); err != nil {
@@ -72,12 +72,12 @@ func Open(ctx context.Context, options Options) (*DB, error) {
 	return db, nil
 }
 
-// newDB makes a store that is closed.
+// newDB returns a closed store.
 func newDB() *DB {
 	return &DB{room: make(chan struct{}, mostUnderWay), sharing: sharing{busy: make(chan struct{}, 1)}, closed: true}
 }
 
-// open opens a store that is closed.
+// open opens a closed store.
 func (db *DB) open(ctx context.Context, options Options) error {
 	if err := options.Validate(); err != nil {
 		return fmt.Errorf("open store: %w", err)
@@ -112,7 +112,7 @@ func (db *DB) open(ctx context.Context, options Options) error {
 	return nil
 }
 
-// connect makes a client, and keeps it if it finds all as it has to be.
+// connect makes a client, and keeps it if its server passes all checks.
 func (db *DB) connect(ctx context.Context) error {
 	client, err := rueidis.NewClient(db.clientOptions())
 	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF) {
@@ -132,8 +132,8 @@ func (db *DB) connect(ctx context.Context) error {
 	return nil
 }
 
-// Close ends the store: calls that have begun take effect, later ones return storage.ErrStopped, and the loops over Watch end. The
-// state stays. It does nothing when the store is closed.
+// Close ends the store: calls under way take effect, later ones return storage.ErrStopped, and the loops over Watch end. The state
+// stays in Redis. Close does nothing if the store is closed.
 func (db *DB) Close() error {
 	db.life.Lock()
 	was := db.closed
@@ -143,14 +143,14 @@ func (db *DB) Close() error {
 		db.watching.end()
 		return nil
 	}
-	// 1. Wait for what has begun, which a call whose context was done has left to its leader.
+	// 1. Wait for the calls under way, including those that were left to their leaders because their context was done.
 	close(db.quit)
 	db.underWay.Wait()
 	db.leaders.Wait()
 	if db.replicas != nil {
 		db.replicas.reader.leaders.Wait()
 	}
-	// 2. End what runs by the clock, and the loops of those who watch.
+	// 2. End the goroutines that run at intervals, and the loops of the watchers.
 	db.cancel()
 	db.timers.Wait()
 	db.watching.end()
@@ -168,15 +168,15 @@ func (db *DB) clientOptions() rueidis.ClientOption {
 	}
 }
 
-// refusal returns what a server has against the certificate of this side, nil if nothing. With TLS 1.3 it says so after the
-// handshake and closes the connection, so whoever writes first may never read it.
+// refusal returns the server's objection to the certificate of this side, nil if there is none. With TLS 1.3 a server reports it after
+// the handshake and closes the connection, so a client that writes first may never read it.
 func (o *Options) refusal(ctx context.Context) error {
 	if o.TLS == nil || o.Dial != nil {
 		return nil
 	}
 	connection, err := (&tls.Dialer{Config: o.TLS}).DialContext(ctx, "tcp", o.Addresses[0])
 	if err == nil {
-		_ = connection.SetReadDeadline(time.Now().Add(time.Second)) // a server with nothing against it says nothing
+		_ = connection.SetReadDeadline(time.Now().Add(time.Second)) // a server without an objection sends nothing
 		_, err = connection.Read(make([]byte, 1))
 		_ = connection.Close()
 	}
@@ -186,7 +186,7 @@ func (o *Options) refusal(ctx context.Context) error {
 	return nil
 }
 
-// engine returns the configuration of the workbench.
+// engine returns the configuration of the engine.
 func (o *Options) engine(clock engine.Clock, hub *feed.Hub[protocol.Event]) engine.Config {
 	s := &o.Store
 	accept := func(group string) bool {
@@ -202,7 +202,7 @@ func (o *Options) engine(clock engine.Clock, hub *feed.Hub[protocol.Event]) engi
 	}
 }
 
-// milliseconds returns a duration for the engine, for which the longest stands for ever.
+// milliseconds converts a duration for the engine. The longest duration stands for ever.
 func milliseconds(d time.Duration) int64 {
 	if d == 1<<63-1 {
 		return 1 << 60
@@ -210,7 +210,7 @@ func milliseconds(d time.Duration) int64 {
 	return d.Milliseconds()
 }
 
-// checkServers returns an error if a server drops keys that it has no room for.
+// checkServers returns an error if a server evicts keys when its memory is full.
 func (db *DB) checkServers(ctx context.Context) error {
 	for address, node := range db.client.Nodes() {
 		memory, err := node.Do(ctx, node.B().Info().Section("memory").Build()).ToString()
@@ -227,10 +227,10 @@ func (db *DB) checkServers(ctx context.Context) error {
 	return nil
 }
 
-// formatVersion is that of what this release writes.
+// formatVersion is the version of the format that this release writes.
 const formatVersion = "2"
 
-// settings are what all processes that share a state must have in common, in pairs.
+// settings are the values that all processes sharing a state must have in common, in pairs.
 func (db *DB) settings() []string {
 	s := &db.options.Store
 	return []string{
@@ -240,7 +240,7 @@ func (db *DB) settings() []string {
 	}
 }
 
-// checkSettings writes the settings if there are none, and returns an error that names each that is another.
+// checkSettings writes the settings if there are none, and returns an error that names each setting that differs.
 func (db *DB) checkSettings(ctx context.Context) error {
 	want := db.settings()
 	var x change

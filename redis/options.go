@@ -25,45 +25,46 @@ const (
 	MaxBuckets = 1024
 )
 
-// Options say where the state is and by what rules it is written. The zero value of each field stands for its default.
+// Options say where the state is and by which rules it is written. The zero value of each field stands for its default.
 type Options struct {
 	// Store holds the rules. Clusters, Intervals, ExpireGroup, ExpireTopic, SweepInterval, MinDistance, GroupAllow, GroupDeny,
-	// CurveSegments and Logger mean what they do for storage.Open; the others are ignored. Whatever decides what is written
-	// must be the same in all processes that share a state.
+	// CurveSegments and Logger have the same meaning as for storage.Open; the other fields are ignored. Every rule that decides what
+	// is written must be the same in all processes that share a state.
 	Store storage.Options
-	// Addresses are those of a node, or of some nodes of a cluster, as host:port. At least one must be given.
+	// Addresses are those of a single node, or of some nodes of a cluster, as host:port. At least one is required.
 	Addresses []string
-	// Username and Password are those of an ACL user; "" for none.
+	// Username and Password are those of an ACL user; "" if there is none.
 	Username, Password string
 	// TLS is the configuration of connections over TLS; nil for connections without it.
 	TLS *tls.Config
-	// KeyPrefix is what all keys begin with, so that several installations can share a server; default "lagkeeper:". It must
-	// not hold a brace.
+	// KeyPrefix is the prefix of all keys, so that several installations can share a server; default "lagkeeper:". It must not contain
+	// a brace.
 	KeyPrefix string
-	// Buckets is the number of parts that the groups, and those that the topics are spread over. It should be the number of partitions of
-	// __consumer_offsets, which is the default 50 unless the brokers were told otherwise, and can never be changed.
+	// Buckets is the number of buckets of groups, and of buckets of topics. It should be the number of partitions of
+	// __consumer_offsets: the default is 50, as it is for brokers. It can never be changed.
 	Buckets int
-	// Lease is for how long the bucket of a process that has ended without a word is fed by no other; see DB.Share. Default 10 s.
+	// Lease is how long the buckets of a process that has crashed are fed by no other; see DB.Share. Default 10 s.
 	Lease time.Duration
-	// Timeout is for how long a call goes on trying while the server cannot be reached, or a failover is under way, if its
-	// context does not end before; default 5 s. Then it returns storage.ErrUnavailable.
+	// Timeout is how long a call keeps trying while the server cannot be reached, or during a failover, unless its context ends
+	// earlier; default 5 s. Then the call returns storage.ErrUnavailable.
 	Timeout time.Duration
-	// ReplicaMaxAge lets replicas answer reads, as long as what they answer is at most this old: not less than a second. Group.TakenAt is
-	// a time that the answer is at least as new as; lists and end offsets have no such time, but keep to the same bound. A read that replicas
-	// cannot answer within it goes to the master. What this process has just written may be missing for as long, as may what others wrote.
-	// 0, the default, has masters alone answer. Each process that sets it writes a key per bucket every second, or four times in that time.
+	// ReplicaMaxAge lets replicas answer reads if their answer is at most this old; at least one second. An answer is at least as new
+	// as Group.TakenAt; lists and end offsets have no such time, but keep to the same bound. A read that replicas cannot answer within
+	// the bound goes to the master. Recent writes, also those of this process, may be missing for that long. With 0, the default, only
+	// masters answer. Each process that sets ReplicaMaxAge writes a key per bucket every second, or four times per ReplicaMaxAge if
+	// that is more often.
 	ReplicaMaxAge time.Duration
-	// ReplicaAddress is that of a replica, or of what spreads connections over several, as host:port, for servers without cluster mode;
-	// a cluster says itself where its replicas are.
+	// ReplicaAddress is the host:port of a replica, or of a proxy that spreads connections over several, for servers without cluster
+	// mode. In a cluster the replicas are found without it.
 	ReplicaAddress string
-	// Dial makes a connection; nil for TCP, over TLS if there is a configuration of that.
+	// Dial makes a connection; nil stands for TCP, with TLS if TLS is set.
 	Dial func(ctx context.Context, address string, dialer *net.Dialer, config *tls.Config) (net.Conn, error)
-	// CacheBytes is how much memory the groups may take that the process keeps a copy of; default 256 MiB. A copy saves reading the
-	// group before it is changed, and is never relied upon: its version is compared with that in Redis.
+	// CacheBytes bounds the memory of the copies of groups that the process keeps; default 256 MiB. A copy saves reading the group
+	// before it is changed. Before every use its version is compared with the one in Redis.
 	CacheBytes int
 }
 
-// Validate returns every fault of the options at once, nil if there is none.
+// Validate returns all faults of the options as one error, nil if there are none.
 func (o Options) Validate() error {
 	faults := []error{o.Store.Validate()}
 	if len(o.Addresses) == 0 {

@@ -14,8 +14,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// positionBucket returns the bucket whose groups have their commits in a partition of the log, if the log has as many partitions as
-// there are buckets.
+// positionBucket returns the bucket whose groups have their commits in a partition of the log, provided that the log has as many
+// partitions as there are buckets.
 func (db *DB) positionBucket(partition int32) int { return int(partition) % db.options.Buckets }
 
 func (db *DB) SetPosition(ctx context.Context, cluster string, log protocol.Position) error {
@@ -32,7 +32,7 @@ func (db *DB) SetPosition(ctx context.Context, cluster string, log protocol.Posi
 	key := db.positionsKey(bucket, c.Name)
 	partition := strconv.Itoa(int(log.Partition))
 	if int(log.Partition) >= engine.MaxPositions {
-		// Below that there can never be too many.
+		// Partitions below this number can never exceed the bound.
 		if err := db.roomForPosition(ctx, c, partition, bucket); err != nil {
 			return err
 		}
@@ -47,7 +47,7 @@ func (db *DB) SetPosition(ctx context.Context, cluster string, log protocol.Posi
 	})
 }
 
-// roomForPosition returns an error if a partition has no position and the cluster as many as it may have.
+// roomForPosition returns an error if a partition has no position and the cluster has the maximum number of them.
 func (db *DB) roomForPosition(ctx context.Context, c *engine.Cluster, partition string, bucket int) error {
 	all, known := int64(0), false
 	err := db.persist(ctx, func(ctx context.Context) error {
@@ -101,7 +101,7 @@ func (db *DB) Positions(ctx context.Context, cluster string) ([]protocol.Positio
 	return positions, err
 }
 
-// forgetPositions forgets the positions of some partitions of the log, of all if none are given.
+// forgetPositions deletes the positions of some partitions of the log, of all partitions if none are given.
 func (db *DB) forgetPositions(ctx context.Context, c *engine.Cluster, of []protocol.LogPartition) error {
 	return db.persist(ctx, func(ctx context.Context) error {
 		for bucket := range db.options.Buckets {

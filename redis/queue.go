@@ -7,15 +7,15 @@ import (
 	"github.com/lagkeeper/storage"
 )
 
-// queue holds what is to be done about one group or topic. One goroutine at a time takes all that has come meanwhile: so calls
-// that come while a round trip is under way share the next.
+// queue holds the ops of one group or topic. One goroutine at a time takes all ops that have arrived, so calls that arrive during a
+// round trip share the next one.
 type queue[Op any] struct {
 	mu      sync.Mutex
 	waiting []Op // guarded by mu
 	running bool // guarded by mu
 }
 
-// add reports whether the caller has to see to it that take is called.
+// add reports whether the caller must start a goroutine that calls take.
 func (q *queue[Op]) add(op Op) (idle bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -25,7 +25,7 @@ func (q *queue[Op]) add(op Op) (idle bool) {
 	return idle
 }
 
-// take returns what has come, nothing if the caller has to stop.
+// take returns the ops that have arrived; if there are none the caller must stop.
 func (q *queue[Op]) take() []Op {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -63,7 +63,7 @@ func (db *DB) end() {
 	db.underWay.Done()
 }
 
-// busy reports whether anything waits or is carried out.
+// busy reports whether any op waits or is being carried out.
 func (q *queue[Op]) busy() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -43,7 +43,7 @@ func (db *DB) listHolders(ctx context.Context, c *engine.Cluster, topic string) 
 	err := db.persist(ctx, func(ctx context.Context) error {
 		all = all[:0]
 		return db.eachBucket(ctx, db.groupTag, func(bucket int) rueidis.Completed {
-			// The scores are those of the groups alone.
+			// Only the scores of the groups count.
 			return db.client.B().Zinter().Numkeys(2).Key(db.liveKey(bucket, c.Name), db.holdersKey(bucket, c.Name, topic)).
 				Weights(1, 0).Withscores().Build()
 		}, func(_ int, result rueidis.RedisResult) error {
@@ -59,7 +59,7 @@ func (db *DB) listHolders(ctx context.Context, c *engine.Cluster, topic string) 
 	return all, err
 }
 
-// list carries out a call that lists names. first is the first of the buckets that it looks into, as fromReplicas counts them.
+// list carries out a call that lists names. first is the first of the buckets that it reads, numbered as in fromReplicas.
 func (db *DB) list(
 	ctx context.Context, cluster string, first int, list func(*DB, context.Context, *engine.Cluster) ([]string, error),
 ) (names []string, err error) {
@@ -139,7 +139,7 @@ func (db *DB) endOffsetsOf(ctx context.Context, c *engine.Cluster, topic string)
 	op := &topicOp{do: func(*topicOp) {
 		offsets, why = db.engine.EndOffsets(c, topic, nil)
 		if why == 0 && len(offsets) == 0 {
-			why = engine.UnknownTopic // nothing is known of it but that groups hold it
+			why = engine.UnknownTopic // all that is known of it is that groups hold it
 		}
 	}}
 	if err := db.onTopic(ctx, db.topic(c, topic), op); err != nil {
@@ -148,10 +148,10 @@ func (db *DB) endOffsetsOf(ctx context.Context, c *engine.Cluster, topic string)
 	return offsets, why, nil
 }
 
-// taking is how a group is taken from an engine.
+// taking is the way in which a group is read from an engine.
 type taking = func(*engine.Engine, *engine.Cluster, string) (*engine.Capture, engine.Reason)
 
-// capture takes a group as it is now. The capture must be released.
+// capture captures a group as it is now. The capture must be released.
 func (db *DB) capture(ctx context.Context, cluster, name string, take taking) (taken *engine.Capture, err error) {
 	defer db.tallyRead(ctx, protocol.StorageFetchConsumer, &err)
 	c, err := db.enter(ctx, cluster)
@@ -179,7 +179,7 @@ func (db *DB) capture(ctx context.Context, cluster, name string, take taking) (t
 func (db *DB) captureOf(
 	ctx context.Context, c *engine.Cluster, name string, take taking,
 ) (*engine.Capture, engine.Reason, error) {
-	// If the context is done before, what is captured is left to the collector.
+	// If the context is done earlier, the garbage collector frees the capture.
 	var taken *engine.Capture
 	var why engine.Reason
 	g := db.acquire(c, name)
@@ -210,7 +210,7 @@ func (db *DB) Group(ctx context.Context, cluster, group string, into *protocol.G
 	return nil
 }
 
-// Fetch is that of storage.Backend.
+// Fetch implements storage.Backend.
 func (db *DB) Fetch(ctx context.Context, request *protocol.StorageRequest) (func() any, error) {
 	var names []string
 	var err error

@@ -17,22 +17,22 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// A replica says nothing of how far it is behind that would hold for the next read. So a process that reads from replicas writes the time
-// into each bucket, several times a second, and every read from a replica looks at these marks first, on the same connection. A replica
-// holds a prefix of its master's history: what it answers behind a mark is at least as new as that. The marks are the process's own,
-// so other clocks do not matter.
+// A replica cannot say how far behind it will be at the next read. So a process that reads from replicas writes the time into each
+// bucket several times a second, and every read from a replica reads these marks first, on the same connection. A replica holds a
+// prefix of its master's history, so what it answers after a mark is at least as new as that mark. Each process has its own marks, so
+// the clocks of others do not matter.
 
-// replicas is what reads from replicas.
+// replicas reads from replicas.
 type replicas struct {
-	// reader has copies of its own, of what replicas hold. It writes nothing. Its client is nil until replicas have been reached.
+	// reader has its own copies, of what replicas hold. It writes nothing. Its client is nil until replicas have been reached.
 	reader *DB
-	// near reports for each bucket of groups, and behind those for each of topics, whether its replica was near at the last look.
+	// near reports for each bucket of groups, and after them for each bucket of topics, whether its replica was near at the last look.
 	near []atomic.Bool
-	// far is whether the last look found a bucket whose replica is not near. It belongs to the one who looks.
+	// far reports whether the last look found a bucket whose replica is not near. It is owned by the goroutine that looks.
 	far bool
 }
 
-// marks is what a store of replicas compares its reads with.
+// marks are the times with which the reads from replicas are compared.
 type marks struct {
 	oldest time.Duration
 }
@@ -40,18 +40,19 @@ type marks struct {
 const (
 	// replicaTimeout is how long a read waits for a replica before it goes to the master.
 	replicaTimeout = time.Second
-	// replicasLookedUp is how often a cluster is asked for its replicas: it lists one only once that has its data.
+	// replicasLookedUp is the interval at which a cluster's list of replicas is read: the list has a replica only once it has its
+	// data.
 	replicasLookedUp = 5 * time.Second
-	// markInterval is how often marks are written at least; it is a quarter of how old an answer may be if that is less.
+	// markInterval is the longest interval between two marks; the interval is a quarter of the allowed age if that is less.
 	markInterval = time.Second
 )
 
-// errBehind is returned for a read from a replica that is too far behind, or cannot be known not to be.
+// errBehind is returned for a read from a replica that is too far behind, or may be.
 var errBehind = errors.New("replica is too far behind")
 
 func (db *DB) markKey(tag string) string { return tag + "mark:" + db.holder }
 
-// openReplicas makes what reads from replicas.
+// openReplicas starts reading from replicas.
 func (db *DB) openReplicas() error {
 	o := db.options
 	db.replicas = nil
@@ -76,14 +77,14 @@ func (db *DB) openReplicas() error {
 	return nil
 }
 
-// closeReplicas is called when nothing reads any more.
+// closeReplicas must be called after the last read.
 func (db *DB) closeReplicas() {
 	if r := db.replicas; r != nil && r.reader.client != nil {
 		r.reader.client.Close()
 	}
 }
 
-// lookAtReplicas writes marks and reads them from replicas, by the clock.
+// lookAtReplicas writes marks and reads them from replicas, at intervals.
 func (db *DB) lookAtReplicas() {
 	ticker := time.NewTicker(min(db.options.ReplicaMaxAge/4, markInterval))
 	defer ticker.Stop()
@@ -107,7 +108,7 @@ func (db *DB) lookOnce() {
 	for bucket := range db.options.Buckets {
 		tags = append(tags, db.topicTag(bucket))
 	}
-	// If a master cannot be reached its mark stays as it is, and answers say so with their age.
+	// If a master cannot be reached its mark stays as it is, and the age of the answers grows.
 	db.mark(ctx, tags)
 	r := db.replicas
 	err := r.connect(db)
@@ -126,7 +127,7 @@ func (db *DB) lookOnce() {
 	r.far = far > 0
 }
 
-// mark writes the time into buckets. Marks of a process that has ended go by themselves.
+// mark writes the time into buckets. The marks of a process that has ended expire.
 func (db *DB) mark(ctx context.Context, tags []string) {
 	now := strconv.FormatInt(db.clock.Now(), 10)
 	kept := strconv.FormatInt(max(10*db.options.ReplicaMaxAge, time.Minute).Milliseconds(), 10)
@@ -137,7 +138,7 @@ func (db *DB) mark(ctx context.Context, tags []string) {
 	db.doMulti(ctx, commands...)
 }
 
-// connect makes the client of replicas, if there is none yet.
+// connect makes the client of the replicas, if there is none yet.
 func (r *replicas) connect(db *DB) error {
 	if r.reader.client != nil {
 		return nil
@@ -157,7 +158,7 @@ func (r *replicas) connect(db *DB) error {
 	return err
 }
 
-// look notes which buckets' replicas are near, and returns the number of the others.
+// look records which buckets have a replica that is near, and returns the number of the others.
 func (r *replicas) look(ctx context.Context, tags []string) (far int) {
 	commands := make(rueidis.Commands, len(tags))
 	for i, tag := range tags {
@@ -173,7 +174,7 @@ func (r *replicas) look(ctx context.Context, tags []string) (far int) {
 	return far
 }
 
-// dated returns the time of a mark, in Unix milliseconds.
+// dated returns the time in a mark, in Unix milliseconds.
 func (db *DB) dated(mark rueidis.RedisResult) (int64, error) {
 	text, err := textOf(mark)
 	if err != nil {
@@ -186,8 +187,8 @@ func (db *DB) dated(mark rueidis.RedisResult) (int64, error) {
 	return at, nil
 }
 
-// look sends commands that only read, at once. If replicas are to answer, the marks of the buckets with some tags are read before, and
-// asOf is the earliest of them, in Unix milliseconds: what is answered is at least as new as that. Otherwise asOf is 0.
+// look sends commands that only read, all at once. If replicas are to answer, it reads the marks of the buckets with the given tags
+// first, and asOf is the earliest of them, in Unix milliseconds: the answers are at least as new. Otherwise asOf is 0.
 func (db *DB) look(ctx context.Context, tags []string, commands []rueidis.Completed) (results []rueidis.RedisResult, asOf int64, err error) {
 	if db.marks == nil {
 		return db.doMulti(ctx, commands...), 0, nil
@@ -210,8 +211,8 @@ func (db *DB) look(ctx context.Context, tags []string, commands []rueidis.Comple
 	return results[len(tags):], asOf, nil
 }
 
-// fromReplicas lets replicas answer a read that looks into a number of buckets from a first one on, counted as near counts them. done is
-// false if masters have to.
+// fromReplicas has replicas answer a read of a number of buckets, starting at first, which counts as in near. done is false if masters
+// must answer.
 func (db *DB) fromReplicas(ctx context.Context, first, number int, read func(reader *DB) error) (done bool, err error) {
 	r := db.replicas
 	if r == nil {

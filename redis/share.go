@@ -12,7 +12,8 @@ import (
 	"github.com/lagkeeper/storage"
 )
 
-// LogPartitions returns how many partitions the log must have for Share: Options.Buckets. It is 0 while the store does not run.
+// LogPartitions returns the number of partitions that the log must have for Share: Options.Buckets. It is 0 while the store does not
+// run.
 func (db *DB) LogPartitions() int {
 	db.life.RLock()
 	defer db.life.RUnlock()
@@ -22,12 +23,12 @@ func (db *DB) LogPartitions() int {
 	return db.options.Buckets
 }
 
-// Share makes this process one of those that share the buckets, and returns when the context is done. It calls changed with all
-// buckets that are this process's, ascending, whenever they are others: the feed then reads these partitions of the commit log
-// from their Positions and no others. A partition that is in two calls in a row goes on; one that was missing in between begins at its
-// position again. The leases of a process that ends without a word are taken over when they have run out.
+// Share makes this process one of those that share the buckets, and returns when the context is done. Whenever the buckets of this
+// process change, Share calls changed with all of them, ascending. The feed then reads exactly these partitions of the commit log,
+// from their Positions. A partition that is in two calls in a row continues; one that was missing in between starts at its position
+// again. When a process has crashed, others take over its leases after they have expired.
 //
-// The feeds of several clusters call it once each, and all are told the same.
+// Each of the feeds of several clusters calls Share once, and all get the same buckets.
 func (db *DB) Share(ctx context.Context, changed func(buckets []int32)) error {
 	if err := db.begin(ctx); err != nil {
 		return err
@@ -52,20 +53,20 @@ func (db *DB) Share(ctx context.Context, changed func(buckets []int32)) error {
 	}
 }
 
-// sharing is what all calls of Share have in common.
+// sharing is the state common to all calls of Share.
 type sharing struct {
-	busy      chan struct{} // has room for the one call that uses what is below
-	held      []int32       // as the followers were told
-	followers []*follower   // the first looks after the leases
+	busy      chan struct{} // has room for the one call that uses the fields below
+	held      []int32       // the buckets that the followers have been given
+	followers []*follower   // the first renews the leases
 }
 
 // follower is a call of Share.
 type follower struct {
 	changed func([]int32)
-	held    []int32 // as changed was told
+	held    []int32 // the buckets last passed to changed
 }
 
-// tell calls changed if the buckets are others than those it was told last.
+// tell calls changed if the buckets differ from those of the last call.
 func (f *follower) tell(held []int32) {
 	if !slices.Equal(held, f.held) {
 		f.held = slices.Clone(held)
@@ -88,7 +89,7 @@ func (s *sharing) join(f *follower) {
 	f.tell(s.held)
 }
 
-// leave takes a follower out, and gives everything up with the last, as far as that can be done.
+// leave removes a follower. When the last one leaves it gives up all leases, if the server can be reached.
 func (s *sharing) leave(db *DB, f *follower) {
 	s.busy <- struct{}{}
 	defer func() { <-s.busy }()
@@ -103,13 +104,13 @@ func (s *sharing) leave(db *DB, f *follower) {
 	defer cancel()
 	for _, bucket := range held {
 		if err := db.giveUp(ctx, int(bucket)); err != nil {
-			return // it runs out by itself
+			return // it expires
 		}
 	}
 	_ = db.do(ctx, db.client.B().Zrem().Key(db.membersKey()).Member(db.holder).Build()).Error()
 }
 
-// lead looks after the leases if it is the follower's turn.
+// lead takes care of the leases if it is the follower's turn.
 func (s *sharing) lead(ctx context.Context, db *DB, f *follower) error {
 	s.busy <- struct{}{}
 	defer func() { <-s.busy }()
@@ -119,7 +120,7 @@ func (s *sharing) lead(ctx context.Context, db *DB, f *follower) error {
 	return s.look(ctx, db)
 }
 
-// look renews what is held, gives up what is too much, and takes what is free.
+// look renews the leases that are held, gives up those above the share, and takes free ones.
 func (s *sharing) look(ctx context.Context, db *DB) error {
 	members, err := db.register(ctx)
 	if err != nil {
@@ -171,7 +172,7 @@ func (s *sharing) look(ctx context.Context, db *DB) error {
 	return errors.Join(faults...)
 }
 
-// register says that this process is there, and returns how many are.
+// register records this process as a member, and returns the number of members.
 func (db *DB) register(ctx context.Context) (members int, err error) {
 	b, key := db.client.B(), db.membersKey()
 	now := strconv.FormatInt(db.clock.Now(), 10)
@@ -188,7 +189,7 @@ func (db *DB) register(ctx context.Context) (members int, err error) {
 	return max(1, int(n)), err
 }
 
-// noted notes that no feed goes on with a bucket without asking for its positions.
+// noted records that no feed continues with a bucket without asking for its positions.
 func (db *DB) noted(bucket int) {
 	b := &db.buckets[bucket]
 	b.mu.Lock()

@@ -12,19 +12,20 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// counts is what a store has done since it was opened.
+// counts are the counters of a store since it was opened.
 type counts struct {
-	// requests are counted here and not by the engine, which carries a call out anew if another has changed the state meanwhile.
+	// requests are counted here and not by the engine, because the engine repeats a call if another process has changed the state
+	// meanwhile.
 	requests [protocol.StorageRequestTypes][engine.Reasons]atomic.Uint64
 
 	roundTrips, connections, conflicts, retries, unavailable atomic.Uint64
 	turns, sweeps, replicaReads, replicaMisses               atomic.Uint64
 }
 
-// reset begins anew.
+// reset sets all counters to zero.
 func (c *counts) reset() { *c = counts{} }
 
-// tally counts what became of n requests of one type that were one call.
+// tally counts the outcome of n requests of one type that were one call.
 func (db *DB) tally(request protocol.StorageRequestConstant, n int, err *error) {
 	count := &db.counts.requests[request]
 	var batch *storage.BatchError
@@ -47,14 +48,14 @@ func (db *DB) tally(request protocol.StorageRequestConstant, n int, err *error) 
 	count[0].Add(uint64(n))
 }
 
-// tallyRead counts a read, unless it is not to count.
+// tallyRead counts a read, unless it is marked as not counting.
 func (db *DB) tallyRead(ctx context.Context, request protocol.StorageRequestConstant, err *error) {
 	if !engine.IsUncounted(ctx) {
 		db.tally(request, 1, err)
 	}
 }
 
-// reasonOf returns what an error stands for, 0 for what the store refuses nothing by.
+// reasonOf returns the Reason of an error, 0 if the error is not a refusal by the store.
 func reasonOf(err error) engine.Reason {
 	for why, known := range errorsOf {
 		if known != nil && errors.Is(err, known) {
@@ -64,10 +65,10 @@ func reasonOf(err error) engine.Reason {
 	return 0
 }
 
-// Stats returns what this process has done since the store was opened, and what it keeps copies of: Groups, GroupTopics,
-// GroupPartitions, Topics, Partitions and Bytes are those of the copies, not of the state, since the process does not know all of that. What it
-// has read from replicas counts apart from what it has read from masters.
-// Expired and swept are what this process has removed. It asks no server. It returns ErrStopped if the store is closed.
+// Stats returns what this process has done since the store was opened, and the size of its copies: Groups, GroupTopics,
+// GroupPartitions, Topics, Partitions and Bytes count the copies and not the state, which no process knows whole. Reads from replicas
+// are counted apart from reads from masters. The expired and swept are those that this process has removed. Stats sends no request to
+// a server. It returns ErrStopped if the store is closed.
 func (db *DB) Stats() (storage.Stats, error) {
 	db.life.RLock()
 	defer db.life.RUnlock()
@@ -115,7 +116,7 @@ func (db *DB) Stats() (storage.Stats, error) {
 	return out, nil
 }
 
-// requestCounts are the counts by request type.
+// requestCounts are the counts per request type.
 func requestCounts(r *storage.RequestStats) [protocol.StorageRequestTypes]*storage.RequestCount {
 	return [...]*storage.RequestCount{
 		protocol.StorageSetBrokerOffset: &r.SetEndOffset, protocol.StorageSetConsumerOffset: &r.Commit,
@@ -127,7 +128,7 @@ func requestCounts(r *storage.RequestStats) [protocol.StorageRequestTypes]*stora
 	}
 }
 
-// heldBuckets returns the number of buckets that this process holds the lease of.
+// heldBuckets returns the number of buckets whose lease this process holds.
 func (db *DB) heldBuckets() (held int) {
 	for i := range db.buckets {
 		if db.buckets[i].holds.Load() {

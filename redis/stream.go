@@ -18,9 +18,9 @@ import (
 )
 
 const (
-	// pollInterval is how often the events of all buckets are read while anybody watches.
+	// pollInterval is the interval at which the events of all buckets are read while there are watchers.
 	pollInterval = 200 * time.Millisecond
-	// mostRead bounds the events that are read of one stream at a time.
+	// mostRead bounds the events that one read of a stream returns.
 	mostRead = 1000
 )
 
@@ -28,24 +28,24 @@ const (
 type streamReader struct {
 	db      *DB
 	keys    []string
-	at      []place // in each stream
-	failing bool    // whether the last reading failed
+	at      []place // the position in each stream
+	failing bool    // whether the last read failed
 }
 
-// place is where the reading of a stream stands.
+// place is the position of the reader in a stream.
 type place struct {
-	// id is that of the last event that was read, and number how many had been added to the stream with it.
+	// id is the id of the last event read; number is how many events had been added to the stream up to it.
 	id     string
 	number int64
 }
 
-// streamState is a stream as it is. A stream that is not there is one to which nothing was added.
+// streamState is the state of a stream. A missing stream is one to which nothing was added.
 type streamState struct {
 	last          string // id
 	added, length int64
 }
 
-// stateOf reads the answer to XINFO STREAM.
+// stateOf parses the answer to XINFO STREAM.
 func stateOf(result rueidis.RedisResult) (streamState, error) {
 	fields, err := result.AsMap()
 	if fault, ok := rueidis.IsRedisErr(err); ok && strings.Contains(fault.Error(), "no such key") {
@@ -63,10 +63,10 @@ func stateOf(result rueidis.RedisResult) (streamState, error) {
 	return s, errors.Join(faults[:]...)
 }
 
-// compareIDs compares the ids of two events: milliseconds and a number behind a hyphen.
+// compareIDs compares the ids of two events: milliseconds, a hyphen and a number.
 func compareIDs(a, b string) int {
 	number := func(text string) uint64 {
-		n, _ := strconv.ParseUint(text, 10, 64) // the server made it
+		n, _ := strconv.ParseUint(text, 10, 64) // the server generated it
 		return n
 	}
 	a1, a2, _ := strings.Cut(a, "-")
@@ -74,7 +74,7 @@ func compareIDs(a, b string) int {
 	return cmp.Or(cmp.Compare(number(a1), number(b1)), cmp.Compare(number(a2), number(b2)))
 }
 
-// begin notes where the streams end now.
+// begin records where the streams end now.
 func (r *streamReader) begin(ctx context.Context) error {
 	r.keys, r.at = nil, nil
 	for bucket := range r.db.options.Buckets {
@@ -117,7 +117,7 @@ func (r *streamReader) run(ctx context.Context) {
 	}
 }
 
-// read hands out what has come.
+// read passes on the events that have arrived.
 func (r *streamReader) read(ctx context.Context) error {
 	commands := make(rueidis.Commands, 0, 2*len(r.keys))
 	for i, key := range r.keys {
@@ -136,7 +136,7 @@ func (r *streamReader) read(ctx context.Context) error {
 			continue
 		}
 		if compareIDs(s.last, r.at[i].id) < 0 {
-			// A failover has lost what was read. What comes now may have lower ids.
+			// A failover has lost events that were read. Those that come now may have lower ids.
 			r.at[i] = place{s.last, s.added}
 			continue
 		}
@@ -154,13 +154,13 @@ func (r *streamReader) read(ctx context.Context) error {
 			all = append(all, event)
 		}
 	}
-	// Those of one group or topic are in one stream and stay in their order.
+	// The events of one group or topic are in one stream and stay in order.
 	slices.SortStableFunc(all, func(a, b protocol.Event) int { return a.Time.Compare(b.Time) })
 	for _, event := range all {
 		r.db.watching.hub.Publish(event)
 	}
 	if missed > 0 {
-		// Whoever looks at everything anew sees a state that is newer than all that he was told.
+		// A watcher that now reads everything again sees a state newer than all events it has received.
 		r.db.watching.hub.Lose(missed)
 	}
 	return errors.Join(faults...)

@@ -29,14 +29,14 @@ func (db *DB) sweepByTheClock() {
 	}
 }
 
-// Sweep removes what has expired from the buckets that nobody has swept for an interval. The store calls it at each interval by
-// itself; of several processes only the first to come sweeps a bucket.
+// Sweep removes expired groups and topics from the buckets that no process has swept for an interval. The store calls it at each
+// interval; of several processes only the first sweeps a bucket.
 func (db *DB) Sweep(ctx context.Context) error {
 	if err := db.begin(ctx); err != nil {
 		return err
 	}
 	defer db.end()
-	// They may have been lost with the server that held them.
+	// The settings may have been lost with a server.
 	if err := db.persist(ctx, db.checkSettings); err != nil {
 		return err
 	}
@@ -57,9 +57,9 @@ func (db *DB) Sweep(ctx context.Context) error {
 
 const fieldAt = "at"
 
-// claimSweeps returns the buckets that have not been swept for an interval, and that nobody else has begun to sweep meanwhile.
+// claimSweeps returns the buckets that have not been swept for an interval, and that no other process has begun to sweep meanwhile.
 func (db *DB) claimSweeps(ctx context.Context, now int64) (mine []int, err error) {
-	// A timer that is a little early must not make it every other interval.
+	// A timer that fires a little early must not skip every other interval.
 	interval := db.options.Store.SweepInterval.Milliseconds() * 9 / 10
 	err = db.persist(ctx, func(ctx context.Context) error {
 		var due []int
@@ -98,11 +98,11 @@ func (db *DB) claimSweeps(ctx context.Context, now int64) (mine []int, err error
 	return mine, err
 }
 
-// mostWriters bounds the processes that a bucket counts the changes of: each that ends leaves its count behind.
+// mostWriters bounds the processes whose changes a bucket counts: each process that ends leaves its count behind.
 const mostWriters = 100
 
-// sweepWriters forgets all counts of a bucket if there are too many. Those who still count find that out, and their feeds go back
-// to the positions, which costs some commits that are known already.
+// sweepWriters deletes all counts of a bucket if there are too many. Processes that still count notice that, and their feeds return to
+// the positions: they read some commits again.
 func (db *DB) sweepWriters(ctx context.Context, buckets []int) error {
 	return db.persist(ctx, func(ctx context.Context) error {
 		commands := make(rueidis.Commands, len(buckets))
@@ -127,7 +127,7 @@ func (db *DB) sweepWriters(ctx context.Context, buckets []int) error {
 	})
 }
 
-// sweptTogether is how many buckets are swept at once: they share a round trip, and what has expired in them is in memory.
+// sweptTogether is the number of buckets that are swept at once: they share a round trip, and their expired names are held in memory.
 const sweptTogether = 10
 
 func (db *DB) sweepClusters(ctx context.Context, buckets []int) error {
@@ -148,7 +148,7 @@ func (db *DB) sweepClusters(ctx context.Context, buckets []int) error {
 	return errors.Join(faults...)
 }
 
-// notePolled lets the engine know when any topic of a cluster was last polled.
+// notePolled gives the engine the newest poll time of any topic of a cluster.
 func (db *DB) notePolled(ctx context.Context, c *engine.Cluster) error {
 	newest := int64(0)
 	err := db.eachBucket(ctx, db.topicTag, func(bucket int) rueidis.Completed {
@@ -168,9 +168,9 @@ func (db *DB) notePolled(ctx context.Context, c *engine.Cluster) error {
 
 // expired is what has expired in some buckets.
 type expired struct {
-	// groups have expired, or hold a topic that has.
+	// groups have expired, or hold a topic that has expired.
 	groups []string
-	// topics are those that nobody polls any more.
+	// topics are no longer polled.
 	topics []string
 	// deleted are topics that were deleted so long ago that no group can still hold them.
 	deleted []string
@@ -227,7 +227,7 @@ func (db *DB) expiredIn(ctx context.Context, c *engine.Cluster, buckets []int) (
 	return due, nil
 }
 
-// forgetDeleted forgets topics that were deleted, but for those that have been made again.
+// forgetDeleted drops the records of deleted topics, except of topics that exist again.
 func (db *DB) forgetDeleted(ctx context.Context, c *engine.Cluster, names []string) error {
 	return eachName(names, func(name string) error {
 		return db.persist(ctx, func(ctx context.Context) error {
@@ -248,13 +248,13 @@ func (db *DB) forgetDeleted(ctx context.Context, c *engine.Cluster, names []stri
 	})
 }
 
-// forgetUnknownTopics lets go of topics that callers have named and that there are not.
+// forgetUnknownTopics drops topics that callers have named but that do not exist.
 func (db *DB) forgetUnknownTopics() {
 	db.topics.mu.Lock()
 	defer db.topics.mu.Unlock()
 	for id, t := range db.topics.topics {
 		if !t.state.TryRLock() {
-			continue // somebody uses it
+			continue // it is in use
 		}
 		if t.loaded && t.version == "" && !t.queue.busy() {
 			delete(db.topics.topics, id)

@@ -15,18 +15,18 @@ import (
 
 // topicOp is one call that concerns the end offsets of a topic.
 type topicOp struct {
-	// do applies the call to the engine, and sets changed and parts, the partitions that may have changed. It may be called
-	// again if somebody else has changed the topic meanwhile.
+	// do applies the call to the engine, and sets changed and parts, the partitions that may have changed. It may be called again if
+	// another process has changed the topic meanwhile.
 	do      func(*topicOp)
 	changed bool
 	parts   []int32
-	// gone is set if the topic, or the one that was there before, has been deleted by it or by what came with it.
+	// gone is set if this op, or one applied together with it, has deleted the topic or the earlier one of its name.
 	gone bool
 
 	done chan error
 }
 
-// onTopic is onGroup for a topic. If the topic has gone it is taken from every group before the call returns.
+// onTopic is onGroup for a topic. If the topic was deleted, it is removed from every group before the call returns.
 func (db *DB) onTopic(ctx context.Context, t *topic, op *topicOp) error {
 	op.done = make(chan error, 1)
 	if t.queue.add(op) {
@@ -59,7 +59,7 @@ func (db *DB) leadTopic(t *topic) {
 	}
 }
 
-// giveUp notes that it is not known what became of a change, which those who wanted it are told.
+// giveUp records that the outcome of a change is unknown; the callers get an error.
 func (t *topic) giveUp() {
 	t.state.Lock()
 	defer t.state.Unlock()
@@ -113,7 +113,7 @@ func (db *DB) tryTopic(ctx context.Context, t *topic, ops []*topicOp) error {
 	return nil
 }
 
-// loadTopic reads a topic whose state is held. done is true if that shows that the change that was tried before has happened.
+// loadTopic reads a topic whose state is locked. done is true if the read shows that the change that was tried before has happened.
 func (db *DB) loadTopic(ctx context.Context, t *topic) (done bool, err error) {
 	fields, err := db.do(ctx, db.client.B().Hgetall().Key(t.key).Build()).AsStrMap()
 	if err != nil {
@@ -125,12 +125,12 @@ func (db *DB) loadTopic(ctx context.Context, t *topic) (done bool, err error) {
 	return done, db.putTopic(t, fields)
 }
 
-// putTopic puts what was read of a topic into the engine. The topic's state is held.
+// putTopic puts a topic as it was read into the engine. The topic's state must be locked.
 func (db *DB) putTopic(t *topic, fields map[string]string) error {
 	t.loaded = false
 	table := t.cluster.Table()
 	if fields[fieldVersion] == "" {
-		// It was never there, or the server has lost it: then what is known of it stays, and the next poll writes it again.
+		// It never existed, or the server has lost it: then the engine keeps what it has, and the next poll writes it again.
 		t.loaded, t.version, t.known = true, "", table.Topic(t.name)
 		if t.known == nil {
 			table.SetDeletions(t.name, 0)
@@ -177,8 +177,8 @@ func (db *DB) putTopic(t *topic, fields map[string]string) error {
 	return nil
 }
 
-// topicChange returns what has to be written for Redis to hold a topic as the engine holds it, and the version that it has then;
-// nil if nothing.
+// topicChange returns the change that makes Redis hold a topic as the engine holds it, and the version after it; nil if there is
+// nothing to write.
 func (db *DB) topicChange(t *topic, known *ends.Topic, ops []*topicOp, events []protocol.Event) (*change, string) {
 	changed, anew := known != t.known || len(events) > 0, known != t.known || t.version == ""
 	var parts []int32
@@ -221,7 +221,7 @@ func (db *DB) topicChange(t *topic, known *ends.Topic, ops []*topicOp, events []
 	return x, version
 }
 
-// forgetTopic takes a topic that was deleted out of every group that holds it.
+// forgetTopic removes a deleted topic from every group that holds it.
 func (db *DB) forgetTopic(ctx context.Context, t *topic) error {
 	var holders []string
 	err := db.persist(ctx, func(ctx context.Context) error {
