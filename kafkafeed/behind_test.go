@@ -74,3 +74,26 @@ func TestPollWithoutTheEndOfTheLogIsNotComplete(t *testing.T) {
 		})
 	}
 }
+
+// What groups have committed on a partition whose leader did not answer at the start is there when it does.
+func TestCommitsOnAPartitionThatHadNoLeaderAtTheStart(t *testing.T) {
+	f := withLog(t)
+	leaderless := f.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Topic: "orders", Partitions: []int32{1},
+		Err: kerr.LeaderNotAvailable, Count: -1})
+	for partition := range int32(2) {
+		f.commit("g", partition, 4)
+		f.log(logCommit(0, "g", partition, 4))
+	}
+	store := openStore(t, "")
+	feed := runFeed(t, store, f.opts(Interval(often))...)
+	<-feed.Ready()
+	last := feed.Status().LastPoll
+	for range 3 { // and what waited is dropped
+		eventually(t, "it polls on", func() bool { return feed.Status().LastPoll.After(last) })
+		last = feed.Status().LastPoll
+	}
+	require.Equal(t, lags{"g orders 0": "4 100 96"}, storedLags(t, store))
+	leaderless.Remove()
+	agree(t, store, lags{"g orders 0": "4 100 96", "g orders 1": "4 100 96"})
+	require.Equal(t, ModeLog, feed.Status().Mode)
+}

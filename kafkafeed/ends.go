@@ -64,6 +64,7 @@ func (f *Feed) pollEnds(ctx context.Context) error {
 			f.failed(askStoreWrites, refused[0].Err)
 		}
 	}
+	f.noteEndless(of, ends)
 	if err := f.deleteTopics(ctx, m, of); err != nil {
 		return err
 	}
@@ -203,4 +204,22 @@ func (o *openEnds) set(ends map[commitKey]openEnd) {
 	}
 	o.ends = ends
 	o.some.Store(len(ends) > 0)
+}
+
+// noteEndless notes the partitions whose end the poll lacks. If none was told before, the store refuses commits on them, so
+// these are asked for when there is one.
+func (f *Feed) noteEndless(of partitions, ends offsets) {
+	for key := range f.endless {
+		if _, ok := ends[key.topic][key.partition]; ok {
+			f.reconcile.Store(true)
+		}
+	}
+	f.endless = make(map[commitKey]bool)
+	for name, numbers := range of {
+		for _, partition := range numbers {
+			if _, ok := ends[name][partition]; !ok {
+				f.endless[commitKey{topic: name, partition: partition}] = true
+			}
+		}
+	}
 }

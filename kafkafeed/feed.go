@@ -59,6 +59,8 @@ type Feed struct {
 	// missingTopics and missingGroups count the successive complete listings from which a topic or group of the store was
 	// missing. Owned by the goroutine that polls.
 	missingTopics, missingGroups map[string]int
+	// endless are the partitions whose end the newest poll lacked. Owned by the goroutine that polls.
+	endless map[commitKey]bool
 
 	// commits is held while committed offsets are fetched and stored, and while the mode changes.
 	commits sync.Mutex

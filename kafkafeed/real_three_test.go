@@ -50,7 +50,7 @@ func newThree(t *testing.T) *three {
 func (c *three) at(t *testing.T) *three {
 	leaks := goleak.IgnoreCurrent()
 	t.Cleanup(func() {
-		goleak.VerifyNone(t, leaks, goleak.IgnoreAnyFunction("github.com/lagkeeper/storage/kafkafeed/internal/kafkatest.(*Cluster).Restart.func1"))
+		goleak.VerifyNone(t, leaks, goleak.IgnoreAnyFunction("github.com/lagkeeper/storage/internal/servertest.(*Process).Start.func1"))
 	})
 	w := *c.world
 	w.t = t
