@@ -3,6 +3,7 @@ package prometheus_test
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	prom "github.com/prometheus/client_golang/prometheus"
@@ -52,8 +53,11 @@ func (w *world) start() {
 
 func (w *world) stop() { require.NoError(w.t, w.coordinator.Stop()) }
 
-// wait lets time pass on the clock of the bubble.
-func wait(d time.Duration) { <-time.After(d) }
+// wait lets time pass on the clock of the bubble, and what was due by then happen: the sweep, the tick of the store's clock.
+func wait(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
 
 func now() int64 { return time.Now().UnixMilli() }
 
