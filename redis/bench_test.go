@@ -19,16 +19,16 @@ import (
 	"github.com/lagkeeper/storage/redis/internal/redistest"
 )
 
-// The benchmarks report, beside what a caller sees, what a call costs: exec-µs is the time in which the servers carried commands
-// out, as INFO commandstats has it, on the clock; cpu-µs the processor time of their processes, reading from sockets and writing to
-// them included; client-µs that of this process.
+// Beside what a caller sees, the benchmarks report the cost of a call: exec-µs is the time in which the servers carried out commands,
+// as INFO commandstats has it; cpu-µs the processor time of their processes, including reading from and writing to sockets; client-µs
+// the processor time of this process.
 
 const (
 	benchPartitions = 100
 	benchGroups     = 64
 )
 
-// serverTime is what servers and this process have spent, in microseconds.
+// serverTime is the time that servers and this process have spent, in microseconds.
 type serverTime struct{ exec, cpu, client float64 }
 
 func spent(servers *redistest.Servers, nodes int) (all serverTime) {
@@ -38,7 +38,7 @@ func spent(servers *redistest.Servers, nodes int) (all serverTime) {
 	}
 	for i := range nodes {
 		for line := range strings.Lines(servers.Do(i, "INFO", "commandstats")) {
-			// cmdstat_hget:calls=1,usec=2,…; what scripts call is counted with the script already.
+			// cmdstat_hget:calls=1,usec=2,…; the commands that scripts call are already counted with the script.
 			name, fields, _ := strings.Cut(line, ":")
 			if name != "cmdstat_evalsha" && name != "cmdstat_eval" && !topLevel[name] {
 				continue
@@ -61,10 +61,10 @@ func spent(servers *redistest.Servers, nodes int) (all serverTime) {
 	return all
 }
 
-// topLevel are the commands that are sent beside the script, and not by it but once.
+// topLevel are the commands that clients send, as opposed to those that the script calls.
 var topLevel = map[string]bool{"cmdstat_hgetall": true, "cmdstat_ping": true, "cmdstat_zinter": true, "cmdstat_zrangebyscore": true}
 
-// report reports rates of n units since a moment.
+// report reports the rates of n units since a given time.
 func report(b *testing.B, servers *redistest.Servers, nodes int, before serverTime, n int, unit string) {
 	after := spent(servers, nodes)
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), unit+"s/s")
@@ -93,7 +93,7 @@ func openBench(b *testing.B, servers *redistest.Servers, prefix string) *lagredi
 	return db
 }
 
-// batchOf fills a batch with the commits of a round: one of each partition, some messages later than before.
+// batchOf fills a batch with the commits of a round: one per partition, some messages after the last.
 func batchOf(batch []protocol.Commit, round, order int64) []protocol.Commit {
 	batch = batch[:0]
 	for p := range int32(benchPartitions) {
@@ -105,7 +105,7 @@ func batchOf(batch []protocol.Commit, round, order int64) []protocol.Commit {
 	return batch
 }
 
-// BenchmarkCommitBatch stores batches as a feeder does: each of a hundred commits of one group, several at once.
+// BenchmarkCommitBatch stores batches as a feeder does: each has a hundred commits of one group, and several are stored at once.
 func BenchmarkCommitBatch(b *testing.B) {
 	for _, masters := range []int{1, 3} {
 		b.Run(fmt.Sprintf("masters=%d", masters), func(b *testing.B) {
@@ -146,7 +146,7 @@ func BenchmarkCommitBatch(b *testing.B) {
 	}
 }
 
-// BenchmarkCommit stores commits one by one, many at once, of as many groups as there are senders or of one.
+// BenchmarkCommit stores single commits from many senders at once, of one group or of as many groups as there are senders.
 func BenchmarkCommit(b *testing.B) {
 	for _, groups := range []int{1, benchGroups} {
 		b.Run(fmt.Sprintf("groups=%d", groups), func(b *testing.B) {
@@ -173,7 +173,7 @@ func BenchmarkCommit(b *testing.B) {
 	}
 }
 
-// BenchmarkGroup reads a group of a hundred partitions and ten commits: cold, as one who has no copy of it, and warm.
+// BenchmarkGroup reads a group of a hundred partitions with ten commits each: cold, by a process without a copy of it, and warm.
 func BenchmarkGroup(b *testing.B) {
 	servers, prefix := benchServers(b, 1), freshPrefix()
 	writer := openBench(b, servers, prefix)
@@ -196,8 +196,8 @@ func BenchmarkGroup(b *testing.B) {
 	})
 }
 
-// BenchmarkMemory reports what a group-partition of ten commits takes, by MEMORY USAGE of all keys that hold it: with the numbers of a
-// young cluster, and with those of one that has run for years, whose groups are behind by anything.
+// BenchmarkMemory reports the memory of a group-partition of ten commits, by MEMORY USAGE of all keys that hold it: with the numbers
+// of a young cluster, and with those of a cluster that has run for years and whose groups have all kinds of lags.
 func BenchmarkMemory(b *testing.B) {
 	for _, grown := range []bool{false, true} {
 		b.Run(fmt.Sprintf("grown=%v", grown), func(b *testing.B) {
@@ -232,7 +232,7 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-// memoryOf returns the bytes of all keys of a pattern.
+// memoryOf returns the memory of all keys that match a pattern, in bytes.
 func memoryOf(b *testing.B, servers *redistest.Servers, pattern string) (total int) {
 	for key := range strings.Lines(servers.Do(0, "KEYS", pattern)) {
 		n, err := strconv.Atoi(servers.Do(0, "MEMORY", "USAGE", strings.TrimSpace(key), "SAMPLES", "0"))
@@ -242,8 +242,7 @@ func memoryOf(b *testing.B, servers *redistest.Servers, pattern string) (total i
 	return total
 }
 
-// BenchmarkMemoryOfTopics reports what a topic-partition takes once it has been polled for so long that its curve is full, and what an
-// event takes.
+// BenchmarkMemoryOfTopics reports the memory of a topic-partition that has been polled until its curve is full, and of an event.
 func BenchmarkMemoryOfTopics(b *testing.B) {
 	servers, prefix := benchServers(b, 1), freshPrefix()
 	db := openBench(b, servers, prefix)

@@ -12,7 +12,7 @@ import (
 	"github.com/lagkeeper/storage/redis/internal/redistest"
 )
 
-// A cluster that is added is there with what the state holds of it, and one that is removed has gone from the state.
+// An added cluster has what the state holds of it, and a removed cluster leaves nothing in the state.
 func TestClustersComeAndGo(t *testing.T) {
 	ctx := context.Background()
 	servers, prefix := redistest.Single(t), freshPrefix()

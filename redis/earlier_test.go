@@ -13,7 +13,7 @@ import (
 	"github.com/lagkeeper/storage/redis/internal/redistest"
 )
 
-// state returns what takes the keys of a prefix back to what they are now, as a failover does that loses what was written since.
+// state returns a function that restores the keys of a prefix to what they are now, like a failover that loses all later writes.
 func state(t *testing.T, servers *redistest.Servers, prefix string) (back func()) {
 	t.Helper()
 	keys := func() []string { return strings.Fields(servers.Do(0, "KEYS", prefix+"*")) }
@@ -32,14 +32,14 @@ func state(t *testing.T, servers *redistest.Servers, prefix string) (back func()
 	}
 }
 
-// A deletion that a failover has lost comes again: one of the log with the replay, any other with the next complete list. Whoever
-// feeds is told with its next change.
+// A deletion that a failover has lost is repeated: one from the log by the replay, any other by the next complete list. The feed gets
+// an error at its next change.
 func TestDeletionsThatWereLost(t *testing.T) {
 	servers, prefix, ctx := redistest.Single(t), freshPrefix(), t.Context()
 	db := open(t, servers, prefix)
 	setEnd(t, db, "topic", 0, 100)
 	setEnd(t, db, "other", 0, 100)
-	// One group is read from the log, the other two only listed.
+	// One group is read from the log; the other two are only listed.
 	feed := func(order int64) error {
 		var err error
 		if order == 2 {

@@ -14,7 +14,7 @@ import (
 	"github.com/lagkeeper/storage/storagetest"
 )
 
-// factory returns a factory of modules that share servers, and nothing else.
+// factory returns a factory of modules that share only the servers.
 func factory(servers *redistest.Servers, own map[string]any) storagetest.Factory {
 	return func(t *testing.T, config storagetest.Config) storage.Module {
 		t.Cleanup(outlastClient)
@@ -38,25 +38,25 @@ func factory(servers *redistest.Servers, own map[string]any) storagetest.Factory
 	}
 }
 
-// outlastClient lets the time of a bubble pass that the client of Redis needs: it closes a connection that it has no more use for
-// five seconds later, and no goroutine may outlive a bubble. Outside of one, nobody waits for that.
+// outlastClient lets the time of a bubble pass that the client of Redis needs: it closes an unused connection five seconds later, and
+// no goroutine may outlive a bubble. Outside of a bubble nothing has to wait for that.
 func outlastClient() {
 	if now := time.Now(); now.Year() == 2000 {
 		time.Sleep(6 * time.Second)
 	}
 }
 
-// TestExerciseSingleNode runs the suite of all modules, the recorded traces among it, against one server.
+// TestExerciseSingleNode runs the suite that all modules pass, including the recorded traces, against one server.
 func TestExerciseSingleNode(t *testing.T) {
 	t.Parallel()
 	storagetest.Exercise(t, factory(redistest.Single(t), nil))
 }
 
-// racing is true under the race detector.
+// racing reports whether the race detector is on.
 var racing bool
 
-// TestExerciseCluster runs all of it against a cluster. A list asks every bucket; fewer of them than by default keep the run short, and
-// still each node has some.
+// TestExerciseCluster runs the same suite against a cluster. A list asks every bucket; fewer buckets than the default keep the run
+// short, and every node still has some.
 func TestExerciseCluster(t *testing.T) {
 	if racing {
 		t.Skip("the race detector watches the suite with a single node, and the tests of failover with a cluster")

@@ -20,7 +20,7 @@ import (
 
 func inBubble(options *lagredis.Options) { options.Dial = redistest.DialInBubble }
 
-// A process that was paused while another took over changes nothing when it goes on, and has to take over itself.
+// A process that was paused while another took over changes nothing after it resumes, and must take over again itself.
 func TestTakeOverFencesWhoFedBefore(t *testing.T) {
 	servers, prefix, ctx := redistest.Single(t), freshPrefix(), context.Background()
 	before, after := open(t, servers, prefix), open(t, servers, prefix)
@@ -50,7 +50,7 @@ func TestTakeOverFencesWhoFedBefore(t *testing.T) {
 	require.ErrorIs(t, before.GiveUp(ctx, -1), storage.ErrInvalid)
 }
 
-// shares is what processes were told to feed.
+// shares is what processes were given to feed.
 type shares struct {
 	mu   sync.Mutex
 	held map[string][]int32 // guarded by mu
@@ -64,7 +64,7 @@ func (s *shares) tell(name string) func([]int32) {
 	}
 }
 
-// all returns how many buckets each has, and all of them, ascending.
+// all returns the number of buckets of each process, and all buckets, ascending.
 func (s *shares) all() (counts, all []int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,7 +79,7 @@ func (s *shares) all() (counts, all []int) {
 	return counts, all
 }
 
-// Every bucket is fed by one process, and all have about as many, whoever comes and goes.
+// Every bucket is fed by one process, and all have about the same number, whichever processes start and end.
 func TestShare(t *testing.T) {
 	servers, prefix := redistest.Single(t), freshPrefix()
 	synctest.Test(t, func(t *testing.T) {
@@ -122,8 +122,8 @@ func TestShare(t *testing.T) {
 	})
 }
 
-// The feeds of several clusters in one process are told the same, and what is held stays when one of them ends. Who is told of a
-// bucket and asks for its position feeds it at once, although it has asked for positions before.
+// The feeds of several clusters in one process get the same buckets, which stay when one of the feeds ends. A feed that gets a bucket
+// and asks for its position can feed it at once, even if it asked for positions before.
 func TestShareOfSeveralFeeds(t *testing.T) {
 	servers, prefix := redistest.Single(t), freshPrefix()
 	synctest.Test(t, func(t *testing.T) {
@@ -184,7 +184,7 @@ func shareOnce(ctx context.Context, db *lagredis.DB) error {
 	return err
 }
 
-// What processes leave behind that counted their changes is bounded, and a feed whose count is forgotten goes on from its position.
+// The counts that ended processes leave behind are bounded, and a feed whose count is dropped continues from its position.
 func TestCountsOfFeedsAreBounded(t *testing.T) {
 	servers, prefix, ctx := redistest.Single(t), freshPrefix(), context.Background()
 	db := open(t, servers, prefix, func(o *lagredis.Options) { o.Buckets = 1 })

@@ -18,10 +18,10 @@ import (
 	"github.com/lagkeeper/storage/redis/internal/redistest"
 )
 
-// TestMain lets go of what the client of Redis does after it was closed: a refresh of the topology that was asked for before ends a
-// second later, and a connection to a node that has left is closed after five.
+// TestMain waits for what the client of Redis does after it was closed: a pending refresh of the topology ends a second later, and a
+// connection to a node that has left is closed after five.
 //
-// Tests wait for servers more than they compute, so more of them run at once than there are cores.
+// Tests spend more time waiting for servers than computing, so more of them run in parallel than there are cores.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if !given("test.parallel") {
@@ -39,7 +39,7 @@ func given(name string) (found bool) {
 	return found
 }
 
-// prefixes counts the states that tests have made, each of which has keys of its own.
+// prefixes counts the states that tests have created; each has its own keys.
 var prefixes atomic.Int64
 
 func freshPrefix() string { return fmt.Sprintf("own-%d:", prefixes.Add(1)) }

@@ -30,7 +30,7 @@ func TestModuleNamesEveryFaultOfItsKeys(t *testing.T) {
 	module.Configure("test", "storage.test")
 }
 
-// The keys reach the store: it reads from the replica that they name.
+// The keys reach the store: it reads from the replica that is configured.
 func TestModuleReadsFromReplica(t *testing.T) {
 	servers := redistest.Replicated(t)
 	v := viper.New()

@@ -12,7 +12,7 @@ import (
 	"github.com/lagkeeper/storage/redis/internal/redistest"
 )
 
-// A rate is worked out from when end offsets were measured, so a group has to say that as one in memory does.
+// A rate is computed from the times at which end offsets were measured, so a group must have them as one in memory does.
 func TestGroupSaysWhenEndOffsetsWereMeasured(t *testing.T) {
 	ctx := context.Background()
 	memory, err := storage.Open(storage.Options{Clusters: []string{"local"}, Intervals: 3})

@@ -12,9 +12,9 @@ import (
 	"github.com/lagkeeper/storage/redis/internal/redistest"
 )
 
-// A feed that reads again what is there already changes nothing, although it had not noted its position: neither comes a commit back
-// that a tombstone had taken out before the group committed again, nor one whose place another took. It makes no difference whether it
-// is the process that fed before or another.
+// A feed that reads the same records again changes nothing, although it had not stored its position: no commit returns that a
+// tombstone had deleted before the group committed again, nor one that another had replaced. This holds for the process that fed
+// before and for another.
 func TestReplayOfWhatIsThere(t *testing.T) {
 	servers, prefix, ctx := redistest.Single(t), freshPrefix(), t.Context()
 	openFed := func(t *testing.T) *lagredis.DB {
@@ -31,7 +31,7 @@ func TestReplayOfWhatIsThere(t *testing.T) {
 	db := openFed(t)
 	setEnd(t, db, "topic", 0, 100)
 	setEnd(t, db, "topic", 1, 100)
-	// Partition 0 is taken out and committed again; on partition 1 order 5 takes the place of order 4.
+	// Partition 0 is deleted and committed again; on partition 1 order 5 replaces order 4.
 	read := func(db *lagredis.DB) (refused []int64) {
 		for _, c := range []protocol.Commit{at(0, 1, 0), {Order: 2}, at(0, 3, 5000), at(1, 4, 6000), at(1, 5, 6500), at(1, 6, 9000)} {
 			var err error

@@ -16,7 +16,7 @@ import (
 	"github.com/lagkeeper/storage/redis/internal/redistest"
 )
 
-// openReader opens a store on a server and its replica, whose reads may be of some age.
+// openReader opens a store on a server and its replica; answers may have the given age.
 func openReader(t testing.TB, servers *redistest.Servers, prefix string, age time.Duration) *lagredis.DB {
 	return open(t, servers, prefix, func(o *lagredis.Options) {
 		o.Addresses, o.ReplicaMaxAge, o.ReplicaAddress = servers.Addresses()[:1], age, servers.Addresses()[1]
@@ -27,7 +27,7 @@ func openMaster(t testing.TB, servers *redistest.Servers, prefix string) *lagred
 	return open(t, servers, prefix, func(o *lagredis.Options) { o.Addresses = servers.Addresses()[:1] })
 }
 
-// cut lets a replica lose its master, and keep what it has.
+// cut separates a replica from its master; the replica keeps its data.
 func cut(servers *redistest.Servers) { servers.Do(1, "REPLICAOF", "127.0.0.1", "1") }
 
 // until calls a condition until it holds.
@@ -44,7 +44,7 @@ func until(t testing.TB, holds func() bool) {
 	}
 }
 
-// read returns a group, and whether a replica has answered.
+// read returns a group, and reports whether a replica has answered.
 func read(t testing.TB, db *lagredis.DB, name string) (group *protocol.Group, fromReplica bool) {
 	t.Helper()
 	before := statsOf(t, db).Remote.ReplicaReads
@@ -52,7 +52,7 @@ func read(t testing.TB, db *lagredis.DB, name string) (group *protocol.Group, fr
 	return group, statsOf(t, db).Remote.ReplicaReads > before
 }
 
-// A replica that has lost its master answers what it knew, and the answer says how old that is.
+// A replica that has lost its master answers with its old data, and the answer gives its age.
 func TestReplicaThatIsBehindSaysSo(t *testing.T) {
 	ctx := context.Background()
 	servers, prefix := redistest.Replicated(t), freshPrefix()
@@ -92,7 +92,7 @@ func TestReplicaThatIsBehindSaysSo(t *testing.T) {
 	require.Equal(t, []string{"group"}, slices.Collect(holders))
 	require.EqualValues(t, 4, statsOf(t, reader).Remote.ReplicaReads-before)
 
-	// What it writes is never judged by what a replica holds.
+	// Writes never depend on the data of a replica.
 	require.ErrorIs(t, reader.Commit(ctx, "local", "group", commit("topic", 0, 20, 2)), storage.ErrDuplicate)
 	require.NoError(t, reader.Commit(ctx, "local", "group", commit("topic", 0, 30, 4)))
 	servers.Follow(1, 0)
@@ -102,7 +102,7 @@ func TestReplicaThatIsBehindSaysSo(t *testing.T) {
 	})
 }
 
-// Beyond the age that is allowed the master answers.
+// Beyond the allowed age the master answers.
 func TestReplicaThatIsTooFarBehindIsNotRead(t *testing.T) {
 	ctx := context.Background()
 	servers, prefix := redistest.Replicated(t), freshPrefix()
@@ -129,7 +129,7 @@ func TestReplicaThatIsTooFarBehindIsNotRead(t *testing.T) {
 	require.Equal(t, []int64{100}, ends)
 }
 
-// A replica that does not answer, or has gone, leaves the reads to the master.
+// If a replica does not answer, or is gone, the master answers reads.
 func TestReplicaThatDoesNotAnswer(t *testing.T) {
 	ctx := context.Background()
 	servers, prefix := redistest.Replicated(t), freshPrefix()
@@ -157,7 +157,7 @@ func TestReplicaThatDoesNotAnswer(t *testing.T) {
 	until(t, answered)
 }
 
-// While there is no master, what may be old is still answered.
+// While there is no master, reads that may be old are still answered.
 func TestReplicaAnswersWhileThereIsNoMaster(t *testing.T) {
 	ctx := context.Background()
 	servers, prefix := redistest.Replicated(t), freshPrefix()
@@ -174,7 +174,7 @@ func TestReplicaAnswersWhileThereIsNoMaster(t *testing.T) {
 	require.Len(t, group.Topics[0].Partitions[0].Commits, 1)
 }
 
-// A cluster says itself where its replicas are.
+// In a cluster the replicas are found without an address.
 func TestReplicasOfCluster(t *testing.T) {
 	ctx := context.Background()
 	servers, prefix := redistest.Cluster(t, 1, 1), freshPrefix()
@@ -186,7 +186,7 @@ func TestReplicasOfCluster(t *testing.T) {
 		group, fromReplica := read(t, reader, "group")
 		return fromReplica && group != nil
 	})
-	// The cluster names a replica only once it has its data, so the master may answer at first.
+	// The cluster lists a replica only once it has its data, so the master may answer at first.
 	until(t, func() bool {
 		require.NotNil(t, groupOf(t, reader, "group"))
 		return strings.Contains(servers.Do(1, "INFO", "commandstats"), "cmdstat_hget:")
@@ -207,7 +207,7 @@ func TestOptionsOfReplicas(t *testing.T) {
 	options.ReplicaMaxAge = time.Second
 	_, err = lagredis.Open(context.Background(), options)
 	require.ErrorContains(t, err, "invalid ReplicaAddress: must be given for servers without cluster mode")
-	// A replica that is not there yet is no reason not to start.
+	// A store starts even if its replica cannot be reached yet.
 	db := open(t, servers, freshPrefix(), func(o *lagredis.Options) {
 		o.ReplicaMaxAge, o.ReplicaAddress = time.Second, "127.0.0.1:1"
 	})
@@ -217,7 +217,7 @@ func TestOptionsOfReplicas(t *testing.T) {
 	require.Equal(t, []int64{100}, ends)
 }
 
-// While commits come in and the replica loses and finds its master, every answer holds all that had been stored by the time it names.
+// While commits arrive and the replica loses and regains its master, every answer holds all that had been stored at the time it gives.
 func TestReplicaAnswersAreNoOlderThanTheySay(t *testing.T) {
 	servers, prefix := redistest.Replicated(t), freshPrefix()
 	writer, reader := openMaster(t, servers, prefix), openReader(t, servers, prefix, time.Hour)

@@ -13,7 +13,7 @@ import (
 	"github.com/lagkeeper/storage/redis/internal/redistest"
 )
 
-// TestLeastRights lets a user that has the rights which the documentation lists, and no others, do everything.
+// TestLeastRights shows that a user with exactly the documented rights can do everything.
 func TestLeastRights(t *testing.T) {
 	ctx := context.Background()
 	servers := redistest.Single(t)

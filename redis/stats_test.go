@@ -21,7 +21,7 @@ func statsOf(t testing.TB, source storage.StatsSource) storage.Stats {
 	return stats
 }
 
-// Each request counts once, with what became of it, however often it was carried out anew.
+// Each request counts once, with its outcome, however often it was repeated.
 func TestStatsCountRequests(t *testing.T) {
 	ctx := context.Background()
 	servers, prefix := redistest.Single(t), freshPrefix()
@@ -29,7 +29,7 @@ func TestStatsCountRequests(t *testing.T) {
 	setEnd(t, db, "topic", 0, 100)
 	require.ErrorIs(t, db.SetEndOffset(ctx, "local", "topic", protocol.EndOffset{Partition: -1}), storage.ErrInvalid)
 	require.NoError(t, db.Commit(ctx, "local", "group", commit("topic", 0, 10, 1)))
-	// The copies are out of date now, so what comes next is tried, refused, and carried out anew.
+	// The copies are out of date now, so the next calls are tried, refused and repeated.
 	require.NoError(t, other.Commit(ctx, "local", "group", commit("topic", 0, 20, 2)))
 	require.NoError(t, db.Commit(ctx, "local", "group", commit("topic", 0, 30, 3)))
 	require.Error(t, db.CommitBatch(ctx, "local", "group", []protocol.Commit{
@@ -63,7 +63,7 @@ func TestStatsCountRequests(t *testing.T) {
 	require.Positive(t, stats.Bytes)
 }
 
-// What the servers are to the process is counted too.
+// The exchange with the servers is counted too.
 func TestStatsOfServers(t *testing.T) {
 	ctx := context.Background()
 	servers, prefix := redistest.Single(t), freshPrefix()
@@ -104,7 +104,7 @@ func TestStatsOfServers(t *testing.T) {
 	require.ErrorIs(t, err, storage.ErrStopped)
 }
 
-// The bucket of a group went back behind the process that feeds it, as after a failover.
+// The bucket of a group returns to an earlier state without the feeding process, as after a failover.
 func TestStatsCountEarlierStates(t *testing.T) {
 	ctx := context.Background()
 	servers, prefix := redistest.Single(t), freshPrefix()
@@ -115,7 +115,7 @@ func TestStatsCountEarlierStates(t *testing.T) {
 	require.EqualValues(t, 1, statsOf(t, db).Remote.EarlierStates)
 }
 
-// The module adds what its channel has done.
+// The module adds the statistics of its channel.
 func TestStatsOfModule(t *testing.T) {
 	module := factory(redistest.Single(t), nil)(t, storagetest.Config{Clusters: []string{"local"}}).(*lagredis.Module)
 	_, err := module.Stats()

@@ -23,7 +23,7 @@ func addEvents(t testing.TB, servers *redistest.Servers, key string, n string) {
 		n, string(event))
 }
 
-// A watcher is told of events that were gone before they could be read, and how many they were.
+// A watcher gets the number of events that were dropped before they could be read.
 func TestWatcherIsToldOfEventsThatAreGone(t *testing.T) {
 	servers, prefix := redistest.Single(t), freshPrefix()
 	db := open(t, servers, prefix, func(o *lagredis.Options) { o.Buckets = 1 })
@@ -51,7 +51,7 @@ func TestWatcherIsToldOfEventsThatAreGone(t *testing.T) {
 	require.Equal(t, missed, statsOf(t, db).Watchers.Missed)
 }
 
-// After a failover to a server whose clock is behind, or that has come back empty, new events are told all the same.
+// After a failover to a server whose clock is behind, or that has restarted empty, new events are still delivered.
 func TestWatcherGoesOnWhereAStreamWentBack(t *testing.T) {
 	servers, prefix := redistest.Single(t), freshPrefix()
 	db := open(t, servers, prefix, func(o *lagredis.Options) { o.Buckets = 1 })
@@ -71,7 +71,7 @@ func TestWatcherGoesOnWhereAStreamWentBack(t *testing.T) {
 		key := prefix + "{g0}:events"
 		servers.Do(0, "DEL", key)
 		servers.Do(0, "XADD", key, "5-1", "e", `{"kind":"group-deleted","cluster":"local","group":"first"}`)
-		for range 3 { // the first reading may have begun before
+		for range 3 { // the first read may have begun earlier
 			before := reads()
 			until(t, func() bool { return reads() != before })
 		}
@@ -81,7 +81,7 @@ func TestWatcherGoesOnWhereAStreamWentBack(t *testing.T) {
 	}
 }
 
-// line returns the line of a text that begins in a way.
+// line returns the line of a text that has the given prefix.
 func line(text, begins string) string {
 	for l := range strings.Lines(text) {
 		if strings.HasPrefix(l, begins) {

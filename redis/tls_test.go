@@ -16,7 +16,7 @@ import (
 	"github.com/lagkeeper/storage/redis/internal/redistest"
 )
 
-// documentedUser returns the command that makes the user whom the documentation of the package describes, with the name monitor and
+// documentedUser returns the command that creates the user that the documentation of the package describes, with the name monitor and
 // the password secret.
 func documentedUser(t *testing.T) []string {
 	t.Helper()
@@ -41,8 +41,8 @@ func configured(t *testing.T, settings map[string]any) *lagredis.Module {
 	return module
 }
 
-// A server that takes connections over TLS, from users with a certificate and a password, is used by configuration alone; who lacks
-// any of it learns at once what it is.
+// A server that requires TLS, a certificate and a password is used by configuration alone. If any of them is missing, the error names
+// it at once.
 func TestTLS(t *testing.T) {
 	for name, masters := range map[string]int{"single node": 1, "cluster": 3} {
 		t.Run(name, func(t *testing.T) {

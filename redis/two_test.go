@@ -13,7 +13,7 @@ import (
 	"github.com/lagkeeper/storage/redis/internal/redistest"
 )
 
-// TestWhatOneStoreWroteAnotherKnows lets two stores share a state: each has copies that the other makes old.
+// TestWhatOneStoreWroteAnotherKnows has two stores share a state: each has copies that the other makes stale.
 func TestWhatOneStoreWroteAnotherKnows(t *testing.T) {
 	ctx := context.Background()
 	servers, prefix := redistest.Single(t), freshPrefix()
@@ -43,14 +43,14 @@ func TestWhatOneStoreWroteAnotherKnows(t *testing.T) {
 	require.ErrorIs(t, one.DeleteGroup(ctx, "local", "group"), storage.ErrUnknownGroup)
 }
 
-// TestBatchSeesEndOffsetsOfAnother is the case in which a batch was written before its topics turned out to have changed.
+// TestBatchSeesEndOffsetsOfAnother covers a batch that was written before its topics turned out to have changed.
 func TestBatchSeesEndOffsetsOfAnother(t *testing.T) {
 	ctx := context.Background()
 	servers, prefix := redistest.Single(t), freshPrefix()
 	one, other := open(t, servers, prefix), open(t, servers, prefix)
 	setEnd(t, one, "topic", 0, 100)
 	require.NoError(t, one.Commit(ctx, "local", "group", commit("topic", 0, 10, 1)))
-	// It goes back, and the commits belong to another incarnation then.
+	// The end offset goes back, so the commits belong to another incarnation.
 	setEnd(t, other, "topic", 0, 50)
 	require.NoError(t, one.CommitBatch(ctx, "local", "group", []protocol.Commit{commit("topic", 0, 20, 2), commit("topic", 0, 30, 3)}))
 	p := groupOf(t, one, "group").Topics[0].Partitions[0]
@@ -59,7 +59,7 @@ func TestBatchSeesEndOffsetsOfAnother(t *testing.T) {
 	require.EqualValues(t, 20, p.CurrentLag)
 }
 
-// TestManyWritersOfOneGroup lets two stores write the same group from many goroutines: no commit is lost.
+// TestManyWritersOfOneGroup has two stores write the same group from many goroutines: no commit is lost.
 func TestManyWritersOfOneGroup(t *testing.T) {
 	ctx := context.Background()
 	servers, prefix := redistest.Single(t), freshPrefix()

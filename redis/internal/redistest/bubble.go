@@ -7,10 +7,10 @@ import (
 	"sync"
 )
 
-// DialInBubble is a dial function of rueidis for clients inside a bubble of testing/synctest. A real socket is nothing that a
-// bubble knows: a goroutine that reads from it would keep the bubble's time from passing, and one that never reads would let it
-// pass while the server works. These connections read from the socket only as long as the server owes a reply. So no time passes
-// in the bubble while a request is under way, and none is lost by waiting for the next.
+// DialInBubble is a dial function of rueidis for clients inside a bubble of testing/synctest. A bubble does not know real sockets: the
+// time of the bubble would stand still while a goroutine reads from one, and would pass while the server works if none read. These
+// connections read from the socket only while the server owes a reply. So no time passes in the bubble while a request is under way,
+// and waiting for the next request holds no time up.
 func DialInBubble(ctx context.Context, address string, dialer *net.Dialer, config *tls.Config) (net.Conn, error) {
 	var socket net.Conn
 	var err error
@@ -29,7 +29,7 @@ func DialInBubble(ctx context.Context, address string, dialer *net.Dialer, confi
 
 type bubbleConn struct {
 	net.Conn
-	sent values // by the one who writes
+	sent values // owned by the writing goroutine
 
 	mu       sync.Mutex
 	changed  sync.Cond
@@ -67,12 +67,12 @@ func (c *bubbleConn) Close() error {
 	return c.Conn.Close()
 }
 
-// values counts the values of Redis's protocol in a stream, each when its last byte has come.
+// values counts the values of Redis's protocol in a stream, each when its last byte has arrived.
 type values struct {
-	line []byte // what has come of a line
-	skip int    // bytes of a string that are still to come, its line end included
-	open []int  // how many members are still to come of each array that is open
-	// aside reports whether the value that is open is no reply: what the server says unasked, or a remark before a reply.
+	line []byte // the part of a line that has arrived
+	skip int    // bytes of a string that are still missing, its line end included
+	open []int  // the number of missing members of each open array
+	// aside reports whether the open value is not a reply: a push message, or an attribute before a reply.
 	aside bool
 }
 
@@ -98,7 +98,7 @@ func (v *values) count(b []byte) (complete int) {
 	return complete
 }
 
-// begun takes the first line of a value.
+// begun handles the first line of a value.
 func (v *values) begun(kind byte, text string) int {
 	number := 0
 	for _, digit := range []byte(text) {
@@ -129,8 +129,8 @@ func (v *values) begun(kind byte, text string) int {
 	return v.ended()
 }
 
-// ended takes the end of a value, and with it those of the arrays whose last member it is. It returns the number of replies that are
-// complete by it.
+// ended handles the end of a value, and the end of each array whose last member it is. It returns the number of replies that are
+// thereby complete.
 func (v *values) ended() int {
 	for len(v.open) > 0 {
 		last := len(v.open) - 1

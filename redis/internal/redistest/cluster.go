@@ -11,24 +11,24 @@ import (
 // slots is the number of hash slots of a cluster.
 const slots = 16384
 
-// member is a node as another one sees it.
+// member is a node as another node sees it.
 type member struct {
 	id     string
-	node   int // -1 for one that is not known here
+	node   int // -1 for an unknown node
 	flags  []string
-	master string // its id, "-" for a master
+	master string // the id of its master, "-" for a master
 	slots  []string
 }
 
 func (m member) isMaster() bool { return slices.Contains(m.flags, "master") }
 
-// join makes one cluster of the nodes, of which the first are to be the masters.
+// join forms one cluster of the nodes; the first ones become the masters.
 func (s *Servers) join(masters int) {
 	s.t.Helper()
 	ids := make([]string, len(s.nodes))
 	for i := range s.nodes {
 		ids[i] = strings.TrimSpace(s.Do(i, "CLUSTER", "MYID"))
-		// Epochs that differ spare the nodes a round of agreeing on them.
+		// Different epochs save the nodes a round of agreement.
 		s.Do(i, "CLUSTER", "SET-CONFIG-EPOCH", fmt.Sprint(i+1))
 		if i < masters {
 			s.Do(i, "CLUSTER", "ADDSLOTSRANGE", fmt.Sprint(slots*i/masters), fmt.Sprint(slots*(i+1)/masters-1))
@@ -45,7 +45,7 @@ func (s *Servers) join(masters int) {
 	}
 }
 
-// view returns what a node says of its cluster.
+// view returns the cluster as a node sees it.
 func (s *Servers) view(i int) ([]member, error) {
 	text, err := s.try(i, "CLUSTER", "NODES")
 	if err != nil {
@@ -66,7 +66,7 @@ func (s *Servers) view(i int) ([]member, error) {
 	return members, nil
 }
 
-// mustView is the view of the first node that runs.
+// mustView is the view of the first running node.
 func (s *Servers) mustView() []member {
 	s.t.Helper()
 	for i := range s.nodes {
@@ -80,7 +80,7 @@ func (s *Servers) mustView() []member {
 	return nil
 }
 
-// Await returns when every node runs and answers, every slot has a master, every master its replicas, and all agree on that.
+// Await returns when every node runs and answers, every slot has a master, every master has its replicas, and all nodes agree.
 func (s *Servers) Await() {
 	s.t.Helper()
 	for i := range s.nodes {
@@ -111,7 +111,7 @@ func (s *Servers) Await() {
 	})
 }
 
-// sound reports whether a node answers, has its data and, in a cluster, sees nothing amiss.
+// sound reports whether a node answers, has its data and, in a cluster, sees no fault.
 func (s *Servers) sound(i int) bool {
 	info, err := s.try(i, "INFO")
 	if err != nil || !strings.Contains(info, "\r\nloading:0\r\n") ||
@@ -148,7 +148,7 @@ func (s *Servers) sound(i int) bool {
 	return true
 }
 
-// Masters returns the nodes that are masters, and without cluster mode the only one.
+// Masters returns the nodes that are masters; without cluster mode, the only one.
 func (s *Servers) Masters() []int {
 	s.t.Helper()
 	if !s.cluster {
@@ -167,7 +167,7 @@ func (s *Servers) Masters() []int {
 // manualFailoverTimeout is CLUSTER_MF_TIMEOUT of Redis.
 const manualFailoverTimeout = 5 * time.Second
 
-// Failover makes a replica of a master the master in its place, as an administrator does before an upgrade: nothing is lost.
+// Failover promotes a replica of a master in its place, as an administrator does before an upgrade: nothing is lost.
 func (s *Servers) Failover(master int) {
 	s.t.Helper()
 	members := s.mustView()
@@ -179,7 +179,8 @@ func (s *Servers) Failover(master int) {
 	node := members[replica].node
 	var asked time.Time
 	s.until("the replica is the master", func() bool {
-		// A replica gives up if it has not become the master within five seconds, as when votes were lost; then it has to be told again.
+		// A replica that has not become the master within five seconds gives up, for example if votes were lost; then the command is
+		// repeated.
 		if time.Since(asked) > manualFailoverTimeout+time.Second {
 			s.Do(node, "CLUSTER", "FAILOVER")
 			asked = time.Now()
@@ -188,7 +189,7 @@ func (s *Servers) Failover(master int) {
 	})
 }
 
-// AwaitFailover returns when others have taken over from a master that has failed.
+// AwaitFailover returns when other nodes have taken over from a failed master.
 func (s *Servers) AwaitFailover(master int) {
 	s.t.Helper()
 	s.until("a replica has taken over", func() bool {
@@ -218,7 +219,7 @@ func (s *Servers) Master(slot int) int {
 			}
 			from, err := strconv.Atoi(first)
 			if err != nil {
-				continue // a slot that is about to move
+				continue // a slot that is being moved
 			}
 			to, _ := strconv.Atoi(last)
 			if from <= slot && slot <= to {
@@ -248,7 +249,7 @@ func (s *Servers) MoveSlot(slot, to int) {
 		target := s.nodes[to]
 		s.Do(from, append([]string{"MIGRATE", "127.0.0.1", fmt.Sprint(target.port), "", "0", "5000", "KEYS"}, keys...)...)
 	}
-	// The new master first, so that the slot has one at any time.
+	// The new master comes first, so that the slot has a master at any time.
 	s.Do(to, "CLUSTER", "SETSLOT", number, "NODE", ids[to])
 	for _, master := range s.Masters() {
 		if master != to {

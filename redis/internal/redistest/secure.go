@@ -13,10 +13,10 @@ import (
 // Authority signs the certificates of nodes and clients.
 type Authority = servertest.Authority
 
-// NewAuthority makes an authority that only one test knows.
+// NewAuthority returns an authority that no other test knows.
 func NewAuthority(t testing.TB) *Authority { return servertest.NewAuthority(t) }
 
-// secureSettings are those of a node that takes connections over TLS from clients with a certificate of the authority.
+// secureSettings are the settings of a node that accepts TLS connections from clients with a certificate of the authority.
 func secureSettings(a *Authority, port int, cluster bool) []string {
 	certificate, key := a.Issue(fmt.Sprint("node-", port))
 	settings := []string{
@@ -28,15 +28,15 @@ func secureSettings(a *Authority, port int, cluster bool) []string {
 	return settings
 }
 
-// withoutTLS reports whether a program was built without TLS: it says that it does not know the directive, or the kind of connection. One
-// with TLS ends too, for want of a certificate.
+// withoutTLS reports whether a program was built without TLS: it then rejects the directive or the kind of connection. A program with
+// TLS exits too, because it has no certificate.
 func withoutTLS(ctx context.Context, program string) bool {
 	said, _ := exec.CommandContext(ctx, program, "--port", "0", "--tls-port", "1").CombinedOutput()
 	return bytes.Contains(said, []byte("Bad directive")) || bytes.Contains(said, []byte("Failed finding TLS support"))
 }
 
-// Secure is Single, or Cluster with masters alone if there are several, with nodes that take connections over TLS too. A client needs a
-// certificate of the authority.
+// Secure is like Single, or like Cluster without replicas for several nodes, but the nodes also accept TLS connections. A client needs
+// a certificate of the authority.
 func Secure(t testing.TB, a *Authority, masters int) *Servers {
 	t.Helper()
 	s := &Servers{t: t, cluster: masters > 1, secure: a}
@@ -48,7 +48,7 @@ func Secure(t testing.TB, a *Authority, masters int) *Servers {
 	return s
 }
 
-// SecureAddresses returns the addresses at which the nodes take connections over TLS.
+// SecureAddresses returns the addresses of the nodes for TLS connections.
 func (s *Servers) SecureAddresses() []string {
 	var addresses []string
 	for _, node := range s.nodes {

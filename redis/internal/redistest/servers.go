@@ -20,15 +20,15 @@ import (
 	"github.com/lagkeeper/storage/internal/servertest"
 )
 
-// NodeTimeout is after how long the nodes of a cluster take one of them for failed.
+// NodeTimeout is the time after which the nodes of a cluster consider a silent node failed.
 const NodeTimeout = 2 * time.Second
 
-// Servers are the nodes of one Redis. Nodes are counted from 0. The methods fail the test.
+// Servers are the nodes of one Redis, numbered from 0. The methods fail the test on errors.
 type Servers struct {
 	t        testing.TB
 	nodes    []*node
 	cluster  bool
-	replicas int        // of each master
+	replicas int        // per master
 	secure   *Authority // signs the certificates of the nodes; nil without TLS
 }
 
@@ -42,8 +42,7 @@ type node struct {
 	process servertest.Process
 }
 
-// Single starts one server without cluster mode. It ends with the test. settings are pairs of a key of redis.conf and its
-// value.
+// Single starts one server without cluster mode, which ends with the test. settings are pairs of a key of redis.conf and its value.
 func Single(t testing.TB, settings ...string) *Servers {
 	t.Helper()
 	s := &Servers{t: t}
@@ -52,8 +51,8 @@ func Single(t testing.TB, settings ...string) *Servers {
 	return s
 }
 
-// Cluster starts a cluster of masters that share all slots, each with a number of replicas. It ends with the test. The masters
-// are the first nodes until the first failover. settings are as in Single.
+// Cluster starts a cluster of masters that share all slots, each with the given number of replicas. It ends with the test. Until the
+// first failover the masters are the first nodes. settings are as in Single.
 func Cluster(t testing.TB, masters, replicas int, settings ...string) *Servers {
 	t.Helper()
 	s := &Servers{t: t, cluster: true, replicas: replicas}
@@ -67,7 +66,7 @@ func Cluster(t testing.TB, masters, replicas int, settings ...string) *Servers {
 func Replicated(t testing.TB, settings ...string) *Servers {
 	t.Helper()
 	s := &Servers{t: t}
-	// A node that has just become a replica writes its file of appends anew in a process that outlives it if it is killed.
+	// A new replica rewrites its append-only file in a process that survives if the replica is killed.
 	s.start(2, append([]string{"appendonly", "no"}, settings...))
 	s.Follow(1, 0)
 	s.Await()
@@ -101,7 +100,7 @@ func (s *Servers) start(n int, settings []string) {
 		node.address = fmt.Sprintf("127.0.0.1:%d", node.port)
 		node.arguments = []string{
 			program, "--port", fmt.Sprint(node.port), "--bind", "127.0.0.1", "--dir", node.dir, "--logfile", "log", "--daemonize", "no",
-			// The file of appends alone, written before a reply goes out: so a killed node comes back with all that it acknowledged.
+			// The append-only file is written before a reply goes out, so a killed node returns with all writes that it acknowledged.
 			"--save", "", "--appendonly", "yes", "--appendfsync", "no", "--maxmemory-policy", "noeviction",
 			"--repl-diskless-sync-delay", "0", "--repl-backlog-size", "16mb",
 		}
@@ -129,7 +128,7 @@ func (s *Servers) start(n int, settings []string) {
 	}
 }
 
-// nodesFile is what a node knows of its cluster, itself included.
+// nodesFile is what a node stores about its cluster.
 const nodesFile = "nodes.conf"
 
 // Addresses returns the addresses of all nodes.
@@ -141,16 +140,16 @@ func (s *Servers) Addresses() []string {
 	return addresses
 }
 
-// Kill kills a node and returns when it has ended. It does nothing if the node does not run.
+// Kill kills a node and returns when it has ended. It does nothing if the node is not running.
 func (s *Servers) Kill(i int) { s.nodes[i].process.Kill() }
 
-// Pause stops a node as the system does that gives it no time; Continue lets it run on.
+// Pause stops a node, as if the system gave it no processor time; Continue resumes it.
 func (s *Servers) Pause(i int) {
 	s.t.Helper()
 	s.signal(i, syscall.SIGSTOP)
 }
 
-// Continue lets a paused node run on.
+// Continue resumes a paused node.
 func (s *Servers) Continue(i int) {
 	s.t.Helper()
 	s.signal(i, syscall.SIGCONT)
@@ -163,7 +162,7 @@ func (s *Servers) signal(i int, signal syscall.Signal) {
 	}
 }
 
-// Restart starts a node that does not run, with the data that it had written.
+// Restart starts a node that is not running, with the data that it had written.
 func (s *Servers) Restart(i int) {
 	s.t.Helper()
 	node := s.nodes[i]
@@ -172,7 +171,7 @@ func (s *Servers) Restart(i int) {
 	}
 }
 
-// RestartEmpty starts a node that does not run, without its data. In a cluster it still is who it was.
+// RestartEmpty starts a node that is not running, without its data. In a cluster it keeps its identity.
 func (s *Servers) RestartEmpty(i int) {
 	s.t.Helper()
 	entries, err := os.ReadDir(s.nodes[i].dir)
@@ -190,7 +189,7 @@ func (s *Servers) RestartEmpty(i int) {
 	s.Restart(i)
 }
 
-// FlushScripts makes every node that runs forget all scripts.
+// FlushScripts removes all scripts from every running node.
 func (s *Servers) FlushScripts() {
 	s.t.Helper()
 	for i := range s.nodes {
@@ -200,7 +199,7 @@ func (s *Servers) FlushScripts() {
 	}
 }
 
-// Do sends a command to a node and returns its answer; an array comes as its members, one a line.
+// Do sends a command to a node and returns its answer; an array is returned as its members, one per line.
 func (s *Servers) Do(i int, command ...string) string {
 	s.t.Helper()
 	got, err := s.try(i, command...)
@@ -210,7 +209,7 @@ func (s *Servers) Do(i int, command ...string) string {
 	return got
 }
 
-// try is Do for what may fail. Each command has a connection of its own: nodes come and go.
+// try is Do for commands that may fail. Each command has its own connection, because nodes stop and restart.
 func (s *Servers) try(i int, command ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
@@ -253,7 +252,7 @@ func asText(message rueidis.RedisMessage, err error) (string, error) {
 
 func (s *Servers) running(i int) bool { return s.nodes[i].process.Running() }
 
-// mustRun fails the test if a node has ended by itself.
+// mustRun fails the test if a node has exited by itself.
 func (s *Servers) mustRun(i int) {
 	s.t.Helper()
 	node := s.nodes[i]

@@ -29,7 +29,7 @@ func TestSingle(t *testing.T) {
 func TestCluster(t *testing.T) {
 	s := Cluster(t, 3, 1)
 	require.Equal(t, []int{0, 1, 2}, s.Masters())
-	// "{a}" hashes to slot 15495, which the last third holds.
+	// "{a}" hashes to slot 15495, which is in the last third.
 	require.Equal(t, "15495", s.Do(0, "CLUSTER", "KEYSLOT", "{a}"))
 	require.Equal(t, 2, s.Master(15495))
 	for i := range 25 {

@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// Wire are the connections of one client in a bubble. Cutting it is for the servers what kill -9 of the client's process is.
+// Wire holds the connections of one client in a bubble. For the servers, cutting it looks like kill -9 of the client's process.
 type Wire struct {
 	mu    sync.Mutex
 	conns []net.Conn // guarded by mu
@@ -17,7 +17,7 @@ type Wire struct {
 
 var errCut = errors.New("the wire is cut")
 
-// Dial is DialInBubble over the wire.
+// Dial is DialInBubble for connections of the wire.
 func (w *Wire) Dial(ctx context.Context, address string, dialer *net.Dialer, config *tls.Config) (net.Conn, error) {
 	c, err := DialInBubble(ctx, address, dialer, config)
 	if err != nil {
@@ -32,7 +32,7 @@ func (w *Wire) Dial(ctx context.Context, address string, dialer *net.Dialer, con
 	return c, nil
 }
 
-// Cut closes all connections, and lets there be no others.
+// Cut closes all connections and refuses new ones.
 func (w *Wire) Cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -18,13 +18,13 @@ import (
 	"github.com/lagkeeper/storage/redis/internal/redistest"
 )
 
-// rounds is how often each fault happens, unless REDISTEST_ROUNDS says otherwise.
+// rounds is the number of times that each fault happens; REDISTEST_ROUNDS overrides it.
 const rounds = 1
 
-// fault is something that happens to the servers. It returns when it has healed.
+// fault is a fault of the servers. It returns when the servers have recovered.
 type fault struct {
 	name string
-	// happen picks whom it hits by chance.
+	// happen picks its victim at random.
 	happen func(t *testing.T, s *redistest.Servers, chance *rand.Rand)
 }
 
@@ -109,7 +109,7 @@ func exercise(t *testing.T, s *redistest.Servers, faults []fault) {
 			return
 		}
 		if len(writes) == 0 {
-			continue // others were asked for
+			continue // not selected
 		}
 		t.Logf("| %s | %d | %v | %v | %v | %v | %d |", f.name, len(writes), median(writes), slices.Max(writes), median(reads), slices.Max(reads), replays)
 	}
@@ -121,7 +121,7 @@ func median(all []time.Duration) time.Duration {
 }
 
 type result struct {
-	writes, reads time.Duration // the longest time without
+	writes, reads time.Duration // the longest time without a success
 	replays       int
 }
 
@@ -135,7 +135,7 @@ func open(t *testing.T, s *redistest.Servers, prefix string) *lagredis.DB {
 	return db
 }
 
-// heal lets a fault happen under load, and compares what is there afterwards with a store that saw the log once.
+// heal injects a fault under load, and compares the state afterwards with a store that saw the log once.
 func heal(t *testing.T, s *redistest.Servers, prefix string, f fault) result {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -156,12 +156,12 @@ func heal(t *testing.T, s *redistest.Servers, prefix string, f fault) result {
 		functions = append(functions, feed.run, reader.run)
 	}
 	functions = append(functions, func(ctx context.Context) {
-		every(ctx, 50*time.Millisecond, func() { _ = poll(ctx, writer) }) // it heals by itself
+		every(ctx, 50*time.Millisecond, func() { _ = poll(ctx, writer) }) // the next poll repairs a failed one
 	})
 	stop := together(functions...)
 	defer stop()
 
-	// The load comes from a hand of its own, which ends when the fault is over.
+	// The load has its own random source and ends with the fault.
 	load := rand.New(rand.NewPCG(seed, 1))
 	stopLoad := together(func(ctx context.Context) {
 		every(ctx, 5*time.Millisecond, func() {
@@ -177,7 +177,7 @@ func heal(t *testing.T, s *redistest.Servers, prefix string, f fault) result {
 	s.Await()
 	servers := time.Since(began)
 	stopLoad()
-	// What the next commit of each bucket has not shown, nothing shows.
+	// A lost change that the next commit of each bucket does not reveal is never noticed.
 	for _, name := range names {
 		for range 3 {
 			log.write(chance, name)
@@ -185,7 +185,7 @@ func heal(t *testing.T, s *redistest.Servers, prefix string, f fault) result {
 	}
 	awaitFed(t, log, feeds)
 	stop()
-	// End offsets that were lost come with the next poll.
+	// The next poll restores lost end offsets.
 	require.NoError(t, poll(t.Context(), writer))
 
 	var got result

@@ -12,9 +12,9 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// gap is the longest time that something took which is tried again and again until it succeeds.
+// gap measures the longest time until an action that is retried succeeds.
 type gap struct {
-	since   time.Time // when it was first tried, zero while nothing is to be done
+	since   time.Time // when it was first tried, zero if nothing is being tried
 	longest time.Duration
 }
 
@@ -29,14 +29,14 @@ func (g *gap) success() {
 	g.since = time.Time{}
 }
 
-// feed reads one log partition into a store, as kafkafeed does: it notes its position after each batch, and after an error it
-// asks where to go on.
+// feed reads one log partition into a store, as kafkafeed does: it stores its position after each batch, and after an error it asks
+// the store where to continue.
 type feed struct {
 	store     storage.Store
 	log       *commitLog
 	partition int32
 
-	at       atomic.Int64 // the position that the store was last given
+	at       atomic.Int64 // the position last given to the store
 	replays  int
 	writes   gap
 	problems []error // what must not happen
@@ -86,7 +86,7 @@ func (f *feed) run(ctx context.Context) {
 	}
 }
 
-// ask asks the store where to go on.
+// ask asks the store where to continue.
 func (f *feed) ask(ctx context.Context) int64 {
 	for ctx.Err() == nil {
 		positions, err := f.store.Positions(ctx, cluster)
@@ -106,10 +106,10 @@ func (f *feed) ask(ctx context.Context) int64 {
 	return 0
 }
 
-// errNotThere is what an end offset is missing for that the store has lost.
+// errNotThere is returned if the store has lost an end offset that is needed.
 var errNotThere = errors.New("topic is not there")
 
-// apply stores records: those of different groups at the same time, those of a group in their order.
+// apply stores records: those of different groups concurrently, those of one group in order.
 func (f *feed) apply(ctx context.Context, records []record) error {
 	byGroup := map[string][]record{}
 	for _, r := range records {
@@ -126,7 +126,7 @@ func (f *feed) apply(ctx context.Context, records []record) error {
 	return all
 }
 
-// applyTo stores records of one group: the commits between two tombstones at once.
+// applyTo stores the records of one group: all commits between two tombstones at once.
 func (f *feed) applyTo(ctx context.Context, group string, records []record) error {
 	var commits []protocol.Commit
 	for _, r := range records {
@@ -142,7 +142,7 @@ func (f *feed) applyTo(ctx context.Context, group string, records []record) erro
 		switch {
 		case errors.Is(err, storage.ErrUnknownGroup), errors.Is(err, storage.ErrUnknownTopic), errors.Is(err, storage.ErrUnknownPartition),
 			errors.Is(err, storage.ErrDuplicate):
-			// There is nothing to take out, or it is newer.
+			// There is nothing to delete, or it is newer.
 		case err != nil:
 			return err
 		}
@@ -159,7 +159,7 @@ func (f *feed) commit(ctx context.Context, group string, commits []protocol.Comm
 	for _, refused := range batch.Refused {
 		switch {
 		case errors.Is(refused.Err, storage.ErrDuplicate), errors.Is(refused.Err, storage.ErrBackfill):
-			// A replay brings again what is there.
+			// A replay repeats commits that are stored already.
 		case errors.Is(refused.Err, storage.ErrUnknownTopic), errors.Is(refused.Err, storage.ErrUnknownPartition):
 			return errNotThere
 		default:

@@ -13,7 +13,8 @@ const (
 	cluster = "prod"
 	// buckets is the number of log partitions, and of the buckets of groups.
 	buckets = 12
-	// endOffset is that of every partition. It stands still, so that the lag of a commit is the same whenever it is stored.
+	// endOffset is the end offset of every partition. It is constant, so that the lag of a commit does not depend on when it is
+	// stored.
 	endOffset       = 1_000_000_000
 	topicPartitions = 4
 )
@@ -24,18 +25,18 @@ var topics = []string{"orders", "payments", "clicks"}
 type record struct {
 	group     string
 	tombstone bool
-	commit    protocol.Commit // of a tombstone: topic, partition and order
+	commit    protocol.Commit // a tombstone has only topic, partition and order
 }
 
-// commitLog is a __consumer_offsets that is in memory. It never loses anything.
+// commitLog is a __consumer_offsets in memory. It never loses a record.
 type commitLog struct {
 	mu         sync.Mutex
 	partitions [buckets][]record // guarded by mu
-	offsets    map[string]int64  // guarded by mu: the newest of each group-partition
-	clock      int64             // guarded by mu: of the newest record, in Unix milliseconds
-	// live makes the records as old as they are, and leaves out tombstones. It is set before the first is written.
+	offsets    map[string]int64  // guarded by mu: the newest offset of each group-partition
+	clock      int64             // guarded by mu: the time of the newest record, in Unix milliseconds
+	// live gives records their real time, and leaves out tombstones. It is set before the first record is written.
 	live bool
-	// grown is closed and made anew when something is written; guarded by mu.
+	// grown is closed and replaced when a record is written; guarded by mu.
 	grown chan struct{}
 }
 
@@ -43,7 +44,7 @@ func newLog() *commitLog {
 	return &commitLog{offsets: map[string]int64{}, clock: time.Now().Add(-time.Hour).UnixMilli(), grown: make(chan struct{})}
 }
 
-// groups are as many of each log partition as of any other.
+// groups are the same number of groups for each log partition.
 func groups(perBucket int) []string {
 	var names []string
 	var count [buckets]int
@@ -57,7 +58,7 @@ func groups(perBucket int) []string {
 	return names
 }
 
-// write writes a record of a group on a partition by chance.
+// write writes a record of a group on a random partition.
 func (l *commitLog) write(chance *rand.Rand, group string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -82,7 +83,7 @@ func (l *commitLog) write(chance *rand.Rand, group string) {
 	l.grown = make(chan struct{})
 }
 
-// read returns what stands in a log partition from an offset on, at most n records.
+// read returns the records of a log partition from an offset on, at most n.
 func (l *commitLog) read(partition int32, from int64, n int) (records []record, grown <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

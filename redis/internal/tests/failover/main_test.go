@@ -6,5 +6,5 @@ import (
 	"go.uber.org/goleak"
 )
 
-// The client of Redis closes connections to nodes that have left five seconds later, whatever becomes of the client.
+// The client of Redis closes connections to nodes that have left after five seconds, even if the client is closed.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("time.Sleep")) }

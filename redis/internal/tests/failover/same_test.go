@@ -12,7 +12,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// same compares a store with one in memory that sees the log once.
+// same compares a store with one in memory that has seen the log once.
 func same(t *testing.T, log *commitLog, names []string, got storage.Store) {
 	t.Helper()
 	want, err := storage.Open(storage.Options{Clusters: []string{cluster}})
@@ -39,7 +39,7 @@ func same(t *testing.T, log *commitLog, names []string, got storage.Store) {
 	require.Len(t, was, len(wanted))
 }
 
-// describe returns all that a store answers, but for when it heard of it: a replay comes later.
+// describe returns all answers of a store, without the times at which it received the data: a replay is later.
 func describe(t *testing.T, store storage.Store, names []string) map[string]string {
 	t.Helper()
 	all := map[string]string{}

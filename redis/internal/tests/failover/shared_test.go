@@ -17,14 +17,14 @@ import (
 	"github.com/lagkeeper/storage/redis/internal/redistest"
 )
 
-// Two monitors share the log, three processes read. For an hour one monitor or the other is killed now and then, and begins again
-// later. No reader ever gets a wrong answer, and each is told of every event once.
+// Two monitors share the log, and three processes read. For an hour one of the monitors is killed now and then, and starts again
+// later. No reader ever gets a wrong answer, and each receives every event once.
 func TestAnHourOfMonitorsThatAreKilled(t *testing.T) {
 	servers := redistest.Cluster(t, 3, 0)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	synctest.Test(t, func(t *testing.T) {
-		// The client closes a connection that it has no more use for five seconds later.
+		// The client closes an unused connection after five seconds.
 		t.Cleanup(func() { time.Sleep(6 * time.Second) })
 		chance := rand.New(rand.NewPCG(seed, 0))
 		log, names := newLog(), groups(2)
@@ -76,7 +76,7 @@ func TestAnHourOfMonitorsThatAreKilled(t *testing.T) {
 			})
 		}
 
-		// Half of the groups fall silent after a quarter of the hour.
+		// Half of the groups stop committing after a quarter of the hour.
 		began := time.Now()
 		every(hour, time.Second, func() {
 			some := names
@@ -92,7 +92,7 @@ func TestAnHourOfMonitorsThatAreKilled(t *testing.T) {
 			require.Empty(t, problems[i])
 			require.GreaterOrEqual(t, kills[i], 5)
 		}
-		// A monitor that lives on brings it to the end.
+		// A monitor that stays alive completes the state.
 		last := &monitor{store: openShared(new(redistest.Wire)), log: log}
 		life, kill := context.WithTimeout(t.Context(), time.Minute)
 		defer kill()
@@ -109,7 +109,7 @@ func TestAnHourOfMonitorsThatAreKilled(t *testing.T) {
 	})
 }
 
-// expected are the events of a log of which half of the groups have expired.
+// expected are the events of a log, half of whose groups have expired.
 func expected(log *commitLog) map[string]int {
 	log.mu.Lock()
 	defer log.mu.Unlock()
@@ -138,16 +138,16 @@ type monitor struct {
 	store *lagredis.DB
 	log   *commitLog
 
-	feeds    map[int32]func() // what ends each; of Share alone
+	feeds    map[int32]func() // the function that ends each feed; only with Share
 	problems []error
 }
 
-// run feeds until the context is done, and then is killed.
+// run feeds until the context is done, and is then killed.
 func (m *monitor) run(ctx context.Context, wire *redistest.Wire) {
 	m.feeds = map[int32]func(){}
 	var all sync.WaitGroup
 	all.Go(func() {
-		_ = poll(ctx, m.store) // it heals by itself
+		_ = poll(ctx, m.store) // the next poll repairs a failed one
 		every(ctx, 10*time.Second, func() { _ = poll(ctx, m.store) })
 	})
 	all.Go(func() { _ = m.store.Share(ctx, func(mine []int32) { m.share(ctx, mine) }) })
@@ -183,25 +183,25 @@ func (m *monitor) share(ctx context.Context, mine []int32) {
 	}
 }
 
-// witness reads groups and is told of events.
+// witness reads groups and watches events.
 type witness struct {
 	store   *lagredis.DB
 	log     *commitLog
 	groups  []string
 	running sync.WaitGroup
 
-	events   map[string]int   // what it was told of, and how often
+	events   map[string]int   // how often it received each event
 	seen     map[string]int64 // the newest order of each group-partition
 	looks    int
 	problems []error // wrong answers
 }
 
-// look reads a group by chance. Each of its windows must be the newest commits of some moment, and none older than before.
+// look reads a random group. Each window must hold the newest commits of some moment, and none may be older than before.
 func (w *witness) look(ctx context.Context, chance *rand.Rand) {
 	name := w.groups[chance.IntN(len(w.groups))]
 	var group protocol.Group
 	if err := w.store.Group(ctx, cluster, name, &group); err != nil {
-		return // unknown yet, or no more
+		return // not known yet, or expired
 	}
 	w.looks++
 	for _, topic := range group.Topics {
