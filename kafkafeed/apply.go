@@ -10,7 +10,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// maxEarly limits the commits that wait for the end offset of their partition, maxEarlyPolls the polls for which they wait.
+// maxEarly bounds the commits that wait for the end offset of their partition, maxEarlyPolls the number of polls for which they wait.
 const (
 	maxEarly      = 10_000
 	maxEarlyPolls = 2
@@ -19,18 +19,18 @@ const (
 // batch is the number of commits of one group that are stored at once.
 const batch = 1000
 
-// applier stores the effects of log records, in the order of the log for each group.
+// applier stores the effects of log records, for each group in the order of the log.
 type applier struct {
 	feed *Feed
 	// groups are the commits that are not stored yet.
 	groups map[string]*groupCommits
-	// spare are used again; room is for how many commits they have room.
+	// spare holds slices for reuse; room is the number of commits that fit into them.
 	spare []*groupCommits
 	room  int
-	// seeds are the partitions whose commit was fetched before the log was read: their records of the log are kept aside, so
-	// that their lag is never that of an older commit. Empty once the log was read to the end that it had at the start.
+	// seeds are the partitions whose commit was fetched before the log was read. Their records of the log are kept apart, so that
+	// their lag is never that of an older commit. Empty once the log has been read to the end that it had at the start.
 	seeds map[commitKey]*seed
-	// targets are where the partitions of the log ended at the start. The topics of what stands before were polled already.
+	// targets are the ends of the log's partitions at the start. The topics of all records before them have been polled already.
 	targets map[int32]int64
 }
 
@@ -82,12 +82,12 @@ func (a *applier) apply(ctx context.Context, effects []Effect) error {
 	return nil
 }
 
-// wants reports whether the feed is to store what an entry concerns.
+// wants reports whether the feed stores the group and topic of an entry.
 func (a *applier) wants(entry *Entry) bool {
 	return a.feed.wantsGroup(entry.Group) && (entry.Topic == "" || a.feed.wantsTopic(entry.Topic, false))
 }
 
-// commit takes a commit if the feed is to store it.
+// commit adds a commit if the feed stores its group and topic.
 func (a *applier) commit(ctx context.Context, entry *Entry) error {
 	if !a.wants(entry) {
 		return nil
@@ -116,7 +116,7 @@ func (a *applier) commit(ctx context.Context, entry *Entry) error {
 	return nil
 }
 
-// seed returns what is kept apart of the partition of an entry, nil if nothing is.
+// seed returns the records kept apart for the partition of an entry, nil if there are none.
 func (a *applier) seed(entry *Entry) *seed {
 	if len(a.seeds) == 0 {
 		return nil
@@ -135,7 +135,7 @@ func (a *applier) tombstone(ctx context.Context, entry *Entry) error {
 	}
 	a.feed.early.drop(key, entry.Order)
 	if entry.Order == 0 {
-		return nil // nothing stands before it, and the store would take what has come since
+		return nil // no record precedes it, and the store would also delete later commits
 	}
 	if err := a.feed.target.deletePartition(ctx, key, entry.Order); err != nil {
 		if fatal(err) || errors.Is(err, storage.ErrUnavailable) {
@@ -147,7 +147,7 @@ func (a *applier) tombstone(ctx context.Context, entry *Entry) error {
 	return nil
 }
 
-// flush stores everything that is not stored yet.
+// flush stores everything that is not yet stored.
 func (a *applier) flush(ctx context.Context) error {
 	for group := range a.groups {
 		if err := a.flushGroup(ctx, group); err != nil {
@@ -168,7 +168,7 @@ func (a *applier) flushGroup(ctx context.Context, group string) error {
 	return err
 }
 
-// maxSpare bounds for how many commits there is room in what is used again.
+// maxSpare bounds the number of commits that fit into the slices for reuse.
 const maxSpare = 100_000
 
 func (a *applier) take() *groupCommits {
@@ -188,8 +188,8 @@ func (a *applier) put(g *groupCommits) {
 	}
 }
 
-// keepEarly keeps what a batch refused because it was read before the first poll that knows its partition. It returns the error
-// that is not of single commits.
+// keepEarly keeps the commits that a batch refused because they were read before the first poll that knows their partition. It returns
+// the error of the batch as a whole.
 func (a *applier) keepEarly(group string, g *groupCommits, err error) error {
 	refused, err := refusals(err)
 	for _, refusal := range refused {
@@ -205,7 +205,7 @@ func (a *applier) keepEarly(group string, g *groupCommits, err error) error {
 	return err
 }
 
-// refusals returns what a batch refused, or the error that is not of single commits.
+// refusals returns the refused commits of a batch, or the error of the batch as a whole.
 func refusals(err error) ([]storage.Refusal, error) {
 	var batch *storage.BatchError
 	if errors.As(err, &batch) {
@@ -214,7 +214,7 @@ func refusals(err error) ([]storage.Refusal, error) {
 	return nil, err
 }
 
-// finish replaces fetched commits by those of the log.
+// finish replaces fetched commits with those of the log.
 func (a *applier) finish(ctx context.Context) error {
 	seeds := a.seeds
 	a.seeds = make(map[commitKey]*seed)
@@ -288,14 +288,14 @@ func (e *early) drop(key commitKey, order int64) {
 	}
 }
 
-// release drops what waits of a log partition.
+// release drops the waiting commits of a log partition.
 func (e *early) release(logPartition int32) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	maps.DeleteFunc(e.commits, func(_ commitKey, c earlyCommit) bool { return c.entry.LogPartition == logPartition })
 }
 
-// position returns the lowest order of a log partition that waits, and the offset if none is lower.
+// position returns the lowest order of the waiting commits of a log partition, or the offset if none is lower.
 func (e *early) position(logPartition int32, offset int64) int64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -307,7 +307,7 @@ func (e *early) position(logPartition int32, offset int64) int64 {
 	return offset
 }
 
-// retry stores what waits, after a poll of end offsets.
+// retry stores the waiting commits, after a poll of end offsets.
 func (e *early) retry(ctx context.Context, t target, state *state) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()

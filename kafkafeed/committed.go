@@ -14,20 +14,20 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// The bounds of what is asked for at once. A partition takes about 30 bytes of an answer, so that one is at most a few MB,
-// and what is decoded of all at once some ten times that.
+// The bounds of one request. A partition takes about 30 bytes of an answer, so an answer is at most a few MB; all answers that are
+// decoded at once take some ten times that.
 const (
 	groupsPerRequest     = 2000
 	partitionsPerRequest = 100_000
 	requestsAtOnce       = 4
-	// assumedPartitions is what a group is taken for that was not asked for before.
+	// assumedPartitions is the assumed size of a group that was not fetched before.
 	assumedPartitions = 50
 )
 
-// fetchCommits asks the coordinators for the committed offsets of groups, in one request for each coordinator unless there are so
-// many that the answers would grow too large, and calls each for every group that was answered, one after the other. A
-// group that its coordinator does not know has committed nothing. sizes are the numbers of partitions that groups had before.
-// Partitions of topics that may not be described are left out.
+// fetchCommits fetches the committed offsets of groups from their coordinators. It sends one request per coordinator, or several if
+// the answers would grow too large, and calls each for every answered group, one after the other. A group that its coordinator does
+// not know has committed nothing. sizes are the earlier numbers of partitions of the groups. Partitions of topics that the feed may
+// not describe are left out.
 func (f *Feed) fetchCommits(ctx context.Context, groups []string, sizes map[string]int, each func(group string, committed offsets)) error {
 	all := func(string) []kmsg.OffsetFetchRequestGroupTopic { return nil }
 	return f.fetchOf(ctx, groups, sizes, all, func(g *kmsg.OffsetFetchResponseGroup) error {
@@ -39,8 +39,8 @@ func (f *Feed) fetchCommits(ctx context.Context, groups []string, sizes map[stri
 	})
 }
 
-// uncommitted asks for partitions of groups by their names, and calls each for those of which there is no commit. A coordinator that
-// is asked by name says if it may not tell.
+// uncommitted asks for partitions of groups by name, and calls each for those without a commit. A coordinator that gets a request by
+// name reports missing rights.
 func (f *Feed) uncommitted(ctx context.Context, doubtful map[string]partitions, each func(commitKey)) error {
 	sizes := make(map[string]int, len(doubtful))
 	for group, of := range doubtful {
@@ -73,8 +73,8 @@ func (f *Feed) uncommitted(ctx context.Context, doubtful map[string]partitions, 
 	})
 }
 
-// fetchOf asks for the committed offsets of topics of groups, nil for all, and calls take for the answer of each group, one after the
-// other.
+// fetchOf fetches the committed offsets of topics of groups, nil for all topics, and calls take for the answer of each group, one
+// after the other.
 func (f *Feed) fetchOf(ctx context.Context, groups []string, sizes map[string]int, topics func(group string) []kmsg.OffsetFetchRequestGroupTopic,
 	take func(*kmsg.OffsetFetchResponseGroup) error) error {
 	request := func(groups []string) *kmsg.OffsetFetchRequest {
@@ -104,7 +104,7 @@ func (f *Feed) fetchOf(ctx context.Context, groups []string, sizes map[string]in
 	return errors.Join(faults.err(), ctx.Err())
 }
 
-// chunks splits groups up into what is asked for at once.
+// chunks splits groups into requests.
 func chunks(groups []string, sizes map[string]int) (split [][]string) {
 	begin, partitions := 0, 0
 	for i, group := range groups {
@@ -142,11 +142,11 @@ func (f *Feed) fetchChunk(ctx context.Context, request *kmsg.OffsetFetchRequest,
 	}
 }
 
-// halves splits up the groups of a request whose answer is too large for the client. It returns nil if that is not the matter, or one
-// group alone is too large.
+// halves splits the groups of a request whose answer is too large for the client. It returns nil if the error is another, or if the
+// answer for a single group is too large.
 func halves(shard *kgo.ResponseShard) []*kmsg.OffsetFetchRequest {
 	request, ok := shard.Req.(*kmsg.OffsetFetchRequest)
-	// The client has no error to compare with.
+	// The client has no error value for this.
 	if shard.Err == nil || !strings.Contains(shard.Err.Error(), "exceeds BrokerMaxReadBytes") || !ok || len(request.Groups) < 2 {
 		return nil
 	}

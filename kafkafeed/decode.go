@@ -8,19 +8,19 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Kind is what a record of __consumer_offsets is.
+// Kind is the kind of a record of __consumer_offsets.
 type Kind string
 
-// The kinds of records. The zero value is no kind.
+// The kinds of records. The zero value is not a kind.
 const (
 	// KindCommit is a committed offset of one group on one partition.
 	KindCommit Kind = "commit"
-	// KindCommitTombstone says that the committed offset of one group on one partition was deleted.
+	// KindCommitTombstone is the deletion of the committed offset of one group on one partition.
 	KindCommitTombstone Kind = "commit-tombstone"
 	// KindGroup is the metadata of a classic group.
 	KindGroup Kind = "group"
-	// KindGroupTombstone says that the metadata of a classic group was deleted. The group may live on: Kafka writes one
-	// when it converts the group to the new protocol.
+	// KindGroupTombstone is the deletion of the metadata of a classic group. The group itself may still exist: Kafka writes such a
+	// tombstone when it converts the group to the new protocol.
 	KindGroupTombstone Kind = "group-tombstone"
 	// KindConsumerGroup is any record of the new consumer group protocol.
 	KindConsumerGroup Kind = "consumer-group"
@@ -57,14 +57,14 @@ type Entry struct {
 	// Offset is the committed offset, Timestamp when it was committed in Unix milliseconds. Both are set for commits.
 	Offset    int64
 	Timestamp int64
-	// TopicID is the id of the topic that was committed; all zeros if the commit does not tell it.
+	// TopicID is the id of the committed topic; all zeros if the commit does not have it.
 	TopicID [16]byte
 	// Protocol is the protocol type of a classic group, "consumer" for consumers.
 	Protocol string
 	// Members is the number of members of a classic group.
 	Members int
 
-	// LogPartition and Order are where the record stands in __consumer_offsets.
+	// LogPartition and Order are the position of the record in __consumer_offsets.
 	LogPartition int32
 	Order        int64
 	// Producer is the id of the producer of a transactional record or of a marker, -1 for any other record.
@@ -85,11 +85,11 @@ const (
 
 var errShort = errors.New("record is too short")
 
-// Decode decodes a record of __consumer_offsets. Control records need kgo.KeepControlRecords. It never panics, keeps
-// nothing of the record's memory, and returns an error exactly if the kind is KindCorrupt.
+// Decode decodes a record of __consumer_offsets. Control records require kgo.KeepControlRecords. Decode never panics, does not keep
+// the record's memory, and returns an error if and only if the kind is KindCorrupt.
 func Decode(record *kgo.Record) (Entry, error) { return decode(record, nil) }
 
-// decode is Decode with strings that were read before.
+// decode is Decode with a cache of names.
 func decode(record *kgo.Record, known *names) (Entry, error) {
 	entry := Entry{LogPartition: record.Partition, Order: record.Offset, Producer: -1}
 	if record.Attrs.IsControl() || record.Attrs.IsTransactional() {
@@ -172,7 +172,7 @@ func (e *Entry) decodeCommit(value []byte) error {
 		return errShort
 	}
 	if version < 0 || version > maxCommitValue {
-		// Kafka may add what changes the meaning, so that half of it is not read.
+		// A new version may change the meaning, so it is not decoded in part.
 		e.Kind = KindUnknown
 		return nil
 	}
@@ -253,10 +253,10 @@ type reader struct {
 // maxNames bounds the strings that are kept.
 const maxNames = 50_000
 
-// names are the names of groups and topics that were read before: a log has few, again and again.
+// names caches the names of groups and topics: a log has few, many times each.
 type names struct {
 	all map[string]string
-	// newest are the two that were read last: mostly of the group and the topic of the record before.
+	// newest are the two names read last: mostly the group and the topic of the preceding record.
 	newest [2]string
 }
 
@@ -321,7 +321,7 @@ func (r *reader) uvarint() uint64 {
 	return value
 }
 
-// bytes16 reads a string with a length of two bytes; null, which is -1, reads as empty.
+// bytes16 reads a string with a two-byte length; null, whose length is -1, reads as empty.
 func (r *reader) bytes16() []byte {
 	n := r.int16()
 	if n <= 0 {
@@ -331,7 +331,7 @@ func (r *reader) bytes16() []byte {
 	return r.take(uint64(n))
 }
 
-// compactBytes reads a string with a variable length of one more than its own; null, which is 0, reads as empty.
+// compactBytes reads a string with a variable length, stored as length + 1; null, stored as 0, reads as empty.
 func (r *reader) compactBytes() []byte {
 	n := r.uvarint()
 	if n <= 1 {

@@ -8,11 +8,11 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// gone is in how many complete listings in a row a topic or a group must be missing before it is deleted from the store.
+// gone is the number of complete listings in a row from which a topic or a group must be missing before it is deleted from the store.
 const gone = 2
 
-// deleteTopics deletes what Kafka has no more: what was not listed twice in a row, and then is not known to any broker that is
-// asked for it by name.
+// deleteTopics deletes topics that Kafka no longer has: those missing from two listings in a row that no broker knows when it is asked
+// for them by name.
 func (f *Feed) deleteTopics(ctx context.Context, m *metadata, wanted partitions) error {
 	stored, err := f.target.store.Topics(ctx, f.cluster)
 	if err != nil {
@@ -46,12 +46,12 @@ func (f *Feed) deleteTopics(ctx context.Context, m *metadata, wanted partitions)
 	return nil
 }
 
-// deleteGroups deletes what the store had before the groups were listed, and Kafka has no more. That no broker lists a group is
-// not enough: a broker lists only the groups whose part of the log it has begun to lead, so right after a start it lists
-// none. The group's coordinator has to say that it knows no commit of it.
+// deleteGroups deletes groups that the store had before the groups were listed, and that Kafka no longer has. It is not enough that no
+// broker lists a group: a broker lists only the groups of the log partitions that it has begun to lead, so right after its start it
+// lists none. The group's coordinator must answer that it knows no commit of the group.
 func (f *Feed) deleteGroups(ctx context.Context, stored []string, listed map[string]groupType) error {
 	if f.mode() != ModePoll && !f.caughtUp.Load() {
-		return nil // what the log still tells would bring them back
+		return nil // the rest of the log would bring them back
 	}
 	missing := make(map[string]int)
 	var deleted, doubtful, passed []string
@@ -60,7 +60,7 @@ func (f *Feed) deleteGroups(ctx context.Context, stored []string, listed map[str
 			continue
 		}
 		if f.foreign(group) && (f.shared || !f.member()) {
-			continue // who has it may not be known yet
+			continue // the feed that has the group may not be known yet
 		}
 		missing[group] = f.missingGroups[group] + 1
 		switch {
@@ -93,8 +93,8 @@ func (f *Feed) deleteGroups(ctx context.Context, stored []string, listed map[str
 	return nil
 }
 
-// doubt notes which groups of some partitions of the log the store had before they were read on. Meanwhile a deletion may have come and
-// gone: Kafka's cleaner takes tombstones out too, a day after it took out what they delete. The caller holds commits.
+// doubt records which groups of some log partitions the store had before these were read again. Meanwhile a group may have been
+// deleted without a trace: Kafka's cleaner removes tombstones a day after it has removed what they delete. The caller holds commits.
 func (f *Feed) doubt(ctx context.Context, numbers []int32, count int32) error {
 	stored, err := f.storedGroups(ctx)
 	for _, group := range stored {
@@ -112,8 +112,8 @@ type heldCommit struct {
 	order     int64
 }
 
-// settleDoubts takes out what the coordinators have no commit of. Groups that they do not answer for stay in doubt. It returns an error of
-// the store. The caller holds commits, and the log was read to where it ended at the start.
+// settleDoubts deletes what the coordinators have no commit of. Groups without an answer stay in doubt. It returns an error of the
+// store. The caller holds commits, and the log has been read to the end that it had at the start.
 func (f *Feed) settleDoubts(ctx context.Context) error {
 	held := make(map[string][]heldCommit, len(f.doubts))
 	var groups []string
@@ -149,7 +149,7 @@ func (f *Feed) settleDoubts(ctx context.Context) error {
 	f.asked(askMissing, err)
 	var storeErr error
 	err = f.uncommitted(ctx, missing, func(key commitKey) {
-		// What was committed since the question has a greater order.
+		// A commit after the request has a greater order.
 		storeErr = errors.Join(storeErr, f.target.deletePartition(ctx, key, orders[key]+1))
 		f.members.forget(key.group)
 	})
@@ -162,7 +162,7 @@ func (f *Feed) settleDoubts(ctx context.Context) error {
 	return storeErr
 }
 
-// heldCommits returns what the store has of a group. The caller holds commits.
+// heldCommits returns the commits that the store has of a group. The caller holds commits.
 func (f *Feed) heldCommits(ctx context.Context, group string) (held []heldCommit, err error) {
 	stored := &f.stored
 	if err := f.target.store.Group(ctx, f.cluster, group, stored); err != nil {

@@ -13,13 +13,13 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// endKind says which of its ends a partition with open transactions has in the store.
+// endKind is the kind of end offset that the store has for a partition with open transactions.
 type endKind int
 
 const (
 	readableEnd   endKind = iota // the last stable offset, unless a group is beyond it
-	highWatermark                // what is written
-	lastStable                   // what is before the first open transaction
+	highWatermark                // the end of all written records
+	lastStable                   // the end of the records before the first open transaction
 )
 
 // pollEnds stores the topics and the end offset of every partition. It returns an error if nothing could be fetched.
@@ -78,15 +78,15 @@ func (f *Feed) pollEnds(ctx context.Context) error {
 		logEnds = ends
 	}
 	f.state.raiseEnds(logEnds[logTopic])
-	// Whether a part of the log is behind is known only with its end.
+	// Whether a log partition is behind can only be told with its end.
 	if len(logEnds[logTopic]) >= len(logs) {
 		f.state.change(func(s *Status) { s.LastPoll, s.PollDuration = at, time.Since(at) })
 	}
 	return nil
 }
 
-// listStarts fetches the starts of partitions and, in the same requests, the ends of parts of the log, unless the log is one
-// of the topics.
+// listStarts fetches the start offsets of partitions. The same requests fetch the ends of log partitions, unless the log is one of the
+// topics.
 func (f *Feed) listStarts(ctx context.Context, of partitions, logs []int32) (starts, logEnds offsets, err error) {
 	starts, logEnds = make(offsets, len(of)), make(offsets)
 	asked, isEnd := of, func(string) bool { return false }
@@ -111,7 +111,7 @@ func (f *Feed) listStarts(ctx context.Context, of partitions, logs []int32) (sta
 	return starts, logEnds, err
 }
 
-// listEnds fetches the ends of partitions. Partitions whose leader gave no complete answer are absent.
+// listEnds fetches the end offsets of partitions. Partitions without a complete answer from their leader are left out.
 func (f *Feed) listEnds(ctx context.Context, of partitions) (offsets, error) {
 	switch f.end {
 	case highWatermark:
@@ -143,7 +143,7 @@ func (f *Feed) listEnds(ctx context.Context, of partitions) (offsets, error) {
 				continue
 			}
 			if stored == nil {
-				stored, _ = f.target.store.EndOffsets(ctx, f.cluster, name, nil) // none are known of a new topic
+				stored, _ = f.target.store.EndOffsets(ctx, f.cluster, name, nil) // a new topic has none
 			}
 			key := commitKey{topic: name, partition: partition}
 			beyond := committed[key].beyond || committed[key].highest > end
@@ -162,7 +162,7 @@ func (f *Feed) listEnds(ctx context.Context, of partitions) (offsets, error) {
 // openEnd is the state of a partition with open transactions.
 type openEnd struct {
 	highest int64 // the highest commit
-	beyond  bool  // reports whether a group committed beyond the last stable offset: it reads uncommitted messages
+	beyond  bool  // reports whether a group committed beyond the last stable offset, so that it reads uncommitted messages
 }
 
 // openEnds are the partitions that had open transactions at the last poll.
@@ -173,7 +173,7 @@ type openEnds struct {
 	ends map[commitKey]openEnd // guarded by mu
 }
 
-// note takes a commit.
+// note records a commit.
 func (o *openEnds) note(topic string, partition int32, offset int64) {
 	if !o.some.Load() {
 		return
@@ -187,14 +187,14 @@ func (o *openEnds) note(topic string, partition int32, offset int64) {
 	}
 }
 
-// committed returns what was noted.
+// committed returns the recorded state of a partition.
 func (o *openEnds) committed() map[commitKey]openEnd {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return maps.Clone(o.ends)
 }
 
-// set begins with the partitions of a poll, and keeps what was noted since the poll began.
+// set replaces the partitions with those of a poll, and keeps the commits recorded since the poll began.
 func (o *openEnds) set(ends map[commitKey]openEnd) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Feed fills one cluster of a store from Kafka. Make one for each cluster.
+// Feed fills one cluster of a store from Kafka. Each cluster needs its own Feed.
 type Feed struct {
 	config
 	cluster string
@@ -24,28 +24,28 @@ type Feed struct {
 	state   *state
 	members *members
 	early   *early
-	ready   chan struct{} // closed when what the store answers is complete
+	ready   chan struct{} // closed when the answers of the store are complete
 	once    sync.Once     // closes ready
 	running atomic.Bool
 
 	// caughtUp is true once everything that the log held at the start has been read.
 	caughtUp atomic.Bool
-	// share are the partitions of the log that the feed reads, if the log is shared; nil before it has any. It changes
-	// while commits is held.
+	// share is the share of the log that the feed reads, if the log is shared; nil before the feed has one. It changes only while
+	// commits is held.
 	share atomic.Pointer[share]
-	// sharer is the store if that shares the log, and told what it says; nil if not.
+	// sharer is the store if it assigns the shares of the log; nil otherwise.
 	sharer storage.LogSharer
 	told   *member
-	// shareless is true after a poll in which the store had given the feed nothing; guarded by commits.
+	// shareless is true after a poll during which the store had assigned nothing to the feed; guarded by commits.
 	shareless bool
 	// logCount is the number of partitions of the log at the last check.
 	logCount atomic.Int32
-	// reconcile is true if commits of the log were missed, so that committed offsets have to be fetched.
+	// reconcile is true if commits of the log were missed, so that committed offsets must be fetched.
 	reconcile atomic.Bool
 
 	open openEnds
 
-	// timesFailed is true if the past end offsets of a partition that a group is behind on could not be fetched.
+	// timesFailed is true if the past end offsets of a partition with a lag could not be fetched.
 	timesFailed atomic.Bool
 	times       sync.Mutex
 	seeded      map[commitKey]bool // partitions whose past end offsets were fetched; guarded by times
@@ -65,13 +65,13 @@ type Feed struct {
 	// commits is held while committed offsets are fetched and stored, and while the mode changes.
 	commits sync.Mutex
 	polled  map[commitKey]polled // guarded by commits
-	stored  protocol.Group       // the memory of one group after the other; guarded by commits
+	stored  protocol.Group       // memory reused for one group after the other; guarded by commits
 	// doubts are the groups whose deletion may have been missed; guarded by commits.
 	doubts map[string]bool
 }
 
-// New returns a Feed for a cluster with which the store is configured. It returns an error that names every fault of the
-// options. It does not connect.
+// New returns a Feed for a cluster that is configured in the store. It returns an error that names every fault of the options. It does
+// not connect.
 func New(store storage.Store, cluster string, opts ...Opt) (*Feed, error) {
 	c, err := newConfig(opts)
 	if err == nil && store == nil {
@@ -82,7 +82,7 @@ func New(store storage.Store, cluster string, opts ...Opt) (*Feed, error) {
 		sharer, err = sharerOf(store)
 	}
 	if err == nil {
-		// Making a client checks its options; it connects when it is first used.
+		// Making a client checks its options; the client connects at its first use.
 		var client *kgo.Client
 		if client, err = c.newClient(context.Background()); err == nil {
 			client.Close()
@@ -106,22 +106,22 @@ func New(store storage.Store, cluster string, opts ...Opt) (*Feed, error) {
 	return f, nil
 }
 
-// newClient returns a client that reads all records of a log, those of open and aborted transactions and markers included.
-// Its requests fail when the context is done.
+// newClient returns a client that reads all records of a log, including markers and the records of open and aborted transactions. Its
+// requests fail when the context is done.
 func (c *config) newClient(ctx context.Context) (*kgo.Client, error) {
 	return kgo.NewClient(c.clientOpts(kgo.WithContext(ctx), kgo.KeepControlRecords(), kgo.FetchIsolationLevel(kgo.ReadUncommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
 }
 
-// clientOpts returns the options of any client of the feed. To close one that has a fetch session, or pushes metrics, takes as long as
-// a broker that hangs does not answer.
+// clientOpts returns the options of all clients of the feed. Closing a client with a fetch session, or one that pushes metrics, would
+// wait for a broker that hangs.
 func (c *config) clientOpts(more ...kgo.Opt) []kgo.Opt {
 	opts := append([]kgo.Opt{kgo.ClientID("kafkafeed")}, c.client...)
 	return append(append(opts, kgo.DisableFetchSessions(), kgo.DisableClientMetrics()), more...)
 }
 
-// Ready is closed when what the store answers is complete: in log mode when the log was read to the end that it had at the
-// start, in poll mode when every group was fetched.
+// Ready is closed when the answers of the store are complete: in log mode when the log has been read to the end that it had at the
+// start, in poll mode when every group has been fetched.
 func (f *Feed) Ready() <-chan struct{} { return f.ready }
 
 // Status returns what the feed is doing.
@@ -141,9 +141,9 @@ func (f *Feed) mode() Mode {
 	return f.state.status.Mode
 }
 
-// Run feeds the store until the context is done, and returns its error; it also returns if the store is stopped or does not
-// have the cluster. If Kafka cannot be reached or refuses requests, Run tries again at each interval, and Status says what is
-// wrong. Run can be called once.
+// Run feeds the store until the context is done, and returns the context's error. It also returns if the store is stopped or does not
+// have the cluster. If Kafka cannot be reached or refuses requests, Run retries at each interval, and Status gives the error. Run can
+// be called once.
 func (f *Feed) Run(ctx context.Context) error {
 	if f.running.Swap(true) {
 		return fmt.Errorf("run feed of cluster %q: already run", f.cluster)
@@ -173,7 +173,7 @@ func (f *Feed) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// pollLoop polls end offsets and groups at each interval. It returns an error that will not go away.
+// pollLoop polls end offsets and groups at each interval. It returns an error that no retry can resolve.
 func (f *Feed) pollLoop(ctx context.Context, first chan<- struct{}) error {
 	ticker := time.NewTicker(f.interval)
 	defer ticker.Stop()
@@ -207,10 +207,10 @@ func (f *Feed) pollLoop(ctx context.Context, first chan<- struct{}) error {
 	}
 }
 
-// storeRetry is how long the feed waits before it reads the log again after a store could not be reached.
+// storeRetry is how long the feed waits before it reads the log again after the store was unavailable.
 const storeRetry = time.Second
 
-// commitLoop reads the log, and tries again at each interval while it cannot.
+// commitLoop reads the log. While it cannot, it retries at each interval.
 func (f *Feed) commitLoop(ctx context.Context, first <-chan struct{}) error {
 	select {
 	case <-ctx.Done():
@@ -221,7 +221,7 @@ func (f *Feed) commitLoop(ctx context.Context, first <-chan struct{}) error {
 		if err := f.fallBack(ctx, ""); err != nil {
 			return err
 		}
-		<-ctx.Done() // the other loop polls on
+		<-ctx.Done() // pollLoop continues
 		return ctx.Err()
 	}
 	for {
@@ -230,7 +230,7 @@ func (f *Feed) commitLoop(ctx context.Context, first <-chan struct{}) error {
 			return err
 		}
 		if errors.Is(err, errGrown) {
-			continue // at once: nothing failed
+			continue // retry at once: nothing failed
 		}
 		wait := f.interval
 		unavailable := errors.Is(err, storage.ErrUnavailable)
@@ -241,7 +241,7 @@ func (f *Feed) commitLoop(ctx context.Context, first <-chan struct{}) error {
 			f.failed(askLog, err)
 		}
 		if unavailable {
-			// The log can be read.
+			// The log is readable again.
 		} else if f.config.mode == ModeLog {
 			f.state.change(func(s *Status) { s.Mode, s.Reason = ModeLog, err.Error() })
 		} else if err := f.fallBack(ctx, err.Error()); err != nil {
@@ -257,7 +257,7 @@ func (f *Feed) commitLoop(ctx context.Context, first <-chan struct{}) error {
 	}
 }
 
-// fallBack switches to polling, and fetches the committed offsets at once. It returns an error that will not go away.
+// fallBack switches to polling, and fetches the committed offsets at once. It returns an error that no retry can resolve.
 func (f *Feed) fallBack(ctx context.Context, reason string) error {
 	f.commits.Lock()
 	changed := f.mode() != ModePoll

@@ -17,9 +17,9 @@ import (
 // ErrNoRecord is returned by RecordTime if there is no record at the offset or after it.
 var ErrNoRecord = errors.New("kafkafeed: no record at or after the offset")
 
-// RecordTime returns the time of the first record of a partition at an offset or after it, and whose clock that is: of the record at
-// its commit, if a group has not read all, the age is how far the group is behind in time. It reads from the leader, which takes the
-// right to read the topic. It returns ErrNoRecord if there is none, and an error while the feed does not run.
+// RecordTime returns the time of the first record of a partition at or after an offset, and the source of that time. If the offset is
+// the commit of a group with a lag, the age of the record is the group's time lag. RecordTime reads from the leader, for which the
+// feed needs the right to read the topic. It returns ErrNoRecord if there is no such record, and an error while the feed does not run.
 func (f *Feed) RecordTime(ctx context.Context, topic string, partition int32, offset int64) (time.Time, protocol.TimeSource, error) {
 	record, err := f.recordAt(ctx, topic, partition, offset)
 	if err != nil {
@@ -42,7 +42,7 @@ func (f *Feed) recordAt(ctx context.Context, topic string, partition int32, offs
 		if err != nil {
 			return nil, err
 		}
-		// The end of a transaction is nothing that a group reads.
+		// A group does not read the end of a transaction.
 		i := slices.IndexFunc(records, func(r *kgo.Record) bool { return !r.Attrs.IsControl() })
 		if i >= 0 {
 			return records[i], nil
@@ -50,21 +50,21 @@ func (f *Feed) recordAt(ctx context.Context, topic string, partition int32, offs
 		if next <= offset || f.end <= next {
 			return nil, ErrNoRecord
 		}
-		offset = next // compaction emptied what was read
+		offset = next // compaction removed all records of the batch
 	}
 }
 
-// fetch is one read of one partition, beside what the client consumes.
+// fetch is one read of one partition, apart from what the client consumes.
 type fetch struct {
 	client    *kgo.Client
 	topic     string
 	partition int32
 	offset    int64
-	wait      time.Duration // for how long the leader may wait for a record
-	end       int64         // the high watermark, once it is done
+	wait      time.Duration // how long the leader may wait for a record
+	end       int64         // the high watermark, set by do
 }
 
-// do returns what is there, and the offset after it.
+// do returns the records at the offset, and the offset after them.
 func (f *fetch) do(ctx context.Context) (records []*kgo.Record, next int64, err error) {
 	leader, id, err := f.leader(ctx)
 	if err != nil {
@@ -92,7 +92,7 @@ func (f *fetch) do(ctx context.Context) (records []*kgo.Record, next int64, err 
 	opts := kgo.ProcessFetchPartitionOpts{KeepControlRecords: true, Offset: f.offset, Topic: f.topic, Partition: f.partition}
 	read, next := kgo.ProcessFetchPartition(opts, &response.Topics[0].Partitions[0], kgo.DefaultDecompressor(), nil)
 	if len(response.Topics[0].Partitions[0].RecordBatches) == 0 && read.Err == nil {
-		next = max(next, f.offset, read.HighWatermark) // a leader that has more answers at least one batch
+		next = max(next, f.offset, read.HighWatermark) // a leader that has more records returns at least one batch
 	}
 	f.end = read.HighWatermark
 	return read.Records, next, read.Err

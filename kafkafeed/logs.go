@@ -15,7 +15,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// countTo returns the numbers from 0 on that are below a count.
+// countTo returns the numbers from 0 up to, but not including, a count.
 func countTo(count int32) iter.Seq[int32] {
 	return func(yield func(int32) bool) {
 		for i := range count {
@@ -26,8 +26,7 @@ func countTo(count int32) iter.Seq[int32] {
 	}
 }
 
-// logTopic returns what the brokers say of the log. Groups move to another partition if it grows, so that their orders say
-// nothing any more.
+// logTopic returns the metadata of the log. If the log grows, groups move to other partitions, so their orders become meaningless.
 func (f *Feed) logTopic(ctx context.Context) (topic, error) {
 	m, err := f.metadata(ctx)
 	if err != nil {
@@ -39,14 +38,14 @@ func (f *Feed) logTopic(ctx context.Context) (topic, error) {
 	}
 	f.logCount.Store(log.count)
 	positions, err := f.target.positions(ctx)
-	// Which partitions have a position says nothing if each feed has some.
+	// Which partitions have a position is no evidence if each feed has some.
 	if err == nil && !f.sharded() && len(positions) > 0 && int32(len(positions)) < log.count {
 		err = f.forgetOrders(ctx)
 	}
 	return log, err
 }
 
-// forgetOrders says that the orders of all groups begin anew, and reading does not.
+// forgetOrders restarts the orders of all groups; the reading continues.
 func (f *Feed) forgetOrders(ctx context.Context) error {
 	positions, err := f.target.positions(ctx)
 	if err != nil {
@@ -63,8 +62,8 @@ func (f *Feed) forgetOrders(ctx context.Context) error {
 	return nil
 }
 
-// adopt begins to read partitions of the log: from where the store has applied them, after it was asked what the groups of
-// these partitions have committed.
+// adopt begins to read partitions of the log from the positions in the store, after fetching the committed offsets of the groups of
+// these partitions.
 func (t *tailer) adopt(ctx context.Context, numbers []int32) error {
 	t.unsettled, t.idle = true, false
 	numbers = slices.DeleteFunc(numbers, func(partition int32) bool { return t.logs[partition] != nil })
@@ -74,7 +73,7 @@ func (t *tailer) adopt(ctx context.Context, numbers []int32) error {
 	if err := t.feed.seedTimes(ctx); err != nil {
 		return err
 	}
-	// The ends are asked for again: what was answered with a commit stands before them.
+	// The ends are fetched again, because the fetched commits precede them.
 	ends, err := t.feed.listOffsets(ctx, partitions{logTopic: numbers}, timeEnd, false)
 	if err != nil {
 		return err
@@ -93,7 +92,7 @@ func (t *tailer) adopt(ctx context.Context, numbers []int32) error {
 	return nil
 }
 
-// open finds out where to read partitions of the log from, and whether they may be read.
+// open finds where to start reading partitions of the log, and whether the feed may read them.
 func (t *tailer) open(ctx context.Context, numbers []int32) error {
 	f := t.feed
 	of := partitions{logTopic: numbers}
@@ -124,7 +123,7 @@ func (t *tailer) open(ctx context.Context, numbers []int32) error {
 		position = max(position, start)
 		opened[partition] = &logTail{resolver: NewResolver(position, f.maxPending), target: end, told: -1, counts: make(map[Kind]int)}
 	}
-	// One read tells whether more is allowed than to look.
+	// Listing offsets needs fewer rights than reading, so one read shows whether the feed may read.
 	for _, partition := range numbers {
 		if _, _, err = f.fetchLog(ctx, partition, opened[partition].resolver.Next()); err == nil || isRefused(err) {
 			break
@@ -138,8 +137,8 @@ func (t *tailer) open(ctx context.Context, numbers []int32) error {
 	return nil
 }
 
-// seed asks for the commits of all groups of some partitions of the log that the store does not know, so that their lag is right
-// at once. The log replaces these, and what poll mode has told, when it was read to where it ended. open begins with the log,
+// seed fetches the commits of all groups of some log partitions that the store does not know, so that their lag is right at once.
+// They, and those of poll mode, are replaced by the log once it has been read to the end that it had at the start. open is called
 // before the mode changes.
 func (f *Feed) seed(ctx context.Context, seeds map[commitKey]*seed, numbers []int32, count int32, open func() error) error {
 	f.commits.Lock()
@@ -175,15 +174,15 @@ func (f *Feed) seed(ctx context.Context, seeds map[commitKey]*seed, numbers []in
 	return nil
 }
 
-// fetchLog reads one partition of the log from an offset and returns the offset after what is there. It tells whether the
-// log may be read, and what the client does not: that nothing but what compaction emptied lies before the end.
+// fetchLog reads one partition of the log from an offset and returns the offset after the records. It shows whether the log may be
+// read and, unlike the client, whether only records removed by compaction precede the end.
 func (f *Feed) fetchLog(ctx context.Context, partition int32, offset int64) (next int64, records int, err error) {
 	read := fetch{client: f.client, topic: logTopic, partition: partition, offset: offset, wait: 100 * time.Millisecond}
 	found, next, err := read.do(ctx)
 	return next, len(found), err
 }
 
-// release ends the reading of partitions of the log, and notes where to go on.
+// release ends the reading of partitions of the log, and stores where to continue.
 func (t *tailer) release(ctx context.Context, numbers []int32) error {
 	numbers = slices.DeleteFunc(numbers, func(partition int32) bool { return t.logs[partition] == nil })
 	if len(numbers) == 0 {
@@ -191,7 +190,7 @@ func (t *tailer) release(ctx context.Context, numbers []int32) error {
 	}
 	err := t.tellPositions(ctx)
 	if errors.Is(err, storage.ErrUnavailable) {
-		t.feed.failed(askStoreWrites, err) // who reads them next begins earlier
+		t.feed.failed(askStoreWrites, err) // the next feed to read them starts earlier
 		err = nil
 	}
 	t.feed.client.RemoveConsumePartitions(map[string][]int32{logTopic: numbers})

@@ -14,22 +14,21 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// owner is who consumes a partition.
+// owner is the consumer of a partition.
 type owner struct{ host, client string }
 
 // owners are the owners of the partitions of a group; Group of the keys is empty.
 type owners map[commitKey]owner
 
-// members remembers who owns what, so that only changes are stored.
+// members remembers the owners, so that only changes are stored.
 type members struct {
-	// busy is held while the owners of a group are stored, so that they are not taken for stored if they are deleted
-	// meanwhile.
+	// busy is held while the owners of a group are stored: a deletion meanwhile would go unnoticed.
 	busy   sync.Mutex
 	mu     sync.Mutex
 	groups map[string]owners // guarded by mu
 }
 
-// forget says that the store has lost owners of a group.
+// forget records that the store has lost owners of a group.
 func (m *members) forget(group string) {
 	m.busy.Lock()
 	defer m.busy.Unlock()
@@ -42,7 +41,7 @@ func (m *members) drop(group string) {
 	delete(m.groups, group)
 }
 
-// release forgets the groups of some partitions of the log: another feed may store other owners.
+// release drops the groups of some log partitions: another feed may store other owners.
 func (m *members) release(numbers []int32, count int32) {
 	m.busy.Lock()
 	defer m.busy.Unlock()
@@ -66,14 +65,14 @@ func (m *members) set(group string, o owners) {
 	m.groups[group] = o
 }
 
-// keep forgets every group that is not listed.
+// keep drops every group that is not listed.
 func (m *members) keep(groups map[string]groupType) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	maps.DeleteFunc(m.groups, func(group string, _ owners) bool { return groups[group] == "" })
 }
 
-// pollMembers asks who owns what and stores it.
+// pollMembers fetches the owners and stores them.
 func (f *Feed) pollMembers(ctx context.Context, groups map[string]groupType) error {
 	var classic, consumer []string
 	for group, kind := range groups {
@@ -153,7 +152,7 @@ func consumerOwners(d *kadm.DescribedConsumerGroup) owners {
 	return found
 }
 
-// hostOf takes away the slash with which Java prints an address.
+// hostOf removes the slash with which Java prints an address.
 func hostOf(host string) string { return strings.TrimPrefix(host, "/") }
 
 func (f *Feed) storeOwners(ctx context.Context, group string, o owners) error {
@@ -173,7 +172,7 @@ func (f *Feed) storeOwners(ctx context.Context, group string, o owners) error {
 	complete := err == nil
 	var refused *storage.BatchError
 	if errors.As(err, &refused) {
-		// What the feed wants and the store refuses has no end offset yet.
+		// A wanted partition that the store refuses has no end offset yet.
 		complete = !slices.ContainsFunc(refused.Refused, func(r storage.Refusal) bool { return f.wantsTopic(all[r.Index].Topic, false) })
 	}
 	if complete {

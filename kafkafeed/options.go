@@ -58,11 +58,10 @@ func Interval(d time.Duration) Opt { return func(c *config) { c.interval = d } }
 // WithMode sets the mode. The default is ModeAuto.
 func WithMode(m Mode) Opt { return func(c *config) { c.mode = m } }
 
-// Groups restricts the feed to the groups for which it returns true. The default is every group.
+// Groups restricts the feed to the groups for which match returns true. The default is every group.
 func Groups(match func(group string) bool) Opt { return func(c *config) { c.groups = match } }
 
-// Topics restricts the feed to the topics for which it returns true. The default is every topic that is not internal to
-// Kafka.
+// Topics restricts the feed to the topics for which match returns true. The default is every topic that is not internal to Kafka.
 func Topics(match func(topic string) bool) Opt { return func(c *config) { c.topics = match } }
 
 // WithHooks adds hooks: values that implement one or more of the Hook interfaces.
@@ -80,24 +79,24 @@ func LastStableOffset() Opt { return func(c *config) { c.end = lastStable } }
 // only committed messages then has a lag while transactions are open.
 func HighWatermark() Opt { return func(c *config) { c.end = highWatermark } }
 
-// Window sets the number of commits of a partition that are replayed when a store that began empty has caught up: the
-// intervals of the store. The default is DefaultWindow.
+// Window sets the number of commits of a partition that are replayed when a store that started empty has caught up: the intervals of
+// the store. The default is DefaultWindow.
 func Window(commits int) Opt { return func(c *config) { c.window = commits } }
 
 // MaxPending sets the number of commits of open transactions that are kept for one partition of the log. The default is
 // DefaultMaxPending.
 func MaxPending(commits int) Opt { return func(c *config) { c.maxPending = commits } }
 
-// Shard makes the feed one of several, in any number of processes, that share the partitions of __consumer_offsets as members
-// of the Kafka consumer group of this name. Each feeds the groups whose commits are in its share, and the end offsets of all
-// topics. A group that another feed has taken over is deleted from the store. The mode is then ModeLog, and the feed needs
-// the right to read the consumer group.
+// Shard makes the feed one of several, in any number of processes, that share the partitions of __consumer_offsets as members of the
+// Kafka consumer group of this name. Each feeds the groups whose commits are in its share, and the end offsets of all topics. A group
+// that another feed has taken over is deleted from the store. The mode is then ModeLog, and the feed needs the right to read the
+// consumer group.
 func Shard(group string) Opt { return func(c *config) { c.shard = group } }
 
-// SharedStore says that several feeds, in any number of processes, fill the same store. Each feeds the groups whose commits
-// are in its share of the partitions of __consumer_offsets, or of as many parts in ModePoll, and the end offsets of all
-// topics. The position of a partition is handed over in the store. Without a Shard the store assigns the shares, as a
-// storage.LogSharer; with one Kafka does, and groups that another feed has taken over are not deleted from the store.
+// SharedStore declares that several feeds, in any number of processes, fill the same store. Each feeds the groups whose commits are in
+// its share of the partitions of __consumer_offsets, or of as many parts in ModePoll, and the end offsets of all topics. The position
+// of a partition is handed over in the store. Without Shard the store assigns the shares, as a storage.LogSharer. With Shard Kafka
+// assigns them, and groups that another feed has taken over are not deleted from the store.
 func SharedStore() Opt { return func(c *config) { c.shared = true } }
 
 func newConfig(opts []Opt) (config, error) {
@@ -126,12 +125,12 @@ func newConfig(opts []Opt) (config, error) {
 	return c, errors.Join(faults...)
 }
 
-// wantsGroup reports whether the feed is to store a group.
+// wantsGroup reports whether the feed stores a group.
 func (c *config) wantsGroup(group string) bool {
 	return (c.shard == "" || group != c.shard) && (c.groups == nil || c.groups(group))
 }
 
-// wantsTopic reports whether the feed is to store a topic, which may be internal to Kafka.
+// wantsTopic reports whether the feed stores a topic, which may be internal to Kafka.
 func (c *config) wantsTopic(topic string, internal bool) bool {
 	if c.topics == nil {
 		return !internal

@@ -11,8 +11,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// confirm is how old an unchanged commit may become in the store before it is stored again in poll mode, so that a group that
-// Kafka still has does not expire.
+// confirm is the age at which an unchanged commit is stored again in poll mode, so that a group that Kafka still has does not expire.
 const confirm = time.Hour
 
 // polled is a commit as it was last stored in poll mode.
@@ -21,7 +20,7 @@ type polled struct {
 	at     time.Time
 }
 
-// asked notes how a request went.
+// asked records the outcome of a request.
 func (f *Feed) asked(request string, err error) {
 	if err != nil {
 		f.failed(request, err)
@@ -89,7 +88,7 @@ func (f *Feed) pollCommits(ctx context.Context, groups map[string]groupType, com
 		return err
 	}
 	if errors.Is(err, storage.ErrUnavailable) {
-		// It may go on from an earlier state, once it was asked which.
+		// The store may continue from an earlier state, but only after its positions have been read.
 		clear(f.polled)
 		if _, err := f.target.positions(ctx); err != nil {
 			return err
@@ -101,7 +100,7 @@ func (f *Feed) pollCommits(ctx context.Context, groups map[string]groupType, com
 		return nil
 	}
 	if f.sharer != nil && !f.member() && !f.shareless {
-		f.shareless = true // the store may not have told the feed its share yet
+		f.shareless = true // the store may not have assigned the share yet
 		return nil
 	}
 	select {
@@ -116,8 +115,8 @@ func (f *Feed) pollCommits(ctx context.Context, groups map[string]groupType, com
 	return nil
 }
 
-// tellCommits fetches the committed offsets of groups and stores those that changed. It returns the number of groups that
-// were answered. The caller holds commits.
+// tellCommits fetches the committed offsets of groups and stores those that changed. It returns the number of answered groups. The
+// caller holds commits.
 func (f *Feed) tellCommits(ctx context.Context, groups []string) (answered int, err error) {
 	var storeErr error
 	doubtful := make(map[string]partitions)
@@ -140,7 +139,7 @@ func (f *Feed) tellCommits(ctx context.Context, groups []string) (answered int, 
 	return answered, errors.Join(storeErr, err)
 }
 
-// tellGroup adds to doubtful the partitions that the store has of a group and the answer has not.
+// tellGroup adds to doubtful the partitions of a group that the store has and the answer lacks.
 func (f *Feed) tellGroup(ctx context.Context, group string, committed offsets, doubtful map[string]partitions) error {
 	now := time.Now()
 	var moved []protocol.Commit

@@ -17,7 +17,7 @@ import (
 // logTopic is where groups commit.
 const logTopic = "__consumer_offsets"
 
-// What is asked, as Status.Errors and Status.Refused name it.
+// The kinds of requests, as Status.Errors and Status.Refused name them.
 const (
 	askMetadata    = "metadata"
 	askTopics      = "metadata of topics that are not listed"
@@ -44,7 +44,7 @@ type partitions map[string][]int32
 // offsets are the offsets of partitions of topics.
 type offsets map[string]map[int32]int64
 
-// failed notes that a request failed. What fails the same way again and again is logged once.
+// failed records that a request failed. An error that repeats is logged once.
 func (f *Feed) failed(request string, err error) {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return
@@ -66,21 +66,21 @@ func isRefused(err error) bool {
 		errors.Is(err, kerr.ClusterAuthorizationFailed)
 }
 
-// topic is what the brokers say of a topic.
+// topic is the metadata of a topic.
 type topic struct {
 	id       protocol.TopicID
 	count    int32
 	internal bool
 }
 
-// metadata is what one broker says of the cluster.
+// metadata is the answer of one broker about the cluster.
 type metadata struct {
 	topics  map[string]topic
-	unsure  map[string]bool // topics that cannot be read now
+	unsure  map[string]bool // topics that cannot be read at the moment
 	brokers []int32
 }
 
-// metadata asks for every topic.
+// metadata requests every topic.
 func (f *Feed) metadata(ctx context.Context) (*metadata, error) {
 	request := kmsg.NewPtrMetadataRequest()
 	request.Topics = nil // all
@@ -107,8 +107,8 @@ func (f *Feed) metadata(ctx context.Context) (*metadata, error) {
 	return m, nil
 }
 
-// absent returns those of some topics that every broker says not to know, asked for them by name. What all brokers list may be
-// behind, and leaves out what may not be described; to a name a broker answers which of the two it is.
+// absent returns those of some topics that every broker does not know when it is asked by name. A listing of all topics may be stale,
+// and leaves out topics that the feed may not describe; an answer to a name distinguishes the two.
 func (f *Feed) absent(ctx context.Context, brokers []int32, names []string) ([]string, error) {
 	if len(names) == 0 {
 		return nil, nil
@@ -136,21 +136,21 @@ func (f *Feed) absent(ctx context.Context, brokers []int32, names []string) ([]s
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return answers[name] < len(brokers) }), nil
 }
 
-// The times that ListOffsets knows for the ends of a log.
+// The timestamps by which ListOffsets names the ends of a log.
 const (
 	timeEnd   = -1
 	timeStart = -2
 )
 
-// listOffsets asks the leader of each partition for an offset: one request for each broker. What no leader answered is
-// absent, and the errors tell of it.
+// listOffsets requests an offset of each partition from its leader, with one request per broker. Partitions without an answer are left
+// out, and the errors name them.
 func (f *Feed) listOffsets(ctx context.Context, of partitions, time int64, committed bool) (offsets, error) {
 	found := make(offsets, len(of))
 	err := f.askOffsets(ctx, of, func(string, int32) int64 { return time }, committed, found.add)
 	return found, err
 }
 
-// add notes what a leader answered.
+// add records the answer of a leader.
 func (o offsets) add(topic string, p *kmsg.ListOffsetsResponseTopicPartition) {
 	if p.Offset < 0 {
 		return
@@ -214,7 +214,7 @@ const (
 	shareGroup    groupType = "share"
 )
 
-// listGroups asks every broker for its groups. If it returns an error, what it returns is not all.
+// listGroups requests the groups of every broker. If it returns an error, the groups are incomplete.
 func (f *Feed) listGroups(ctx context.Context) (map[string]groupType, error) {
 	groups := make(map[string]groupType)
 	var faults faultList
@@ -232,7 +232,7 @@ func (f *Feed) listGroups(ctx context.Context) (map[string]groupType, error) {
 			g := &response.Groups[i]
 			kind := groupType(strings.ToLower(g.GroupType)) // "Classic", as Kafka spells it
 			if kind == "" {
-				kind = classicGroup // an older broker knows no other
+				kind = classicGroup // an older broker knows no other kind
 			}
 			// Share groups commit nothing.
 			if kind != shareGroup && f.Feeds(g.Group) {
@@ -243,7 +243,7 @@ func (f *Feed) listGroups(ctx context.Context) (map[string]groupType, error) {
 	return groups, faults.err()
 }
 
-// faultList joins the first few of what may be thousands of errors, less those of a kind that is in it.
+// faultList joins the first few of what may be thousands of errors.
 type faultList struct {
 	errs  []error
 	count int
@@ -256,7 +256,7 @@ func (l *faultList) add(err error) {
 	}
 }
 
-// addUnlessGone adds an error of a group that was listed, unless it was deleted since, or is of another kind by now.
+// addUnlessGone adds an error of a listed group, unless the group has been deleted since or is of another kind by now.
 func (l *faultList) addUnlessGone(err error) {
 	if !errors.Is(err, kerr.GroupIDNotFound) {
 		l.add(err)

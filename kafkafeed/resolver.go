@@ -5,18 +5,18 @@ import (
 	"slices"
 )
 
-// DefaultMaxPending is the number of open transactions that a Resolver knows, and of commits that it keeps for them.
+// DefaultMaxPending bounds the open transactions that a Resolver knows, and the commits that it keeps for them.
 const DefaultMaxPending = 1 << 20
 
-// Resolver replays one partition of __consumer_offsets as Kafka's group coordinator does when it loads one. It withholds
-// the commits of a transaction until the marker that ends it. A transaction that never ends withholds only its own.
+// Resolver replays one partition of __consumer_offsets as Kafka's group coordinator does when it loads one. It withholds the commits
+// of a transaction until the marker that ends it. A transaction that never ends withholds only its own commits.
 //
 // It is not safe for concurrent use.
 type Resolver struct {
 	next    int64 // the offset after the last record
 	max     int
 	pending int // commits of all open transactions
-	// overflowed says that there were too many open transactions to note each.
+	// overflowed is set if there were too many open transactions to record each.
 	overflowed bool
 
 	open map[int64]*transaction // by producer
@@ -35,16 +35,16 @@ type transaction struct {
 	producer     int64
 	first        int64               // the offset of its first record
 	commits      map[commitKey]Entry // the newest of each partition
-	incomplete   bool                // commits are missing, since there were too many
+	incomplete   bool                // commits are missing, because there were too many
 	older, newer *transaction
 }
 
-// Effect is what a record does to the committed offsets.
+// Effect is the effect of a record on the committed offsets.
 type Effect struct {
 	// Entry is a commit, the tombstone of a commit, or the tombstone of a classic group.
 	Entry Entry
-	// Missed says that commits took effect that were not kept, because there were too many of open transactions, or whose version is
-	// not known. Entry is empty then: the committed offsets have to be fetched.
+	// Missed is set if commits took effect that were not kept: open transactions had too many, or their version is unknown. Entry is
+	// empty then: the committed offsets must be fetched.
 	Missed bool
 }
 
@@ -61,11 +61,11 @@ func NewResolver(from int64, maxPending int) *Resolver {
 // Next returns the offset after the last record.
 func (r *Resolver) Next() int64 { return r.next }
 
-// SkipTo says that there is nothing to read before an offset, as in what compaction removed.
+// SkipTo records that nothing is to be read before an offset, for example because of compaction.
 func (r *Resolver) SkipTo(offset int64) { r.next = max(r.next, offset) }
 
-// Position returns the lowest offset that has to be read again after a restart: that of the first record of the oldest
-// open transaction, and Next if there is none.
+// Position returns the offset to read from after a restart: that of the first record of the oldest open transaction, or Next if there
+// is none.
 func (r *Resolver) Position() int64 {
 	if r.oldest != nil {
 		return r.oldest.first
@@ -73,11 +73,10 @@ func (r *Resolver) Position() int64 {
 	return r.next
 }
 
-// Pending returns the number of open transactions, and of the commits that are kept for them.
+// Pending returns the number of open transactions, and the number of commits kept for them.
 func (r *Resolver) Pending() (transactions, commits int) { return len(r.open), r.pending }
 
-// Apply takes the next record of the log and appends to effects what it does, in order. A record before Next changes
-// nothing.
+// Apply applies the next record of the log and appends its effects to effects, in order. A record before Next changes nothing.
 func (r *Resolver) Apply(entry Entry, effects []Effect) []Effect {
 	if r.direct(&entry) {
 		return append(effects, Effect{Entry: entry})
@@ -91,7 +90,7 @@ func (r *Resolver) Apply(entry Entry, effects []Effect) []Effect {
 		r.hold(entry)
 	case KindUnknown:
 		switch {
-		case entry.Topic == "": // no commit
+		case entry.Topic == "": // not a commit
 		case entry.Producer < 0:
 			return append(effects, Effect{Missed: true})
 		default:
@@ -100,7 +99,7 @@ func (r *Resolver) Apply(entry Entry, effects []Effect) []Effect {
 			}
 		}
 	case KindCommitTombstone:
-		// As in the coordinator, a deletion takes what open transactions hold with it.
+		// As in the coordinator, a deletion also deletes the commits in open transactions.
 		r.drop(commitKey{entry.Group, entry.Topic, entry.Partition})
 		return append(effects, Effect{Entry: entry})
 	case KindGroupTombstone:
@@ -111,7 +110,8 @@ func (r *Resolver) Apply(entry Entry, effects []Effect) []Effect {
 	return effects
 }
 
-// direct takes the next record, and reports true, if it is what nearly all are: a commit that takes effect at once, and has no other effect.
+// direct applies the next record if it is of the usual kind: a commit that takes effect at once and has no other effect. It reports
+// whether it has applied it.
 func (r *Resolver) direct(entry *Entry) bool {
 	if entry.Kind != KindCommit || entry.Producer >= 0 || entry.Order < r.next {
 		return false
@@ -120,7 +120,7 @@ func (r *Resolver) direct(entry *Entry) bool {
 	return true
 }
 
-// transaction returns the open transaction of an entry, which may begin it. It is nil if there are too many.
+// transaction returns the open transaction of an entry, and begins it if necessary. It returns nil if there are too many.
 func (r *Resolver) transaction(entry Entry) *transaction {
 	t := r.open[entry.Producer]
 	if t != nil {

@@ -13,15 +13,15 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// leaveTime bounds how long a feed that ends waits for the brokers to take its leave. Who cannot say so is missed when the session
-// ends.
+// leaveTime bounds how long a feed that ends waits for the brokers to confirm that it leaves. Without that, the brokers notice when
+// the session expires.
 const leaveTime = 500 * time.Millisecond
 
-// share are the partitions of the log that a feed reads. It does not change; nil has none.
+// share is a set of partitions of the log that a feed reads. It is immutable; nil has none.
 type share struct {
 	count  int32 // of all partitions of the log
 	owned  map[int32]bool
-	member bool // reports whether the group has told what is the feed's
+	member bool // reports whether the group has assigned the feed its partitions
 }
 
 func (s *share) with(numbers []int32, count int32) *share {
@@ -46,8 +46,8 @@ func (s *share) without(numbers []int32) *share {
 // sharded reports whether the feed reads a share of the log.
 func (f *Feed) sharded() bool { return f.shard != "" || f.sharer != nil }
 
-// Feeds reports whether the feed is to know a group, and reads the partition of the log that its commits are in. It is
-// false for all groups while the feed is to have a share and has none yet.
+// Feeds reports whether the feed stores a group, and reads the partition of the log that has its commits. It is false for all groups
+// while the feed waits for its share.
 func (f *Feed) Feeds(group string) bool { return f.wantsGroup(group) && !f.foreign(group) }
 
 // foreign reports whether the commits of a group are in a partition of the log that this feed does not read.
@@ -59,13 +59,13 @@ func (f *Feed) foreign(group string) bool {
 	return s == nil || !s.owned[protocol.LogPartitionOf(group, s.count)]
 }
 
-// member reports whether the feed knows what its share is.
+// member reports whether the feed has been assigned its share.
 func (f *Feed) member() bool {
 	s := f.share.Load()
 	return s != nil && s.member
 }
 
-// pass deletes groups that other feeds have. If their partition of the log comes back, it is read from its start.
+// pass deletes groups that other feeds have taken over. If their partition of the log returns, it is read from its start.
 func (f *Feed) pass(ctx context.Context, groups []string) error {
 	f.commits.Lock()
 	defer f.commits.Unlock()
@@ -75,7 +75,7 @@ func (f *Feed) pass(ctx context.Context, groups []string) error {
 		if !f.foreign(group) || !s.member {
 			continue
 		}
-		// Orders go first, so that the deletion is not remembered against what a replay brings.
+		// Orders are deleted first, so that the store does not refuse a later replay because of the deletion.
 		if partition := protocol.LogPartitionOf(group, s.count); !forgotten[partition] {
 			forgotten[partition] = true
 			if err := f.target.forgetOrders(ctx, partition, s.count); err != nil {
@@ -90,25 +90,25 @@ func (f *Feed) pass(ctx context.Context, groups []string) error {
 	return nil
 }
 
-// member is how a feed is told its share: by the consumer group that shares the log, of which a client that reads nothing is a member, or
-// by the store.
+// member receives the feed's share: from the consumer group that shares the log, of which a client that reads nothing is a member, or
+// from the store.
 type member struct {
-	client  *kgo.Client   // nil if the store shares the log, as abandon and left
-	abandon func()        // makes what the client asks fail
+	client  *kgo.Client   // nil if the store shares the log, as are abandon and left
+	abandon func()        // makes the client's requests fail
 	left    chan struct{} // closed when the feed leaves
 
 	mu        sync.Mutex
-	owned     []int32  // guarded by mu; what the store gives, whether the log is read or not
+	owned     []int32  // guarded by mu; as the store assigned it, whether the log is read or not
 	idle      bool     // guarded by mu; reports whether the log is not read
 	changes   []change // guarded by mu
-	interrupt func()   // guarded by mu; ends the poll that is under way
+	interrupt func()   // guarded by mu; ends the current poll
 }
 
-// change is what the consumer group gives, or takes.
+// change is an assignment or a revocation by the consumer group.
 type change struct {
 	given, taken []int32
 	lost         bool
-	done         chan struct{} // closed when what is taken is not read any more
+	done         chan struct{} // closed when the revoked partitions are not read any more
 }
 
 // join makes the feed a member of the group. It returns before the brokers have answered.
@@ -135,22 +135,22 @@ func (f *Feed) join() (*member, error) {
 	return m, nil
 }
 
-// memberHook notes why the feed cannot be a member.
+// memberHook records why the feed cannot be a member.
 type memberHook struct{ feed *Feed }
 
 func (h memberHook) OnGroupManageError(err error) { h.feed.failed(askShard, err) }
 
-// leave gives everything back.
+// leave gives all partitions back.
 func (m *member) leave() {
 	close(m.left)
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
 	defer cancel()
-	_ = m.client.LeaveGroupContext(ctx) // the brokers find out
-	m.abandon()                         // or Close waits for the same answer
+	_ = m.client.LeaveGroupContext(ctx) // if it fails, the session expires
+	m.abandon()                         // otherwise Close waits for the same answer
 	m.client.Close()
 }
 
-// add brings a change to the goroutine that reads, and returns when what was taken is not read any more.
+// add passes a change to the goroutine that reads, and returns when the revoked partitions are not read any more.
 func (m *member) add(c change) {
 	c.done = make(chan struct{})
 	m.mu.Lock()
@@ -169,7 +169,7 @@ func (m *member) add(c change) {
 	}
 }
 
-// interruptWith sets what ends the poll that is about to begin.
+// interruptWith sets the function that ends the poll that is about to begin.
 func (m *member) interruptWith(cancel func()) {
 	if m == nil {
 		return
@@ -185,7 +185,7 @@ func (m *member) interruptWith(cancel func()) {
 // errGrown ends the reading of a log that has more partitions than at its start.
 var errGrown = errors.New(logTopic + " has grown")
 
-// follow does what the consumer group says, and begins anew if the log has grown.
+// follow applies the changes of the consumer group, and starts again if the log has grown.
 func (t *tailer) follow(ctx context.Context) error {
 	if count := t.feed.logCount.Load(); count > t.count {
 		f := t.feed
@@ -218,7 +218,7 @@ func (t *tailer) follow(ctx context.Context) error {
 	return nil
 }
 
-// loseShare notes that nobody tells what the feed's share is.
+// loseShare records that nothing assigns the feed a share any more.
 func (f *Feed) loseShare() {
 	f.commits.Lock()
 	defer f.commits.Unlock()

@@ -18,7 +18,7 @@ func sharerOf(store storage.Store) (storage.LogSharer, error) {
 	return nil, errors.New("invalid shared store: it shares no log, or does not run, and there is no shard")
 }
 
-// shareLoop lets the store tell the feed its share.
+// shareLoop receives the feed's share from the store.
 func (f *Feed) shareLoop(ctx context.Context) error {
 	for {
 		err := f.sharer.Share(ctx, f.assign)
@@ -36,7 +36,8 @@ func (f *Feed) shareLoop(ctx context.Context) error {
 	}
 }
 
-// assign is told all partitions of the log that are the feed's from now on. It returns when it feeds none that are missing.
+// assign receives all partitions of the log that the feed has from now on. It returns when the feed no longer feeds those that are
+// missing.
 func (f *Feed) assign(partitions []int32) {
 	before := f.told.own(partitions)
 	missing := func(from []int32) func(int32) bool {
@@ -62,7 +63,7 @@ func (f *Feed) assign(partitions []int32) {
 	}
 }
 
-// own notes what the store gives, and returns what it gave before.
+// own sets the partitions that the store assigned, and returns the earlier ones.
 func (m *member) own(partitions []int32) (before []int32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -70,7 +71,7 @@ func (m *member) own(partitions []int32) (before []int32) {
 	return before
 }
 
-// begin begins to bring changes to the goroutine that reads: all that is owned first.
+// begin starts passing changes to the goroutine that reads; the first has all partitions that are owned.
 func (m *member) begin() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -78,7 +79,7 @@ func (m *member) begin() {
 	m.changes = []change{{given: slices.Clone(m.owned), done: make(chan struct{})}}
 }
 
-// end notes that nothing is read any more.
+// end records that nothing is read any more.
 func (m *member) end() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -17,11 +17,11 @@ type Status struct {
 	Mode Mode
 	// Reason says why the feed polls although its mode allows the log; "" otherwise.
 	Reason string
-	// Ready reports whether what the store answers is complete.
+	// Ready reports whether the answers of the store are complete.
 	Ready bool
-	// Logs are the partitions of __consumer_offsets that are read, by number; none in poll mode.
+	// Logs are the partitions of __consumer_offsets being read, by number; none in poll mode.
 	Logs []LogStatus
-	// Records counts the records that were read, by kind. Every kind is present from the start.
+	// Records counts the records read, by kind. Every kind is present from the start.
 	Records map[Kind]uint64
 	// Refused are the requests that the brokers refused, sorted: the feed lacks the rights for them.
 	Refused []string
@@ -29,30 +29,30 @@ type Status struct {
 	Errors map[string]uint64
 	// LastError is the newest error, nil if there was none.
 	LastError error
-	// Early is the number of commits that wait for the end offset of their partition, EarlyDropped the number of those that
-	// were dropped because none came: their topic was deleted, or is excluded.
+	// Early is the number of commits that wait for the end offset of their partition. EarlyDropped is the number of those that were
+	// dropped because none came: their topic was deleted, or is excluded.
 	Early        int
 	EarlyDropped uint64
 	// OpenPartitions is the number of partitions that had open transactions at the last poll; 0 with LastStableOffset and
-	// HighWatermark, since only one end is fetched then.
+	// HighWatermark, since the feed then fetches only one end.
 	OpenPartitions int
-	// LastPoll is when the newest complete poll of end offsets was begun, PollDuration how long it took. A poll that lacks the end of a
-	// part of the log is not complete.
+	// LastPoll is the start of the newest complete poll of end offsets, PollDuration its duration. A poll without the end of a log
+	// partition is not complete.
 	LastPoll     time.Time
 	PollDuration time.Duration
 }
 
-// LogStatus is how far one partition of __consumer_offsets has been read.
+// LogStatus is the progress of reading one partition of __consumer_offsets.
 type LogStatus struct {
 	Partition int32
-	// Next is the offset of the next record to read, Position where reading begins again after a restart: lower than Next
-	// while transactions are open.
+	// Next is the offset of the next record to read. Position is where reading starts after a restart: lower than Next while
+	// transactions are open.
 	Next, Position int64
-	// End is the newest known end of the partition: beyond Next if the feed is behind, or cannot read.
+	// End is the newest known end of the partition. It is beyond Next if the feed is behind or cannot read.
 	End int64
-	// OpenTransactions and PendingCommits are the numbers that wait for a marker.
+	// OpenTransactions and PendingCommits are the numbers of transactions and commits that wait for a marker.
 	OpenTransactions, PendingCommits int
-	// Time is the time of the newest record that was read; zero if there was none.
+	// Time is the time of the newest record read; zero if there was none.
 	Time time.Time
 }
 
@@ -64,7 +64,7 @@ type state struct {
 	records map[Kind]uint64
 	refused map[string]bool
 	errors  map[string]uint64
-	texts   map[string]string // the newest error of each kind of request that fails now
+	texts   map[string]string // the newest error of each kind of request that currently fails
 }
 
 func newState(cluster string) *state {
@@ -102,7 +102,7 @@ func (s *state) change(f func(*Status)) {
 func (s *state) setLog(log LogStatus) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// The end in the newest fetch may be beyond the records that were read of it.
+	// The end in the newest fetch may be beyond the records read so far.
 	log.End = max(log.End, s.logs[log.Partition].End)
 	s.logs[log.Partition] = log
 }
@@ -116,7 +116,7 @@ func (s *state) setEnd(partition int32, end int64) {
 	}
 }
 
-// raiseEnds notes the ends found by a poll. Records read meanwhile may be beyond them.
+// raiseEnds records the ends found by a poll. Records read meanwhile may be beyond them.
 func (s *state) raiseEnds(ends map[int32]int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -128,7 +128,7 @@ func (s *state) raiseEnds(ends map[int32]int64) {
 	}
 }
 
-// logEnds returns the newest known ends of the partitions of the log that are read.
+// logEnds returns the newest known ends of the log partitions that are read.
 func (s *state) logEnds() map[int32]int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -159,7 +159,7 @@ func (s *state) count(records map[Kind]int) {
 	}
 }
 
-// failed notes a failed request and reports whether it failed in the same way the last time.
+// failed records a failed request and reports whether the previous one failed in the same way.
 func (s *state) failed(request string, err error, refused bool) (again bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,7 +173,7 @@ func (s *state) failed(request string, err error, refused bool) (again bool) {
 	return again
 }
 
-// allowed notes that a request was answered completely.
+// allowed records that a request was answered completely.
 func (s *state) allowed(request string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

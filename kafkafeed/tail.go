@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// quiet is for how long a fetch may bring nothing before the feed looks whether what is missing was compacted away.
+// quiet is how long a fetch may return nothing before the feed checks whether compaction has removed the missing records.
 const quiet = 500 * time.Millisecond
 
 // tailer reads __consumer_offsets.
@@ -25,24 +25,24 @@ type tailer struct {
 	behind  int     // logs that have not reached their target
 	effects []Effect
 	names   *names
-	// unsettled is true from when logs came until all have reached their target.
+	// unsettled is true from the arrival of log partitions until all have reached their target.
 	unsettled bool
-	// idle is true if nothing came for an interval: the first share of a new member is empty until others have given up theirs.
+	// idle is true if nothing arrived for an interval: the first share of a new member is empty until others have given up theirs.
 	idle bool
 }
 
 // logTail is one partition of the log.
 type logTail struct {
 	resolver *Resolver
-	target   int64 // where it ended at the start
-	told     int64 // the position that the store knows
+	target   int64 // its end at the start
+	told     int64 // the position that the store has
 	caughtUp bool
 	counts   map[Kind]int
 	time     time.Time
 }
 
-// tail reads the log until the context is done, or until it cannot be read, and says why. Nothing has changed if it could not
-// begin.
+// tail reads the log until the context is done or the log cannot be read, and returns the reason. If it could not begin, nothing has
+// changed.
 func (f *Feed) tail(ctx context.Context) error {
 	topic, err := f.logTopic(ctx)
 	if err != nil {
@@ -50,7 +50,7 @@ func (f *Feed) tail(ctx context.Context) error {
 	}
 	t := &tailer{feed: f, count: topic.count, logs: make(map[int32]*logTail), names: &names{all: make(map[string]string)}}
 	t.applier = newApplier(f)
-	f.state.clearLogs() // an end from before says nothing of a log that begins anew
+	f.state.clearLogs() // an earlier end is meaningless for a log that is read from the start
 	defer f.client.PurgeTopicsFromConsuming(logTopic)
 	switch {
 	case f.sharer != nil:
@@ -85,7 +85,7 @@ func (f *Feed) tail(ctx context.Context) error {
 	}
 }
 
-// settle notes which partitions have reached their target, and what follows if all have.
+// settle marks the partitions that have reached their target, and completes the start once all have.
 func (t *tailer) settle(ctx context.Context) error {
 	if !t.unsettled || len(t.logs) == 0 && !t.idle {
 		return nil
@@ -122,7 +122,7 @@ func (t *tailer) settle(ctx context.Context) error {
 	return nil
 }
 
-// read applies what one fetch brings.
+// read applies the records of one fetch.
 func (t *tailer) read(ctx context.Context) error {
 	wait := t.feed.interval
 	if t.behind > 0 {
@@ -165,7 +165,7 @@ func (t *tailer) read(ctx context.Context) error {
 }
 
 func (t *tailer) take(ctx context.Context, log *logTail, records []*kgo.Record) error {
-	commits := 0 // they are nearly all, so they are counted apart
+	commits := 0 // nearly all records are commits, so they are counted apart
 	defer func() {
 		if commits > 0 {
 			log.counts[KindCommit] += commits
@@ -195,7 +195,7 @@ func (t *tailer) take(ctx context.Context, log *logTail, records []*kgo.Record) 
 	return nil
 }
 
-// failed returns an error if the log cannot be read further without beginning anew.
+// failed returns an error if the log cannot be read further without starting again.
 func (t *tailer) failed(ctx context.Context, partition int32, err error) error {
 	if isRefused(err) {
 		return err
@@ -203,7 +203,7 @@ func (t *tailer) failed(ctx context.Context, partition int32, err error) error {
 	var loss *kgo.ErrDataLoss
 	if errors.As(err, &loss) || errors.Is(err, kerr.OffsetOutOfRange) || errors.Is(err, kerr.UnknownTopicID) ||
 		errors.Is(err, kerr.InconsistentTopicID) {
-		// What was read is not what the log holds now: its orders say nothing any more.
+		// The records read so far are not those that the log has now: their orders are meaningless.
 		if err := t.feed.target.forgetOrders(ctx, partition, t.count); err != nil {
 			return err
 		}
@@ -216,7 +216,7 @@ func (t *tailer) failed(ctx context.Context, partition int32, err error) error {
 	return nil
 }
 
-// skip looks whether there is nothing more to read before the end: what compaction emptied brings no record.
+// skip checks whether only records removed by compaction precede the end: those never arrive.
 func (t *tailer) skip(ctx context.Context) error {
 	ends := t.feed.state.logEnds()
 	for partition, log := range t.logs {
@@ -233,8 +233,8 @@ func (t *tailer) skip(ctx context.Context) error {
 	return t.tellPositions(ctx)
 }
 
-// tellPositions tells the store, after everything was stored, from where to read again. Before the log was caught up with,
-// what is kept apart would be missing.
+// tellPositions stores the positions to read from after a restart, after everything else was stored. It stores none until the log has
+// been read to its target, because the commits kept apart would be missing.
 func (t *tailer) tellPositions(ctx context.Context) error {
 	for partition, log := range t.logs {
 		position := t.feed.early.position(partition, log.resolver.Position())

@@ -30,7 +30,7 @@ func (t target) positions(ctx context.Context) (map[int32]int64, error) {
 	return found, err
 }
 
-// deletePartition takes a partition out of a group, less what has the order or a greater one; 0 takes what is there.
+// deletePartition deletes a partition of a group unless its commit has the given order or a greater one; 0 deletes any.
 func (t target) deletePartition(ctx context.Context, key commitKey, order int64) error {
 	return known(t.store.DeletePartition(ctx, t.cluster, key.group, key.topic, key.partition, order))
 }
@@ -45,7 +45,7 @@ func (t target) replayDone() {
 	}
 }
 
-// known returns the error of a deletion, less that there was nothing to delete, or only what is newer.
+// known returns the error of a deletion, or nil if there was nothing to delete, or only something newer.
 func known(err error) error {
 	if errors.Is(err, storage.ErrDuplicate) || errors.Is(err, storage.ErrUnknownGroup) || errors.Is(err, storage.ErrUnknownTopic) || errors.Is(err, storage.ErrUnknownPartition) {
 		return nil

@@ -14,37 +14,36 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// ladder are the ages for which a partition is asked where its end was then, until that is at the commit of the last of its groups. A
-// rung is three to five times the one before, so that a lag between two is known to about its own size, with few requests.
+// ladder holds the ages at which the past end offset of a partition is requested, until one is at or before the lowest commit of its
+// groups. Each rung is three to five times the one before, so a few requests give any lag with a margin of about its own size.
 var ladder = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 3 * time.Hour, 12 * time.Hour,
 	24 * time.Hour, 3 * 24 * time.Hour, 7 * 24 * time.Hour}
 
 // The margins of the times of records.
 const (
-	// A broker dates a record when it appends it. Clocks that are kept in time differ by far less.
+	// A broker dates a record when it appends it. Synchronised clocks differ by far less.
 	brokerMargin = time.Second
-	// A producer dates a record when it is handed to it, and sends it within delivery.timeout.ms, which is two minutes unless it is
-	// configured. That a producer's clock is wrong, or a mirror keeps times, no margin can tell: the source does.
+	// A producer dates a record when it is handed over, and sends it within delivery.timeout.ms, by default two minutes. No margin
+	// covers a producer's wrong clock, or a mirror that keeps times: the source tells them apart.
 	producerMargin = 2 * time.Minute
 )
 
-// halvings is how often the span is halved, after the ladder, in which the record at the lowest commit came.
+// halvings is how often, after the ladder, the span is halved in which the record at the lowest commit was written.
 const halvings = 4
 
-// backlog is a partition that a group is behind on.
+// backlog is a partition on which a group has a lag.
 type backlog struct {
 	commit int64 // the lowest of all groups, or the log start if that is greater
 	end    int64
-	asked  time.Time // the time that is asked for
-	failed bool      // reports whether the last question was not answered
+	asked  time.Time // the time that is requested
+	failed bool      // reports whether the last request failed
 	points []protocol.EndOffsetAt
-	// before is the newest point at or before the commit, after the oldest behind it. Time is zero in a before that is not
-	// known.
+	// before is the newest point at or before the commit, after the oldest point beyond it. A before with a zero Time is unknown.
 	before, after protocol.EndOffsetAt
 }
 
-// seedTimes tells the store where the ends of the partitions that some group is behind on were in the past, each partition once, so
-// that a backlog is as old as it is and not as the store is. It returns an error that nothing heals.
+// seedTimes gives the store the past end offsets of the partitions on which a group has a lag, each partition once. So the age of a
+// backlog does not start with the store. It returns an error that no retry can resolve.
 func (f *Feed) seedTimes(ctx context.Context) error {
 	f.times.Lock()
 	defer f.times.Unlock()
@@ -69,7 +68,7 @@ func (f *Feed) seedTimes(ctx context.Context) error {
 	return f.tellTimes(ctx, behind)
 }
 
-// askTimes asks for the first record at a time or after it, of each of some partitions.
+// askTimes requests the first record at or after a time, one time for each partition.
 func (f *Feed) askTimes(ctx context.Context, of map[commitKey]*backlog, faults *faultList, at func(*backlog) time.Time) {
 	asked := make(partitions)
 	for key, b := range of {
@@ -89,7 +88,7 @@ func (f *Feed) askTimes(ctx context.Context, of map[commitKey]*backlog, faults *
 	}
 }
 
-// backlogs returns the partitions that some group is behind on, less those that were seeded.
+// backlogs returns the partitions on which a group has a lag, without those that were seeded.
 func (f *Feed) backlogs(ctx context.Context) (map[commitKey]*backlog, error) {
 	ctx = storage.Uncounted(ctx)
 	groups, err := f.storedGroups(ctx)
@@ -123,20 +122,20 @@ func (f *Feed) backlogs(ctx context.Context) (map[commitKey]*backlog, error) {
 	return behind, nil
 }
 
-// add takes the first record that is not older than what was asked for, and its time in ms; an offset below 0 if all are older.
+// add records the first record at or after the requested time, and its time in ms; the offset is below 0 if all are older.
 func (b *backlog) add(offset, timestamp int64) {
 	asked := b.asked
 	if offset < 0 || offset > b.end {
 		offset = b.end
 	}
-	// The end stayed where it was until the record came. One from the future tells nothing.
+	// The end did not move until this record came. A record from the future gives no information.
 	came := time.UnixMilli(timestamp)
 	if timestamp > asked.UnixMilli() && came.Before(b.after.Time) {
 		b.take(protocol.EndOffsetAt{Offset: offset, Time: came})
 	} else if offset <= b.commit {
 		b.before = protocol.EndOffsetAt{Offset: offset, Time: asked}
 	}
-	// What is before the commit may have been deleted, so that nothing is known of the time that was asked for.
+	// Records before the commit may have been deleted, so nothing is known of the requested time.
 	if offset > b.commit {
 		b.take(protocol.EndOffsetAt{Offset: offset, Time: asked})
 	}
@@ -151,12 +150,12 @@ func (b *backlog) take(p protocol.EndOffsetAt) {
 	}
 }
 
-// isWide reports whether more is to be known of when the record at the commit came.
+// isWide reports whether the time of the record at the commit should be narrowed down further.
 func (b *backlog) isWide() bool {
 	return !b.before.Time.IsZero() && b.after.Time.Sub(b.before.Time) > brokerMargin
 }
 
-// between returns the time to ask for next: right after the record at the commit, if that was found, and the middle otherwise.
+// between returns the next time to request: right after the record at the commit if that was found, otherwise the middle.
 func (b *backlog) between() time.Time {
 	if b.before.Offset == b.commit {
 		return b.before.Time.Add(time.Millisecond)
@@ -164,7 +163,7 @@ func (b *backlog) between() time.Time {
 	return b.before.Time.Add(b.after.Time.Sub(b.before.Time) / 2)
 }
 
-// ascending returns the points as the store takes them: by time, each moment once.
+// ascending returns the points in the form that the store accepts: by time, each moment once.
 func (b *backlog) ascending() []protocol.EndOffsetAt {
 	slices.SortStableFunc(b.points, func(x, y protocol.EndOffsetAt) int {
 		return cmp.Or(cmp.Compare(x.Time.UnixMilli(), y.Time.UnixMilli()), cmp.Compare(x.Offset, y.Offset))
@@ -210,7 +209,7 @@ func (f *Feed) tellTimes(ctx context.Context, behind map[commitKey]*backlog) err
 	return nil
 }
 
-// logAppendTopics returns those of some topics whose records the broker dates. Where that is not told, the producer does.
+// logAppendTopics returns those of some topics whose records the broker dates. If that is unknown, the producer dates them.
 func (f *Feed) logAppendTopics(ctx context.Context, topics []string) map[string]bool {
 	appended := make(map[string]bool)
 	request := kmsg.NewPtrDescribeConfigsRequest()
