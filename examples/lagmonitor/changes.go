@@ -12,7 +12,7 @@ import (
 	"github.com/lagkeeper/storage/status"
 )
 
-// watch returns the changes in a store that are worth a line, nil if the store tells of none.
+// watch returns the changes in a store that are worth a line, nil if the store cannot be watched.
 func watch(ctx context.Context, store storage.Store) (iter.Seq[protocol.Event], error) {
 	watcher, ok := store.(storage.Watcher)
 	if !ok {
@@ -25,8 +25,8 @@ func watch(ctx context.Context, store storage.Store) (iter.Seq[protocol.Event], 
 	return changes, err
 }
 
-// tell puts changes into words until they end. What is created while a cluster is read for the first time is no news, nor is
-// it with --once.
+// tell converts changes to text until they end. What is created while a cluster is read for the first time is not reported, nor is it
+// with --once.
 func (l *eventLog) tell(changes iter.Seq[protocol.Event], sources []*source, once bool) {
 	if changes == nil {
 		return
@@ -52,7 +52,8 @@ func (l *eventLog) tell(changes iter.Seq[protocol.Event], sources []*source, onc
 	}
 }
 
-// changeText puts a change into words, "" for one that is not worth it. news is false while a cluster is read for the first time.
+// changeText returns the text of a change, "" for one that is not worth a line. news is false while a cluster is read for the first
+// time.
 func changeText(change protocol.Event, news bool) string {
 	switch change.Kind {
 	case protocol.EventMissed:
@@ -81,7 +82,7 @@ func changeText(change protocol.Event, news bool) string {
 	return ""
 }
 
-// verb says what a group has done that has come to a status, "" for one that is not worth a line.
+// verb returns the verb for a group that has reached a status, "" for a status that is not worth a line.
 func verb(s status.Status) string {
 	switch s {
 	case status.Stopped:
@@ -98,7 +99,7 @@ func verb(s status.Status) string {
 	return ""
 }
 
-// compare tells which groups have stopped, rewound or returned since the reading before.
+// compare reports the groups that have stopped, rewound or returned since the previous reading.
 func (l *eventLog) compare(before map[groupKey]*groupRow, now []*groupRow, at time.Time) {
 	for _, r := range now {
 		old := before[r.key()]

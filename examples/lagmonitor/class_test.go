@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// redisServer starts a Redis that keeps nothing, and returns its address once it listens.
+// redisServer starts a Redis without persistence, and returns its address once it listens.
 func redisServer(t *testing.T) string {
 	t.Helper()
 	path, err := exec.LookPath("redis-server")
@@ -40,7 +40,7 @@ func redisServer(t *testing.T) string {
 	return address.String()
 }
 
-// The class of the store is a matter of configuration, and so is what is wrong with it.
+// The configuration names the class of the store, and the errors name faults in it.
 func TestAnotherClass(t *testing.T) {
 	ctx := testContext(t)
 	cluster, client := newCluster(t)
@@ -57,12 +57,12 @@ func TestAnotherClass(t *testing.T) {
 	stderr.Reset()
 	require.Equal(t, exitOK, run(ctx, []string{"--config", path, "--once"}, &stdout, &stderr), stderr.String())
 	assert.Regexp(t, `(?m)^BEHIND +g +t +6 +0 +18 `, stdout.String())
-	// What the first run left there is found again by another.
+	// Another run finds what the first one has left there.
 	stdout.Reset()
 	require.Equal(t, exitOK, run(ctx, []string{"--config", path, "--once", "--json"}, &stdout, &stderr), stderr.String())
 	assert.Contains(t, stdout.String(), `"group":"g"`)
 
-	// A monitor that only reads needs no Kafka: it shows what the others have left.
+	// A monitor that only reads needs no Kafka: it shows what others have stored.
 	cluster.Close()
 	stdout.Reset()
 	require.Equal(t, exitOK, run(ctx, []string{"--config", path, "--once", "--mode", "read"}, &stdout, &stderr), stderr.String())

@@ -11,7 +11,7 @@ import (
 
 func groupStyle(r *groupRow) lipgloss.Style { return statusStyle(r.Status) }
 
-// lagStyle colours a lag that is there.
+// lagStyle colours a lag, unless it is zero or unknown.
 func lagStyle(r *groupRow) lipgloss.Style {
 	if r.Lag.Messages == nil || *r.Lag.Messages == 0 && !r.Lag.AtLeast {
 		return normal
@@ -54,11 +54,11 @@ var groupColumns = []column[groupRow]{
 // partitionRow is a partition of a group as the table shows it.
 type partitionRow struct {
 	inspector.GroupPartition
-	at    int64 // of the reading, in Unix milliseconds
+	at    int64 // time of the reading, in Unix milliseconds
 	topic string
 }
 
-// committedAt is when the partition was last committed, nil if never.
+// committedAt is the time of the partition's last commit, nil if there was none.
 func (r *partitionRow) committedAt() *int64 {
 	if n := len(r.Commits); n > 0 {
 		return &r.Commits[n-1].Timestamp

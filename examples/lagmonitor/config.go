@@ -15,28 +15,28 @@ import (
 	"github.com/lagkeeper/storage/kafkafeed"
 )
 
-// config is what the flags and the configuration file say together.
+// config is the combination of the flags and the configuration file.
 type config struct {
 	// viper holds the storage.* and cluster.* keys for the store's Coordinator.
 	viper    *viper.Viper
 	clusters []clusterConfig
-	// embedded says that no Kafka was named, so that one has to be brought.
+	// embedded is set if no Kafka was named, so that the monitor starts its own.
 	embedded bool
 	interval time.Duration
 }
 
-// modeRead has no feed: the store is one that others fill.
+// modeRead has no feed: others fill the store.
 const modeRead kafkafeed.Mode = "read"
 
-// clusterConfig is one cluster that is monitored.
+// clusterConfig is the configuration of one monitored cluster.
 type clusterConfig struct {
 	name   string // in lower case, as viper has it
 	mode   kafkafeed.Mode
 	kafka  kafkaConfig
-	client []kgo.Opt // what kafka comes to
+	client []kgo.Opt // the options that result from kafka
 }
 
-// kafkaConfig is how to reach a Kafka cluster: the keys of cluster.<name> and the flags over them.
+// kafkaConfig is how to reach a Kafka cluster: the keys of cluster.<name>, overridden by the flags.
 type kafkaConfig struct {
 	brokers []string
 
@@ -51,7 +51,7 @@ type kafkaConfig struct {
 	saslPassword  string
 }
 
-// loadConfig reads the configuration file, if any, and lays the flags over it. It returns everything that is wrong.
+// loadConfig reads the configuration file, if any, and applies the flags on top. It returns all faults.
 func loadConfig(opts options) (config, faults) {
 	var wrong faults
 	c := config{viper: viper.New(), interval: opts.interval}
@@ -71,7 +71,7 @@ func loadConfig(opts options) (config, faults) {
 		c.clusters = append(c.clusters, cluster)
 		shared[name] = map[string]any{"class-name": "kafka", "servers": cluster.kafka.brokers}
 	}
-	// The store has to know the clusters too. What is set key by key would hide the rest of the section, so it is merged.
+	// The store needs the clusters too. Single keys would hide the rest of the section, so they are merged into it.
 	if err := c.viper.MergeConfigMap(map[string]any{"cluster": shared}); err != nil {
 		wrong.add("configure clusters: %v", err)
 	}
@@ -87,7 +87,7 @@ func loadConfig(opts options) (config, faults) {
 	return c, wrong
 }
 
-// pick returns the names of the clusters that are meant.
+// pick returns the names of the selected clusters.
 func (c *config) pick(opts options, wrong *faults) []string {
 	known := slices.Sorted(maps.Keys(c.viper.GetStringMap("cluster")))
 	names := make([]string, 0, len(opts.clusters))
@@ -130,7 +130,7 @@ func (c *config) shared() bool {
 	return false
 }
 
-// read collects how a cluster is reached, and what is wrong with that.
+// read reads the connection settings of a cluster, and collects their faults.
 func (c *config) read(name string, opts options, wrong *faults) clusterConfig {
 	root := "cluster." + name + "."
 	text := func(flag, key string) string {
@@ -188,7 +188,7 @@ func (c *config) read(name string, opts options, wrong *faults) clusterConfig {
 	return cluster
 }
 
-// check refuses what cannot work.
+// check rejects combinations that cannot work.
 func (k *kafkaConfig) check(where string, embedded bool, wrong *faults) {
 	if embedded && (k.tls || k.saslMechanism != "" || k.saslUser != "") {
 		wrong.add("TLS and SASL need a Kafka to talk to: name it with --brokers or --config")

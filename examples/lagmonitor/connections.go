@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// limitConnections returns a listener that accepts only so many connections at a time. Those above wait in the system's
-// queue, which costs this process nothing.
+// limitConnections returns a listener that accepts a limited number of connections at a time. Further ones wait in the system's queue,
+// which costs this process nothing.
 func limitConnections(l net.Listener, most int) net.Listener {
 	return &limitedListener{Listener: l, free: make(chan struct{}, most), closed: make(chan struct{})}
 }
@@ -39,7 +39,7 @@ func (l *limitedListener) Close() error {
 	return l.Listener.Close()
 }
 
-// limitedConn makes room when it is closed.
+// limitedConn frees its place when it is closed.
 type limitedConn struct {
 	net.Conn
 	listener *limitedListener

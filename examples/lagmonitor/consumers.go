@@ -14,7 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// everything is the rate of a group that reads all there is.
+// everything is the rate of a group that reads all messages.
 const everything = -1
 
 // role is a consumer group of the script.
@@ -22,7 +22,7 @@ type role struct {
 	name    string
 	topic   string
 	members int
-	// rate is how many messages of each partition it reads at a step of the script.
+	// rate is the number of messages of each partition that the group reads per step of the script.
 	rate func(at int) int
 }
 
@@ -32,7 +32,7 @@ type consumerGroup struct {
 	brokers []string
 
 	members   []*member       // empty while the group is stopped
-	have      map[int32]int64 // up to where the messages of a partition have been received
+	have      map[int32]int64 // the offset up to which the messages of a partition have been received
 	committed map[int32]int64
 }
 
@@ -68,7 +68,7 @@ func (g *consumerGroup) start() error {
 			kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, got map[string][]int32) { m.assign(got[g.topic], true) }),
 			kgo.OnPartitionsRevoked(unassign),
 			kgo.OnPartitionsLost(unassign),
-			// A demo has no time: a rebalance is noticed at a heartbeat, and partitions that were added at a refresh.
+			// The demo cannot wait: a rebalance is noticed at a heartbeat, and added partitions at a refresh.
 			kgo.HeartbeatInterval(100*time.Millisecond),
 			kgo.MetadataMinAge(metadataMinAge),
 			kgo.FetchMaxWait(500*time.Millisecond),
@@ -83,7 +83,7 @@ func (g *consumerGroup) start() error {
 	return nil
 }
 
-// wait returns when a number of partitions is assigned, over all members.
+// wait returns when the members together have a number of partitions assigned.
 func (g *consumerGroup) wait(ctx context.Context, partitions int) error {
 	err := until(ctx, func() bool {
 		assigned := 0
@@ -106,7 +106,7 @@ func (g *consumerGroup) stop() {
 	g.members = nil
 }
 
-// forget takes back what the group knows of its offsets, for one that is deleted.
+// forget clears the offsets of a group that is deleted.
 func (g *consumerGroup) forget() {
 	clear(g.have)
 	clear(g.committed)
@@ -149,12 +149,11 @@ func (g *consumerGroup) read(ctx context.Context, at int, ends []int64) error {
 	return nil
 }
 
-// receive polls once for a member that has not everything it should have, and commits the targets that it reached, which
-// are deleted.
+// receive polls once for a member that has not yet received all its targets, commits the targets that it reached, and deletes them.
 func (g *consumerGroup) receive(ctx context.Context, m *member, targets map[int32]int64) error {
 	mine := m.partitions()
 	wants := func(partition int32) bool { return g.have[partition] < targets[partition] }
-	// A poll is short, since a rebalance may take the partitions away that it waits for.
+	// A poll is short, because a rebalance may revoke the partitions that it waits for.
 	pollCtx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 	defer cancel()
 	if slices.ContainsFunc(mine, wants) {
@@ -173,8 +172,7 @@ func (g *consumerGroup) receive(ctx context.Context, m *member, targets map[int3
 	return g.commit(ctx, m, reached, targets)
 }
 
-// commit commits offsets as one member and deletes those that stand from targets. What a rebalance got in the way of is
-// left for the next try.
+// commit commits offsets as one member and deletes them from targets. What a rebalance prevents is left for the next attempt.
 func (g *consumerGroup) commit(ctx context.Context, m *member, offsets, targets map[int32]int64) error {
 	if len(offsets) == 0 {
 		return nil
@@ -207,13 +205,13 @@ func (g *consumerGroup) commit(ctx context.Context, m *member, offsets, targets 
 	return nil
 }
 
-// rebalancing tells whether an error only says that the group is being put together anew.
+// rebalancing reports whether an error only means that the group is rebalancing.
 func rebalancing(err error) bool {
 	return errors.Is(err, kerr.RebalanceInProgress) || errors.Is(err, kerr.IllegalGeneration) ||
 		errors.Is(err, kerr.UnknownMemberID)
 }
 
-// rewind goes back by a number of messages on every partition, as somebody does who has to read again.
+// rewind goes back by a number of messages on every partition, as a user does to read them again.
 func (g *consumerGroup) rewind(ctx context.Context, by int64) error {
 	targets := make(map[int32]int64)
 	for partition, offset := range g.committed {
@@ -241,7 +239,7 @@ func (g *consumerGroup) rewind(ctx context.Context, by int64) error {
 	})
 }
 
-// assign notes partitions that the group gave to or took from the member.
+// assign records partitions that the group assigned to or revoked from the member.
 func (m *member) assign(partitions []int32, mine bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

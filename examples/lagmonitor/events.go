@@ -11,11 +11,11 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// eventLog keeps the last things that happened, for the user to read below the table.
+// eventLog keeps the most recent events, which are shown below the table.
 type eventLog struct {
 	mu     sync.Mutex
 	events []event // guarded by mu; oldest first
-	unread int     // guarded by mu; how many of the newest have not been taken
+	unread int     // guarded by mu; how many of the newest events have not been taken
 }
 
 // event is one thing that happened.
@@ -24,10 +24,10 @@ type event struct {
 	Text string    `json:"text"`
 }
 
-// keptEvents is how many events are kept.
+// keptEvents is the number of events that are kept.
 const keptEvents = 200
 
-// add adds an event. One that says what the one before said takes its place.
+// add adds an event. It replaces the previous event if both have the same text.
 func (l *eventLog) add(at time.Time, format string, args ...any) {
 	e := event{at, fmt.Sprintf(format, args...)}
 	l.mu.Lock()
@@ -44,14 +44,14 @@ func (l *eventLog) add(at time.Time, format string, args ...any) {
 	l.unread = min(l.unread, keptEvents)
 }
 
-// all returns the events that are kept, oldest first.
+// all returns the kept events, oldest first.
 func (l *eventLog) all() []event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append([]event(nil), l.events...)
 }
 
-// take returns the events that were not taken yet, oldest first.
+// take returns the events that have not been taken yet, oldest first.
 func (l *eventLog) take() []event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -60,7 +60,7 @@ func (l *eventLog) take() []event {
 	return append([]event(nil), l.events[from:]...)
 }
 
-// logger returns a logger whose warnings and errors become events: the store's log must not be written across a table.
+// logger returns a logger whose warnings and errors become events, because log lines must not be written across a table.
 func (l *eventLog) logger() *zap.Logger {
 	return zap.New(&eventCore{log: l})
 }

@@ -18,10 +18,10 @@ import (
 
 const (
 	dialTimeout = 5 * time.Second
-	// metadataMinAge is how long the client may answer from its cache if it is asked for fresh metadata. The default of
-	// five seconds would hide a topic that was just created, grown or deleted.
+	// metadataMinAge is the age up to which the client may answer a request for fresh metadata from its cache. The default of five
+	// seconds would hide a topic that was just created, grown or deleted.
 	metadataMinAge = 50 * time.Millisecond
-	// requestRetries is how often a request is tried again. It is little, since the next poll asks anyway.
+	// requestRetries is the number of retries of a request. It is small, because the next poll repeats the request anyway.
 	requestRetries = 3
 )
 
@@ -55,7 +55,7 @@ func (k kafkaConfig) clientOptions() ([]kgo.Opt, error) {
 	return options, nil
 }
 
-// tlsConfig reads the certificates. Without any it trusts what the system trusts.
+// tlsConfig reads the certificates. Without any it trusts those of the system.
 func (k kafkaConfig) tlsConfig() (*tls.Config, error) {
 	config := &tls.Config{
 		MinVersion:         tls.VersionTLS12,
@@ -81,7 +81,7 @@ func (k kafkaConfig) tlsConfig() (*tls.Config, error) {
 	return config, nil
 }
 
-// explain puts into words what is most likely behind an error that says nothing by itself.
+// explain adds the most likely cause to an error that does not tell it.
 func (k kafkaConfig) explain(err error) error {
 	var dial *net.OpError
 	switch {

@@ -25,7 +25,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// certificate makes a self-signed certificate for loopback, and PEM files of it.
+// certificate returns a self-signed certificate for loopback, and its PEM files.
 func certificate(t *testing.T) (pair tls.Certificate, certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -55,7 +55,7 @@ func certificate(t *testing.T) (pair tls.Certificate, certFile, keyFile string) 
 	return pair, certFile, keyFile
 }
 
-// reach connects to a Kafka and asks it for something.
+// reach connects to a Kafka and sends a request.
 func reach(ctx context.Context, cfg kafkaConfig) error {
 	options, err := cfg.clientOptions()
 	if err != nil {

@@ -1,9 +1,8 @@
 // Lagmonitor shows how far the consumer groups of Kafka clusters are behind.
 //
-// It is an example of a program that embeds github.com/lagkeeper/storage: package kafkafeed fills the store, package status
-// judges what it answers, and packages inspector and prometheus serve it. What is left for the program is its
-// configuration and its screen. Started without flags it brings its own Kafka and a workload, so that there is something to
-// see:
+// It is an example of a program that embeds github.com/lagkeeper/storage: package kafkafeed fills the store, package status judges its
+// answers, and packages inspector and prometheus serve them. The program adds only its configuration and its screen. Started without
+// flags it runs its own Kafka with a workload, so that there is something to see:
 //
 //	go run ./examples/lagmonitor
 //	go run ./examples/lagmonitor --brokers kafka1:9092,kafka2:9092
@@ -27,20 +26,20 @@ const (
 	exitOK      = 0
 	exitFailed  = 1
 	exitUsage   = 2
-	exitPartial = 3 // --once has printed what is known, and something is missing
+	exitPartial = 3 // --once has printed a table, but some of it is missing
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// Once the first signal has begun the shutdown, a second one finds the default behaviour again and kills.
+	// After the first signal has begun the shutdown, a second one has the default effect: it kills the process.
 	context.AfterFunc(ctx, stop)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
 
-// run is the whole program: it returns the exit code once ctx is done or, with --once, the table is printed, and leaves
-// nothing running.
+// run is the whole program. It returns the exit code once ctx is done or, with --once, once the table is printed. It leaves nothing
+// running.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	opts, err := parseOptions(args, os.Getenv)
 	switch {
@@ -54,7 +53,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		err = monitor(ctx, opts, stdout, stderr)
 	}
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		// Nothing failed but that it was told to end. With --once that leaves the user without a table.
+		// The only failure is that the program was interrupted. With --once the user then has no table.
 		if !opts.once {
 			return exitOK
 		}
@@ -78,7 +77,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitFailed
 }
 
-// version says which version this is, as far as it was built from one.
+// version returns the version that the program was built from, as far as it is known.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -87,12 +86,12 @@ func version() string {
 	return fmt.Sprintf("lagmonitor %s %s", info.Main.Version, info.GoVersion)
 }
 
-// faults are what is wrong with the command line and the configuration, each in one line. They are the user's to mend.
+// faults are the faults of the command line and the configuration, one per line. The user can correct them.
 type faults []string
 
 func (f faults) Error() string { return strings.Join(f, "\n") }
 
-// add adds one fault. What has several lines is one fault for each.
+// add adds an error; each of its lines becomes a fault.
 func (f *faults) add(format string, args ...any) {
 	for _, line := range strings.Split(fmt.Sprintf(format, args...), "\n") {
 		if line = strings.TrimSpace(line); line != "" {
@@ -109,7 +108,7 @@ func (f faults) err() error {
 	return f
 }
 
-// missing are what a table lacks, each in one line.
+// missing lists what a table lacks, one item per line.
 type missing []string
 
 func (m missing) Error() string { return "incomplete: " + strings.Join(m, "\nincomplete: ") }

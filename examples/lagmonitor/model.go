@@ -21,29 +21,29 @@ const (
 	helpPage
 )
 
-// model is the live view. It is changed by messages alone: readings, keys and the size of the terminal.
+// model is the live view. Only messages change it: readings, keys and the size of the terminal.
 type model struct {
 	color bool
-	// load returns what reads one group; its message is a detailMsg.
+	// load returns the command that reads one group; its message is a detailMsg.
 	load func(groupKey) tea.Cmd
 
 	width, height int
 	reading       reading
 	page          page
-	from          page // which page help and events return to
+	from          page // the page to which help and events return
 
 	sort    int // index in groupColumns
 	reverse bool
 	filter  string
-	typing  bool // the filter
+	typing  bool // whether the filter is being typed
 
-	rows     []*groupRow // those that pass the filter, sorted
+	rows     []*groupRow // the rows that pass the filter, sorted
 	groups   list
-	selected groupKey // on which the cursor stays when the rows move
+	selected groupKey // the row that the cursor stays on when rows move
 	seen     widths
 
 	open           groupKey
-	detail         *inspector.GroupDetail // nil while it is read, and if the group has gone
+	detail         *inspector.GroupDetail // nil while the group is being read, and if it is gone
 	loaded         bool
 	partitions     []*partitionRow
 	partitionList  list
@@ -51,10 +51,10 @@ type model struct {
 	text           list // of events and help
 }
 
-// readingMsg brings a new reading.
+// readingMsg delivers a new reading.
 type readingMsg reading
 
-// detailMsg brings the partitions of a group, nil for one that has gone.
+// detailMsg delivers the partitions of a group, nil if it is gone.
 type detailMsg struct {
 	key    groupKey
 	detail *inspector.GroupDetail
@@ -64,16 +64,16 @@ func newModel(color bool, load func(groupKey) tea.Cmd) model {
 	return model{color: color, load: load, seen: widths{}, partitionsSeen: widths{}}
 }
 
-// list is a cursor in rows of which a window is shown.
+// list is a cursor in rows, of which a window is shown.
 type list struct{ cursor, top int }
 
-// move moves the cursor within n rows, of which the window shows so many.
+// move moves the cursor within n rows and keeps it in the window, whose height is given.
 func (l *list) move(by, n, window int) {
 	l.cursor = min(max(l.cursor+by, 0), max(n-1, 0))
 	l.top = min(max(min(l.top, l.cursor), l.cursor-window+1, 0), max(n-window, 0))
 }
 
-// scroll moves the window where there is no cursor.
+// scroll moves the window on pages without a cursor.
 func (l *list) scroll(by, n, window int) {
 	l.top = min(max(l.top+by, 0), max(n-window, 0))
 }
@@ -117,7 +117,7 @@ func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	return m, next
 }
 
-// typed takes a key while the filter is typed.
+// typed handles a key while the filter is typed.
 func (m *model) typed(key tea.KeyPressMsg) {
 	switch key.String() {
 	case "enter":
@@ -134,7 +134,7 @@ func (m *model) typed(key tea.KeyPressMsg) {
 	}
 }
 
-// key takes any other key.
+// key handles any other key.
 func (m *model) key(key string) tea.Cmd {
 	switch key {
 	case "q":
@@ -187,7 +187,7 @@ func (m *model) key(key string) tea.Cmd {
 	return nil
 }
 
-// turn opens a page over another, or closes it.
+// turn opens a page over another one, or closes it.
 func (m *model) turn(to page) {
 	switch {
 	case m.page == to:
@@ -198,11 +198,11 @@ func (m *model) turn(to page) {
 	}
 	m.page, m.text = to, list{}
 	if to == eventsPage {
-		m.text.top = 1 << 30 // the newest
+		m.text.top = 1 << 30 // the newest at the bottom
 	}
 }
 
-// sortBy goes on to another column, of those that are there and can be sorted by.
+// sortBy selects the next visible column that can be sorted by.
 func (m *model) sortBy(step int) {
 	m.reverse = false
 	for {
@@ -213,7 +213,7 @@ func (m *model) sortBy(step int) {
 	}
 }
 
-// move moves what can be moved on the page.
+// move moves the cursor or the window of the page.
 func (m *model) move(by int) {
 	switch m.page {
 	case groupsPage:
@@ -228,7 +228,7 @@ func (m *model) move(by int) {
 	}
 }
 
-// arrange filters and sorts the rows, and keeps cursors and windows where they make sense.
+// arrange filters and sorts the rows, and keeps cursors and windows in range.
 func (m *model) arrange() {
 	m.rows = m.rows[:0:0]
 	wanted := strings.ToLower(m.filter)
@@ -246,7 +246,7 @@ func (m *model) arrange() {
 		}
 		return cmp.Or(compare(a, b), byAlarm(a, b))
 	})
-	// At the top the cursor stays there, whatever comes up; elsewhere it stays on its group.
+	// At the top the cursor stays there, whichever row moves up; elsewhere it stays on its group.
 	if i := slices.IndexFunc(m.rows, func(r *groupRow) bool { return r.key() == m.selected }); i >= 0 && m.groups.cursor > 0 {
 		m.groups.cursor = i
 	}

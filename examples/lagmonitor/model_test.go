@@ -59,7 +59,7 @@ func newScreen(t *testing.T, width, height int, color bool) *screen {
 	return s
 }
 
-// send delivers a message, and that of the command that comes of it.
+// send delivers a message, and then the message of the resulting command.
 func (s *screen) send(msg tea.Msg) {
 	updated, next := s.model.Update(msg)
 	s.model = updated.(model)
@@ -89,7 +89,7 @@ func (s *screen) press(keys ...string) {
 
 func (s *screen) text() string { return strings.Join(s.model.screen(), "\n") + "\n" }
 
-// body returns the column that begins with a title, top down, as far as it is shown.
+// body returns the column with a title from top to bottom, as far as it is visible.
 func (s *screen) body(title string) (cells []string) {
 	at := -1
 	for _, line := range s.model.screen() {
@@ -116,7 +116,7 @@ func TestScreens(t *testing.T) {
 	}
 }
 
-// No line is longer than the terminal is wide, and there are as many as it is high, whatever is shown.
+// No line is longer than the terminal is wide, and there are as many lines as it is high, on every page.
 func TestScreensFit(t *testing.T) {
 	for width := 1; width < 230; width += 7 {
 		for _, height := range []int{1, 2, 5, 9, 24, 60} {
@@ -140,7 +140,7 @@ func TestAlarmingFirst(t *testing.T) {
 	assert.Equal(t, "mailer", s.model.selected.group)
 }
 
-// What the issue of states is about: silence is judged by the rhythm of the group, and no falling lag is OK.
+// Silence is judged by the rhythm of the group, and a group whose lag is falling is not OK yet.
 func TestStates(t *testing.T) {
 	w := newWorld(t)
 	r := w.readings(300)
@@ -153,7 +153,7 @@ func TestStates(t *testing.T) {
 	}
 	assert.Nil(t, r.find("ledger").Lag.Messages)
 	assert.Equal(t, []string{"prod: group mailer stopped, behind by 600", "prod: group search rewound, behind by 1,875"}, eventTexts(r.events))
-	// One commit shows no rhythm.
+	// A single commit shows no rhythm.
 	assert.Equal(t, status.Behind, w.readings(300).find("payments-service").Status)
 	assert.Equal(t, status.Stopped, w.readings(301).find("payments-service").Status)
 	assert.Equal(t, status.OK, w.readings(480).find("search").Status)
@@ -206,7 +206,7 @@ func TestSortSkipsColumnsThatAreNotThere(t *testing.T) {
 	s := newScreen(t, 200, 30, false)
 	r := s.model.reading
 	for _, row := range r.groups {
-		row.shownCluster = "" // there is but one
+		row.shownCluster = "" // there is only one
 	}
 	s.press("right")
 	assert.Contains(t, s.text(), "sorted by GROUP\n")
@@ -330,7 +330,7 @@ func TestColumnsDoNotJump(t *testing.T) {
 	assert.Equal(t, before, titles())
 }
 
-// Nothing is told by colour alone: without it the text is the same.
+// Colour alone carries no information: without it the text is the same.
 func TestColorIsNotAlone(t *testing.T) {
 	colored, plain := newScreen(t, 100, 24, true), newScreen(t, 100, 24, false)
 	for i, line := range colored.model.screen() {

@@ -21,10 +21,10 @@ type monitorState struct {
 	store       storage.Store
 	sources     []*source
 	polled      chan struct{} // holds one token if a poll of any cluster ended since it was last taken
-	demo        *demo         // nil if the Kafka is the user's own
+	demo        *demo         // nil if the Kafka belongs to the user
 	events      *eventLog
 	reader      reader
-	running     sync.WaitGroup // the feeds and what watches the store
+	running     sync.WaitGroup // the feeds and the watcher of the store
 }
 
 // monitor runs until ctx is done or, with --once, the table is printed. It releases everything before it returns.
@@ -102,7 +102,7 @@ func monitor(ctx context.Context, opts options, stdout, stderr io.Writer) (err e
 	return m.live(ctx, p.color, stdout)
 }
 
-// start starts the feeds, what watches the store and, in a demo, the workload. They end with ctx.
+// start starts the feeds, the watcher of the store and, in a demo, the workload. They end with ctx.
 func (m *monitorState) start(ctx context.Context, once bool) error {
 	changes, err := watch(ctx, m.store)
 	if err != nil {
@@ -119,7 +119,7 @@ func (m *monitorState) start(ctx context.Context, once bool) error {
 	return nil
 }
 
-// once shows one table, and returns what it lacks.
+// once prints one table, and returns what it lacks.
 func (m *monitorState) once(ctx context.Context, opts options, p *printer) error {
 	if m.demo != nil {
 		if err := m.demo.workload.settle(ctx); err != nil {
@@ -147,7 +147,7 @@ func (m *monitorState) once(ctx context.Context, opts options, p *printer) error
 	return nil
 }
 
-// show reads the store and prints it, unless told otherwise.
+// show reads the store and prints it if it is to be visible.
 func (m *monitorState) show(ctx context.Context, opts options, p *printer, visible bool) (reading, error) {
 	r, err := m.read(ctx)
 	if err != nil || !visible {
@@ -165,7 +165,7 @@ func (m *monitorState) show(ctx context.Context, opts options, p *printer, visib
 	return r, p.print(r)
 }
 
-// read reads the store, and notes what has become of groups since the reading before.
+// read reads the store, and records the changes of groups since the previous reading.
 func (m *monitorState) read(ctx context.Context) (reading, error) {
 	before := m.reader.before
 	r, err := m.reader.read(ctx)
@@ -175,7 +175,7 @@ func (m *monitorState) read(ctx context.Context) (reading, error) {
 	return r, err
 }
 
-// states says how each cluster is read now.
+// states returns how each cluster is currently read.
 func (m *monitorState) states() (states []clusterState) {
 	for _, s := range m.sources {
 		states = append(states, s.state())
@@ -212,17 +212,17 @@ func (m *monitorState) printAll(ctx context.Context, opts options, p *printer) e
 	}
 }
 
-// goOn makes the demo's workload go on, if there is one.
+// goOn continues the demo's workload, if there is one.
 func (m *monitorState) goOn(ctx context.Context) {
 	if m.demo != nil {
 		m.running.Go(func() { m.demo.workload.loop(ctx, m.events) })
 	}
 }
 
-// redrawEvery is how often the live view is brought up to date between two polls: ages go on.
+// redrawEvery is how often the live view is redrawn between two polls, because ages grow.
 const redrawEvery = time.Second
 
-// live shows the live view until ctx is done or the user has enough.
+// live shows the live view until ctx is done or the user quits.
 func (m *monitorState) live(ctx context.Context, color bool, stdout io.Writer) error {
 	m.goOn(ctx)
 	ctx, cancel := context.WithCancel(ctx)

@@ -23,13 +23,13 @@ const (
 	minInterval  = 100 * time.Millisecond
 )
 
-// options are the command line, checked as far as that goes without reading a file. What is not given is empty, so that
-// a configuration file can speak.
+// options are the command line, checked as far as possible without reading a file. An option that is not given is empty, so that the
+// configuration file applies.
 type options struct {
 	brokers  []string
 	clusters []string
 	config   string
-	interval time.Duration // 0: the default
+	interval time.Duration // 0 stands for the default
 	mode     string        // auto, log, poll or read
 	once     bool
 	json     bool
@@ -38,12 +38,12 @@ type options struct {
 	metrics  string // host:port to serve the metrics on; "" for none
 	http     string // host:port to serve the pages on; "" for none
 
-	kafka kafkaConfig // less the brokers
+	kafka kafkaConfig // without the brokers
 
 	getenv func(string) string
 }
 
-// clusterName is what a cluster may be called: viper would take a dot for a step into the configuration.
+// clusterName matches the allowed names of clusters: viper would take a dot for a separator of keys.
 var clusterName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 const usageText = `Lagmonitor shows how far the consumer groups of Kafka clusters are behind.
@@ -144,7 +144,7 @@ func parseOptions(args []string, getenv func(string) string) (options, error) {
 	return opts, wrong.err()
 }
 
-// helpText is what --help prints.
+// helpText is the output of --help.
 func helpText() string {
 	var b strings.Builder
 	b.WriteString(usageText)
@@ -156,7 +156,7 @@ func helpText() string {
 	return b.String()
 }
 
-// split takes a comma-separated list apart. It calls bad once, for the first item that is empty or does not please.
+// split splits a comma-separated list. It calls bad once, for the first item that is empty or invalid.
 func split(list string, pleases func(string) bool, bad func(item string)) (items []string) {
 	for _, item := range strings.Split(list, ",") {
 		item = strings.TrimSpace(item)

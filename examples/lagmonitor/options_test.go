@@ -15,7 +15,7 @@ import (
 
 func noEnv(string) string { return "" }
 
-// load goes all the way from arguments to a configuration.
+// load turns arguments into a configuration.
 func load(args []string, getenv func(string) string) (config, error) {
 	opts, err := parseOptions(args, getenv)
 	if err != nil {
@@ -142,7 +142,7 @@ func TestConfigFile(t *testing.T) {
 	assert.Equal(t, kafkafeed.ModeAuto, c.clusters[1].mode)
 	assert.Equal(t, 20, window(c.viper))
 
-	// Flags override, and leave the rest of the section in place.
+	// Flags override single keys, and keep the rest of the section.
 	c, err = load([]string{"--config", path, "--cluster", "Prod", "--brokers", "other:1", "--sasl-user", "me", "--mode", "poll"}, env)
 	require.NoError(t, err)
 	require.Len(t, c.clusters, 1)
@@ -160,7 +160,7 @@ func TestConfigFile(t *testing.T) {
 	require.ErrorContains(t, err, "--cluster staging is not in "+path+", which has prod, test")
 }
 
-// Every fault of a file is told at once, each in a line of its own, those of the store and those of the clusters alike.
+// All faults of a file are reported at once, one per line, those of the store and of the clusters alike.
 func TestConfigFaults(t *testing.T) {
 	path := configFile(t, "bad.toml", `
 [storage.mine]
@@ -192,7 +192,7 @@ tls = { cert = "x" }
 	assert.Contains(t, stderr.String(), "storage.mine.workers")
 	assert.Contains(t, stderr.String(), "storage.mine.group-allowlist")
 
-	// A class that is not there is named.
+	// An unknown class is named.
 	stderr.Reset()
 	path = configFile(t, "class.toml", "[storage.mine]\nclass-name = \"granite\"\n")
 	assert.Equal(t, exitUsage, run(t.Context(), []string{"--config", path}, new(bytes.Buffer), &stderr))
@@ -214,7 +214,7 @@ func TestConfigFileYAML(t *testing.T) {
 	assert.Equal(t, []string{"b:2"}, c.clusters[0].kafka.brokers)
 }
 
-// A configuration that only sets the store up leaves the demo.
+// A configuration that only configures the store still starts the demo.
 func TestConfigFileWithoutCluster(t *testing.T) {
 	c, err := load([]string{"--config", configFile(t, "s.toml", "[storage.mine]\nintervals = 5\n")}, noEnv)
 	require.NoError(t, err)

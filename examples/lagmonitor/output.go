@@ -13,7 +13,7 @@ import (
 	"github.com/lagkeeper/storage/inspector"
 )
 
-// terminal returns how wide the terminal behind a writer is, and false if there is none that can be drawn on.
+// terminal returns the width of the terminal behind a writer, and false if there is none that can be drawn on.
 func terminal(out io.Writer, getenv func(string) string) (columns int, capable bool) {
 	file, ok := out.(*os.File)
 	if !ok || !term.IsTerminal(file.Fd()) {
@@ -35,11 +35,11 @@ func colored(opts options, capable bool) bool {
 type printer struct {
 	out     io.Writer
 	color   bool
-	columns int // 0 for any number
+	columns int // 0 stands for any number
 	seen    widths
 }
 
-// print prints a reading: the totals, the clusters, the groups and what happened.
+// print prints a reading: the totals, the clusters, the groups and the new events.
 func (p *printer) print(r reading) error {
 	lines := append([]string{r.at.Format(time.TimeOnly) + "  " + totals(r.groups, p.color)}, clusterLines(r, p.color)...)
 	if len(r.groups) > 0 {
@@ -66,16 +66,16 @@ func (p *printer) print(r reading) error {
 	return err
 }
 
-// document is a reading for machines. Groups are as api/v1/group of the inspector has them.
+// document is a reading in JSON. Groups have the form of api/v1/group of the inspector.
 type document struct {
 	Time     time.Time                `json:"time"`
 	Clusters []clusterState           `json:"clusters"`
 	Groups   []*inspector.GroupDetail `json:"groups"`
-	// Events are what happened since the last document.
+	// Events are the events since the last document.
 	Events []event `json:"events"`
 }
 
-// printJSON prints one document in a line of its own.
+// printJSON prints one document on one line.
 func printJSON(out io.Writer, r reading, groups []*inspector.GroupDetail) error {
 	d := document{Time: r.at.UTC(), Clusters: r.clusters, Groups: append([]*inspector.GroupDetail{}, groups...), Events: append([]event{}, r.events...)}
 	var b strings.Builder

@@ -12,15 +12,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// picture is where the README has the picture of the monitor from. It is drawn by
+// picture is the path of the README's picture of the monitor. It is drawn by
 //
 //	go test ./examples/lagmonitor -run TestPicture -update
 const picture = "../../docs/lagmonitor.svg"
 
-// TestPicture draws the live view of the fixed workload, and compares with the picture that is committed.
+// TestPicture draws the live view of the fixed workload, and compares it with the committed picture.
 func TestPicture(t *testing.T) {
 	s := newScreen(t, 132, 20, true)
-	s.model.reading.groups = s.model.reading.groups[:8] // less the one with the hostile name
+	s.model.reading.groups = s.model.reading.groups[:8] // without the one with the hostile name
 	s.press("down")
 	got := drawSVG(s.model.screen())
 	if *update {
@@ -93,7 +93,7 @@ func drawSVG(lines []string) string {
 			if style["2"] {
 				more += ` opacity="0.65"`
 			}
-			// Each word has its place and its length, which keeps columns in line whatever the font is.
+			// Each word has its own position and length, which keeps columns aligned in any font.
 			at := x
 			for _, word := range strings.SplitAfter(part, " ") {
 				if text := strings.TrimSpace(word); text != "" {

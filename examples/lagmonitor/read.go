@@ -14,7 +14,7 @@ import (
 	"github.com/lagkeeper/storage/status"
 )
 
-// reading is everything that there is to show, at one moment.
+// reading is all that can be shown, at one moment.
 type reading struct {
 	at       time.Time
 	clusters []clusterState
@@ -25,19 +25,19 @@ type reading struct {
 // groupRow is a group as the table shows it.
 type groupRow struct {
 	inspector.GroupRow
-	at    int64  // when it was read, in Unix milliseconds
-	topic string // its name if the group has one, else their number
+	at    int64  // time of the read, in Unix milliseconds
+	topic string // the name of the group's only topic, or the number of its topics
 	trend []float64
 	// shownCluster is the cluster if there are several.
 	shownCluster string
 }
 
-// groupKey names a group.
+// groupKey identifies a group.
 type groupKey struct{ cluster, group string }
 
 func (r *groupRow) key() groupKey { return groupKey{r.Cluster, r.Group} }
 
-// trendLength is how many readings a trend shows.
+// trendLength is the number of readings that a trend shows.
 const trendLength = 10
 
 // reader reads the store for the screen.
@@ -47,7 +47,7 @@ type reader struct {
 	states   func() []clusterState // of the clusters
 	now      func() time.Time
 
-	before map[groupKey]*groupRow // of the newest reading
+	before map[groupKey]*groupRow // the rows of the newest reading
 	polls  map[string]int64       // the newest poll of each cluster in it
 	buffer protocol.Group
 }
@@ -80,13 +80,13 @@ func (r *reader) read(ctx context.Context) (reading, error) {
 	return out, err
 }
 
-// trend returns the lags of a group at the newest polls, -1 for one that is not known.
+// trend returns the lags of a group at the newest polls, -1 for an unknown lag.
 func (r *reader) trend(row *groupRow, polled bool) []float64 {
 	var lags []float64
 	if before := r.before[row.key()]; before != nil {
 		lags = before.trend
 		if !polled {
-			lags = lags[:len(lags)-1] // which the newest takes the place of
+			lags = lags[:len(lags)-1] // the newest one replaces it
 		}
 	}
 	lag := -1.0
@@ -104,7 +104,7 @@ func (r *reader) details(ctx context.Context) (out []*inspector.GroupDetail, err
 	return out, err
 }
 
-// detail reads one group, nil if it is not there.
+// detail reads one group, nil if it does not exist.
 func (r *reader) detail(ctx context.Context, key groupKey) (*inspector.GroupDetail, error) {
 	var group protocol.Group
 	err := r.source.Group(storage.Uncounted(ctx), key.cluster, key.group, &group)
@@ -128,7 +128,7 @@ func (r *reader) each(ctx context.Context, do func(cluster, name string, group *
 			switch err := r.source.Group(ctx, cluster, name, &r.buffer); {
 			case err == nil:
 				do(cluster, name, &r.buffer)
-			case !errors.Is(err, storage.ErrUnknownGroup): // which has gone since it was listed
+			case !errors.Is(err, storage.ErrUnknownGroup): // it was deleted after it had been listed
 				return fmt.Errorf("read group %q of cluster %s: %w", name, cluster, err)
 			}
 		}
@@ -136,7 +136,7 @@ func (r *reader) each(ctx context.Context, do func(cluster, name string, group *
 	return nil
 }
 
-// missing returns what the reading lacks, each in a line.
+// missing returns what the reading lacks, one item per line.
 func (r *reading) missing() (out missing) {
 	for _, cluster := range r.clusters {
 		for _, what := range cluster.Missing {
@@ -146,12 +146,12 @@ func (r *reading) missing() (out missing) {
 	return out
 }
 
-// byAlarm puts the most alarming group first, and of two the one that is further behind.
+// byAlarm orders the most alarming group first, and among equals the one with the greater lag.
 func byAlarm(a, b *groupRow) int {
 	return cmp.Or(by("status")(a, b), by("lag")(a, b), by("cluster")(a, b), by("group")(a, b))
 }
 
-// by orders groups by a column as the pages do.
+// by orders groups by a column, as the pages do.
 func by(column string) func(a, b *groupRow) int {
 	return func(a, b *groupRow) int { return a.Compare(&b.GroupRow, column) }
 }

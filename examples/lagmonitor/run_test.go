@@ -20,7 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// buffer is an output that another goroutine may look at.
+// buffer is an output that other goroutines may read.
 type buffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -62,7 +62,7 @@ func write(t *testing.T, ctx context.Context, client *kgo.Client, n int) {
 	}
 }
 
-// commit commits as a tool does that is no member.
+// commit commits without being a member, as a tool does.
 func commit(t *testing.T, ctx context.Context, client *kgo.Client, group string, offset int64) {
 	t.Helper()
 	offsets := make(kadm.Offsets)
@@ -88,7 +88,7 @@ func TestRunOnce(t *testing.T) {
 	assert.NotContains(t, stdout.String(), "\x1b")
 }
 
-// decoded is a document of --json, as far as tests look at it.
+// decoded is a document of --json, as far as tests check it.
 type decoded struct {
 	Clusters []clusterState
 	Groups   []struct {
@@ -132,7 +132,7 @@ func TestRunOnceJSON(t *testing.T) {
 	}
 }
 
-// The demo runs until it is told to end, in every kind of output.
+// The demo runs until it is interrupted, with every kind of output.
 func TestRunOn(t *testing.T) {
 	for _, args := range [][]string{{"--interval", "100ms"}, {"--interval", "100ms", "--json"}, {"--interval", "100ms", "--color", "always"}} {
 		ctx, cancel := context.WithCancel(testContext(t))
@@ -188,7 +188,7 @@ func (k *killable) listen(network, address string) (net.Listener, error) {
 	return &killableListener{l, k}, nil
 }
 
-// kill refuses connections to a broker from now on, and ends those that there are.
+// kill refuses new connections to a broker, and closes the existing ones.
 func (k *killable) kill(broker int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -214,7 +214,7 @@ func (l *killableListener) Accept() (net.Conn, error) {
 	return conn, err
 }
 
-// With one of three brokers down, what is known is printed, what is missing is said, and the exit code tells.
+// If one of three brokers is down, the monitor prints what is known, names what is missing, and sets the exit code.
 func TestRunOncePartial(t *testing.T) {
 	ctx := testContext(t)
 	brokers := &killable{conns: make(map[net.Listener][]net.Conn)}
@@ -271,7 +271,7 @@ func TestRunFailures(t *testing.T) {
 	assert.Contains(t, stderr.String(), "interrupted")
 }
 
-// A Kafka that goes away is told to the user, and what was known stays.
+// If Kafka goes away the user is informed, and what was known stays.
 func TestRunOutage(t *testing.T) {
 	ctx, cancel := context.WithCancel(testContext(t))
 	defer cancel()
@@ -294,7 +294,7 @@ func TestRunOutage(t *testing.T) {
 	assert.Equal(t, exitOK, <-ended)
 }
 
-// The live view runs on a terminal, takes keys, and gives the terminal back.
+// The live view runs on a terminal, handles keys, and restores the terminal.
 func TestRunLive(t *testing.T) {
 	ctx := testContext(t)
 	w := newWorld(t)
@@ -342,7 +342,7 @@ func TestOneLine(t *testing.T) {
 	assert.Equal(t, []string{"request failed err=x (and 1 more) request=z"}, eventTexts(log.all()))
 }
 
-// Events are bounded, and one that repeats itself takes no room.
+// Events are bounded, and a repeated event takes no room.
 func TestEventLog(t *testing.T) {
 	log := new(eventLog)
 	for i := range 3 * keptEvents {

@@ -23,7 +23,7 @@ var scriptTopics = []struct {
 	{"legacy", 1},
 }
 
-// mostClicks is up to how many partitions the topic clicks grows.
+// mostClicks is the number of partitions up to which the topic clicks grows.
 const mostClicks = 8
 
 // scriptGroups are the groups.
@@ -39,7 +39,7 @@ var scriptGroups = []role{
 	}},
 	// Stops.
 	{"mailer", "payments", 1, always(everything)},
-	// Rewinds, and reads a little faster than is written from then on.
+	// Rewinds, then reads a little faster than messages are written.
 	{"search", "payments", 1, always(perStep * 3 / 2)},
 	// Is deleted.
 	{"adhoc", "payments", 1, always(everything)},
@@ -49,19 +49,19 @@ var scriptGroups = []role{
 	{"archiver", "legacy", 1, always(everything)},
 }
 
-// rewindBy is how many messages the group search goes back.
+// rewindBy is the number of messages by which the group search goes back.
 const rewindBy = 60
 
 func always(rate int) func(int) int { return func(int) int { return rate } }
 
-// scene is something that happens at a step, before anything is written.
+// scene is an action at the beginning of a step, before messages are written.
 type scene struct {
 	at   int
 	what string
 	do   func(context.Context, *workload) error
 }
 
-// script is what happens beside writing and reading.
+// script lists the actions beside writing and reading.
 var script = []scene{
 	{6, "mailer stops", func(_ context.Context, w *workload) error {
 		w.group("mailer").stop()

@@ -12,10 +12,10 @@ import (
 	"go.uber.org/goleak"
 )
 
-// testTimeout bounds what a test waits for Kafka.
+// testTimeout bounds each wait of a test for Kafka.
 const testTimeout = 60 * time.Second
 
-// asProgram is the variable that makes the test binary the program, with the arguments that it holds.
+// asProgram is the environment variable that makes the test binary the program; its value holds the arguments.
 const asProgram = "LAGMONITOR_TEST_RUN"
 
 func TestMain(m *testing.M) {
@@ -40,7 +40,7 @@ func testDemo(t *testing.T, ctx context.Context) *demo {
 	return d
 }
 
-// The workload does a whole cycle and a half, and Kafka itself says that the groups are where the script has them.
+// The workload runs for a cycle and a half, and Kafka confirms that the groups are where the script has them.
 func TestScriptOnKafka(t *testing.T) {
 	ctx := testContext(t)
 	d := testDemo(t, ctx)

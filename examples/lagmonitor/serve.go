@@ -35,7 +35,7 @@ const (
 	goodbye = time.Second
 )
 
-// server serves what is mounted on it until it is closed.
+// server serves its handler until it is closed.
 type server struct {
 	listener net.Listener
 	server   *http.Server
@@ -73,7 +73,7 @@ func loopbackUnlessNamed(address string) string {
 	return address
 }
 
-// url is where the server is, for this machine.
+// url is the address of the server on this machine.
 func (s *server) url() string {
 	address := s.listener.Addr().String()
 	for _, every := range []string{"[::]:", "0.0.0.0:"} {
@@ -94,7 +94,7 @@ func (s *server) close() {
 	<-s.done
 }
 
-// health answers /healthz: the store answers, whatever Kafka does.
+// health answers /healthz: the store answers, whatever the state of Kafka.
 func (m *monitorState) health(w http.ResponseWriter, r *http.Request) {
 	if _, err := m.store.Clusters(r.Context()); err != nil {
 		http.Error(w, "the store does not answer", http.StatusServiceUnavailable)
@@ -103,7 +103,7 @@ func (m *monitorState) health(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, "ok")
 }
 
-// lateAfter is after how many intervals without a poll a cluster is not ready any more.
+// lateAfter is the number of intervals without a poll after which a cluster is not ready any more.
 const lateAfter = 5
 
 // ready answers /readyz: every cluster has been read whole, and polls come.
@@ -124,7 +124,7 @@ func (m *monitorState) ready(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, "ok")
 }
 
-// handlers returns what is served at each address: the pages, the metrics, or both at one. close ends the pages.
+// handlers returns the handler of each address: the pages, the metrics, or both at one address. close ends the pages.
 func (m *monitorState) handlers(opts options) (served map[string]*http.ServeMux, end func(), err error) {
 	served, end = make(map[string]*http.ServeMux), func() {}
 	mux := func(address string) *http.ServeMux {
@@ -163,7 +163,7 @@ func (m *monitorState) handlers(opts options) (served map[string]*http.ServeMux,
 	return served, end, nil
 }
 
-// feedMetrics converts the status of a feed into what is exported of it.
+// feedMetrics converts the status of a feed into metrics.
 func feedMetrics(s kafkafeed.Status) lagprom.FeedStatus {
 	to := lagprom.FeedStatus{Cluster: s.Cluster, Mode: string(s.Mode), Ready: s.Ready, Records: make(map[string]uint64), Errors: s.Errors,
 		Refused: len(s.Refused), Early: s.Early, EarlyDropped: s.EarlyDropped, OpenPartitions: s.OpenPartitions,

@@ -39,7 +39,7 @@ func get(t *testing.T, ctx context.Context, url string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-// The demo serves pages and metrics, at one address or two, and ends while it is asked.
+// The demo serves pages and metrics, at one address or two, and ends while it is being requested.
 func TestRunServes(t *testing.T) {
 	for _, args := range [][]string{
 		{"--http", "127.0.0.1:0", "--metrics", "127.0.0.1:0"},
@@ -126,7 +126,7 @@ func TestServeFaults(t *testing.T) {
 	}
 }
 
-// A port alone is this machine's; a host is taken as it is.
+// A port alone listens on this machine only; a host is used as given.
 func TestLoopbackUnlessNamed(t *testing.T) {
 	for address, want := range map[string]string{
 		":9099": "127.0.0.1:9099", ":0": "127.0.0.1:0", "0.0.0.0:9099": "0.0.0.0:9099", "[::]:9099": "[::]:9099",
@@ -140,7 +140,7 @@ func TestLoopbackUnlessNamed(t *testing.T) {
 	assert.True(t, s.listener.Addr().(*net.TCPAddr).IP.IsLoopback())
 }
 
-// Every phase of a connection has an end, whatever the client does.
+// Every phase of a connection has a time limit, whatever the client does.
 func TestServerHasLimits(t *testing.T) {
 	s, err := serve("127.0.0.1:0", http.NotFoundHandler())
 	require.NoError(t, err)
@@ -208,7 +208,7 @@ func testStore(t *testing.T) *storage.Coordinator {
 	return coordinator
 }
 
-// heap is what the process holds, garbage left out.
+// heap returns the live heap of the process.
 func heap() uint64 {
 	runtime.GC()
 	var stats runtime.MemStats
@@ -306,7 +306,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 	dial()
 	dial()
 	first, second := <-accepted, <-accepted
-	dial() // the system takes it, and we do not
+	dial() // the system accepts it, but the listener does not
 	require.NoError(t, first.Close())
 	require.Error(t, first.Close(), "closing again makes no room")
 	third := <-accepted

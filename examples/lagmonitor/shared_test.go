@@ -20,13 +20,13 @@ import (
 	lagredis "github.com/lagkeeper/storage/redis"
 )
 
-// sharedBuckets is the number of partitions of the log, and of the buckets in Redis.
+// sharedBuckets is the number of partitions of the log, and the number of buckets in Redis.
 const sharedBuckets = 8
 
 // program is the monitor in a process of its own.
 type program struct {
 	*exec.Cmd
-	ready chan struct{} // closed when it says that all clusters have been read
+	ready chan struct{} // closed when it reports that all clusters have been read
 }
 
 func startProgram(t *testing.T, args ...string) *program {
@@ -56,7 +56,7 @@ func startProgram(t *testing.T, args ...string) *program {
 	return p
 }
 
-// logCommit writes what a coordinator does when a group commits.
+// logCommit writes the record that a coordinator writes for a commit.
 func logCommit(t *testing.T, ctx context.Context, client *kgo.Client, group string, offset int64) {
 	commit(t, ctx, client, group, offset)
 	for partition := range int32(6) {
@@ -68,7 +68,7 @@ func logCommit(t *testing.T, ctx context.Context, client *kgo.Client, group stri
 	}
 }
 
-// windowsOf returns the commits that a store has of a cluster.
+// windowsOf returns the commits that a store has for a cluster.
 func windowsOf(t *testing.T, ctx context.Context, store storage.Store, cluster string, withOrders bool) map[string]string {
 	windows := map[string]string{}
 	groups, err := store.Groups(ctx, cluster)
@@ -92,8 +92,8 @@ func windowsOf(t *testing.T, ctx context.Context, store storage.Store, cluster s
 	return windows
 }
 
-// Two monitors fill one Redis from one Kafka, by their configuration alone. One is killed, and the other takes over what it fed: in the
-// end the state is that of a store in memory that was fed without a break.
+// Two monitors, configured but not programmed for it, fill one Redis from one Kafka. One is killed, and the other takes over its
+// partitions. In the end the state equals that of a store in memory that was fed without a break.
 func TestMonitorThatSharesARedisIsKilled(t *testing.T) {
 	ctx := testContext(t)
 	cluster, client := newCluster(t)

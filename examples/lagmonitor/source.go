@@ -15,10 +15,10 @@ import (
 	"github.com/lagkeeper/storage/kafkafeed"
 )
 
-// askLog is how the feed names its reading of the log. In poll mode it is no fault that this fails: the feed says why.
+// askLog is the feed's name for reading the log. In poll mode its failure is not a fault: the feed gives the reason.
 const askLog = "read of __consumer_offsets"
 
-// source is one cluster: its feed, and how the polls of it go.
+// source is one cluster: its feed, and the outcome of its polls.
 type source struct {
 	name    string
 	feed    *kafkafeed.Feed
@@ -27,8 +27,8 @@ type source struct {
 	all     chan<- struct{}
 
 	mu      sync.Mutex
-	current map[string]error // what failed since the poll before, by what was asked; guarded by mu, as all below
-	failed  map[string]error // what failed in the newest poll, and until it
+	current map[string]error // what failed since the previous poll, by the kind of request; guarded by mu, like the fields below
+	failed  map[string]error // what failed in the newest poll
 	polls   int
 }
 
@@ -74,24 +74,24 @@ func notify(tokens chan<- struct{}) {
 	}
 }
 
-// clusterState is what is to be said of a cluster above its groups.
+// clusterState is the state of a cluster, shown above its groups.
 type clusterState struct {
 	Cluster string         `json:"cluster"`
 	Mode    kafkafeed.Mode `json:"mode"`
 	// Reason says why the feed polls although it may read the log.
 	Reason string `json:"reason,omitempty"`
-	// Ready reports whether what is shown is complete.
+	// Ready reports whether the shown data is complete.
 	Ready bool `json:"ready"`
-	// Read is which part of the log has been read, from 0 to 1; null if it is not read.
+	// Read is the part of the log that has been read, from 0 to 1; null if the log is not read.
 	Read *float64 `json:"log_read"`
-	// LastPoll is Unix milliseconds, null before the first poll that brought something.
+	// LastPoll is in Unix milliseconds, null before the first successful poll.
 	LastPoll *int64 `json:"last_poll"`
 	PollMs   int64  `json:"poll_ms"`
-	// Missing is what could not be had, each in a sentence.
+	// Missing lists what could not be fetched, one sentence each.
 	Missing []string `json:"missing"`
 }
 
-// state says how the source is now.
+// state returns the current state of the source.
 func (s *source) state() clusterState {
 	status := s.feed.Status()
 	state := clusterState{Cluster: s.name, Mode: status.Mode, Ready: status.Ready, PollMs: status.PollDuration.Milliseconds(), Missing: []string{}}
@@ -133,10 +133,10 @@ func (s *source) state() clusterState {
 	return state
 }
 
-// patience is how many polls in a row may fail before settle takes what there is.
+// patience is the number of polls in a row that may fail before settle gives up waiting.
 const patience = 3
 
-// settle waits until what the store answers is complete, or will not be: polls fail and no log is read.
+// settle waits until the answers of the store are complete, or will not be: polls fail and no log is read.
 func (s *source) settle(ctx context.Context) error {
 	ready := s.feed.Ready()
 	failures, read := 0, int64(-1)
@@ -145,7 +145,7 @@ func (s *source) settle(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-ready:
-			ready, left = nil, 2 // the poll that ends next may have begun before
+			ready, left = nil, 2 // the poll that ends next may have begun earlier
 		case <-s.polled:
 			if left--; left == 0 {
 				return nil
@@ -170,10 +170,10 @@ func (s *source) settle(ctx context.Context) error {
 	}
 }
 
-// known reports whether a poll has brought anything yet.
+// known reports whether a poll has succeeded yet.
 func (s *source) known() bool { return !s.feed.Status().LastPoll.IsZero() }
 
-// oneLine returns the text of an error in one line, and what joins several errors as one sentence each.
+// oneLine returns the text of an error on one line; each of several joined errors becomes a sentence.
 func oneLine(err error) string {
 	var lines []string
 	for line := range splitLines(err.Error()) {
@@ -188,7 +188,7 @@ func oneLine(err error) string {
 	return lines[0]
 }
 
-// feedLog makes events of what a feed logs from warnings on.
+// feedLog turns the warnings and errors that a feed logs into events.
 type feedLog struct{ events *eventLog }
 
 func (l feedLog) Level() kgo.LogLevel { return kgo.LogLevelWarn }

@@ -13,12 +13,12 @@ import (
 	lagredis "github.com/lagkeeper/storage/redis"
 )
 
-// registerRedis makes the class redis known, which a configuration can name. A class of your own is registered in the same
-// way, and nothing else changes.
+// registerRedis registers the class redis, which a configuration can then name. Any other class is registered in the same way, and
+// nothing else changes.
 var registerRedis = sync.OnceValue(lagredis.Register)
 
-// newStore configures a store of the class that the configuration names, as an application does that embeds it. It returns
-// what is wrong with the configuration.
+// newStore configures a store of the class that the configuration names, as any embedding application does. It returns the faults of
+// the configuration.
 func newStore(v *viper.Viper, logger *zap.Logger) (_ *storage.Coordinator, wrong faults) {
 	if err := registerRedis(); err != nil {
 		wrong.add("%v", err)
@@ -27,7 +27,7 @@ func newStore(v *viper.Viper, logger *zap.Logger) (_ *storage.Coordinator, wrong
 	app := &protocol.ApplicationContext{Logger: logger, LogLevel: &level, ConfigurationValid: true}
 	coordinator := &storage.Coordinator{App: app, Log: logger, Viper: v}
 	defer func() {
-		// Configure has no other way to say it.
+		// Configure reports faults only by a panic.
 		if refused := recover(); refused != nil {
 			wrong.add("%v", refused)
 		}
@@ -39,7 +39,7 @@ func newStore(v *viper.Viper, logger *zap.Logger) (_ *storage.Coordinator, wrong
 	return coordinator, wrong
 }
 
-// restored says where a store began that was restored from a snapshot, "" for one that was not.
+// restored describes the snapshot that a store was restored from, "" if there was none.
 func restored(coordinator *storage.Coordinator) string {
 	store, err := coordinator.Persistent()
 	if err != nil {
@@ -52,7 +52,7 @@ func restored(coordinator *storage.Coordinator) string {
 	return fmt.Sprintf("restored %d groups and %d topics from a snapshot of %s", from.Groups, from.Topics, from.Watermark.Format("15:04:05"))
 }
 
-// window is how many commits of a partition the store keeps.
+// window returns the number of commits per partition that the store keeps.
 func window(v *viper.Viper) int {
 	for name := range v.GetStringMap("storage") {
 		if n := v.GetInt("storage." + name + ".intervals"); n > 0 {

@@ -8,16 +8,16 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// column describes one column of a table: to show more, add one to a slice of columns.
+// column describes one column of a table. To show more, add one to a slice of columns.
 type column[T any] struct {
 	title string
-	// right aligns the cells to the right, as numbers are.
+	// right aligns the cells to the right, as for numbers.
 	right bool
 	// flexible columns are cut in the middle, down to flexibleMin, if the table is too wide.
 	flexible bool
 	// rank is the order in which columns are left out if cutting is not enough, the highest first; 0 always stays.
 	rank int
-	// seldom columns are left out as long as every cell is empty.
+	// seldom columns are left out while every cell is empty.
 	seldom bool
 	cell   func(*T) string
 	// brief is a narrower cell, nil for none; the column has it before it is left out, when briefRank comes in the same order.
@@ -25,11 +25,11 @@ type column[T any] struct {
 	briefRank int
 	// paint is the style of the cell; nil for plain.
 	paint func(*T) lipgloss.Style
-	// compare puts what is worse or larger first; nil for a column that nothing is sorted by.
+	// compare orders the worse or larger row first; nil for a column that cannot be sorted by.
 	compare func(a, b *T) int
 }
 
-// empty reports whether the column is left out because no row has anything to say in it.
+// empty reports whether the column is left out because all its cells are empty.
 func (c *column[T]) empty(rows []*T) bool {
 	return c.seldom && !slices.ContainsFunc(rows, func(r *T) bool { return c.cell(r) != "" })
 }
@@ -42,7 +42,7 @@ const (
 	expendable = 4
 )
 
-// grid is a table laid out: the columns that are shown, and how wide.
+// grid is the layout of a table: the visible columns and their widths.
 type grid[T any] struct {
 	columns []column[T]
 	widths  []int
@@ -85,8 +85,8 @@ func (g *grid[T]) width() int {
 	return total
 }
 
-// squeeze cuts flexible columns until the grid fits, always the widest, and none below a width. It changes nothing and
-// returns false if cutting all of them is not enough.
+// squeeze cuts flexible columns until the grid fits, always the widest, and none below a minimum. It changes nothing and returns false
+// if cutting all of them is not enough.
 func (g *grid[T]) squeeze(fit, least int) bool {
 	cut := slices.Clone(g.widths)
 	for excess := g.width() - fit; excess > 0; excess-- {
@@ -105,8 +105,7 @@ func (g *grid[T]) squeeze(fit, least int) bool {
 	return true
 }
 
-// concede makes the column brief or leaves it out that is missed least, and returns false if all of what ranks at least so
-// high has gone.
+// concede shortens or leaves out the least important column. It returns false if no column with at least the given rank is left.
 func (g *grid[T]) concede(rank int, rows []*T) bool {
 	least, highest := -1, rank-1
 	for i, c := range g.columns {
@@ -130,12 +129,12 @@ func (g *grid[T]) concede(rank int, rows []*T) bool {
 	return true
 }
 
-// titles is the line above the rows.
+// titles is the line of titles.
 func (g grid[T]) titles(color bool) string {
 	return g.line(color, func(c column[T]) (string, lipgloss.Style) { return c.title, bold })
 }
 
-// row is the line of a row.
+// row is the line of one row.
 func (g grid[T]) row(r *T, color bool) string {
 	return g.line(color, func(c column[T]) (string, lipgloss.Style) {
 		if c.paint == nil {
@@ -159,7 +158,7 @@ func (g grid[T]) line(color bool, cell func(column[T]) (string, lipgloss.Style))
 	return b.String()
 }
 
-// paint styles a text, if there is colour at all.
+// paint styles a text, if colour is on.
 func paint(text string, style lipgloss.Style, color bool) string {
 	if !color || text == "" {
 		return text

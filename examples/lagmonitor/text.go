@@ -16,7 +16,7 @@ import (
 	"github.com/lagkeeper/storage/status"
 )
 
-// The styles in use; terminals choose the shade. Nothing is told by a colour alone.
+// The styles in use; terminals choose the shade. Colour alone carries no information.
 var (
 	normal  = lipgloss.NewStyle()
 	bold    = normal.Bold(true)
@@ -53,11 +53,11 @@ func statusName(s status.Status) string {
 	return string(s)
 }
 
-// unknown stands for what is not known: never a 0.
+// unknown stands for an unknown value, which is never shown as 0.
 const unknown = "-"
 
-// printable replaces what must not reach a terminal. The names of groups are any bytes a client likes, and those could
-// hold a sequence that rewrites the screen.
+// printable replaces characters that must not reach a terminal. Group names are arbitrary bytes chosen by clients, and may contain a
+// sequence that rewrites the screen.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
@@ -67,8 +67,7 @@ func printable(s string) string {
 	}, strings.ToValidUTF8(s, string(unicode.ReplacementChar)))
 }
 
-// shorten cuts the middle out of a text that takes more than a number of columns: names are told apart by how they
-// begin and how they end.
+// shorten cuts the middle out of a text that is wider than a number of columns: names differ at their beginning and end.
 func shorten(s string, columns int) string {
 	width := ansi.StringWidth(s)
 	if width <= columns {
@@ -120,7 +119,7 @@ func lagText(l inspector.Lag) string {
 	return thousands(*l.Messages)
 }
 
-// lostText shows how many messages were deleted before they were read, and nothing if there are none.
+// lostText shows the number of messages that were deleted before they were read, and nothing if there are none.
 func lostText(l inspector.Lag) string {
 	if l.Lost == 0 {
 		return ""
@@ -128,10 +127,10 @@ func lostText(l inspector.Lag) string {
 	return thousands(l.Lost)
 }
 
-// timeLagText shows a lag in time and by how much it may be wrong.
+// timeLagText shows a time lag and its margin.
 func timeLagText(l inspector.Lag) string {
 	text := timeLagBrief(l)
-	// One that is at the end offset has read everything that was seen: that the next poll may find more is no doubt.
+	// A group at the end offset has read everything seen so far: that the next poll may find more is no uncertainty.
 	if l.TimeMs != nil && l.MarginMs != nil && *l.TimeMs > 0 && *l.MarginMs > 0 {
 		text += " ±" + shortAge(*l.MarginMs)
 	}
@@ -176,7 +175,7 @@ func catchUpText(ms *int64) string {
 	return shortAge(*ms)
 }
 
-// agoText shows how long ago something was, both in Unix milliseconds.
+// agoText shows how long ago a time was, both in Unix milliseconds.
 func agoText(now int64, at *int64) string {
 	if at == nil {
 		return "never"
@@ -184,7 +183,7 @@ func agoText(now int64, at *int64) string {
 	return age(max(0, now-*at)) + " ago"
 }
 
-// age writes milliseconds in their two largest units.
+// age shows milliseconds in their two largest units.
 func age(ms int64) string {
 	seconds := ms / 1000
 	const minute, hour, day = 60, 3600, 86400
@@ -199,8 +198,8 @@ func age(ms int64) string {
 	return fmt.Sprintf("%dd%02dh", seconds/day, seconds%day/hour)
 }
 
-// shortAge writes milliseconds like age, but less than ten seconds, other than 0, with a decimal: then a lag in time of
-// less than a second is still one.
+// shortAge is like age, but shows less than ten seconds, other than 0, with a decimal: so a time lag of less than a second is not
+// shown as none.
 func shortAge(ms int64) string {
 	const decimal = 100 * time.Millisecond
 	d := time.Duration(min(ms, math.MaxInt64/int64(time.Millisecond))) * time.Millisecond
@@ -213,8 +212,8 @@ func shortAge(ms int64) string {
 // bars are the levels of a sparkline.
 var bars = []rune("▁▂▃▄▅▆▇█")
 
-// sparkline draws values as bars on a scale from zero, so that a small wobble on a large lag looks small. A value below 0 is
-// not known, and a gap.
+// sparkline draws values as bars on a scale from zero, so that a small change of a large lag looks small. A value below 0 is unknown
+// and leaves a gap.
 func sparkline(values []float64) string {
 	var most float64
 	for _, value := range values {
@@ -234,7 +233,7 @@ func sparkline(values []float64) string {
 	return string(line)
 }
 
-// count writes a number of things.
+// count shows a number of things.
 func count(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing

@@ -12,13 +12,13 @@ import (
 	"github.com/lagkeeper/storage/status"
 )
 
-// shownEvents is how many events are shown below the groups.
+// shownEvents is the number of events shown below the groups.
 const shownEvents = 4
 
-// shownClusters is how many clusters have a line in the header.
+// shownClusters is the number of clusters with a line in the header.
 const shownClusters = 4
 
-// marker stands before the row that the cursor is on, and a space before all others.
+// marker precedes the row that the cursor is on; a space precedes all others.
 const marker = "›"
 
 // View implements tea.Model.
@@ -28,7 +28,7 @@ func (m model) View() tea.View {
 	return v
 }
 
-// screen is every line of the screen, each cut to its width.
+// screen returns all lines of the screen, each cut to its width.
 func (m model) screen() []string {
 	if m.width <= 0 || m.height <= 0 {
 		return nil
@@ -55,16 +55,16 @@ func (m model) screen() []string {
 	return lines
 }
 
-// room is how many rows fit, below a line of titles.
+// room is the number of rows that fit below the line of titles.
 func (m model) room() int {
 	above := len(m.header()) + 2 // an empty line and the titles
 	if m.page == partitionsPage {
-		above++ // the group
+		above++ // the line of the group
 	}
 	return max(m.height-above-len(m.below())-1, 1)
 }
 
-// header says what all groups come to, and how the feeds fare.
+// header shows the totals of all groups, and the state of the feeds.
 func (m model) header() []string {
 	sorted := "sorted by " + groupColumns[m.sort].title
 	if m.reverse {
@@ -79,7 +79,7 @@ func (m model) header() []string {
 	return append([]string{title, totals(m.reading.groups, m.color)}, clusterLines(m.reading, m.color)...)
 }
 
-// totals counts the groups of each status, the most alarming first.
+// totals counts the groups of each status, the most alarming status first.
 func totals(rows []*groupRow, color bool) string {
 	counts := make(map[status.Status]int)
 	for _, r := range rows {
@@ -102,7 +102,7 @@ func totals(rows []*groupRow, color bool) string {
 	return strings.Join(parts, "  ")
 }
 
-// clusterLines say for each cluster how its feed learns of commits, how old the newest poll is, and what is missing.
+// clusterLines shows for each cluster how its feed learns of commits, the age of the newest poll, and what is missing.
 func clusterLines(r reading, color bool) (lines []string) {
 	for i, c := range r.clusters {
 		if i == shownClusters && len(r.clusters) > shownClusters {
@@ -135,7 +135,7 @@ func clusterLines(r reading, color bool) (lines []string) {
 
 // groupLines is the table of groups, as far as it fits.
 func (m model) groupLines() []string {
-	// The widths are those of all groups, whatever the filter: no column jumps while one types.
+	// The widths are those of all groups, whatever the filter: no column moves while the filter is typed.
 	g := layout(groupColumns, m.reading.groups, m.seen, m.width-2)
 	lines := []string{"  " + g.titles(m.color)}
 	for i := m.groups.top; i < min(m.groups.top+m.room(), len(m.rows)); i++ {
@@ -147,7 +147,7 @@ func (m model) groupLines() []string {
 	return lines
 }
 
-// partitionLines is the table of the partitions of the group that is open.
+// partitionLines is the table of the partitions of the open group.
 func (m model) partitionLines() []string {
 	name := paint(printable(m.open.group), bold, m.color)
 	switch {
@@ -178,7 +178,7 @@ func (m model) line(text string, cursor bool) string {
 	return paint(marker, bold, m.color) + " " + paint(pad(ansi.Strip(text), m.width-2, false), chosen, m.color)
 }
 
-// below is what stands between the groups and the last line: the newest events.
+// below returns the lines between the groups and the last line: the newest events.
 func (m model) below() []string {
 	n := min(shownEvents, m.height/6, len(m.reading.events))
 	if m.page != groupsPage || n == 0 {
@@ -191,7 +191,7 @@ func (m model) below() []string {
 	return lines
 }
 
-// footer says which keys there are, or what is typed.
+// footer shows the available keys, or the filter being typed.
 func (m model) footer() string {
 	keys := "esc back  ↑↓ scroll  ? help  q quit"
 	switch {

@@ -10,23 +10,22 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// perStep is how many messages each step writes to every partition.
+// perStep is the number of messages that each step writes to every partition.
 const perStep = 10
 
-// demoRetention is how long the demo's topics keep messages; no group of the script is ever that far behind.
+// demoRetention is the retention of the demo's topics; no group of the script is ever that far behind.
 const demoRetention = "600000" // ms
 
-// workload is a small company on Kafka: producers and consumer groups that do over the wire what groups in the wild do.
-// It moves in steps that are the same in every run, so that a test can tell what the monitor must show. script.go has
-// who does what and when.
+// workload is a small company on Kafka: producers and consumer groups that behave over the wire as real groups do. Its steps are the
+// same in every run, so that a test knows what the monitor must show. script.go says who does what and when.
 type workload struct {
 	brokers  []string
 	producer *kgo.Client
 	admin    *kadm.Client
 
-	// What follows is owned by the goroutine that steps.
+	// The fields below are owned by the goroutine that steps.
 	steps  int
-	ends   map[string][]int64 // what was written to each partition of the topics that exist
+	ends   map[string][]int64 // the end offset of each partition of the existing topics
 	groups []*consumerGroup
 }
 
@@ -75,8 +74,8 @@ func startWorkload(ctx context.Context, brokers []string) (_ *workload, err erro
 	return w, nil
 }
 
-// step does what the script says is next, writes to every topic and lets every group read. When it returns, all of it
-// is committed.
+// step performs the actions that the script has for it, writes to every topic and lets every group read. All of that is committed when
+// step returns.
 func (w *workload) step(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
@@ -101,7 +100,7 @@ func (w *workload) step(ctx context.Context) error {
 	return nil
 }
 
-// loop steps until ctx is done. A step that fails is told and the next one tried.
+// loop steps until ctx is done. It reports a step that fails, and continues with the next.
 func (w *workload) loop(ctx context.Context, events *eventLog) {
 	ticker := time.NewTicker(liveStep)
 	defer ticker.Stop()
@@ -117,7 +116,7 @@ func (w *workload) loop(ctx context.Context, events *eventLog) {
 	}
 }
 
-// settle steps until every behaviour of the script is there to be seen.
+// settle steps until every behaviour of the script is visible.
 func (w *workload) settle(ctx context.Context) error {
 	ticker := time.NewTicker(demoStep)
 	defer ticker.Stop()
@@ -178,8 +177,8 @@ func (w *workload) createTopic(ctx context.Context, topic string, partitions int
 	return nil
 }
 
-// growTopic adds partitions to a topic and waits until the producer knows them: its metadata lags behind what an admin
-// request just did, and it fails messages for a partition that it does not know.
+// growTopic adds partitions to a topic and waits until the producer knows them: its metadata lags behind the admin request, and it
+// fails messages for unknown partitions.
 func (w *workload) growTopic(ctx context.Context, topic string, add int) error {
 	grown, err := w.admin.CreatePartitions(ctx, add, topic)
 	if err = errors.Join(err, grown.Error()); err != nil {
@@ -208,7 +207,7 @@ func (w *workload) deleteTopic(ctx context.Context, topic string) error {
 	return nil
 }
 
-// until waits for something that no client signals.
+// until waits for a condition that no client signals.
 func until(ctx context.Context, done func() bool) error {
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()

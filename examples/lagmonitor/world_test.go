@@ -15,10 +15,10 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// dawn is when the world begins. Times in it are seconds since then.
+// dawn is the beginning of the world. Times in it are seconds since then.
 var dawn = time.Date(2026, 11, 25, 9, 0, 0, 0, time.UTC)
 
-// world is a fixed workload, for screens that are the same on every machine: what a store answers of it at a second.
+// world is a fixed workload, for screens that are the same on every machine: it returns what a store would answer at a second.
 type world struct {
 	t      testing.TB
 	second int64
@@ -32,7 +32,7 @@ type actor struct {
 	members               int
 	every                 int64 // seconds between two commits
 	end, read             func(second int64) int64
-	until                 int64 // the last commit; 0 for no such
+	until                 int64 // the time of the last commit; 0 if the group does not stop
 	state                 protocol.PartitionState
 	lost                  uint64
 }
@@ -67,7 +67,7 @@ func (w *world) now() time.Time { return dawn.Add(time.Duration(w.second) * time
 
 func (w *world) millis(second int64) int64 { return dawn.UnixMilli() + 1000*second }
 
-// partition is what a store would answer.
+// partition returns what a store would answer.
 func (w *world) partition(a *actor, number int) protocol.GroupPartition {
 	end := a.end(w.second)
 	p := protocol.GroupPartition{EndOffsets: []int64{end}, State: a.state, Lost: a.lost}
@@ -157,7 +157,7 @@ func (w *world) states() []clusterState {
 	}
 }
 
-// readings reads the world every ten seconds up to a second, and returns the last.
+// readings reads the world every ten seconds up to a given second, and returns the last reading.
 func (w *world) readings(until int64) reading {
 	r := reader{source: w, clusters: []string{"prod", "test"}, states: w.states, now: w.now}
 	var events eventLog
