@@ -2,17 +2,17 @@ package curve
 
 import "math"
 
-// patience is the number of steps for each curve of a block that its base must fit worse before it is chosen anew the first time. It
-// doubles each time, up to mostChosen times: where polls come at intervals that differ too much, no base fits.
+// patience is the number of steps per curve of a block that the base must fit worse before another is chosen for the first time. It
+// doubles each time, up to mostChosen times: if the intervals of polls differ too much, no base fits.
 const (
 	patience   = 2
 	mostChosen = 20
 )
 
-// adapt sees to it that the base of the block is the time between two polls, now that a step is to be put in.
+// adapt keeps the base of the block equal to the time between two polls; a step is about to be added.
 func (b *Block) adapt(s step) {
 	if s.span|s.tighter != 0 || s.gap == 0 || s.gap > math.MaxUint32 {
-		return // it says nothing about polls
+		return // the step says nothing about polls
 	}
 	base := uint32(s.gap)
 	switch {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestStepsAgainstABase writes and reads steps at the edges of each form, behind another step.
+// TestStepsAgainstABase writes and reads steps at the limits of each form, after another step.
 func TestStepsAgainstABase(t *testing.T) {
 	t.Parallel()
 	for _, base := range []uint32{0, 1, 100, 10_000, math.MaxUint32} {
@@ -41,7 +41,7 @@ func TestStepsAgainstABase(t *testing.T) {
 	}
 }
 
-// polled is a block of 100 curves that is polled at intervals of about every milliseconds.
+// polled is a block of 100 curves that is polled at intervals of approximately every milliseconds.
 type polled struct {
 	Block
 	at, offset int64
@@ -70,7 +70,7 @@ func (p *polled) used() (used int) {
 	return used
 }
 
-// TestTheBaseFollowsThePolls changes the time between two polls: a day later, curves take what they take if it never was another.
+// TestTheBaseFollowsThePolls changes the interval of polls: a day later, curves take as much as if it had always been the new one.
 func TestTheBaseFollowsThePolls(t *testing.T) {
 	t.Parallel()
 	every := func(ms int64) func() int64 { return func() int64 { return ms } }
@@ -89,7 +89,7 @@ func TestTheBaseFollowsThePolls(t *testing.T) {
 	}
 }
 
-// TestNoBaseForErraticPolls lets polls come as they like: a base is not sought for ever, and curves take no more than without one.
+// TestNoBaseForErraticPolls polls at random intervals: a base is not sought for ever, and curves take no more than without one.
 func TestNoBaseForErraticPolls(t *testing.T) {
 	t.Parallel()
 	p := newPolled()

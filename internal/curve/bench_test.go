@@ -8,8 +8,8 @@ import (
 // poll is 30 s in ms, the interval between two polls of the end offsets in these tests.
 const poll = 30_000
 
-// BenchmarkObserve measures one poll of a busy partition, with a plain append of the same facts to a slice as the floor:
-// what it would cost to keep everything and thin nothing.
+// BenchmarkObserve measures one poll of a busy partition. The floor is a plain append of the same facts to a slice: the cost of
+// keeping everything and thinning nothing.
 //
 //	go test -run xxx -bench . ./internal/curve
 func BenchmarkObserve(b *testing.B) {
@@ -73,5 +73,5 @@ func BenchmarkLag(b *testing.B) {
 	}
 }
 
-// wobble is a rate of about 1,000 messages/s that is never the same twice.
+// wobble is a rate of about 1,000 messages/s that never repeats.
 func wobble(at int64) int64 { return 25_000 + int64(uint64(at)*0x9e3779b97f4a7c15>>50) }

@@ -7,10 +7,10 @@ import (
 	"fmt"
 )
 
-// ErrMalformed is returned when bytes are not a curve that AppendBinary wrote.
+// ErrMalformed is returned if bytes are not a curve that AppendBinary wrote.
 var ErrMalformed = errors.New("malformed curve")
 
-// formatVersion is the first byte of the binary form, seededVersion that of a curve with times from Seed.
+// formatVersion is the first byte of the binary form; seededVersion is that of a curve with times from Seed.
 const (
 	formatVersion = 3
 	seededVersion = 4
@@ -30,7 +30,7 @@ const (
 //	length    uvarint, the bytes of the steps
 //	steps     segments − 1 steps as they are in memory if they are encoded against nothing (see step)
 //
-// There is exactly one form for a curve. It carries no checksum: that is the business of the record that it is part of.
+// There is exactly one form for a curve. It has no checksum: the record that contains it has one.
 func (c *Curve) AppendBinary(dst []byte) []byte {
 	version := byte(formatVersion)
 	if c.origin != 0 {
@@ -57,8 +57,8 @@ func (c *Curve) AppendBinary(dst []byte) []byte {
 	return append(dst, steps...)
 }
 
-// Decode is the curve that data starts with, and what follows it. The curve does not keep data. Whatever data is, Decode
-// allocates no more than data is long, and every curve it returns holds what Observe guarantees; anything else is an
+// Decode returns the curve that data starts with, and the rest of data. The curve does not keep data. Whatever data is, Decode
+// allocates no more than data is long, and every curve it returns holds what Observe guarantees; for anything else it returns
 // ErrMalformed.
 func Decode(data []byte) (c Curve, rest []byte, err error) {
 	if len(data) == 0 || data[0] != formatVersion && data[0] != seededVersion {
@@ -100,7 +100,8 @@ const (
 	maxUint64 = 1<<64 - 1
 )
 
-// check walks count steps back and is the newest segment that they lead to from the oldest, or the first fault it meets.
+// check walks count steps back. It returns the newest segment, to which the steps lead from the oldest, or the first fault that it
+// meets.
 func check(steps []byte, offset, first int64, span uint64, count int) (Segment, error) {
 	offsetsLeft, timeLeft := since(offset, maxOffset), since(first, 1<<63-1)
 	if span > timeLeft {
@@ -131,7 +132,7 @@ func check(steps []byte, offset, first int64, span uint64, count int) (Segment, 
 	return newest, nil
 }
 
-// checkStep is the step that b ends with and what precedes it, and false if there is none in its shortest form.
+// checkStep returns the step at the end of b and the bytes before it, and false if there is no step in its shortest form.
 func checkStep(b []byte) (s step, rest []byte, ok bool) {
 	if !whole(b) {
 		return step{}, nil, false
@@ -144,13 +145,13 @@ func checkStep(b []byte) (s step, rest []byte, ok bool) {
 	return s, b[:start], true
 }
 
-// decoder reads the numbers of the header and remembers that one of them was wrong.
+// decoder reads the numbers of the header and records whether one of them was invalid.
 type decoder struct {
 	rest   []byte
 	failed bool
 }
 
-// uvarint is the next number, which must be no more than limit and in its shortest form, or 0 if it is not.
+// uvarint returns the next number, or 0 if it is above limit or not in its shortest form.
 func (d *decoder) uvarint(limit uint64) uint64 {
 	v, n := binary.Uvarint(d.rest)
 	if n <= 0 || v > limit || n > 1 && d.rest[n-1] == 0 {
@@ -161,7 +162,7 @@ func (d *decoder) uvarint(limit uint64) uint64 {
 	return v
 }
 
-// byte is the next byte, or 0 if there is none.
+// byte returns the next byte, or 0 if there is none.
 func (d *decoder) byte() byte {
 	if len(d.rest) == 0 {
 		d.failed = true
@@ -172,7 +173,7 @@ func (d *decoder) byte() byte {
 	return b
 }
 
-// varint is the next signed number, as binary.AppendVarint writes it.
+// varint returns the next signed number, as binary.AppendVarint writes it.
 func (d *decoder) varint() int64 {
 	u := d.uvarint(maxUint64)
 	v := int64(u >> 1)

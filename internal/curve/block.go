@@ -7,39 +7,39 @@ import (
 	"unsafe"
 )
 
-// Block holds the curves of some partitions in one piece of memory, so that a curve costs no object of its own. What the owner
-// of a partition knows anyway, its newest end offset and when that was seen, is not stored again: the newest segment of a
-// curve ends there. The zero value has room for none.
+// Block holds the curves of some partitions in one piece of memory, so that a curve needs no object of its own. The owner of a
+// partition already knows its newest end offset and when it was seen, so these are not stored again: the newest segment of a curve
+// ends there. The zero value has room for no curve.
 //
-// Each curve has a place in the block: the margin of its points where it has any, if it begins unless it is short, its steps, and
-// how long its newest segment was seen. A curve that outgrows its place moves to the end of the block; if there is no room the block is made anew, in which
-// those that grow get some room to spare. A place never shrinks below what its curve took since it was moved there, since a
-// curve grows by a third between two thinnings and none is to move then.
+// Each curve has a place in the block: the margin of its points if it has any, where it begins unless it is short, its steps, and how
+// long its newest segment was seen. A curve that outgrows its place moves to the end of the block. If there is no room at the end, the
+// block is rebuilt, and growing curves get some spare room. A place never shrinks below what its curve took since it was moved there,
+// because a curve grows by a third between two thinnings and must not move during that.
 type Block struct {
 	heads []head
 	// bytes are the places; their capacity is what the block takes.
 	bytes []byte
-	// base is what the steps of all curves are encoded against, 0 until there is one; see adapt.
+	// base is what the steps of all curves are encoded against, 0 until it is chosen; see adapt.
 	base uint32
-	// misfits is by how many more the steps that base did not fit are than those that it did, since it was chosen; chosen how often
-	// it was.
+	// misfits is the number of steps that base did not fit since it was chosen, less the number that it did; chosen is how often one
+	// was chosen.
 	misfits uint32
 	chosen  uint8
 }
 
-// head says what a Block holds of one curve.
+// head is what a Block stores about one curve.
 type head struct {
-	// start is where the place begins, room its size and used what of it is taken.
+	// start is the beginning of the place, room its size and used the part in use.
 	start      uint32
 	used, room uint16
 
 	n, doubtful, seeded uint8
-	// flags are those of origin, which take the two lowest bits and the highest; the length of the span in the four from
-	// spanShift on; and fromBit.
+	// flags are those of origin, in the two lowest bits and the highest; the length of the span, in the four bits from spanShift on;
+	// and fromBit.
 	flags uint8
 }
 
-// short is the greatest number of segments of a curve that is walked to find where it begins. What is longer stores it.
+// short is the greatest number of segments of a curve that is walked to find where it begins. A longer curve stores it.
 const short = 12
 
 const (
@@ -47,12 +47,13 @@ const (
 	originBits = joinedBit | 3
 	// fromBit is set if the place says where the curve begins.
 	fromBit = 64
-	// maxFront is the most that a place holds before the steps.
+	// maxFront is the greatest size of what precedes the steps in a place.
 	maxFront   = marginSize + 1 + 2*8
 	marginSize = 4
 )
 
-// MakeBlock makes a block for n curves, the first of which are those of another at and after an index; from is not used any more.
+// MakeBlock makes a block for n curves, the first of which are those of another block at and after an index; from must not be used any
+// more.
 func MakeBlock(n int, from *Block, at int) Block {
 	b := Block{heads: make([]head, n)}
 	if from != nil {
@@ -65,17 +66,17 @@ func MakeBlock(n int, from *Block, at int) Block {
 // Len returns the number of curves that the block has room for.
 func (b *Block) Len() int { return len(b.heads) }
 
-// Size returns how many bytes the block takes beside itself.
+// Size returns the memory of the block beside itself, in bytes.
 func (b *Block) Size() int { return cap(b.heads)*int(unsafe.Sizeof(head{})) + cap(b.bytes) }
 
-// Get returns a curve, whose newest segment is at an offset that was last seen at a time: what it was when the curve was put. The
-// curve lies in the block: it is good until the next Put, and of one that is changed nothing is known until it is put.
+// Get returns the curve at an index, as it was put; the caller gives the offset of its newest segment and when that was last seen. The
+// curve lies in the block: it is valid until the next Put, and after a change it must be put before it is read again.
 func (b *Block) Get(i int, offset, last int64) (c Curve) {
 	b.get(i, &c, offset, last)
 	return c
 }
 
-// get is Get for a curve that is zero.
+// get is Get into a curve that is zero.
 func (b *Block) get(i int, c *Curve, offset, last int64) {
 	h := &b.heads[i]
 	place := b.bytes[h.start : h.start+uint32(h.used) : h.start+uint32(h.room)]
@@ -100,7 +101,7 @@ func (b *Block) get(i int, c *Curve, offset, last int64) {
 	c.newest = Segment{Offset: offset, First: earlier(last, number(place, end, len(place))), Last: last}
 }
 
-// Put stores a curve in the place of the one at an index.
+// Put stores a curve in the place at an index.
 func (b *Block) Put(i int, c *Curve) {
 	h := &b.heads[i]
 	if c.n == 0 {
@@ -123,7 +124,7 @@ func (b *Block) Put(i int, c *Curve) {
 	}
 	place := b.bytes[h.start : h.start+uint32(used)]
 	if steps := place[at:]; len(steps) > 0 && &steps[0] != &all[0] {
-		copy(steps, all) // which may lie where the front comes
+		copy(steps, all) // which may overlap the front
 	}
 	copy(place, front)
 	h.n, h.doubtful, h.seeded, h.flags = c.n, c.doubtful, c.seeded, uint8(c.origin)
@@ -133,7 +134,7 @@ func (b *Block) Put(i int, c *Curve) {
 	b.writeSpan(i, uint16(used), span)
 }
 
-// appendFront appends what stands before the steps.
+// appendFront appends what precedes the steps.
 func (c *Curve) appendFront(dst []byte) []byte {
 	if c.origin != 0 {
 		dst = binary.LittleEndian.AppendUint32(dst, c.margin)
@@ -159,7 +160,7 @@ func (c *Curve) appendFront(dst []byte) []byte {
 // rooms holds memory in which curves are thinned.
 var rooms = sync.Pool{New: func() any { return new([]byte) }}
 
-// Observe is Curve.Observe for a curve whose newest segment is at an offset that was last seen at a time.
+// Observe is Curve.Observe for a curve in the block, whose newest segment is at the given offset and was last seen at the given time.
 func (b *Block) Observe(i int, before, last, offset, at int64, limit int) {
 	h := &b.heads[i]
 	if h.n == 0 || offset < before || at < last || offset > before && (h.n == short || int(h.n) >= min(limit, MaxSegments)) {
@@ -173,7 +174,7 @@ func (b *Block) Observe(i int, before, last, offset, at int64, limit int) {
 		rooms.Put(room)
 		return
 	}
-	// What nearly every poll brings: the newest segment goes on, or ends and another begins.
+	// Nearly every poll has this effect: the newest segment continues, or ends and another begins.
 	length := uint16(h.flags >> spanShift & 15)
 	span := number(b.bytes, int(h.start+uint32(h.used-length)), int(h.start+uint32(h.used)))
 	if offset == before {
@@ -194,7 +195,7 @@ func (b *Block) Observe(i int, before, last, offset, at int64, limit int) {
 	h.n++
 }
 
-// writeSpan writes for how long the newest segment of a curve was seen, behind what else is in its place.
+// writeSpan writes how long the newest segment of a curve was seen, after everything else in its place.
 func (b *Block) writeSpan(i int, behind uint16, span uint64) {
 	h := &b.heads[i]
 	length := uint16(size(span))
@@ -207,10 +208,10 @@ func (b *Block) writeSpan(i int, behind uint16, span uint64) {
 	h.used, h.flags = behind+length, h.flags&(originBits|fromBit)|uint8(length)<<spanShift
 }
 
-// spare is the number of bytes that a curve gets beyond what it needs now: for one more step of usual length.
+// spare is the number of bytes that a curve gets beyond its present size: enough for one more step of usual length.
 const spare = 5
 
-// move gives a curve a place of at least some size, with what lies in its place now, which stays there until the next move.
+// move gives a curve a place of at least some size, and copies the content of its place, which stays intact until the next move.
 func (b *Block) move(i, need int) {
 	h := &b.heads[i]
 	room := need
@@ -233,7 +234,7 @@ func (b *Block) rebuild(i, room int) {
 	for j := range b.heads {
 		total += b.roomOf(j, i, room)
 	}
-	// The allocator rounds up, to about a sixteenth more on average: that is for curves to move to.
+	// The allocator rounds up, by about a sixteenth on average: curves can move there.
 	bytes := slices.Grow([]byte(nil), total+total/64)[:0]
 	for j := range b.heads {
 		h := &b.heads[j]
@@ -246,7 +247,7 @@ func (b *Block) rebuild(i, room int) {
 	b.bytes = bytes
 }
 
-// roomOf returns how much room a curve is to have in the block that is made anew for another that is to have room.
+// roomOf returns the room of a curve in a block that is rebuilt for the sake of another curve.
 func (b *Block) roomOf(j, i, room int) int {
 	h := &b.heads[j]
 	if j == i {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestBlockAgainstCurves keeps curves in a block and by themselves, with all that can become of one.
+// TestBlockAgainstCurves keeps the same curves in a block and separately, through every kind of change.
 func TestBlockAgainstCurves(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -25,7 +25,7 @@ func TestBlockAgainstCurves(t *testing.T) {
 		for range r.IntN(2000) {
 			i := r.IntN(len(curves))
 			if r.IntN(4) > 0 {
-				i /= 4 // some more often than others
+				i /= 4 // some curves more often than others
 			}
 			c := &curves[i]
 			offset, at := nudge(r, newest[i].Offset, scale), nudge(r, newest[i].Last, scale)
@@ -75,7 +75,7 @@ func TestBlockAgainstCurves(t *testing.T) {
 	}
 }
 
-// checkBlock checks that no two places share a byte, and that nothing is left of a block that no place can have.
+// checkBlock checks that no two places share a byte, and that no byte of a block is lost to all places.
 func checkBlock(t *testing.T, b *Block) {
 	t.Helper()
 	type place struct{ from, to uint32 }

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// TestThinningCoversWhatItDropped compares a thinned curve with all the polls it was made from, which the model keeps: for
-// every offset, the worst truth that those polls allow is within the bound of the answer. Small numbers, so that rounding
-// matters, and large ones, so that products take 128 bits.
+// TestThinningCoversWhatItDropped compares a thinned curve with all the polls it was made from, which the model keeps: for every
+// offset, the worst truth that those polls allow is within the bound of the answer. Small numbers make rounding matter; large ones
+// need products of 128 bits.
 func TestThinningCoversWhatItDropped(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)

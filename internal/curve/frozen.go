@@ -1,7 +1,6 @@
 package curve
 
-// Frozen is a Curve as it was at one moment, kept for one question. It lies in the memory of whoever takes it: the steps of
-// many share one slice.
+// Frozen is a Curve as it was at one moment, kept for one query. The caller provides its memory: the steps of many share one slice.
 type Frozen struct {
 	newest      Segment
 	from        struct{ offset, first int64 }
@@ -12,15 +11,15 @@ type Frozen struct {
 	origin      origin
 	fromKnown   bool
 	offset      int64
-	begin, end  int // of the steps
+	begin, end  int // within the steps
 }
 
 // Recent is the number of segments before the newest that a Frozen holds.
 const Recent = 4
 
-// Freeze keeps in f, which must be zero, what Lag needs to answer for a commit at offset, and what AppendRecent needs if recent is
-// set: of the curve at an index, whose newest segment is at newest and was last seen at a time. It appends to steps and returns the
-// result.
+// Freeze stores in f, which must be zero, what Lag needs to answer for a commit at offset and, if recent is set, what AppendRecent
+// needs. They are those of the curve at an index, whose newest segment is at newest and was last seen at the given time. It appends to
+// steps and returns the result.
 func (b *Block) Freeze(i int, newest, last, offset int64, recent bool, f *Frozen, steps []byte) []byte {
 	var c Curve
 	b.get(i, &c, newest, last)
@@ -45,8 +44,8 @@ func (c *Curve) freeze(f *Frozen, offset int64, recent bool, steps []byte) []byt
 	return steps
 }
 
-// AppendRecent appends the newest segment, and before it up to Recent others, to dst, newest first. Left out are those that
-// were seen before the clock went back, whose times are not true, and those that were not seen but given to Seed.
+// AppendRecent appends the newest segment, and before it up to Recent others, to dst, newest first. It leaves out segments that were
+// seen before the clock went back, whose times are wrong, and those from points given to Seed.
 func (f *Frozen) AppendRecent(dst []Segment, steps []byte) []Segment {
 	first := max(f.doubtful, f.seeded) // the oldest segment that counts
 	s, end := f.newest, f.end
@@ -64,7 +63,7 @@ func (f *Frozen) AppendRecent(dst []Segment, steps []byte) []Segment {
 	return dst
 }
 
-// Lag is what Curve.Lag would have answered at the moment of Freeze, with the steps that Freeze has appended to.
+// Lag returns what Curve.Lag would have returned at the moment of Freeze. steps are those that Freeze has returned.
 func (f *Frozen) Lag(steps []byte, now int64) Estimate {
 	c := Curve{
 		steps: steps[f.begin:f.end:f.end], newest: f.newest, from: f.from, fromKnown: f.fromKnown, n: f.n, doubtful: f.doubtful,

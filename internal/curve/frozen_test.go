@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestFrozen asks many curves at once, after they have changed.
+// TestFrozen queries many curves at once, after they have changed.
 func TestFrozen(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
@@ -86,7 +86,7 @@ func TestCutAbove(t *testing.T) {
 	require.Equal(t, []Segment{{Offset: 50}}, c.AppendSegments(nil), "all was above")
 	require.Equal(t, Estimate{Kind: AtLeast, Millis: 26_000}, c.Lag(20, 26_000))
 
-	// The clock went back in what is cut.
+	// The clock went back within the part that is cut.
 	c.Reset()
 	for i := range int64(10) {
 		c.Observe(10*i, 1000*i, 32)

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// FuzzDecode: whatever the bytes, Decode refuses them or returns a curve that holds the invariants, has these bytes for its
-// form, and goes on working.
+// FuzzDecode: whatever the bytes, Decode returns an error or a curve that holds the invariants, has these bytes as its form, and keeps
+// working.
 func FuzzDecode(f *testing.F) {
 	for _, form := range samples() {
 		f.Add(form, int64(5), int64(7))
@@ -36,7 +36,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzObserveLag feeds polls, as 16 bytes each, or jumps of one byte if the first byte says so.
+// FuzzObserveLag feeds polls: of 16 bytes if the first byte is 1, otherwise differences of one byte each.
 func FuzzObserveLag(f *testing.F) {
 	f.Add([]byte{0x00, 3, 200, 0x00, 3, 0, 0x00, 1, 100, 0x02, 9, 50, 0x00, 200, 10}, uint8(2), int64(3), int64(40))
 	f.Add(bytes.Repeat([]byte{0x00, 255, 30}, 100), uint8(32), int64(255), int64(90))
@@ -73,8 +73,8 @@ func FuzzObserveLag(f *testing.F) {
 	})
 }
 
-// checkOrder checks what holds between answers: nothing is negative, a group further back is never closer in time, and a
-// lag grows with the time.
+// checkOrder checks the relations between answers: nothing is negative, a group further back is never closer in time, and a lag grows
+// with time.
 func checkOrder(t *testing.T, c *Curve, commit, now int64) {
 	t.Helper()
 	if commit < 0 {

@@ -2,11 +2,11 @@ package curve
 
 import "math"
 
-// Kind says how much an Estimate knows.
+// Kind is the kind of knowledge in an Estimate.
 type Kind uint8
 
 const (
-	// Unknown is the kind if nothing can be said: no end offset was seen, or the group has no position.
+	// Unknown is the kind if no lag is known: no end offset was seen, or the group has no position.
 	Unknown Kind = iota
 	// Exact is the kind of a group that had read everything at the newest poll.
 	Exact
@@ -16,7 +16,7 @@ const (
 	AtLeast
 )
 
-// String is the kind in lower case: unknown, exact, interpolated, at least.
+// String returns the kind in lower case: unknown, exact, interpolated, at least.
 func (k Kind) String() string {
 	switch k {
 	case Exact:
@@ -30,31 +30,31 @@ func (k Kind) String() string {
 	}
 }
 
-// Estimate is a time lag and what it is worth.
+// Estimate is a time lag with its kind, margin and source.
 type Estimate struct {
 	Kind Kind
 	// Millis is the lag in ms, never negative: 0 for Exact, the lower bound for AtLeast, and meaningless for Unknown.
 	Millis int64
-	// ErrorMillis bounds the error in ms: the true lag is within Millis ± ErrorMillis. It is the time between the two
-	// polls around the message, or less if thinned polls in between are known to have agreed with the interpolation.
-	// For Exact it is the age of the newest poll: the group had read all there was then, and whatever was written since is
-	// younger than that. It is 0 for AtLeast, which has no upper bound, and for Unknown.
+	// ErrorMillis bounds the error in ms: the true lag is within Millis ± ErrorMillis. It is the time between the two polls around the
+	// message, or less if thinned polls in between are known to have agreed with the interpolation. For Exact it is the age of the
+	// newest poll: the group had read everything then, and any message written since is younger than that. It is 0 for AtLeast, which
+	// has no upper bound, and for Unknown.
 	ErrorMillis int64
-	// Source says where the times come from that the lag rests on.
+	// Source is the source of the times from which the lag is computed.
 	Source Source
 }
 
-// Lag is how long ago the message at offset commit, which a group that committed it will read next, was the newest, seen
-// from now (Unix milliseconds). The commit must be one of the incarnation that the curve is of: the curve cannot check it, and
-// the time lag of any other commit is unknown.
+// Lag returns how long ago the message at offset commit was the newest one, seen from now (Unix milliseconds). A group that committed
+// that offset reads this message next. The commit must belong to the incarnation of the curve: the curve cannot check that, and the
+// time lag of any other commit is unknown.
 //
 //   - An empty curve or a negative commit answers Unknown.
 //   - A commit at the newest end offset or beyond answers Exact, with a lag of 0.
 //   - A commit between two segments answers Interpolated, or AtLeast if the clock went back since.
 //   - A commit before the oldest segment answers AtLeast: the message was there when the curve began.
 //
-// A now before the newest poll, as when the clock went back or the caller took the time before the poll came in, is
-// taken for the time of that poll, and the error bound is wider by the difference.
+// If now is before the newest poll, because the clock went back or the caller took the time before the poll, the time of that poll
+// counts as now, and the error bound grows by the difference.
 func (c *Curve) Lag(commit, now int64) Estimate {
 	if c.n == 0 || commit < 0 {
 		return Estimate{}
@@ -93,7 +93,7 @@ func (c *Curve) Lag(commit, now int64) Estimate {
 	return c.atLeast(0, next.First, now)
 }
 
-// atLeast is the lag of a message that was there when segment i was first seen.
+// atLeast is the lag of a message that existed when segment i was first seen.
 func (c *Curve) atLeast(i uint8, first, now int64) Estimate {
 	if !c.firstSeeded(i) {
 		return Estimate{Kind: AtLeast, Millis: elapsed(first, now)}
@@ -101,7 +101,7 @@ func (c *Curve) atLeast(i uint8, first, now int64) Estimate {
 	return Estimate{Kind: AtLeast, Millis: max(0, elapsed(first, now)-int64(c.margin)), Source: c.origin.source()}
 }
 
-// elapsed is the time from one moment to another in ms, 0 if that is negative, and the greatest int64 if it is more.
+// elapsed returns the time from one moment to another in ms: 0 if that is negative, at most the greatest int64.
 func elapsed(from, to int64) int64 {
 	if to <= from {
 		return 0

@@ -31,7 +31,7 @@ func expect(t *testing.T, what string, got, want Estimate) {
 	}
 }
 
-// expectAbout checks an interpolated lag that must be within tolerance of want, its bound no wider than bound.
+// expectAbout checks an interpolated lag: it must be within tolerance of want, and its bound at most bound.
 func expectAbout(t *testing.T, what string, got Estimate, want, tolerance, bound int64) {
 	t.Helper()
 	if got.Kind != Interpolated || max(got.Millis-want, want-got.Millis) > tolerance || got.ErrorMillis > bound {
@@ -40,7 +40,7 @@ func expectAbout(t *testing.T, what string, got Estimate, want, tolerance, bound
 }
 
 func TestSteadyProducer(t *testing.T) {
-	// 1,000 messages/s for an hour; a group 300 s behind, asked at each poll and between polls
+	// 1,000 messages/s for an hour; a group 300 s behind, queried at each poll and between polls
 	var c Curve
 	for now := int64(0); now <= hour; now += second {
 		if now%poll == 0 {
@@ -55,7 +55,7 @@ func TestSteadyProducer(t *testing.T) {
 }
 
 func TestIdleProducer(t *testing.T) {
-	// one batch of 1,000 between the polls at 0 and at 30 s, then nothing; asked an hour after the poll before the batch
+	// one batch of 1,000 between the polls at 0 and at 30 s, then nothing; queried an hour after the poll before the batch
 	var c Curve
 	c.Observe(5000, 0, DefaultSegments)
 	for now := int64(poll); now <= hour; now += poll {
@@ -133,7 +133,7 @@ func TestClockBack(t *testing.T) {
 	expect(t, "asked before the newest poll", c.Lag(350, hour+poll), Estimate{Interpolated, poll / 2, 2 * poll, Measured})
 	expect(t, "at the end, asked before the newest poll", c.Lag(400, hour+poll), Estimate{Exact, 0, poll, Measured})
 
-	// half an hour back: what was dated later than that is later than now, and how old it really is nobody knows
+	// half an hour back: what was dated later than that is later than now, and its true age is unknown
 	at := int64(hour / 2)
 	if c.Observe(500, at, DefaultSegments) {
 		t.Fatal("a clock that went back is not a new incarnation")
@@ -163,7 +163,7 @@ func TestClockBack(t *testing.T) {
 }
 
 func TestForwardJumpThatIsTakenBack(t *testing.T) {
-	// one poll is dated an hour ahead: what came before is dated rightly
+	// one poll is dated an hour ahead: the earlier ones have the right date
 	c := observations(t, 0, 100, poll, 200, hour+2*poll, 300, 3*poll, 400, 4*poll, 500)
 	expect(t, "before the jump", c.Lag(150, 4*poll), Estimate{AtLeast, 3 * poll, 0, Measured})
 	expect(t, "across it", c.Lag(250, 4*poll), Estimate{AtLeast, poll, 0, Measured})

@@ -7,8 +7,8 @@ import (
 	"unsafe"
 )
 
-// TestMemory measures what the curve of a topic-partition costs in a block after a day of polls every 30 s, and holds the
-// package's documentation to it.
+// TestMemory measures the memory of the curve of a topic-partition in a block after a day of polls every 30 s, and compares it with
+// the package's documentation.
 func TestMemory(t *testing.T) {
 	budgets := map[string]float64{
 		"steady": 141, "noisy": 183, "slow": 333, "idle": 25, "bursty": 397, "on/off": 333, "batch job": 333, "daily": 226,
@@ -52,7 +52,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// TestNoPointers checks that a block is two objects that the garbage collector does not look into.
+// TestNoPointers checks that a block is two objects without pointers, which the garbage collector does not scan.
 func TestNoPointers(t *testing.T) {
 	if size := unsafe.Sizeof(head{}); size != 12 {
 		t.Errorf("a head takes %d bytes, documented are 12", size)
@@ -66,7 +66,7 @@ func TestNoPointers(t *testing.T) {
 	}
 }
 
-// TestSteadyStateAllocatesNothing runs a day to let the buffer find its size, and then counts.
+// TestSteadyStateAllocatesNothing runs a day until the buffer has its final size, and then counts allocations.
 func TestSteadyStateAllocatesNothing(t *testing.T) {
 	if raceEnabled {
 		t.Skip("with the race detector a sync.Pool forgets at random what it was given")

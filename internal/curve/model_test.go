@@ -87,8 +87,8 @@ func saturated(v *big.Int) int64 {
 	return math.MaxInt64
 }
 
-// TestAgainstModel drives a curve that is too large to be thinned and the model alike, with small numbers that collide
-// and with numbers from end to end of int64.
+// TestAgainstModel applies the same calls to the model and to a curve that is too large to be thinned, with small numbers that collide
+// and with numbers over the whole range of int64.
 func TestAgainstModel(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -125,7 +125,7 @@ func TestAgainstModel(t *testing.T) {
 	}
 }
 
-// nudge is v moved, mostly up, by up to by, or rarely anything at all.
+// nudge returns v moved, mostly up, by at most by, or rarely any number.
 func nudge(r *rand.Rand, v, by int64) int64 {
 	by = max(by, 2)
 	switch r.IntN(60) {
@@ -142,7 +142,7 @@ func nudge(r *rand.Rand, v, by int64) int64 {
 	return v
 }
 
-// checkInvariants checks what holds for every curve, whatever it was told.
+// checkInvariants checks what holds for every curve, after any calls.
 func checkInvariants(t *testing.T, c *Curve, max int) {
 	t.Helper()
 	s := c.AppendSegments(nil)

@@ -2,5 +2,5 @@
 
 package curve
 
-// raceEnabled tells that the race detector is on, which takes memory of its own.
+// raceEnabled reports whether the race detector is on, which takes memory of its own.
 const raceEnabled = true

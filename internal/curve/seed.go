@@ -2,8 +2,8 @@ package curve
 
 import "slices"
 
-// Point is what is known of the end offset at a moment before the curve began: it was not above Offset at At − Margin, and
-// not below it at At + Margin.
+// Point is what is known of the end offset at a moment before the curve began: it was at most Offset at At − Margin, and at least
+// Offset at At + Margin.
 type Point struct {
 	Offset int64
 	// At is in Unix milliseconds, Margin in milliseconds.
@@ -12,11 +12,11 @@ type Point struct {
 	Source Source
 }
 
-// Source says where the times of a lag come from.
+// Source is the source of the times of a lag.
 type Source uint8
 
 const (
-	// Measured is the source of what Observe takes.
+	// Measured is the source of times that Observe recorded.
 	Measured Source = iota
 	// FromStore, FromBroker and FromProducer are the sources of points, from the most reliable to the least.
 	FromStore
@@ -24,8 +24,8 @@ const (
 	FromProducer
 )
 
-// origin is a Source of points, and joinedBit if the segment behind the seeded ones was first seen by a point. It is 0 in a
-// curve without points.
+// origin is the Source of points, with joinedBit if the first time of the segment after the seeded ones comes from a point. It is 0 in
+// a curve without points.
 type origin uint8
 
 const joinedBit = 128
@@ -37,14 +37,14 @@ func (o origin) valid() bool    { return o.source() >= FromStore && o.source() <
 // firstSeeded reports whether the first time of a segment is from a point.
 func (c *Curve) firstSeeded(i uint8) bool { return i < c.seeded || i == c.seeded && c.origin.joined() }
 
-// unseedIfNone forgets where points came from once there are none.
+// unseedIfNone clears the source of points once there are none.
 func (c *Curve) unseedIfNone() {
 	if c.seeded == 0 && !c.origin.joined() {
 		c.origin, c.margin = 0, 0
 	}
 }
 
-// sawNewest notes that the last time of the newest segment is not from a point.
+// sawNewest records that the last time of the newest segment is not from a point.
 func (c *Curve) sawNewest() {
 	if c.seeded >= c.n {
 		c.seeded = c.n - 1
@@ -52,7 +52,7 @@ func (c *Curve) sawNewest() {
 	}
 }
 
-// thinnedSeeded notes that segment j was removed.
+// thinnedSeeded records that segment j was removed.
 func (c *Curve) thinnedSeeded(j int) {
 	switch {
 	case j < int(c.seeded):
@@ -63,7 +63,7 @@ func (c *Curve) thinnedSeeded(j int) {
 	c.unseedIfNone()
 }
 
-// collapse makes the curve one of a single segment, which keeps where its first time is from.
+// collapse reduces the curve to a single segment, which keeps the source of its first time.
 func (c *Curve) collapse(offset, first, last int64, seeded bool) {
 	origin, margin := c.origin|joinedBit, c.margin
 	c.start(offset, first, last)
@@ -72,17 +72,17 @@ func (c *Curve) collapse(offset, first, last int64, seeded bool) {
 	}
 }
 
-// Seed puts points before what the curve holds; limit is that of Observe. Their times ascend and their offsets do not descend. A
-// point that is not older than the oldest segment that was observed is left out, and so is one that contradicts a segment: what
-// was observed stays as it is. Points may be given again and more of them later.
+// Seed puts points before the content of the curve; limit is that of Observe. The times of the points ascend and their offsets do not
+// descend. A point that is not older than the oldest observed segment is left out, and so is one that contradicts a segment:
+// observations stay as they are. Points may be given again, and more of them later.
 //
-// Between two segments of which one is from points, and before the oldest if that is, the times are wrong by up to the margin of
-// the points. T(c) and Q(c) of the package's documentation lie between lastSeenᵢ and firstSeenᵢ₊₁, the second with that margin on
-// either side, so the bound of such a gap is the margin more; thinning changes nothing about that, as it moves T and not Q. There is
-// one margin for all points of a curve, the greatest, and one source, the least reliable.
+// Between two segments of which one is from points, and before the oldest segment if it is from one, the times are wrong by up to the
+// margin of the points. T(c) and Q(c) of the package's documentation lie between lastSeenᵢ and firstSeenᵢ₊₁, the second with that
+// margin on either side, so the margin is added to the bound of such a gap. Thinning does not change that, because it moves T and not
+// Q. A curve has one margin for all points, the greatest, and one source, the least reliable.
 //
-// A curve that is full is thinned for them, as it is for the next segment. If they need more room than there is, those go whose
-// absence adds least to the error, but not the oldest.
+// A full curve is thinned for the points, as it is for the next segment. If they need more room than there is, the points whose
+// absence adds least to the error are removed, but not the oldest.
 func (c *Curve) Seed(points []Point, limit int) {
 	limit = min(limit, MaxSegments)
 	if c.n == 0 || limit <= 0 {
@@ -118,7 +118,7 @@ func (c *Curve) Seed(points []Point, limit int) {
 	c.unseedIfNone()
 }
 
-// knot is a segment, with how much tighter than the time is the bound of the gap before it.
+// knot is a segment, with the tightness of the gap before it.
 type knot struct {
 	Segment
 	tighter uint64
@@ -137,7 +137,7 @@ func (c *Curve) knots() []knot {
 	return knots
 }
 
-// pack makes a curve of knots in a buffer, with nothing known of where they come from.
+// pack encodes knots as a curve in a buffer, without sources.
 func pack(knots []knot, buffer []byte) Curve {
 	c := Curve{steps: buffer, newest: knots[len(knots)-1].Segment, n: uint8(len(knots))}
 	for i := range len(knots) - 1 {
@@ -149,10 +149,10 @@ func pack(knots []knot, buffer []byte) Curve {
 	return c
 }
 
-// seeding is a curve that points are being put into.
+// seeding is a curve to which points are being added.
 type seeding struct {
 	knots []knot
-	// own is the first that was observed; joined reports whether its first time is from a point.
+	// own is the first observed segment; joined reports whether its first time is from a point.
 	own    int
 	joined bool
 }
@@ -161,11 +161,11 @@ func (c *Curve) seeding() seeding {
 	return seeding{knots: c.knots(), own: int(c.seeded), joined: c.origin.joined()}
 }
 
-// add puts a point in, and reports whether it says more than was known.
+// add adds a point, and reports whether it adds information.
 func (s *seeding) add(p Point) bool {
 	i := slices.IndexFunc(s.knots[:s.own+1], func(k knot) bool { return k.First > p.At })
 	if i < 0 {
-		return false // not older than what was observed
+		return false // not older than the observations
 	}
 	next := &s.knots[i]
 	if p.Offset < 0 || p.Offset > next.Offset {

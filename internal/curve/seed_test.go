@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// history is a log of which the time of every message is known, in ms.
+// history is a log in which the time of every message is known, in ms.
 type history []int64
 
-// end is the end offset at a moment.
+// end returns the end offset at a moment.
 func (h history) end(at int64) int64 {
 	return int64(sort.Search(len(h), func(i int) bool { return h[i] > at }))
 }
 
-// write appends messages from the last time on, in bursts and pauses, up to a time.
+// write appends messages from the last time on, in bursts and pauses, up to a given time.
 func (h history) write(r *rand.Rand, from, through int64) history {
 	for at := from; ; {
 		at += r.Int64N(1 + r.Int64N(2*minute))
@@ -32,9 +32,9 @@ func (h history) write(r *rand.Rand, from, through int64) history {
 	}
 }
 
-// TestSeedHoldsTheTruth seeds curves with points whose times are wrong by up to their margin, before and between polls, and
-// requires that the truth about every message is within the bound of every answer, while the curve goes on, is thinned and
-// saved; and that what was observed is answered as in a curve that was never seeded, as long as neither was thinned.
+// TestSeedHoldsTheTruth seeds curves with points whose times are wrong by up to their margin, before and between polls. The truth
+// about every message must be within the bound of every answer while the curve grows, is thinned and is saved. Observations must be
+// answered as in a curve that was never seeded, as long as neither was thinned.
 func TestSeedHoldsTheTruth(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -96,7 +96,7 @@ func TestSeedHoldsTheTruth(t *testing.T) {
 	}
 }
 
-// at is when a message was written, or now for one that is yet to be.
+// at returns when a message was written, or now if it is not written yet.
 func at(log history, offset, now int64) int64 {
 	if offset < int64(len(log)) {
 		return log[offset]
@@ -104,7 +104,7 @@ func at(log history, offset, now int64) int64 {
 	return now
 }
 
-// randomPoints tells of a log before a time, with times that are wrong by up to a margin.
+// randomPoints returns points of a log before a time, with times that are wrong by up to a margin.
 func randomPoints(r *rand.Rand, log history, before, margin int64) []Point {
 	var points []Point
 	source := FromStore + Source(r.IntN(3))
@@ -158,7 +158,7 @@ func TestSeed(t *testing.T) {
 	expect(t, "what was observed stays", full.Lag(150, 20_000), Estimate{Interpolated, 9500, 1000, Measured})
 }
 
-// TestSeedThenBack lets the clock and the log go back to what is known from points alone.
+// TestSeedThenBack moves the clock and the log back to times that are known from points alone.
 func TestSeedThenBack(t *testing.T) {
 	build := func() *Curve {
 		c := observations(t, 10_000, 100, 11_000, 200)

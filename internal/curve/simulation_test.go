@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// clock is what a poller's clock shows at a true time, and what may be expected of lags measured with it.
+// clock is what a poller's clock shows at a true time, and which errors of lags it allows.
 type clock struct {
 	name string
 	// new makes the clock of one run; reading is called with times that do not decrease.
 	new func(r *rand.Rand) func(t int64) int64
-	// onClock tells that the truth is measured on the clock itself, which never goes back, and not in true time.
+	// onClock is set if the truth is measured on the clock itself, which never goes back, and not in true time.
 	onClock bool
 	// slack is how much the readings may add to the error, in ms.
 	slack int64
@@ -46,8 +46,8 @@ var clocks = []clock{
 // maxPoll is the longest time between two polls in the simulation, in ms.
 const maxPoll = 5 * minute
 
-// TestSimulation produces, polls and asks in a world whose truth is known, and requires of every answer that the truth is
-// within its own bound, or above what is "at least". SEED=n runs one seed again.
+// TestSimulation produces, polls and queries in a world whose truth is known. The truth must be within the bound of every answer, or
+// above the lower bound of an AtLeast. SEED=n runs one seed again.
 func TestSimulation(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	if s, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64); err == nil {
@@ -78,7 +78,7 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
-// simulation is one run: one partition, its polls, and a group that asks from everywhere.
+// simulation is one run: one partition, its polls, and queries for positions everywhere.
 type simulation struct {
 	*testing.T
 	r        *rand.Rand
@@ -116,7 +116,7 @@ func (s *simulation) run() {
 	}
 }
 
-// write lets the producer write what it writes in this second, at its beginning.
+// write writes the messages of this second, at its beginning.
 func (s *simulation) write(now, reading int64) {
 	s.world.produce(now, s.producer.rate(s.r, now/second))
 	if len(s.world.writes) > len(s.onClock) {
@@ -195,7 +195,7 @@ func (s *simulation) ask(now, reading int64) {
 	}
 }
 
-// truth is the true lag in the time that the clock is judged by.
+// truth is the true lag in the time of the clock.
 func (s *simulation) truth(commit, now, reading int64) int64 {
 	if !s.clock.onClock {
 		return s.world.lag(commit, now)

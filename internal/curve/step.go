@@ -27,8 +27,8 @@ type step struct {
 	offsets uint64
 	// gap is the time from the last time the segment before was seen to the first time the next one was, in ms.
 	gap uint64
-	// tighter is by how much the error of the interpolation between the two is known to be less than gap, in ms. It is 0
-	// if the two came from polls that followed each other; see thin.
+	// tighter is by how much the error of the interpolation between the two is known to be less than gap, in ms. It is 0 if the two
+	// came from successive polls; see thin.
 	tighter uint64
 }
 
@@ -42,7 +42,7 @@ const (
 // bound is the bound of the interpolation error across the gap, in ms.
 func (s step) bound() uint64 { return s.gap - s.tighter }
 
-// before is the segment that the step leads to next from.
+// before returns the segment from which the step leads to next.
 func (s step) before(next Segment) Segment {
 	last := earlier(next.First, s.gap)
 	return Segment{Offset: earlier(next.Offset, s.offsets), First: earlier(last, s.span), Last: last}
@@ -55,7 +55,7 @@ const (
 	briefMask                                 = 0xf0
 )
 
-// put writes the step to b, encoded against a base unless that is 0, and is its size.
+// put writes the step to b, encoded against a base unless that is 0, and returns its size.
 func (s step) put(b *[maxStep + 8]byte, base uint32) int {
 	if base > 0 && s.span|s.tighter == 0 {
 		if above := s.gap - uint64(base) + 1<<(briefGap-1); above>>briefGap == 0 && s.offsets>>briefOffsets == 0 {
@@ -77,7 +77,7 @@ func (s step) put(b *[maxStep + 8]byte, base uint32) int {
 	e1 := e0 + l1
 	e2 := e1 + l2
 	e3 := e2 + l3
-	// each number is written in 8 bytes, of which the next one leaves what is significant
+	// each number is written in 8 bytes; the next one overwrites those that are not significant
 	binary.LittleEndian.PutUint64(b[0:], s.span)
 	binary.LittleEndian.PutUint64(b[e0:], s.offsets)
 	binary.LittleEndian.PutUint64(b[e1:], s.gap)
@@ -91,7 +91,7 @@ func (s step) put(b *[maxStep + 8]byte, base uint32) int {
 	return int(e3 + 3)
 }
 
-// lastStep is the step that ends at b[:end], and where it starts. The step must be whole, as everything in a Curve is.
+// lastStep returns the step that ends at b[:end], and where it starts. The step must be complete, as it always is in a Curve.
 func lastStep(b []byte, end int, base uint32) (s step, start int) {
 	tag := uint(b[end-1])
 	if base > 0 {
@@ -117,7 +117,7 @@ func lastStep(b []byte, end int, base uint32) (s step, start int) {
 	if n > 8 || end < 9 {
 		return lastApart(b, start, int(l0), int(l1), int(l2), int(l3)), start
 	}
-	// All four in one look; what lies before them is shifted out.
+	// All four in one read; what precedes them is shifted out.
 	v := binary.LittleEndian.Uint64(b[end-9:end-1]) >> (64 - 8*n)
 	s.span = v & (1<<(8*l0) - 1)
 	v >>= 8 * l0
@@ -163,10 +163,10 @@ func whole(b []byte) bool {
 	return max(l0, l1, l2, l3) <= 8 && len(b) >= int(3+l0+l1+l2+l3)
 }
 
-// number is the number in b[from:to], of 8 bytes at most.
+// number returns the number in b[from:to], of at most 8 bytes.
 func number(b []byte, from, to int) uint64 {
 	if to >= 8 {
-		// What lies before is read too, to spare a branch for each byte, and shifted out; a shift by 64 gives 0.
+		// What precedes the number is read too, which saves a branch for each byte, and shifted out; a shift by 64 gives 0.
 		return binary.LittleEndian.Uint64(b[to-8:to]) >> (64 - 8*uint(to-from))
 	}
 	var v uint64
@@ -176,7 +176,7 @@ func number(b []byte, from, to int) uint64 {
 	return v
 }
 
-// size is the number of bytes that v takes.
+// size returns the number of bytes that v takes.
 func size(v uint64) uint { return uint(bits.Len64(v)+7) / 8 }
 
 // appendStep appends a step to the curve's buffer.

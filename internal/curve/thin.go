@@ -76,11 +76,11 @@ func (t *thinning) load(c *Curve) {
 	}
 }
 
-// cost is what removing segment j costs: the error bound of the merged gap by its age, the age being that of its newer
-// end. The newest gap has none, and is merged only if it is all there is.
+// cost returns the cost of removing segment j: the error bound of the merged gap divided by its age, the age being that of its newer
+// end. The newest gap has no age, and is merged only if no other is left.
 //
-// It is a choice and not an answer, hence floats, and converted as if they were signed, which takes one instruction: between
-// times that are 292 million years apart the choice may be a poor one, and nothing more.
+// The cost is a choice and not an answer, so floats suffice. They are converted as if signed, which takes one instruction: between
+// times that are 292 million years apart the choice may be poor, but no answer is wrong.
 func (t *thinning) cost(j int) float64 {
 	a, b := &t.steps[j-1], &t.steps[j]
 	age := float64(int64(t.ages[j+1]))
@@ -101,7 +101,7 @@ func (t *thinning) cost(j int) float64 {
 	return bound / age
 }
 
-// cheapest is the segment to remove, the oldest of several.
+// cheapest returns the segment to remove, the oldest of several.
 func (t *thinning) cheapest() int {
 	best := 1
 	cost := t.costs[1]
@@ -125,8 +125,8 @@ func (t *thinning) remove(j int) {
 	}
 }
 
-// merge is the step over the segment between a and b, with an error bound that covers both. No sum overflows: offsets
-// are from 0 to MaxInt64, and times lie within 64 bits of each other.
+// merge returns the step over the segment between a and b, with an error bound that covers both. No sum overflows: offsets are from 0
+// to MaxInt64, and times lie within 64 bits of each other.
 func merge(a, b step) step {
 	m := step{span: a.span, offsets: a.offsets + b.offsets, gap: a.gap + b.span + b.gap}
 	at, rest := mulDiv(a.offsets, m.gap, m.offsets)
@@ -138,7 +138,7 @@ func merge(a, b step) step {
 	return m
 }
 
-// distance is |v − to| rounded up, for the v between whole and whole + 1 that is whole only if rest is 0.
+// distance returns |v − to| rounded up, for the v between whole and whole + 1 that is whole only if rest is 0.
 func distance(whole, rest, to uint64) uint64 {
 	if whole < to {
 		return to - whole
@@ -149,7 +149,7 @@ func distance(whole, rest, to uint64) uint64 {
 	return whole - to
 }
 
-// mulDiv is a·b/c rounded down, and the remainder, for a ≤ c and c > 0, exact whatever the size of the product.
+// mulDiv returns a·b/c rounded down, and the remainder, for a ≤ c and c > 0, exact whatever the size of the product.
 func mulDiv(a, b, c uint64) (quotient, rest uint64) {
 	hi, lo := bits.Mul64(a, b)
 	if hi == 0 {
@@ -159,7 +159,7 @@ func mulDiv(a, b, c uint64) (quotient, rest uint64) {
 	return bits.Div64(hi, lo, c)
 }
 
-// saturatingAdd is a + b, or the greatest uint64 if that is less.
+// saturatingAdd returns a + b, or the greatest uint64 if that is less.
 func saturatingAdd(a, b uint64) uint64 {
 	sum, carry := bits.Add64(a, b, 0)
 	return sum | -carry

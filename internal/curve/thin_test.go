@@ -57,8 +57,8 @@ func (r *rival) lag(c, now int64) (lag, bound int64) {
 	return 0, 0
 }
 
-// TestThinningAgainstVisvalingamWhyatt compares the two on the same polls of three days: the error made, and the error
-// admitted to, both relative to the lag, over groups from a minute to three days behind.
+// TestThinningAgainstVisvalingamWhyatt compares the two on the same polls of three days: the actual error and the stated error, both
+// relative to the lag, over groups from a minute to three days behind.
 func TestThinningAgainstVisvalingamWhyatt(t *testing.T) {
 	var ours, theirs struct{ made, stated float64 }
 	for _, p := range producers {

@@ -5,8 +5,7 @@ import (
 	"sort"
 )
 
-// world is the truth that polls only get glimpses of: one incarnation of a partition, with every moment at which it was
-// written to.
+// world is the truth that polls only sample: one incarnation of a partition, with every moment at which it was written to.
 type world struct {
 	writes []write // in the order of time and end
 }
@@ -22,7 +21,7 @@ func (w *world) produce(at, n int64) {
 	w.writes = append(w.writes, write{at, w.end() + n})
 }
 
-// end is the end offset now.
+// end returns the end offset now.
 func (w *world) end() int64 {
 	if len(w.writes) == 0 {
 		return 0
@@ -30,7 +29,7 @@ func (w *world) end() int64 {
 	return w.writes[len(w.writes)-1].end
 }
 
-// endAt is the end offset at the time t, all that was written at t included.
+// endAt returns the end offset at the time t, including everything written at t.
 func (w *world) endAt(t int64) int64 {
 	i := sort.Search(len(w.writes), func(i int) bool { return w.writes[i].at > t })
 	if i == 0 {
@@ -39,13 +38,13 @@ func (w *world) endAt(t int64) int64 {
 	return w.writes[i-1].end
 }
 
-// index is the write that message c was part of, and false if it was not written yet.
+// index returns the write that contains message c, and false if it is not written yet.
 func (w *world) index(c int64) (int, bool) {
 	i := sort.Search(len(w.writes), func(i int) bool { return w.writes[i].end > c })
 	return i, i < len(w.writes)
 }
 
-// lag is the true time lag of a group that committed c: how long ago message c was written, 0 if it was not yet.
+// lag returns the true time lag of a group that committed c: how long ago message c was written, 0 if it is not written yet.
 func (w *world) lag(c, now int64) int64 {
 	i, ok := w.index(c)
 	if !ok {
@@ -54,7 +53,7 @@ func (w *world) lag(c, now int64) int64 {
 	return now - w.writes[i].at
 }
 
-// producer is how many messages are written in the second that starts at second.
+// producer returns the number of messages written in the second that starts at second.
 type producer struct {
 	name string
 	rate func(r *rand.Rand, second int64) int64
