@@ -19,19 +19,19 @@ import (
 const (
 	// maxConnections bounds memory: a connection costs some 10 kB; one that is over the limit waits in the system's queue.
 	maxConnections = 1100 // more than the listeners of the inspector
-	// maxScrapes is how many scrapes are answered at a time. Each may hold a page of its own for as long as its client
+	// maxScrapes is the number of scrapes that are answered at a time. Each may hold its own page for as long as its client
 	// takes to read it: a few MB, compressed.
 	maxScrapes = 16
-	// requestTimeout is how long a client may take to ask, answerTimeout until it has the answer (a Prometheus gives up
-	// after 10 s unless told otherwise; the inspector extends it for its live connections), and idleTimeout until it asks
-	// again: scrapes are mostly 15 to 60 s apart.
+	// requestTimeout bounds the reading of a request, answerTimeout the time until the client has the answer (Prometheus gives
+	// up after 10 s by default; the inspector extends it for its live connections), and idleTimeout the time until the next
+	// request: scrapes are mostly 15 to 60 s apart.
 	requestTimeout = 5 * time.Second
 	answerTimeout  = 15 * time.Second
 	idleTimeout    = 75 * time.Second
-	// maxHeader has room for the address of a group with the longest name of Kafka's, 32,767 bytes, each of which is written
-	// as three.
+	// maxHeader has room for the address of a group with the longest name that Kafka allows: 32,767 bytes, each escaped as
+	// three.
 	maxHeader = 128 << 10
-	// goodbye is how long an answer that is being sent may take once the monitor ends.
+	// goodbye is how long an answer that is being sent may still take when the monitor ends.
 	goodbye = time.Second
 )
 
@@ -64,8 +64,8 @@ func serve(address string, handler http.Handler) (*server, error) {
 	return s, nil
 }
 
-// loopbackUnlessNamed returns the address to listen on. Group names and lags are nobody's business unless somebody says so:
-// :9099 is this machine alone, 0.0.0.0:9099 every interface.
+// loopbackUnlessNamed returns the address to listen on. Group names and lags are visible to other machines only if the
+// address says so: :9099 is this machine alone, 0.0.0.0:9099 every interface.
 func loopbackUnlessNamed(address string) string {
 	if port, ok := strings.CutPrefix(address, ":"); ok {
 		return net.JoinHostPort("127.0.0.1", port)
@@ -84,7 +84,7 @@ func (s *server) url() string {
 	return "http://" + address
 }
 
-// close ends the serving: no more requests are taken, and those that are answered have a moment.
+// close stops the server: it accepts no more requests, and lets those being answered finish within goodbye.
 func (s *server) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), goodbye)
 	defer cancel()

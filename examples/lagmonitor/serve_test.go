@@ -152,7 +152,7 @@ func TestServerHasLimits(t *testing.T) {
 	assert.Positive(t, s.server.MaxHeaderBytes)
 }
 
-// A group is shown whatever its name, and an address that no name explains is refused.
+// A group is shown whatever its name, and an address longer than any name is refused.
 func TestLongNames(t *testing.T) {
 	ctx := testContext(t)
 	coordinator := testStore(t)
@@ -216,7 +216,7 @@ func heap() uint64 {
 	return stats.HeapAlloc
 }
 
-// Clients that ask and do not read share what is made for them, and cost little; when they are gone all is well again.
+// Clients that send a request and do not read share one page, and cost little; when they are gone, others are served again.
 func TestClientsThatDoNotRead(t *testing.T) {
 	ctx := testContext(t)
 	coordinator := testStore(t)
@@ -259,8 +259,8 @@ func TestClientsThatDoNotRead(t *testing.T) {
 	for range 40 {
 		ask()
 	}
-	// Once all that may be served are being served, another one is told so. One that was served itself may have kept one of the
-	// silent from it.
+	// Once the limit of scrapes is reached, another one is refused. One that succeeds may have kept a silent client from its
+	// place for a moment.
 	require.NoError(t, until(ctx, func() bool {
 		if code, page = get(t, ctx, s.url()+"/metrics"); code != http.StatusServiceUnavailable {
 			ask()
@@ -279,7 +279,7 @@ func TestClientsThatDoNotRead(t *testing.T) {
 	}))
 }
 
-// A connection above the limit is taken when another one ends, and closing does not wait for either.
+// A connection above the limit is accepted when another one ends, and closing waits for neither.
 func TestConnectionsAreLimited(t *testing.T) {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
