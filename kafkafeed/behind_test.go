@@ -10,13 +10,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// While the log brings nothing although more was written, Status says so; what compaction took out is not missed for ever.
+// If the log delivers nothing although more was written, Status says so. Records that compaction removed are not missed for ever.
 func TestStatusTellsThatTheLogIsBehind(t *testing.T) {
 	f := withLog(t)
 	f.commit("g", 0, 3)
 	f.log(logCommit(0, "g", 0, 3))
 	var silent atomic.Bool     // from the second record on
-	var compacted atomic.Int64 // up to where
+	var compacted atomic.Int64 // the offset up to which the log was compacted
 	silent.Store(true)
 	f.cluster.ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		f.cluster.KeepControl()
@@ -48,7 +48,7 @@ func TestStatusTellsThatTheLogIsBehind(t *testing.T) {
 	eventually(t, "it reads on", func() bool { return storedLags(t, store)["g orders 0"] == "6 100 94" })
 }
 
-// A poll that does not learn where a part of the log ends cannot tell that it is behind, and does not count as complete.
+// A poll without the end of a log partition cannot tell whether the feed is behind, and does not count as complete.
 func TestPollWithoutTheEndOfTheLogIsNotComplete(t *testing.T) {
 	for name, opts := range map[string][]Opt{"hidden topic": nil, "wanted topic": {Topics(func(string) bool { return true })}} {
 		t.Run(name, func(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 // benchmarkGroups have 50 partitions each.
 const benchmarkGroups = 2_000
 
-// commitsFlag is the size of the log that is read: all of it is in memory, about 250 bytes for a commit.
+// commitsFlag is the size of the log that is read: all of it is in memory, at about 250 bytes per commit.
 var commitsFlag = flag.Int("commits", 500_000, "how many commits BenchmarkCatchUp reads")
 
 func benchmarkKafka(b *testing.B) *kfake.Cluster {
@@ -42,7 +42,7 @@ func benchmarkKafka(b *testing.B) *kfake.Cluster {
 	return cluster
 }
 
-// BenchmarkCatchUp reads a log into a store, and for comparison only reads it.
+// BenchmarkCatchUp reads a log into a store. The floor is reading it alone.
 func BenchmarkCatchUp(b *testing.B) {
 	cluster := benchmarkKafka(b)
 	seeds := kgo.SeedBrokers(cluster.ListenAddrs()...)
@@ -91,7 +91,7 @@ func BenchmarkCatchUp(b *testing.B) {
 	})
 }
 
-// heap returns the bytes that are in use after a collection.
+// heap returns the live heap in bytes.
 func heap() uint64 {
 	runtime.GC()
 	var stats runtime.MemStats
@@ -99,8 +99,8 @@ func heap() uint64 {
 	return stats.HeapAlloc
 }
 
-// watchHeap looks at the heap until it is asked for the peaks: of all that was not collected yet, of which there is as much again as of the
-// log in this process, and of what was live at a collection.
+// watchHeap samples the heap until its result is called, which returns two peaks: of the whole heap, in which there is as much garbage
+// as live data and log in this process, and of the live heap at a collection.
 func watchHeap() (peak func() (all, live uint64)) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	var all, live uint64

@@ -36,7 +36,7 @@ func TestChunksAreBounded(t *testing.T) {
 	require.Equal(t, groups, slices.Concat(chunks(groups, nil)...), "none is left out")
 }
 
-// An answer that is larger than the client takes is asked for in halves.
+// A request whose answer is too large for the client is split into halves.
 func TestAnswerThatIsTooLargeIsAskedForInHalves(t *testing.T) {
 	f := newFake(t, kfake.SeedTopics(100, "wide"))
 	want := lags{}
@@ -56,7 +56,7 @@ func TestAnswerThatIsTooLargeIsAskedForInHalves(t *testing.T) {
 	require.Equal(t, want, storedLags(t, store))
 }
 
-// countRequests counts requests to a fake by their kind.
+// countRequests counts the requests to a fake by kind.
 func countRequests(cluster *kfake.Cluster, keys ...kmsg.Key) map[kmsg.Key]*atomic.Int64 {
 	counts := make(map[kmsg.Key]*atomic.Int64)
 	for _, key := range keys {
@@ -71,7 +71,7 @@ func countRequests(cluster *kfake.Cluster, keys ...kmsg.Key) map[kmsg.Key]*atomi
 	return counts
 }
 
-// A poll takes as many requests as there are brokers, however many groups and partitions there are.
+// The number of requests of a poll depends on the number of brokers, not on the number of groups and partitions.
 func TestRequestsOfAPollAreProportionalToBrokers(t *testing.T) {
 	asked := []kmsg.Key{kmsg.Metadata, kmsg.ListOffsets, kmsg.ListGroups, kmsg.OffsetFetch, kmsg.DescribeGroups, kmsg.FindCoordinator}
 	for _, size := range []struct{ brokers, groups, partitions int }{{1, 300, 50}, {3, 30, 5}, {3, 300, 50}, {3, 1900, 2}, {5, 300, 50}} {
@@ -107,7 +107,7 @@ type pollHook func()
 
 func (h pollHook) OnPoll(time.Duration, error) { h() }
 
-// A broker that lists no topics, as one does whose metadata is behind, is asked for them by name.
+// A broker that lists no topics, such as one whose metadata is behind, is asked for them by name.
 func TestTopicThatIsNotListedIsKeptWhileABrokerKnowsIt(t *testing.T) {
 	f := newFake(t)
 	f.produce("orders", 10)
@@ -127,7 +127,7 @@ func TestTopicThatIsNotListedIsKeptWhileABrokerKnowsIt(t *testing.T) {
 	agree(t, store, lags{})
 }
 
-// What may not be described any more is not deleted.
+// Topics that the feed may no longer describe are not deleted.
 func TestTopicWithoutTheRightToItIsKept(t *testing.T) {
 	f := newFake(t)
 	f.produce("orders", 10)

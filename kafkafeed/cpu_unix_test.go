@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// reportCPU returns what reports the processor time of the process for each of n items, the brokers' included: it says more than the time
-// that passes where others work too.
+// reportCPU returns a function that reports the processor time of the process for each of n items, including that of the brokers in
+// it. On a busy machine it says more than the elapsed time.
 func reportCPU(b *testing.B, n int) (report func()) {
 	used := func() time.Duration {
 		var usage syscall.Rusage

@@ -87,7 +87,7 @@ func TestDecodeCountsOtherKinds(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, entry.Kind, "key version %d", version)
 	}
-	// A value of a version to come may mean something else.
+	// A value of a later version may have another meaning.
 	for _, version := range []int16{5, -1} {
 		value := binary.BigEndian.AppendUint16(nil, uint16(version))
 		entry, err := Decode(&kgo.Record{Key: commitKeyBytes(1, "g", "t", 0), Value: value})
@@ -145,7 +145,7 @@ func FuzzDecode(f *testing.F) {
 		require.Equal(t, err != nil, entry.Kind == KindCorrupt)
 		require.Contains(t, Kinds(), entry.Kind)
 		if entry.Kind == KindCommit {
-			// What the reference decoder reads says the same. Its loop over tags has no bound, so it sees only the untagged.
+			// What the reference decoder reads must agree. Its loop over tags is unbounded, so it gets only values without tags.
 			require.GreaterOrEqual(t, entry.Offset, int64(0))
 			require.GreaterOrEqual(t, entry.Partition, int32(0))
 			if version := binary.BigEndian.Uint16(value); version < firstFlexibleValue {

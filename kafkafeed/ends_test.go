@@ -29,7 +29,7 @@ func TestEndOffsetsOfPartitionsWithOpenTransactions(t *testing.T) {
 	}
 }
 
-// A group that has read all there is to read for it has no lag, whichever messages it reads, and the end never goes back.
+// A group that has read all messages it can read has no lag, whichever messages it reads, and the end never goes back.
 func TestEndIsWhatCanBeRead(t *testing.T) {
 	for _, mode := range []Mode{ModePoll, ModeLog} {
 		t.Run(string(mode), func(t *testing.T) {
@@ -57,13 +57,13 @@ func TestEndIsWhatCanBeRead(t *testing.T) {
 			require.NoError(t, store.Group(t.Context(), "prod", "uncommitted", &group))
 			require.Equal(t, protocol.PartitionCaughtUp, group.Topics[0].Partitions[0].State)
 
-			end(kgo.TryCommit) // its marker is a message to Kafka
+			end(kgo.TryCommit) // to Kafka its marker is a message
 			agree(t, store, lags{"committed orders 0": "100 103 3", "uncommitted orders 0": "102 103 1"})
 			eventually(t, "no transaction is open", func() bool { return feed.Status().OpenPartitions == 0 })
 			commit("committed", 103)
 			commit("uncommitted", 103)
 			agree(t, store, lags{"committed orders 0": "103 103 0", "uncommitted orders 0": "103 103 0"})
-			// The next transaction begins where the end is known already.
+			// The next transaction begins at an end that is already known.
 			f.inTransaction("again", &kgo.Record{Topic: "orders", Value: []byte("v")})
 			eventually(t, "a transaction is open", func() bool { return feed.Status().OpenPartitions == 1 })
 			require.Equal(t, lags{"committed orders 0": "103 103 0", "uncommitted orders 0": "103 103 0"}, storedLags(t, store))
@@ -71,7 +71,7 @@ func TestEndIsWhatCanBeRead(t *testing.T) {
 	}
 }
 
-// A store that knows a greater end, as one that was filled otherwise, keeps it.
+// A store with a greater end, for example from another source, keeps it.
 func TestEndDoesNotGoBackToTheLastStableOffset(t *testing.T) {
 	f := newFake(t)
 	f.produce("orders", 10)
@@ -87,7 +87,7 @@ func TestEndDoesNotGoBackToTheLastStableOffset(t *testing.T) {
 	require.Equal(t, 1, feed.Status().OpenPartitions)
 }
 
-// A partition whose leader is gone keeps its end, which grows old, and the others go on.
+// A partition without a leader keeps its end, which ages, and the others are polled.
 func TestLeaderlessPartitionKeepsItsEnd(t *testing.T) {
 	f := newFake(t)
 	f.produce("orders", 10)

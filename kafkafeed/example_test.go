@@ -34,7 +34,7 @@ func Example() {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- feed.Run(ctx) }() // until ctx is done
-	<-feed.Ready()                         // what the store answers is complete
+	<-feed.Ready()                         // the answers of the store are complete
 	fmt.Println(feed.Status().Mode)        // log, or poll with a Reason
 
 	ends, err := db.EndOffsets(ctx, "prod", "orders", nil)

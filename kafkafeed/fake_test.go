@@ -15,7 +15,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// fake is a Kafka in the process. It keeps no __consumer_offsets of its own.
+// fake is a Kafka in the process, without a __consumer_offsets of its own.
 type fake struct {
 	t       *testing.T
 	cluster *kfake.Cluster
@@ -70,7 +70,7 @@ func (f *fake) log(records ...*kgo.Record) {
 	require.NoError(f.t, f.client.ProduceSync(f.t.Context(), records...).FirstErr())
 }
 
-// inTransaction writes records to the log in a transaction, and returns what ends it.
+// inTransaction writes records to the log in a transaction, and returns the function that ends it.
 func (f *fake) inTransaction(id string, records ...*kgo.Record) (end func(kgo.TransactionEndTry)) {
 	end, client := f.beginTransaction(id)
 	require.NoError(f.t, client.ProduceSync(f.t.Context(), records...).FirstErr())
@@ -85,8 +85,8 @@ func (f *fake) commit(group string, partition int32, offset int64) {
 
 const often = 50 * time.Millisecond
 
-// opts are those of a feed that polls once, unless more says otherwise: as the fake lists no group of its log, what is
-// polled again is deleted.
+// opts are the options of a feed that polls once, unless more overrides that: the fake lists no group of its log, so a second poll
+// would delete them.
 func (f *fake) opts(more ...Opt) []Opt {
 	return append([]Opt{ClientOpts(kgo.SeedBrokers(f.cluster.ListenAddrs()...)), Interval(time.Hour),
 		Topics(func(topic string) bool { return topic != logTopic })}, more...)
@@ -126,7 +126,7 @@ func TestPollModeWhereTheLogIsHidden(t *testing.T) {
 	delete(want, "group-4 orders 0")
 	delete(want, "group-4 orders 2")
 	agree(t, store, want)
-	// What does not move is not told again: the window holds when it moved.
+	// An unchanged commit is not stored again: the window holds the time at which it changed.
 	var group protocol.Group
 	require.NoError(t, store.Group(t.Context(), "prod", "group-1", &group))
 	require.Len(t, group.Topics[0].Partitions[0].Commits, 2)
@@ -214,7 +214,7 @@ func TestGroupTombstoneDeletesNothing(t *testing.T) {
 	agree(t, store, lags{"g orders 0": "3 100 97"}) // Kafka lists no other
 }
 
-// A broker that has just started answers that it has no groups, without an error, until it leads parts of the log again.
+// A broker that has just started answers without an error that it has no groups, until it leads log partitions again.
 func TestGroupThatNoBrokerListsIsKeptWhileItHasCommits(t *testing.T) {
 	for _, mode := range []Mode{ModePoll, ModeLog} {
 		t.Run(string(mode), func(t *testing.T) {

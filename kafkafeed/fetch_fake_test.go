@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// refuseFetch answers every fetch as a broker does that does not grant Read.
+// refuseFetch answers every fetch like a broker that does not grant Read.
 func refuseFetch(cluster *kfake.Cluster) func(kmsg.Request) (kmsg.Response, error, bool) {
 	return func(r kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
@@ -45,7 +45,7 @@ func emptyFetch(request *kmsg.FetchRequest) *kmsg.FetchResponse {
 	return response
 }
 
-// hideGroups answers every list of groups as brokers do that do not lead any part of the log yet, and counts the answers.
+// hideGroups answers every list of groups like brokers that do not lead any log partition yet, and counts the answers.
 func hideGroups(cluster *kfake.Cluster, hidden *atomic.Bool, answers *atomic.Int64) func(kmsg.Request) (kmsg.Response, error, bool) {
 	return func(r kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
@@ -57,7 +57,7 @@ func hideGroups(cluster *kfake.Cluster, hidden *atomic.Bool, answers *atomic.Int
 	}
 }
 
-// refuseJoin answers every member as a broker does that does not grant the group.
+// refuseJoin answers every member like a broker that does not grant the group.
 func refuseJoin(cluster *kfake.Cluster) func(kmsg.Request) (kmsg.Response, error, bool) {
 	return func(r kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
@@ -67,14 +67,14 @@ func refuseJoin(cluster *kfake.Cluster) func(kmsg.Request) (kmsg.Response, error
 	}
 }
 
-// brokers are the brokers as metadata tells them.
+// brokers returns the brokers in the metadata.
 func (f *fake) brokers() (brokers []kmsg.MetadataResponseBroker) {
 	response, err := kmsg.NewPtrMetadataRequest().RequestWith(f.t.Context(), f.client)
 	require.NoError(f.t, err)
 	return response.Brokers
 }
 
-// hideTopics answers what asks for all topics as a broker does that knows of none yet, and counts the answers.
+// hideTopics answers requests for all topics like a broker that knows of none yet, and counts the answers.
 func hideTopics(cluster *kfake.Cluster, brokers []kmsg.MetadataResponseBroker, hidden *atomic.Bool, answers *atomic.Int64) func(kmsg.Request) (kmsg.Response, error, bool) {
 	return func(r kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
@@ -88,8 +88,8 @@ func hideTopics(cluster *kfake.Cluster, brokers []kmsg.MetadataResponseBroker, h
 	}
 }
 
-// refuseTopics answers as brokers do that do not grant Describe: they list no topic, and refuse to tell of one by its name. It
-// counts the refusals.
+// refuseTopics answers like brokers that do not grant Describe: they list no topic, and refuse to describe one by name. It counts the
+// refusals.
 func refuseTopics(cluster *kfake.Cluster, brokers []kmsg.MetadataResponseBroker, hidden *atomic.Bool, answers *atomic.Int64) func(kmsg.Request) (kmsg.Response, error, bool) {
 	return func(r kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()

@@ -13,7 +13,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Coordinators leave out topics that may not be described, and say so if they are asked by name: what the store has of them stays.
+// Coordinators leave out topics that the feed may not describe, and report missing rights if asked by name: what the store has of
+// these topics stays.
 func TestCommitsOfHiddenTopicsStay(t *testing.T) {
 	f := newFake(t)
 	f.produce("orders", 10)

@@ -13,16 +13,16 @@ import (
 	"github.com/lagkeeper/storage"
 )
 
-// histories is how many random histories TestAnyCrashEndsAsTheCoordinator makes.
+// histories is the number of random histories in TestAnyCrashEndsAsTheCoordinator.
 var histories = flag.Int("histories", 40, "how many random histories a crash is tried in")
 
-// firstHistory is the seed of the first.
+// firstHistory is the seed of the first one.
 var firstHistory = flag.Uint64("first-history", 0, "the seed of the first random history")
 
 // hanging is a producer whose transactions never end.
 const hanging = 3
 
-// historian writes what groups of all kinds do, by chance.
+// historian writes random records of groups of all kinds.
 type historian struct {
 	*simulated
 	random *rand.Rand
@@ -30,7 +30,7 @@ type historian struct {
 
 func (h *historian) group() string { return fmt.Sprint("g", h.random.IntN(5)) }
 
-// step writes one thing that a coordinator may write, or cleans.
+// step writes one thing that a coordinator may write, or runs the cleaner.
 func (h *historian) step() {
 	group, of := h.group(), h.random.Int32N(3)
 	log := h.logOf(group)
@@ -49,7 +49,7 @@ func (h *historian) step() {
 		h.append(log, -1, groupKeyBytes(group), groupValueBytes(3, h.random.IntN(3)))
 	case n < 32:
 		h.convert(log, group)
-	case n < 34: // keys of consumer, share and streams groups, and such as no version yet has
+	case n < 34: // keys of consumer, share and streams groups, and of unknown versions
 		h.append(log, -1, versionKey(int16(3+h.random.IntN(25))), [][]byte{nil, []byte("anything")}[h.random.IntN(2)])
 	case n < 35:
 		h.append(log, -1, []byte{0}, value) // corrupt
@@ -73,7 +73,7 @@ func (h *historian) end(log int32) int64 {
 	return h.partitions[log].end
 }
 
-// convert makes a group one of the other protocol.
+// convert converts a group to the other protocol.
 func (h *historian) convert(log int32, group string) {
 	h.mu.Lock()
 	was := h.converted[group]
@@ -90,7 +90,7 @@ func (h *historian) convert(log int32, group string) {
 	}
 }
 
-// delete deletes a group as its coordinator does: commits of open transactions go too.
+// delete deletes a group as its coordinator does, including the commits of open transactions.
 func (h *historian) delete(log int32, group string) {
 	for of := range int32(3) {
 		h.append(log, -1, commitKeyBytes(1, group, "orders", of), nil)
@@ -98,7 +98,7 @@ func (h *historian) delete(log int32, group string) {
 	h.append(log, -1, groupKeyBytes(group), nil)
 }
 
-// rest lets pass, by chance, some days in which nobody reads the log.
+// rest lets a random number of days pass during which no feed reads the log.
 func (h *historian) rest() {
 	for log := range int32(len(h.partitions)) {
 		if h.random.IntN(2) == 0 {
@@ -108,7 +108,7 @@ func (h *historian) rest() {
 	}
 }
 
-// lags is what a store must say.
+// lags returns the lags that a store must have.
 func (h *historian) lags() lags {
 	want := lags{}
 	for key, entry := range h.committed() {
@@ -117,7 +117,7 @@ func (h *historian) lags() lags {
 	return want
 }
 
-// Whenever the process dies, and whatever the cleaner has taken out since its newest snapshot, the store ends as what Kafka's
+// Whenever the process is killed, and whatever the cleaner has removed since its newest snapshot, the store finally has what Kafka's
 // coordinators have.
 func TestAnyCrashEndsAsTheCoordinator(t *testing.T) {
 	f := newFake(t)

@@ -18,17 +18,17 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// hub shares a log among stores as a test says.
+// hub assigns shares of a log to stores as a test directs.
 type hub struct {
-	busy sync.Mutex // held while stores are told
-	told sync.Map   // stores to what tells their feed
+	busy sync.Mutex // held while shares are assigned
+	told sync.Map   // stores to the functions that assign their feed's share
 }
 
-// sharing is one process's access to a store that several fill.
+// sharing is the access of one process to a store that several processes fill.
 type sharing struct {
 	*storage.DB
 	hub  *hub
-	dead atomic.Bool // the process was killed, or does not hold what it writes any more
+	dead atomic.Bool // the process was killed, or no longer holds the lease for its writes
 }
 
 func (s *sharing) LogPartitions() int { return shardLogs }
@@ -43,7 +43,7 @@ func (s *sharing) Share(ctx context.Context, changed func([]int32)) error {
 	return ctx.Err()
 }
 
-// give gives a store's feed its share.
+// give assigns a share to the feed of a store.
 func (h *hub) give(t *testing.T, s *sharing, partitions ...int32) {
 	h.busy.Lock()
 	defer h.busy.Unlock()
@@ -90,7 +90,7 @@ func (s *sharing) SetPosition(ctx context.Context, cluster string, log protocol.
 	return s.DB.SetPosition(ctx, cluster, log)
 }
 
-// commitAll lets forty groups commit once more.
+// commitAll makes forty groups commit once more.
 func (s *simulated) commitAll(offset int64) {
 	for i := range 40 {
 		group := fmt.Sprint("g", i)
@@ -101,7 +101,7 @@ func (s *simulated) commitAll(offset int64) {
 // windows are the commits of group-partitions by their order.
 type windows map[string][]int64
 
-// windows returns what a store must have that missed nothing.
+// windows returns the commits of a store that has missed nothing.
 func (s *simulated) windows() windows {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,7 +146,8 @@ func complete(t *testing.T, s *simulated, store storage.Store) {
 	})
 }
 
-// Feeds of one store are told by the store what to read. Whatever one does when it is killed, who takes over misses nothing.
+// The store assigns the partitions of the log to its feeds. Whatever one is doing when it is killed, the feed that takes over misses
+// nothing.
 func TestStoreSharesTheLog(t *testing.T) {
 	f := newFake(t)
 	f.produce("orders", 100)
@@ -172,7 +173,7 @@ func TestStoreSharesTheLog(t *testing.T) {
 			half = all[shardLogs/2:]
 		}
 		rest := slices.DeleteFunc(slices.Clone(all), func(p int32) bool { return slices.Contains(half, p) })
-		h.give(t, second) // what it has is free before another is given it
+		h.give(t, second) // its share is freed before another feed gets it
 		h.give(t, first, half...)
 		h.give(t, second, rest...)
 		s.commitAll(10*(round+1) + 1)
@@ -187,7 +188,7 @@ func TestStoreSharesTheLog(t *testing.T) {
 	s.commitAll(92)
 	complete(t, s, db)
 	require.True(t, two.Feeds("g0"))
-	// Who was only paused is told what it has by now.
+	// A feed that was only paused has its share by now.
 	first.dead.Store(false)
 	h.give(t, first)
 	s.commitAll(93)
@@ -201,7 +202,7 @@ func TestStoreSharesTheLog(t *testing.T) {
 	require.Zero(t, two.Status().Errors[askShard])
 }
 
-// A log with another number of partitions than the store shares is polled: groups are shared by their number all the same.
+// If the number of the log's partitions differs from the store's, the feed polls: groups are still shared by their number.
 func TestStoreSharesGroupsThatArePolled(t *testing.T) {
 	f := newFake(t)
 	f.produce("orders", 100)
@@ -234,11 +235,11 @@ func TestStoreSharesGroupsThatArePolled(t *testing.T) {
 	agree(t, db, want)
 }
 
-// cable is what a process is connected by.
+// cable is the network connection of a process.
 type cable struct {
 	mu    sync.Mutex
-	cut   bool       // guarded by mu, as conns
-	conns []net.Conn // made so far
+	cut   bool       // guarded by mu, like conns
+	conns []net.Conn // those made so far
 }
 
 func (c *cable) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -256,7 +257,7 @@ func (c *cable) dial(ctx context.Context, network, address string) (net.Conn, er
 	return conn, nil
 }
 
-// pull makes the process one that was killed, as far as others can tell.
+// pull makes the process look killed to all others.
 func (c *cable) pull() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -266,7 +267,7 @@ func (c *cable) pull() {
 	}
 }
 
-// A feed that dies without a word is missed when its session ends. The other then reads its partitions too, and misses nothing.
+// A feed that crashes is noticed when its session expires. The other one then reads its partitions too, and misses nothing.
 func TestShardThatIsKilledIsTakenOver(t *testing.T) {
 	for _, shared := range []bool{false, true} {
 		t.Run(fmt.Sprint("shared store ", shared), func(t *testing.T) {
@@ -298,7 +299,7 @@ func TestShardThatIsKilledIsTakenOver(t *testing.T) {
 	}
 }
 
-// What another feed has stored of a group while that had it is not taken for what this one has stored before.
+// What another feed has stored of a group while it had it does not count as stored by this one.
 func TestOwnersOfAGroupThatComesBack(t *testing.T) {
 	f := newFake(t)
 	f.produce("orders", 10)

@@ -15,11 +15,11 @@ import (
 	"github.com/lagkeeper/storage"
 )
 
-// benchmarkPartitions is how many partitions each group of BenchmarkPoll has committed.
+// benchmarkPartitions is the number of partitions with a commit of each group of BenchmarkPoll.
 const benchmarkPartitions = 50
 
-// BenchmarkPoll is one poll of 2,000 groups that have committed 50 partitions each, on three brokers in the same process. For comparison
-// the same commits are only asked for, in one request.
+// BenchmarkPoll is one poll of 2,000 groups with commits on 50 partitions each, on three brokers in the same process. The floor is
+// only fetching the same commits, in one request.
 func BenchmarkPoll(b *testing.B) {
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.SeedTopics(benchmarkPartitions, "wide"))
 	require.NoError(b, err)

@@ -39,16 +39,16 @@ const (
 	differsConsumer = "a member has an id"
 )
 
-// comparison is how what the store says of all groups differs from what Kafka's own tool says.
+// comparison counts how the store and Kafka's own tool differ over all groups.
 type comparison struct {
-	groups      map[string]bool // all that the tool has a row of
-	owned       map[string]bool // those with members in both
-	cells       int             // that are equal or differ as explained
+	groups      map[string]bool // all groups that the tool has a row for
+	owned       map[string]bool // groups with members in both
+	cells       int             // cells that are equal or whose difference is explained
 	explained   map[string]int  // by difference
 	unexplained []string
 }
 
-// compare compares each cell of the rows that the tool printed with the store, and the partitions of the store with the rows.
+// compare compares each cell of the tool's rows with the store, and the partitions of the store with the rows.
 func compare(t *testing.T, rows [][]string, store storage.Store) *comparison {
 	c := &comparison{groups: map[string]bool{}, owned: map[string]bool{}, explained: map[string]int{}}
 	stored := storedPartitions(t, store)
@@ -84,7 +84,7 @@ func storedPartitions(t *testing.T, store storage.Store) map[string]protocol.Gro
 	for name := range groups {
 		var group protocol.Group
 		if store.Group(t.Context(), "prod", name, &group) != nil {
-			continue // it has gone
+			continue // it was deleted meanwhile
 		}
 		for _, topic := range group.Topics {
 			for partition, p := range topic.Partitions {

@@ -11,7 +11,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// On a topic with an open transaction, consumers of both isolation levels that have read all there is to read have no lag.
+// On a topic with an open transaction, consumers of both isolation levels have no lag once they have read all they can read.
 func TestRealKafkaEndsOfTransactionalTopics(t *testing.T) {
 	w := newWorld(t, 1)
 	w.topic("orders", 1, 10)

@@ -13,11 +13,11 @@ import (
 	"github.com/lagkeeper/storage/kafkafeed/internal/kafkatest"
 )
 
-// pauseVariable is for how long a broker is paused at least. Without it the pause ends when the feed goes on without the broker, and
-// the feed does not wait for it as long as by default.
+// pauseVariable holds the least duration of a broker's pause. Without it the pause ends when the feed continues without the broker,
+// and the feed's timeouts are shorter than the defaults.
 const pauseVariable = "KAFKAFEED_PAUSE"
 
-// rights are what may be granted to the user "half".
+// rights are the rights that may be granted to the user "half".
 func rights() *kadm.ACLBuilder {
 	return kadm.NewACLs().Allow("User:half").AllowHosts("*").ResourcePatternType(kadm.ACLPatternLiteral)
 }
@@ -42,8 +42,8 @@ func (c *three) withdraw(acls ...*kadm.ACLBuilder) {
 	}
 }
 
-// A feed that may see half of everything tells that half, and the rest when it may; what it had may not see any more stays, and grows
-// old.
+// A feed with the right to see half of the cluster stores that half, and the rest once it has the right. What it may no longer see
+// stays, and ages.
 func (c *three) halfTheRights() {
 	c.user("half", "secret")
 	c.topic("open", 1, 10)
@@ -97,7 +97,7 @@ func (c *three) halfTheRights() {
 	c.withdraw(rights().Topics().Groups().Clusters().Operations(kadm.OpAny).ResourcePatternType(kadm.ACLPatternAny))
 }
 
-// Without the right password nothing is told; when the password of a feed that runs is changed, what it told grows old.
+// With a wrong password nothing is stored. If the password of a running feed is changed, what it has stored ages.
 func (c *three) wrongPassword() {
 	c.grant(kadm.NewACLs().Allow("User:monitor").AllowHosts("*").Topics("*").Groups("*").Clusters().
 		Operations(kadm.OpDescribe, kadm.OpRead, kadm.OpDescribeConfigs).ResourcePatternType(kadm.ACLPatternLiteral))
@@ -137,7 +137,7 @@ func (c *three) wrongPassword() {
 	require.Equal(c.t, "6 15 9", c.same(store)["locked locked 0"])
 }
 
-// Brokers whose certificate is not signed by who is trusted are told nothing, and tell nothing, until they have another one.
+// Without a certificate from a trusted authority brokers get no requests and give no answers, until they have another one.
 func (c *three) wrongAuthority() {
 	authority := kafkatest.NewAuthority(c.t)
 	store := openStore(c.t, "")
@@ -173,7 +173,8 @@ func (c *three) coordinatedBy(broker int32) string {
 	return ""
 }
 
-// A broker hangs: its connections stay, and it answers nothing. The others take over, and so does the feed, before it is back.
+// A broker hangs: its connections stay open, and it answers nothing. The other brokers take over, and the feed continues, before it is
+// back.
 func (c *three) pausedBroker() {
 	pause, requests := time.Duration(0), ClientOpts(kgo.RequestTimeoutOverhead(time.Second))
 	if text := os.Getenv(pauseVariable); text != "" {
@@ -224,7 +225,7 @@ func (c *three) pausedBroker() {
 	eventually(c.t, "the store has what Kafka has", equal)
 }
 
-// All brokers die at once. Nothing becomes wrong, and the feed goes on when they are back.
+// All brokers are killed at once. Nothing becomes wrong, and the feed continues when they are back.
 func (c *three) allDown() {
 	c.topic("dark", 3, 10)
 	store := openStore(c.t, "")

@@ -22,16 +22,16 @@ import (
 )
 
 const (
-	// monitorVariable makes the test binary a monitor: the path of its snapshot and the addresses of the brokers.
+	// monitorVariable makes the test binary a monitor: it holds the path of the snapshot and the addresses of the brokers.
 	monitorVariable = "KAFKAFEED_MONITOR"
 	// killsVariable is the number of kills, if not fewKills.
 	killsVariable = "KAFKAFEED_KILLS"
 	fewKills      = 5
-	// killsPerCheck is after how many kills the store is compared with Kafka.
+	// killsPerCheck is the number of kills after which the store is compared with Kafka.
 	killsPerCheck = 5
 )
 
-// runMonitor feeds a store until it is killed, and saves it all the time. It prints a line when the feed is ready.
+// runMonitor feeds a store until it is killed, and takes snapshots all the time. It prints a line when the feed is ready.
 func runMonitor(variable string) {
 	path, brokers, _ := strings.Cut(variable, " ")
 	store, err := storage.Open(storage.Options{Clusters: []string{"prod"}, SnapshotPath: path})
@@ -74,7 +74,7 @@ func (w *world) monitor(path string) *monitor {
 	return m
 }
 
-// kill kills the process as kill -9 does. It does nothing if that was done before.
+// kill kills the process like kill -9. It does nothing if it was killed before.
 func (m *monitor) kill() {
 	if m.command.ProcessState == nil {
 		_ = m.command.Process.Kill()
@@ -96,10 +96,10 @@ type murder struct {
 	open   []*openTransaction
 	counts map[string]int
 	done   int // writes that Kafka acknowledged
-	failed int // writes that it did not, or not in time
+	failed int // writes that it did not acknowledge, or not in time
 }
 
-// write commits, deletes and produces while anything may be dead.
+// write commits, deletes and produces while any process may be killed.
 func (m *murder) write(n int) {
 	for range n {
 		ctx, cancel := context.WithTimeout(m.t.Context(), time.Second)
@@ -154,7 +154,7 @@ func (m *murder) writeOnce(ctx context.Context) error {
 	}
 }
 
-// coordinator returns which broker coordinates a group, counted from 0.
+// coordinator returns the broker that coordinates a group, counted from 0.
 func (m *murder) coordinator(group string) int {
 	node := int32(0)
 	eventually(m.t, "the group has a coordinator", func() bool {
@@ -165,7 +165,7 @@ func (m *murder) coordinator(group string) int {
 	return int(node) - 1
 }
 
-// Whoever is killed, and whenever, the store has in the end what Kafka has.
+// Whichever processes are killed, and whenever, the store finally has what Kafka has.
 func TestRealKafkaEqualsAfterKills(t *testing.T) {
 	kills := fewKills
 	if text := os.Getenv(killsVariable); text != "" {
@@ -175,7 +175,7 @@ func TestRealKafkaEqualsAfterKills(t *testing.T) {
 	}
 	seed := uint64(time.Now().UnixNano())
 	t.Log("seed ", seed)
-	// Brokers that are killed are missed soon.
+	// Killed brokers are noticed soon.
 	soon := map[string]string{"broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "300"}
 	m := &murder{world: newWorldWith(t, 3, soon), random: rand.New(rand.NewPCG(seed, 9)), counts: map[string]int{}}
 	m.topic("orders", 6, 50)
@@ -223,7 +223,7 @@ func TestRealKafkaEqualsAfterKills(t *testing.T) {
 	process.kill()
 }
 
-// check goes on from the snapshot of a monitor that was killed, and compares with Kafka.
+// check continues from the snapshot of a killed monitor, and compares the result with Kafka.
 func (m *murder) check(path string) {
 	left := crashed(m.t, path)
 	store := openStore(m.t, left)

@@ -10,7 +10,7 @@ import (
 	"github.com/lagkeeper/storage/kafkafeed/internal/kafkatest"
 )
 
-// Two feeds with stores of their own hold together what Kafka's own tool says, while one joins and the other leaves.
+// Two feeds with stores of their own together have what Kafka's own tool shows, while one joins and the other leaves.
 func TestRealKafkaIsSharedByTwoFeeds(t *testing.T) {
 	w := newWorld(t, 1)
 	w.topic("orders", 3, 20)

@@ -27,7 +27,7 @@ type world struct {
 	admin  *kadm.Client
 }
 
-// racing is true under the race detector.
+// racing reports whether the race detector is on.
 var racing bool
 
 func newWorld(t *testing.T, brokers int) *world { return newWorldWith(t, brokers, nil) }
@@ -70,7 +70,7 @@ func (w *world) produce(name string, count int32, n int) {
 	require.NoError(w.t, w.client.ProduceSync(w.t.Context(), records...).FirstErr())
 }
 
-// commit commits by hand, as a consumer does that assigns partitions itself.
+// commit commits without a group membership, like a consumer that assigns its own partitions.
 func (w *world) commit(group, topic string, partition int32, offset int64) {
 	var to kadm.Offsets
 	to.AddOffset(topic, partition, offset, -1)
@@ -154,7 +154,7 @@ func (w *world) feed(store storage.Store, opts ...Opt) *running {
 	return runFeed(w.t, store, opts...)
 }
 
-// describedLags are what Kafka's own tool says.
+// describedLags returns the lags that Kafka's own tool shows.
 func (w *world) describedLags() lags {
 	found := lags{}
 	for _, row := range w.kafka.Describe() {
@@ -166,8 +166,8 @@ func (w *world) describedLags() lags {
 	return found
 }
 
-// agree waits until the store says what Kafka's own tool says, and returns it. The tool is asked again each time: right after a
-// start of the brokers it does not know every group either.
+// agree waits until the store has what Kafka's own tool shows, and returns it. The tool runs again each time: right after a start of
+// the brokers it does not know every group either.
 func (w *world) agree(store storage.Store) lags {
 	w.t.Helper()
 	var want, have lags

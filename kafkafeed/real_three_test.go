@@ -15,13 +15,13 @@ import (
 	"github.com/lagkeeper/storage/kafkafeed/internal/kafkatest"
 )
 
-// The listeners of brokers that ask for a password, and that encrypt.
+// The listeners of brokers that require a password, and that use TLS.
 const (
 	withPassword = "SASL_PLAINTEXT"
 	withTLS      = "SSL"
 )
 
-// three is a world of three brokers that several tests share. Who asks without a password may do everything.
+// three is a world of three brokers that several tests share. A client without a password has all rights.
 type three struct {
 	*world
 	keystore string // the certificate of all brokers
@@ -38,7 +38,7 @@ func newThree(t *testing.T) *three {
 		"sasl.enabled.mechanisms":      "SCRAM-SHA-256",
 		"ssl.keystore.type":            "PEM",
 		"ssl.keystore.location":        keystore,
-		"broker.session.timeout.ms":    "2000", // brokers that are killed are missed soon
+		"broker.session.timeout.ms":    "2000", // killed brokers are noticed soon
 		"broker.heartbeat.interval.ms": "300",
 		"log.cleaner.backoff.ms":       "200",
 		"listener.name.sasl_plaintext.scram-sha-256.sasl.jaas.config": "org.apache.kafka.common.security.scram.ScramLoginModule required;",
@@ -46,7 +46,7 @@ func newThree(t *testing.T) *three {
 	}, withPassword, withTLS), keystore}
 }
 
-// at is the world in a test of its own, which fails if a goroutine is left.
+// at returns the world for another test, which fails if a goroutine is left.
 func (c *three) at(t *testing.T) *three {
 	leaks := goleak.IgnoreCurrent()
 	t.Cleanup(func() {
@@ -58,25 +58,24 @@ func (c *three) at(t *testing.T) *three {
 	return &three{&w, c.keystore}
 }
 
-// user makes a user with a password, or gives it another one.
+// user creates a user with a password, or changes its password.
 func (c *three) user(name, password string) {
 	altered, err := c.admin.AlterUserSCRAMs(c.t.Context(), nil, []kadm.UpsertSCRAM{{User: name, Mechanism: kadm.ScramSha256, Iterations: 4096, Password: password}})
 	require.NoError(c.t, err)
 	require.NoError(c.t, altered.Error())
 }
 
-// as are the options of a feed that gives a password.
+// as returns the options of a feed with a user and a password.
 func (c *three) as(name, password string) Opt {
 	return ClientOpts(kgo.SeedBrokers(c.kafka.Secured(withPassword)...), kgo.SASL(scram.Auth{User: name, Pass: password}.AsSha256Mechanism()))
 }
 
-// trusting are the options of a feed that trusts an authority.
+// trusting returns the options of a feed that trusts an authority.
 func (c *three) trusting(authority *kafkatest.Authority) Opt {
 	return ClientOpts(kgo.SeedBrokers(c.kafka.Secured(withTLS)...), kgo.DialTLSConfig(&tls.Config{RootCAs: authority.Pool(), MinVersion: tls.VersionTLS12}))
 }
 
-// ends stops a feed while nothing is answered that it has asked for. A request times out after ten seconds and more; the bound is for
-// a machine that is busy.
+// ends stops a feed whose requests get no answer. A request times out after ten seconds or more; the bound allows for a busy machine.
 func (c *three) ends(feed *running) {
 	c.t.Helper()
 	begun := time.Now()
@@ -101,7 +100,7 @@ func TestRealKafkaOfThreeBrokers(t *testing.T) {
 		{"all brokers down", (*three).allDown},
 	} {
 		if !t.Run(test.name, func(t *testing.T) { test.run(c.at(t)) }) {
-			break // what it left may disturb the others
+			break // what it left may disturb the other tests
 		}
 	}
 }

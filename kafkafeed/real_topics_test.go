@@ -13,7 +13,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Topics grow, are truncated, compacted and made anew while the feed runs, and once while it does not.
+// Topics grow, are truncated, compacted and recreated while the feed runs, and once while it does not.
 func (c *three) changedTopics() {
 	store := openStore(c.t, "")
 	feed := c.feed(store)
@@ -34,7 +34,7 @@ func (c *three) changedTopics() {
 	}
 	require.Equal(c.t, 3, lost)
 
-	// More records than before, so that only its id tells that the topic is another.
+	// It has more records than before, so that only its id shows that it is another topic.
 	feed.stop()
 	z.recreate(90)
 	feed = c.feed(store)
@@ -96,7 +96,7 @@ func (c *three) leaderless() {
 		l.until("a record is acknowledged", func() bool { return l.produce("solo", partition) })
 	}
 	l.until("the others go on, and its group too", func() bool {
-		ends, _ := c.admin.ListEndOffsets(c.t.Context(), "solo") // the error is of one partition
+		ends, _ := c.admin.ListEndOffsets(c.t.Context(), "solo") // the error is about one partition
 		want := lags{"solo solo 1": "5 10 5"}
 		for _, partition := range []int32{0, 2} {
 			end, _ := ends.Lookup("solo", partition)

@@ -15,8 +15,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// truth is what Kafka has committed, with the ends and the starts of the topics, as lags. It returns an error if a broker does not
-// answer everything.
+// truth returns what Kafka has committed, as lags, from the ends and the starts of the topics. It returns an error if any broker's
+// answer is incomplete.
 func (w *world) truth() (lags, error) {
 	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
 	defer cancel()
@@ -53,7 +53,7 @@ func (w *world) truth() (lags, error) {
 	return found, nil
 }
 
-// same waits until the store says what Kafka has, and returns it.
+// same waits until the store has what Kafka has, and returns it.
 func (w *world) same(store storage.Store) lags {
 	w.t.Helper()
 	var want, have lags
@@ -81,16 +81,17 @@ type told struct {
 	offset int64
 }
 
-// ledger writes to Kafka, and notes what was acknowledged and when, to know which answers of a store are honest meanwhile.
+// ledger writes to Kafka, and records what was acknowledged and when. From that it knows which answers of a store are honest
+// meanwhile.
 type ledger struct {
 	*world
 	store storage.Store
 	feed  *running
 	ends  map[string][]told                  // by "topic partition"
-	newer map[string]map[int64]bool          // by "group topic partition": what may have been committed since committed
-	last  map[string]told                    // by "group topic partition": the newest commit that was acknowledged
-	old   map[string]map[int64]bool          // what was committed before
-	state map[string]protocol.GroupPartition // at the last look
+	newer map[string]map[int64]bool          // by "group topic partition": offsets that may have been committed after the last acknowledged one
+	last  map[string]told                    // by "group topic partition": the newest acknowledged commit
+	old   map[string]map[int64]bool          // earlier commits
+	state map[string]protocol.GroupPartition // at the last check
 }
 
 func (w *world) ledger(store storage.Store, feed *running) *ledger {
@@ -138,8 +139,8 @@ func (l *ledger) commit(group, topic string, partition int32, offset int64) bool
 	return true
 }
 
-// honest fails the test if the store tells a wrong lag that does not say so. An end offset has the age at which it was true. A commit
-// is the newest, or Status says that the log is behind, or that it has not been looked at since.
+// honest fails the test if the store has a wrong lag without a sign of it. An end offset has an age, at which it was true. A commit is
+// the newest, or Status says that the log is behind or has not been checked since.
 func (l *ledger) honest() {
 	l.t.Helper()
 	status := l.feed.Status()
@@ -180,7 +181,7 @@ func (l *ledger) honest() {
 	}
 }
 
-// until waits until something holds, and looks at each turn whether the store is honest.
+// until waits until a condition holds, and checks at each turn whether the store is honest.
 func (l *ledger) until(what string, holds func() bool) {
 	l.t.Helper()
 	eventually(l.t, what, func() bool {

@@ -17,7 +17,7 @@ import (
 // zoo is a world with groups and topics of every kind.
 type zoo struct {
 	*world
-	shown map[string]bool // groups that Kafka's own tool has rows of
+	shown map[string]bool // groups that Kafka's own tool has rows for
 	live  []string        // those of them with members
 }
 
@@ -61,7 +61,7 @@ func (z *zoo) recreated() {
 	z.recreate(12)
 }
 
-// recreate makes the topic anew with other records.
+// recreate recreates the topic with other records.
 func (z *zoo) recreate(n int) {
 	_, err := z.admin.DeleteTopics(z.t.Context(), "recreated")
 	require.NoError(z.t, err)
@@ -84,7 +84,7 @@ func (z *zoo) truncated() {
 	require.NoError(z.t, err)
 }
 
-// compacted makes a topic whose older records the cleaner has taken out.
+// compacted creates a topic from which the cleaner has removed older records.
 func (z *zoo) compacted() {
 	value := func(s string) *string { return &s }
 	_, err := z.admin.CreateTopic(z.t.Context(), 1, -1, map[string]*string{"cleanup.policy": value("compact"), "segment.ms": value("100"),
@@ -103,7 +103,7 @@ func (z *zoo) compacted() {
 	}
 }
 
-// firstRecord returns the offset of the first record that partition 0 of a topic still has.
+// firstRecord returns the offset of the first remaining record in partition 0 of a topic.
 func (z *zoo) firstRecord(topic string) int64 {
 	reader, err := kgo.NewClient(kgo.SeedBrokers(z.kafka.Addresses()...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{
 		topic: {0: kgo.NewOffset().AtStart()}}))
@@ -114,7 +114,7 @@ func (z *zoo) firstRecord(topic string) int64 {
 	return fetches.Records()[0].Offset
 }
 
-// count returns the number of partitions that a topic has now.
+// count returns the present number of partitions of a topic.
 func (z *zoo) count(topic string) int {
 	found, err := z.admin.ListTopics(z.t.Context(), topic)
 	require.NoError(z.t, err)
@@ -151,7 +151,7 @@ func (z *zoo) byHand() {
 		z.shownCommit(group, streams+"-KTABLE-STATE.STORE-0000000001-changelog", 0, int64(i))
 		z.shownCommit(group, streams+"-KSTREAM.KEY-0000000002-repartition", 1, int64(2*i))
 	}
-	z.commitAll("wide", wide, 0) // and of the three, the second is at the end, the third ahead
+	z.commitAll("wide", wide, 0) // and of the three groups, the second is at the end, the third ahead
 	z.commitAll("empty", 2, 0)
 	z.shownCommit("internal", logTopic, 0, 0)
 	z.commit("deleted", "orders", 0, 1)
@@ -248,10 +248,10 @@ func (z *zoo) modern() {
 	z.stays("converted", "payments.eu", 0, kgo.ServerSideBalancer())
 }
 
-// java makes members with Kafka's own clients.
+// java creates members with Kafka's own clients.
 func (z *zoo) java() {
 	if kafkatest.IsOld() {
-		return // nothing that franz-go does not do
+		return // the members of franz-go cover this version
 	}
 	z.kafka.Spawn("org.apache.kafka.tools.consumer.ConsoleConsumer", "--bootstrap-server", z.kafka.Addresses()[0], "--topic", "payments.eu",
 		"--group", "java-modern", "--from-beginning", "--consumer-property", "group.protocol=consumer", "--consumer-property", "client.id=java")

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// coordinator is a naive model of Kafka's group coordinator: it remembers every record and works out the committed offsets
-// from the beginning.
+// coordinator is a naive model of Kafka's group coordinator: it keeps every record and computes the committed offsets from the
+// beginning.
 type coordinator struct{ log []Entry }
 
 func (c *coordinator) committed() map[commitKey]Entry {
@@ -35,7 +35,7 @@ func (c *coordinator) committed() map[commitKey]Entry {
 	return stored
 }
 
-// pending returns what the transaction of a producer held just before the record at an index.
+// pending returns the commits in the transaction of a producer just before the record at an index.
 func (c *coordinator) pending(producer int64, at int) map[commitKey]Entry {
 	begin := 0
 	for i, entry := range c.log[:at] {
@@ -56,7 +56,7 @@ func (c *coordinator) pending(producer int64, at int) map[commitKey]Entry {
 	return held
 }
 
-// newest is a store that keeps the commit of the greatest order.
+// newest is a store that keeps the commit with the greatest order.
 type newest map[commitKey]Entry
 
 func (s newest) apply(effects []Effect) (missed bool) {
@@ -85,7 +85,7 @@ func randomHistory(random *rand.Rand, length int) []Entry {
 	for range length {
 		entry := Entry{Order: order, Producer: -1, Group: fmt.Sprint("g", random.IntN(3)), Topic: fmt.Sprint("t", random.IntN(2)),
 			Partition: int32(random.IntN(2)), Offset: random.Int64N(1000)}
-		order += 1 + int64(random.IntN(4)/3) // what is missing was compacted
+		order += 1 + int64(random.IntN(4)/3) // compaction removed the missing ones
 		producer := random.Int64N(4)
 		switch n := random.IntN(20); {
 		case n < 6:
@@ -122,7 +122,7 @@ func TestResolverEqualsTheCoordinator(t *testing.T) {
 	}
 }
 
-// A crash takes everything that is newer than the newest snapshot, which may be of any moment before.
+// A crash loses everything after the newest snapshot, which may be from any earlier moment.
 func TestResolverLosesNothingInACrash(t *testing.T) {
 	for seed := range uint64(3000) {
 		random := rand.New(rand.NewPCG(seed, 2))
@@ -177,7 +177,7 @@ func TestResolverIsBounded(t *testing.T) {
 	require.True(t, newest{}.apply(apply(Entry{Kind: KindCommitMarker, Producer: 3})), "half of it was kept")
 	require.True(t, newest{}.apply(apply(Entry{Kind: KindCommitMarker, Producer: 25})), "it was not known")
 	require.Empty(t, apply(Entry{Kind: KindAbortMarker, Producer: 26}))
-	// A hanging transaction with a partition that is deleted over and over grows nothing.
+	// If a partition of a hanging transaction is deleted again and again, nothing grows.
 	hanging := NewResolver(0, most)
 	for i := range int64(1000) {
 		hanging.Apply(Entry{Order: 2 * i, Kind: KindCommit, Producer: 1, Group: "g", Topic: "t"}, nil)
@@ -206,7 +206,7 @@ func TestResolverPosition(t *testing.T) {
 	require.Empty(t, resolver.Apply(Entry{Order: 19, Kind: KindCommit, Producer: -1}, nil), "it was read before")
 }
 
-// What a commit of a version to come says is not known, but that there was one.
+// The content of a commit of a later version is unknown, but not that there was one.
 func TestResolverTellsOfCommitsThatItCannotRead(t *testing.T) {
 	resolver := NewResolver(0, 0)
 	unread := Entry{Kind: KindUnknown, Group: "g", Topic: "t", Producer: -1}

@@ -15,7 +15,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// crashed returns a path with the newest snapshot of a store that is still running: what a crash at this moment leaves.
+// crashed returns the path of the newest snapshot of a running store: what a crash at this moment would leave.
 func crashed(t *testing.T, path string) string {
 	left := filepath.Join(t.TempDir(), "lag.snapshot")
 	if content, err := os.ReadFile(path); err == nil {
@@ -39,7 +39,7 @@ func TestOpenTransactionAcrossASnapshotLosesNothing(t *testing.T) {
 	left := crashed(t, path)
 	f.log(logCommit(0, "g", 2, 40))
 	end(kgo.TryCommit)
-	// The fake's coordinators know nothing of its log.
+	// The fake's coordinators do not know the fake's log.
 	f.commit("g", 0, 20)
 	f.commit("g", 2, 40)
 	again := openStore(t, left)
@@ -55,7 +55,7 @@ func TestOpenTransactionAcrossASnapshotLosesNothing(t *testing.T) {
 	}
 }
 
-// Deletions that came and went while nobody read the log are known to the coordinators alone.
+// Only the coordinators know of deletions whose records came and went while no feed read the log.
 func TestDeletionWhoseTombstoneIsGone(t *testing.T) {
 	f := withLog(t)
 	f.commit("g", 0, 10)
@@ -79,7 +79,7 @@ func TestDeletionWhoseTombstoneIsGone(t *testing.T) {
 			if stage.Load() == silent {
 				group.ErrorCode = kerr.UnknownServerError.Code
 			}
-			for _, named := range asked.Topics { // the topic may not be described
+			for _, named := range asked.Topics { // the feed may not describe the topic
 				topic, partition := kmsg.NewOffsetFetchResponseGroupTopic(), kmsg.NewOffsetFetchResponseGroupTopicPartition()
 				topic.Topic, topic.TopicID, partition.ErrorCode = named.Topic, named.TopicID, kerr.TopicAuthorizationFailed.Code
 				topic.Partitions = append(topic.Partitions, partition)
@@ -103,7 +103,7 @@ func TestDeletionWhoseTombstoneIsGone(t *testing.T) {
 	feed.stop()
 }
 
-// A Kafka to come may write commits that cannot be read: the coordinators are asked for them.
+// A later Kafka may write commits that cannot be decoded: the feed asks the coordinators for them.
 func TestCommitsOfAVersionThatIsNotKnown(t *testing.T) {
 	f := withLog(t)
 	f.commit("g", 0, 10)
@@ -167,7 +167,7 @@ func TestEveryLagIsRightBeforeTheLogIsRead(t *testing.T) {
 
 func TestLogThatBeginsAnewIsReadFromItsStart(t *testing.T) {
 	f := withLog(t)
-	// Of two partitions Kafka keeps this group in number 0, whose orders the store is to forget.
+	// Of two partitions Kafka keeps this group in number 0, whose orders the store must forget.
 	for i := range 20 {
 		f.log(logCommit(0, "h", 0, int64(i)))
 	}

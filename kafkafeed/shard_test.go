@@ -24,12 +24,12 @@ func withWideLog(t *testing.T) *fake {
 	return f
 }
 
-// placed is a commit that stands where Kafka keeps its group.
+// placed is a commit in the log partition in which Kafka keeps its group.
 func placed(group string, of int32, offset int64) *kgo.Record {
 	return logCommit(protocol.LogPartitionOf(group, shardLogs), group, of, offset)
 }
 
-// fed returns the lags of the groups that a feed says it feeds.
+// fed returns the lags of the groups that a feed reports as its own.
 func (r *running) fed(t *testing.T, store storage.Store) lags {
 	found := storedLags(t, store)
 	maps.DeleteFunc(found, func(key, _ string) bool {
@@ -71,7 +71,7 @@ func TestShardsShareTheLog(t *testing.T) {
 		return len(a) > 0 && len(b) > 0 && len(a)+len(b) == shardLogs
 	}
 	eventually(t, "each has a share", shares)
-	// What the other feeds goes from the own store, so that no lag grows old unnoticed.
+	// Groups of the other feed are deleted from the own store, so that no lag ages unnoticed.
 	eventually(t, "each store holds its share", func() bool {
 		a, b := storedLags(t, stores[0]), storedLags(t, stores[1])
 		both := maps.Clone(a)
@@ -104,8 +104,8 @@ func stored(t *testing.T, store storage.Store) (groups []string) {
 	return groups
 }
 
-// A partition is handed over at its position: what the one feed has applied the other does not read again, also while it moves to
-// and fro.
+// A partition is handed over at its position: the other feed does not read again what one feed has applied, even if the partition
+// moves back and forth.
 func TestShardsOfASharedStoreHandOverPositions(t *testing.T) {
 	f := withWideLog(t)
 	store := openStore(t, "")
@@ -191,7 +191,7 @@ func TestShardOptions(t *testing.T) {
 	require.ErrorContains(t, err, "invalid shared store: it shares no log, or does not run, and there is no shard")
 }
 
-// A log that grows is read on from where it was, and its new partitions from their start.
+// A log that grows is read on from its position, and its new partitions from their start.
 func TestLogThatGrows(t *testing.T) {
 	f := withLog(t)
 	f.log(logCommit(0, "g", 0, 10), logCommit(0, "g", 0, 11))

@@ -14,8 +14,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// simulated is a __consumer_offsets that a test writes, with the coordinators that keep their groups in it. A fake answers for it. Its cleaner
-// does what Kafka's does, so that any moment between two of its runs can be had.
+// simulated is a __consumer_offsets that a test writes, with the coordinators that keep their groups in it. A fake answers for it. Its
+// cleaner works like Kafka's, but runs when the test decides.
 type simulated struct {
 	orders kadm.TopicID
 
@@ -23,14 +23,14 @@ type simulated struct {
 	partitions []*simulatedLog   // guarded by mu, as all below
 	converted  map[string]bool   // groups of the new protocol
 	kinds      map[string]string // groups of another kind
-	perFetch   int               // records
-	grown      chan struct{}     // closed and made anew with each record
+	perFetch   int               // records per fetch
+	grown      chan struct{}     // closed and replaced with each record
 }
 
 // simulatedLog is a partition of the log.
 type simulatedLog struct {
-	model   coordinator // every record that ever was
-	records []logRecord // those that the cleaner has left
+	model   coordinator // every record ever written
+	records []logRecord // the records that the cleaner has left
 	end     int64
 	open    map[int64]int64 // producers to the first offset of their open transaction
 }
@@ -38,14 +38,14 @@ type simulatedLog struct {
 type logRecord struct {
 	entry      Entry
 	key, value []byte
-	cleaned    bool // the cleaner has seen it as what may go a day later
+	cleaned    bool // an earlier run of the cleaner has marked it for deletion a day later
 }
 
 func (r *logRecord) control() bool {
 	return r.entry.Kind == KindCommitMarker || r.entry.Kind == KindAbortMarker
 }
 
-// simulate makes a fake without a log answer for one.
+// simulate makes a fake without a log answer for a simulated one.
 func simulate(f *fake, partitions int32) *simulated {
 	require.NoError(f.t, f.cluster.CreateTopic(logTopic, partitions, nil))
 	s := &simulated{converted: map[string]bool{}, perFetch: 3, grown: make(chan struct{})}
@@ -75,7 +75,7 @@ func (s *simulated) append(partition int32, producer int64, key, value []byte) {
 	if producer >= 0 {
 		record.ProducerID, record.Attrs = producer, kgo.NewRecordAttrs(kgo.RecordAttrsOpts{Transactional: true})
 	}
-	entry, _ := Decode(record) // corrupt ones are wanted too
+	entry, _ := Decode(record) // corrupt records are written too
 	s.write(partition, logRecord{entry: entry, key: key, value: value})
 }
 
@@ -99,8 +99,9 @@ func (s *simulated) write(partition int32, r logRecord) {
 	s.grown = make(chan struct{})
 }
 
-// clean takes out what is superseded, below an offset and below what is not decided yet: records with a newer one of the same key, and
-// records of aborted transactions. Tombstones, and markers of transactions without records, go if a day has passed since an earlier run.
+// clean removes superseded records below an offset and below the first open transaction: records with a newer one of the same key, and
+// records of aborted transactions. Tombstones, and markers of transactions without records, are removed if a day has passed since an
+// earlier run.
 func (s *simulated) clean(partition int32, below int64, day bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,7 +117,7 @@ func (s *simulated) clean(partition int32, below int64, day bool) {
 		}
 	}
 	var left []logRecord
-	alive := map[int64]bool{} // producers with records since their marker before
+	alive := map[int64]bool{} // producers with records since their previous marker
 	for _, r := range log.records {
 		goes := false
 		switch {
@@ -141,7 +142,7 @@ func (s *simulated) clean(partition int32, below int64, day bool) {
 	log.records = left
 }
 
-// fates tells, by the offset of each record of a transaction that has ended, how it ended.
+// fates returns, by the offset of each record of a finished transaction, how the transaction ended.
 func (l *simulatedLog) fates() map[int64]Kind {
 	fates, waiting := map[int64]Kind{}, map[int64][]int64{}
 	for _, entry := range l.model.log {
@@ -159,7 +160,7 @@ func (l *simulatedLog) fates() map[int64]Kind {
 	return fates
 }
 
-// committed is what the coordinators have.
+// committed returns what the coordinators have.
 func (s *simulated) committed() map[commitKey]Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -229,7 +230,7 @@ func (r *logRecord) appendBatch(to []byte) []byte {
 			record.Key[3] = 1
 		}
 	}
-	record.Length = int32(len(record.AppendTo(nil)) - 1) // less its own size, which is one byte of a 0
+	record.Length = int32(len(record.AppendTo(nil)) - 1) // without its own size, which is one byte for a 0
 	batch.Records = record.AppendTo(nil)
 	encoded := batch.AppendTo(nil)
 	batch.Length = int32(len(encoded) - 12)
@@ -302,7 +303,7 @@ func (s *simulated) fetchCommits(r kmsg.Request) kmsg.Response {
 				answer(key.partition, entry.Offset)
 			}
 		}
-		for _, named := range asked.Topics { // there is but one
+		for _, named := range asked.Topics { // there is only one
 			for _, of := range named.Partitions {
 				offset := int64(-1)
 				if entry, ok := committed[commitKey{asked.Group, "orders", of}]; ok {
@@ -319,7 +320,7 @@ func (s *simulated) fetchCommits(r kmsg.Request) kmsg.Response {
 	return response
 }
 
-// logOf returns the partition of the log that a group is in.
+// logOf returns the log partition of a group.
 func (s *simulated) logOf(group string) int32 {
 	return protocol.LogPartitionOf(group, int32(len(s.partitions)))
 }

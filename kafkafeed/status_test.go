@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What can be counted is there with 0, and a partition that is read on does not hide how far it is behind.
+// All counters are present from 0, and a partition that is read again does not hide how far it is behind.
 func TestStatusFromTheStart(t *testing.T) {
 	s := newState("prod")
 	status := s.get()

@@ -14,7 +14,7 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// Of a streams group the commits are fed, as those of any other group. Its members are left alone: nobody is asked for them.
+// The commits of a streams group are fed like those of any other group. Its members are not requested.
 func TestStreamsGroupsAreLeftAlone(t *testing.T) {
 	for _, mode := range []Mode{ModeLog, ModePoll} {
 		t.Run(string(mode), func(t *testing.T) {
@@ -74,7 +74,7 @@ type streamsMember struct {
 	tasks     int
 }
 
-// beat is the heartbeat of a topology that reads a topic.
+// beat sends the heartbeat of a topology that reads a topic.
 func (m *streamsMember) beat(topic string) {
 	request := kmsg.NewPtrStreamsGroupHeartbeatRequest()
 	request.Group, request.MemberID, request.MemberEpoch = m.group, m.id, m.epoch
@@ -88,7 +88,7 @@ func (m *streamsMember) beat(topic string) {
 		request.ActiveTasks, request.StandbyTasks, request.WarmupTasks = []kmsg.TaskIDs{}, []kmsg.TaskIDs{}, []kmsg.TaskIDs{}
 		request.ClientTags = []kmsg.StreamsGroupHeartbeatRequestClientTag{}
 	}
-	// The client does not know who coordinates such a group; there is but one broker.
+	// The client does not know the coordinator of such a group; there is only one broker.
 	answer, err := m.w.client.SeedBrokers()[0].Request(m.w.t.Context(), request)
 	require.NoError(m.w.t, err)
 	response := answer.(*kmsg.StreamsGroupHeartbeatResponse)

@@ -17,14 +17,14 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// dated writes a record to partition 0 for each age, which its producer says it has.
+// dated writes a record to partition 0 for each age, as dated by its producer.
 func (f *fake) dated(topic string, ages ...time.Duration) {
 	for _, age := range ages {
 		f.log(&kgo.Record{Topic: topic, Value: []byte("v"), Timestamp: time.Now().Add(-age)})
 	}
 }
 
-// timeLag returns what a store says of a group on partition 0 of its only topic, and the lag in time as it can be at most and at least.
+// timeLag returns the time lag of a group on partition 0 of its only topic, with its least and greatest possible value.
 func timeLag(t *testing.T, store storage.Store, group string) (lag protocol.TimeLag, least, most time.Duration) {
 	var g protocol.Group
 	require.NoError(t, store.Group(t.Context(), "prod", group, &g))
@@ -34,7 +34,7 @@ func timeLag(t *testing.T, store storage.Store, group string) (lag protocol.Time
 
 const day = 24 * time.Hour
 
-// What a group is behind is as old as its records are, whatever the age of the store.
+// A backlog is as old as its records, whatever the age of the store.
 func TestTimeLagFromTheFirstMinute(t *testing.T) {
 	for _, mode := range []Mode{ModePoll, ModeLog} {
 		t.Run(string(mode), func(t *testing.T) {
@@ -83,7 +83,7 @@ func (f *fake) commitAt(group, topic string, partition int32, offset int64) erro
 	return f.admin.CommitAllOffsets(f.t.Context(), group, to)
 }
 
-// Of a partition whose older records were deleted the age of the first that is left is known.
+// If the older records of a partition were deleted, the age of the first remaining one is known.
 func TestTimeLagOfATruncatedPartition(t *testing.T) {
 	f := newFake(t)
 	require.NoError(t, f.cluster.CreateTopic("old", 1, nil))
@@ -113,7 +113,7 @@ func TestTimesOfTheBrokerHaveASmallMargin(t *testing.T) {
 	require.Less(t, most-least, 2*time.Minute)
 }
 
-// The ladder takes one request for each rung and broker, however many partitions there are, and ends at the last commit.
+// The ladder takes one request per rung and broker, however many partitions there are, and ends at the last commit.
 func TestLadderIsBatchedAndEnds(t *testing.T) {
 	f := newFake(t, kfake.SeedTopics(60, "wide"))
 	for partition := range int32(60) {
@@ -141,7 +141,7 @@ func TestLadderIsBatchedAndEnds(t *testing.T) {
 	require.GreaterOrEqual(t, most, 29*time.Minute, lag)
 }
 
-// What cannot be asked is asked again at the next poll, and what is refused is told.
+// A failed request is repeated at the next poll, and a refused one is reported.
 func TestLadderIsClimbedAgainAfterAFailure(t *testing.T) {
 	f := newFake(t)
 	require.NoError(t, f.cluster.CreateTopic("old", 1, nil))

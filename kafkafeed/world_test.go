@@ -53,10 +53,10 @@ func openStore(t *testing.T, path string) *storage.DB {
 	return store
 }
 
-// patience is for how long something that has to come about is waited for.
+// patience is the longest wait for a condition.
 const patience = 1 * time.Minute
 
-// eventually waits until something holds. It gives up long after everything else would have, to say what does not.
+// eventually waits until a condition holds. It gives up long after everything else would have, and reports what does not hold.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
@@ -70,7 +70,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// agree waits until the store says what is wanted, and returns it.
+// agree waits until the store has what is wanted, and returns it.
 func agree(t *testing.T, store storage.Store, want lags) lags {
 	t.Helper()
 	var have lags
@@ -86,7 +86,7 @@ func agree(t *testing.T, store storage.Store, want lags) lags {
 	return have
 }
 
-// lags are what a tool says of groups: "group topic partition" to "commit end lag".
+// lags are the lags of groups as a tool prints them: "group topic partition" to "commit end lag".
 type lags map[string]string
 
 func storedLags(t *testing.T, store storage.Store) lags {

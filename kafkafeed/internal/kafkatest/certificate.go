@@ -9,5 +9,5 @@ import (
 // Authority signs the certificates of brokers.
 type Authority = servertest.Authority
 
-// NewAuthority makes an authority that only one test knows.
+// NewAuthority returns an authority that no other test knows.
 func NewAuthority(t testing.TB) *Authority { return servertest.NewAuthority(t) }

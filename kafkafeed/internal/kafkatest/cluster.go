@@ -23,7 +23,7 @@ import (
 // LogPartitions is the number of partitions that __consumer_offsets has in a Cluster.
 const LogPartitions = 8
 
-// Cluster is a number of brokers, each of which is a controller too. Its methods fail the test.
+// Cluster is a number of brokers, each of which is also a controller. Its methods fail the test.
 type Cluster struct {
 	t       testing.TB
 	classes string
@@ -33,15 +33,15 @@ type Cluster struct {
 type broker struct {
 	node       int
 	address    string
-	secured    map[string]string // addresses of the listeners beside the first, by protocol
+	secured    map[string]string // addresses of the additional listeners, by protocol
 	properties string
 	output     string
 
 	process servertest.Process
 }
 
-// Start starts a cluster that ends with the test. extra are further properties of every broker. Each broker has a listener for each
-// of the protocols, such as SASL_PLAINTEXT, beside one that asks for nothing.
+// Start starts a cluster that ends with the test. extra are further properties of every broker. Each broker has a listener for each of
+// the protocols, such as SASL_PLAINTEXT, and one without authentication.
 func Start(t testing.TB, brokers int, extra map[string]string, protocols ...string) *Cluster {
 	t.Helper()
 	c := &Cluster{t: t, classes: classpath(t)}
@@ -115,7 +115,7 @@ func (c *Cluster) Addresses() []string {
 	return addresses
 }
 
-// Secured returns the addresses of the listeners of a protocol that Start was given.
+// Secured returns the addresses of the listeners of a protocol that was passed to Start.
 func (c *Cluster) Secured(protocol string) []string {
 	var addresses []string
 	for _, b := range c.brokers {
@@ -124,10 +124,10 @@ func (c *Cluster) Secured(protocol string) []string {
 	return addresses
 }
 
-// Pause stops a broker, counted from 0, as a machine that hangs: its connections stay, and nothing is answered.
+// Pause stops a broker, counted from 0, like a machine that hangs: its connections stay open, and it answers nothing.
 func (c *Cluster) Pause(node int) { c.signal(node, "-STOP") }
 
-// Resume lets a broker go on that was paused.
+// Resume resumes a paused broker.
 func (c *Cluster) Resume(node int) { c.signal(node, "-CONT") }
 
 func (c *Cluster) signal(node int, signal string) {
@@ -138,10 +138,10 @@ func (c *Cluster) signal(node int, signal string) {
 	}
 }
 
-// Kill kills a broker, counted from 0, and returns when it has ended. It does nothing if the broker does not run.
+// Kill kills a broker, counted from 0, and returns when it has ended. It does nothing if the broker is not running.
 func (c *Cluster) Kill(node int) { c.brokers[node].process.Kill() }
 
-// Restart starts a broker, counted from 0, that does not run.
+// Restart starts a broker, counted from 0, that is not running.
 func (c *Cluster) Restart(node int) {
 	c.t.Helper()
 	b := c.brokers[node]
@@ -155,7 +155,7 @@ func (c *Cluster) Restart(node int) {
 	}
 }
 
-// Await returns when every broker is known to the others, and fails the test if one ends before.
+// Await returns when every broker is known to the others, and fails the test if one exits before.
 func (c *Cluster) Await() {
 	c.t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(c.Addresses()...), kgo.RequestRetries(0))
@@ -188,7 +188,7 @@ func (c *Cluster) Await() {
 	}
 }
 
-// Describe returns what Kafka's own tool says of all groups, a row of words for each line that it prints.
+// Describe returns what Kafka's own tool prints about all groups, a row of words for each line.
 func (c *Cluster) Describe() [][]string {
 	c.t.Helper()
 	output := c.run("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--bootstrap-server", c.brokers[0].address,
@@ -202,7 +202,7 @@ func (c *Cluster) Describe() [][]string {
 	return rows
 }
 
-// Spawn runs a program of Kafka, such as a consumer that stays, until the test ends.
+// Spawn runs a program of Kafka, such as a consumer, until the test ends.
 func (c *Cluster) Spawn(class string, args ...string) {
 	c.t.Helper()
 	command := tied.Command(context.Background(), "java", append([]string{"-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", c.classes, class}, args...)...)
@@ -211,7 +211,7 @@ func (c *Cluster) Spawn(class string, args ...string) {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(func() {
-		_ = command.Process.Kill() // it may have ended by itself
+		_ = command.Process.Kill() // it may have exited by itself
 		_ = command.Wait()
 		release()
 	})

@@ -53,7 +53,7 @@ func version() string {
 	return Version
 }
 
-// IsOld reports whether the version of Kafka has neither share groups nor the new group protocol: until 4.0 that was a preview.
+// IsOld reports whether the version of Kafka is older than 4.0: it has neither share groups nor the final new group protocol.
 func IsOld() bool { return strings.HasPrefix(version(), "3.") }
 
 func fetch(version string) (dir string, err error) {
@@ -69,7 +69,7 @@ func fetch(version string) (dir string, err error) {
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return "", err
 	}
-	// Another test process may fetch at the same time: the directory appears when it is complete.
+	// Another test process may fetch at the same time, so the directory appears only when it is complete.
 	scratch, err := os.MkdirTemp(parent, "fetch-")
 	if err != nil {
 		return "", err
