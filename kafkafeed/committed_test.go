@@ -31,7 +31,7 @@ func TestChunksAreBounded(t *testing.T) {
 	require.Empty(t, chunks(nil, nil))
 	require.Equal(t, []int{2000, 2000, 1}, lengths(chunks(names(4001), nil)), "50 partitions are assumed")
 	sizes := map[string]int{"g0": 60_000, "g1": 40_000, "g2": 1, "g3": 300_000, "g4": 0}
-	require.Equal(t, []int{2, 1, 1, 1}, lengths(chunks(names(5), sizes)), "one that is too large goes alone")
+	require.Equal(t, []int{2, 1, 1, 1}, lengths(chunks(names(5), sizes)), "a group that is too large has its own request")
 	groups := names(10_000)
 	require.Equal(t, groups, slices.Concat(chunks(groups, nil)...), "none is left out")
 }

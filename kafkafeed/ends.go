@@ -78,7 +78,7 @@ func (f *Feed) pollEnds(ctx context.Context) error {
 		logEnds = ends
 	}
 	f.state.raiseEnds(logEnds[logTopic])
-	// Whether a log partition is behind can only be told with its end.
+	// Whether a log partition is behind is known only with its end.
 	if len(logEnds[logTopic]) >= len(logs) {
 		f.state.change(func(s *Status) { s.LastPoll, s.PollDuration = at, time.Since(at) })
 	}
@@ -206,8 +206,8 @@ func (o *openEnds) set(ends map[commitKey]openEnd) {
 	o.some.Store(len(ends) > 0)
 }
 
-// noteEndless notes the partitions whose end the poll lacks. If none was told before, the store refuses commits on them, so
-// these are asked for when there is one.
+// noteEndless records the partitions whose end the poll lacks. If the store has no end of them, it refuses their commits, so these are
+// fetched once there is an end.
 func (f *Feed) noteEndless(of partitions, ends offsets) {
 	for key := range f.endless {
 		if _, ok := ends[key.topic][key.partition]; ok {

@@ -111,7 +111,7 @@ func TestPollModeWhereTheLogIsHidden(t *testing.T) {
 	require.Equal(t, want, storedLags(t, store))
 	status := feed.Status()
 	require.Equal(t, ModePoll, status.Mode)
-	require.Contains(t, status.Reason, "is not there")
+	require.Contains(t, status.Reason, "does not exist")
 	require.True(t, status.Ready)
 
 	f.commit("group-1", 0, 50)

@@ -34,7 +34,7 @@ func (f *Feed) logTopic(ctx context.Context) (topic, error) {
 	}
 	log, ok := m.topics[logTopic]
 	if !ok {
-		return topic{}, fmt.Errorf("%s is not there, or may not be seen", logTopic)
+		return topic{}, fmt.Errorf("%s does not exist, or may not be described", logTopic)
 	}
 	f.logCount.Store(log.count)
 	positions, err := f.target.positions(ctx)

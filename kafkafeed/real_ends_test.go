@@ -54,7 +54,7 @@ func TestRealKafkaEndsOfTransactionalTopics(t *testing.T) {
 	lagOf(store, "committed", "10 10 0")
 	lagOf(high, "committed", "10 12 2")
 	lagOf(stable, "committed", "10 10 0")
-	require.Equal(t, "10 12 2", w.describedLags()["committed orders 0"], "Kafka's own tool counts what cannot be read yet")
+	require.Equal(t, "10 12 2", w.describedLags()["committed orders 0"], "Kafka's own tool counts uncommitted messages")
 	require.Equal(t, 1, feed.Status().OpenPartitions)
 
 	read("uncommitted", kgo.ReadUncommitted(), 12)

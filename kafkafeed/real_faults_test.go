@@ -57,7 +57,7 @@ func (c *three) halfTheRights() {
 	<-feed.Ready()
 	require.Equal(c.t, lags{"open-group open 0": "3 10 7"}, storedLags(c.t, store))
 	require.Equal(c.t, ModePoll, feed.Status().Mode)
-	require.Contains(c.t, feed.Status().Reason, "may not be seen")
+	require.Contains(c.t, feed.Status().Reason, "may not be described")
 
 	c.grant(rights().Topics(logTopic).Operations(kadm.OpDescribe))
 	eventually(c.t, "the status says what is refused", func() bool {

@@ -43,7 +43,7 @@ func (c *three) changedTopics() {
 	again := 0
 	for partition, p := range storedPartitions(c.t, store) {
 		if strings.Contains(partition, " recreated ") {
-			require.NotContains(c.t, p.EndOffsets, int64(12), "the end of the topic that was")
+			require.NotContains(c.t, p.EndOffsets, int64(12), "the end of the earlier topic")
 			require.Equal(c.t, int64(90), p.EndOffsets[len(p.EndOffsets)-1])
 			require.Equal(c.t, uint64(90-p.Commits[0].Offset), p.CurrentLag)
 			again++

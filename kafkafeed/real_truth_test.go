@@ -177,7 +177,7 @@ func (l *ledger) honest() {
 		require.True(l.t, l.old[key][commit], "%s: commit %d was never made", key, commit)
 		log := int(protocol.LogPartitionOf(group, l.feed.logCount.Load()))
 		marked := status.LastPoll.Before(last.at) || len(status.Logs) <= log || status.Logs[log].Next < status.Logs[log].End
-		require.True(l.t, marked, "%s: commit %d is not the newest, %d, and the status does not tell: %+v", key, commit, last.offset, status)
+		require.True(l.t, marked, "%s: commit %d is not the newest, %d, and the status does not show it: %+v", key, commit, last.offset, status)
 	}
 }
 

@@ -174,7 +174,7 @@ func TestResolverIsBounded(t *testing.T) {
 	whole := apply(Entry{Kind: KindCommitMarker, Producer: 0})
 	require.Len(t, whole, 3)
 	require.False(t, newest{}.apply(whole))
-	require.True(t, newest{}.apply(apply(Entry{Kind: KindCommitMarker, Producer: 3})), "half of it was kept")
+	require.True(t, newest{}.apply(apply(Entry{Kind: KindCommitMarker, Producer: 3})), "only half of it was kept")
 	require.True(t, newest{}.apply(apply(Entry{Kind: KindCommitMarker, Producer: 25})), "it was not known")
 	require.Empty(t, apply(Entry{Kind: KindAbortMarker, Producer: 26}))
 	// If a partition of a hanging transaction is deleted again and again, nothing grows.
@@ -218,5 +218,5 @@ func TestResolverTellsOfCommitsThatItCannotRead(t *testing.T) {
 	unread.Order = 3
 	require.Empty(t, resolver.Apply(unread, nil))
 	require.Empty(t, resolver.Apply(Entry{Kind: KindAbortMarker, Producer: 7, Order: 4}, nil))
-	require.Empty(t, resolver.Apply(Entry{Kind: KindUnknown, Producer: -1, Order: 5}, nil), "it is no commit")
+	require.Empty(t, resolver.Apply(Entry{Kind: KindUnknown, Producer: -1, Order: 5}, nil), "it is not a commit")
 }

@@ -47,7 +47,7 @@ func TestOpenTransactionAcrossASnapshotLosesNothing(t *testing.T) {
 	<-feed.Ready()
 	require.Equal(t, lags{"g orders 0": "20 100 80", "tx orders 1": "5 100 95", "g orders 2": "40 100 60"}, storedLags(t, again))
 	status := feed.Status()
-	require.Equal(t, uint64(2), status.Records[KindCommit]-2, "what stands before the transaction is not read again")
+	require.Equal(t, uint64(2), status.Records[KindCommit]-2, "records before the transaction are not read again")
 	var group protocol.Group
 	require.NoError(t, again.Group(t.Context(), "prod", "g", &group))
 	for _, p := range group.Topics[0].Partitions {
@@ -93,11 +93,11 @@ func TestDeletionWhoseTombstoneIsGone(t *testing.T) {
 	store = openStore(t, path)
 	feed = runFeed(t, store, f.opts(Interval(often))...)
 	<-feed.Ready()
-	require.Len(t, storedLags(t, store), 3, "what no coordinator answers for stays")
+	require.Len(t, storedLags(t, store), 3, "a group without an answer from its coordinator stays")
 	stage.Store(hidden)
 	before := answers.Load()
 	eventually(t, "it was asked often", func() bool { return answers.Load() > before+20 })
-	require.Equal(t, "10 100 90", storedLags(t, store)["g orders 1"], "of what is hidden nothing is known")
+	require.Equal(t, "10 100 90", storedLags(t, store)["g orders 1"], "a hidden topic stays")
 	stage.Store(open)
 	agree(t, store, lags{"g orders 0": "10 100 90"})
 	feed.stop()
@@ -162,7 +162,7 @@ func TestEveryLagIsRightBeforeTheLogIsRead(t *testing.T) {
 	}
 	require.Equal(t, []int64{10, 11, 12, 13, 14, 15, 16, 17, 18, 19}, window("g"))
 	require.Equal(t, []int64{7}, window("short"))
-	require.Equal(t, []int64{5}, window("unread"), "what the log does not tell stays")
+	require.Equal(t, []int64{5}, window("unread"), "what the log does not mention stays")
 }
 
 func TestLogThatBeginsAnewIsReadFromItsStart(t *testing.T) {

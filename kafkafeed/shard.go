@@ -212,7 +212,7 @@ func (t *tailer) follow(ctx context.Context) error {
 			for _, left := range changes[i+1:] {
 				close(left.done)
 			}
-			return fmt.Errorf("follow who shares the log: %w", err)
+			return fmt.Errorf("follow the shares of the log: %w", err)
 		}
 	}
 	return nil

@@ -62,7 +62,7 @@ func TestShardsShareTheLog(t *testing.T) {
 	feeds := []*running{runFeed(t, stores[0], opts...), nil}
 	<-feeds[0].Ready()
 	agree(t, stores[0], want)
-	require.NotContains(t, stored(t, stores[0]), "lag-monitors", "the feeds' own group is nothing to monitor")
+	require.NotContains(t, stored(t, stores[0]), "lag-monitors", "the feeds' own group is not monitored")
 
 	feeds[1] = runFeed(t, stores[1], opts...)
 	<-feeds[1].Ready()

@@ -20,5 +20,5 @@ func TestStatusFromTheStart(t *testing.T) {
 	s.setLog(LogStatus{Partition: 1, Next: 20, End: 20})
 	require.Equal(t, []LogStatus{{Partition: 1, Next: 20, End: 50}}, s.get().Logs)
 	s.setEnd(1, 20)
-	require.Equal(t, int64(20), s.get().Logs[0].End, "a log that was cut")
+	require.Equal(t, int64(20), s.get().Logs[0].End, "a truncated log")
 }

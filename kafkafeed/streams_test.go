@@ -58,7 +58,7 @@ func TestStreamsGroupsAreLeftAlone(t *testing.T) {
 			defer mu.Unlock()
 			require.Contains(t, described, "classic")
 			require.NotContains(t, described, "app")
-			require.Zero(t, feed.Status().Errors[askMembers], "a listed group that is gone when it is described is no fault")
+			require.Zero(t, feed.Status().Errors[askMembers], "a group deleted between listing and describing is not an error")
 			if mode == ModeLog {
 				require.Equal(t, uint64(14), feed.Status().Records[KindStreamsGroup])
 			}

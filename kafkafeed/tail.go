@@ -55,7 +55,7 @@ func (f *Feed) tail(ctx context.Context) error {
 	switch {
 	case f.sharer != nil:
 		if shared := f.share.Load().count; topic.count != shared {
-			return fmt.Errorf("%s has %d partitions: must be %d, as the store shares so many", logTopic, topic.count, shared)
+			return fmt.Errorf("%s has %d partitions: must be %d, as in the store", logTopic, topic.count, shared)
 		}
 		t.member = f.told
 		t.member.begin()

@@ -24,7 +24,7 @@ const (
 	// A broker dates a record when it appends it. Synchronised clocks differ by far less.
 	brokerMargin = time.Second
 	// A producer dates a record when it is handed over, and sends it within delivery.timeout.ms, by default two minutes. No margin
-	// covers a producer's wrong clock, or a mirror that keeps times: the source tells them apart.
+	// covers a producer's wrong clock, or a mirror that keeps times: the source of the time shows that.
 	producerMargin = 2 * time.Minute
 )
 

@@ -160,7 +160,7 @@ func TestLadderIsClimbedAgainAfterAFailure(t *testing.T) {
 		return most > time.Hour
 	})
 	lag, _, _ := timeLag(t, store, "g")
-	require.Equal(t, protocol.TimeSourceProducer, lag.Source, "without the right to know, a time is taken for the producer's")
+	require.Equal(t, protocol.TimeSourceProducer, lag.Source, "without the right to describe it, a time counts as the producer's")
 	require.Contains(t, feed.Status().Refused, askConfigs)
 }
 
@@ -183,7 +183,7 @@ func TestRecordTime(t *testing.T) {
 		require.InDelta(t, age.Seconds(), time.Since(at).Seconds(), 60)
 	}
 	_, _, err = feed.RecordTime(t.Context(), "old", 0, 3)
-	require.ErrorIs(t, err, ErrNoRecord, "a marker is nothing to read")
+	require.ErrorIs(t, err, ErrNoRecord, "a marker is not a message")
 	_, _, err = feed.RecordTime(t.Context(), "old", 0, 4)
 	require.ErrorIs(t, err, ErrNoRecord)
 	_, _, err = feed.RecordTime(t.Context(), "old", 0, 5)

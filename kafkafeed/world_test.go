@@ -64,7 +64,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	defer pause.Stop()
 	for !holds() {
 		if time.Now().After(deadline) {
-			t.Fatal("never: " + what)
+			t.Fatal("never held: " + what)
 		}
 		<-pause.C
 	}

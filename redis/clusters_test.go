@@ -41,7 +41,7 @@ func TestClustersComeAndGo(t *testing.T) {
 	require.NoError(t, other.RemoveCluster("second"))
 	require.ErrorIs(t, other.RemoveCluster("second"), storage.ErrUnknownCluster)
 	require.ErrorIs(t, other.Group(ctx, "second", "group", &group), storage.ErrUnknownCluster)
-	require.ErrorIs(t, db.Group(ctx, "second", "group", &group), storage.ErrUnknownGroup, "the other process knows the cluster still")
+	require.ErrorIs(t, db.Group(ctx, "second", "group", &group), storage.ErrUnknownGroup, "the other process still has the cluster")
 	positions, err := db.Positions(ctx, "second")
 	require.NoError(t, err)
 	require.Empty(t, positions)

@@ -85,8 +85,8 @@ func TestDeletionsThatWereLost(t *testing.T) {
 	require.Equal(t, "fed; topic; III", want)
 
 	back()
-	require.Equal(t, "bereft deleted fed; other topic; I", end(), "all as it was")
-	require.ErrorIs(t, feed(4), storage.ErrUnavailable, "the feed is told")
+	require.Equal(t, "bereft deleted fed; other topic; I", end(), "unchanged")
+	require.ErrorIs(t, feed(4), storage.ErrUnavailable, "the feed gets the error")
 	positions, err = db.Positions(ctx, "local")
 	require.NoError(t, err)
 	require.Equal(t, []protocol.Position{position}, positions)

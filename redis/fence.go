@@ -46,14 +46,14 @@ func (b *bucketState) setEpoch(epoch string) {
 
 // feedState is what the feed of a cluster knows of a bucket.
 type feedState struct {
-	// astray is set while the position of the feed may differ from that of the bucket, told once the feed was notified.
+	// astray is set while the position of the feed may differ from that of the bucket, told once the feed has been notified of that.
 	astray, told bool
 }
 
 const fieldEpoch = "e"
 
 var (
-	errTurned = fmt.Errorf("%w: the bucket is in an earlier state, its feed has to go on from the positions", storage.ErrUnavailable)
+	errTurned = fmt.Errorf("%w: the bucket is in an earlier state: its feed must continue from the positions", storage.ErrUnavailable)
 	errFenced = fmt.Errorf("%w: another process feeds the bucket", storage.ErrUnavailable)
 )
 

@@ -111,7 +111,7 @@ func TestShare(t *testing.T) {
 		settled(2, 2)
 		leaveC := join("c")
 		_, all := s.all()
-		require.Len(t, slices.Compact(all), len(all), "nothing is fed by two")
+		require.Len(t, slices.Compact(all), len(all), "no bucket is fed twice")
 		time.Sleep(3 * lagredis.DefaultLease)
 		leaveA()
 		settled(0, 2, 2)

@@ -20,7 +20,7 @@ func TestOpenRefusesAnotherState(t *testing.T) {
 		Addresses: servers.Addresses(), KeyPrefix: prefix, Buckets: 5,
 	}
 	_, err := lagredis.Open(context.Background(), options)
-	require.NotErrorIs(t, err, storage.ErrUnavailable, "trying again is in vain")
+	require.NotErrorIs(t, err, storage.ErrUnavailable, "a retry cannot help")
 	for _, fault := range []string{
 		"invalid buckets 5: the state under \"" + prefix + "\" was written with 4", "invalid intervals 4", "invalid min-distance 1s",
 		"invalid expire-group 1h0m0s: the state under \"" + prefix + "\" was written with 168h0m0s",
@@ -34,7 +34,7 @@ func TestOpenRefusesServersThatDropKeys(t *testing.T) {
 	servers.Do(0, "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
 	_, err := lagredis.Open(context.Background(), lagredis.Options{Addresses: servers.Addresses()})
 	require.ErrorContains(t, err, "invalid maxmemory-policy allkeys-lru")
-	require.NotErrorIs(t, err, storage.ErrUnavailable, "trying again is in vain")
+	require.NotErrorIs(t, err, storage.ErrUnavailable, "a retry cannot help")
 	servers.Do(0, "CONFIG", "SET", "maxmemory-policy", "volatile-lru")
 	open(t, servers, freshPrefix())
 }

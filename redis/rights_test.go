@@ -68,7 +68,7 @@ func TestLeastRights(t *testing.T) {
 	_, err = lagredis.Open(ctx, lagredis.Options{
 		Addresses: servers.Addresses(), KeyPrefix: "other:", Username: "monitor", Password: "secret",
 	})
-	require.ErrorContains(t, err, "permissions", "the keys of another prefix are none of its business")
+	require.ErrorContains(t, err, "permissions", "the keys of another prefix are forbidden")
 	require.NotErrorIs(t, err, storage.ErrUnavailable)
 	_, err = lagredis.Open(ctx, lagredis.Options{Addresses: servers.Addresses(), Username: "monitor", Password: "wrong"})
 	require.ErrorContains(t, err, "WRONGPASS")

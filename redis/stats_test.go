@@ -73,7 +73,7 @@ func TestStatsOfServers(t *testing.T) {
 	before := statsOf(t, db).Remote
 	require.NoError(t, db.Commit(ctx, "local", "group", commit("topic", 0, 20, 2)))
 	after := statsOf(t, db).Remote
-	require.EqualValues(t, 1, after.RoundTrips-before.RoundTrips, "a commit of a group that the process has a copy of takes one")
+	require.EqualValues(t, 1, after.RoundTrips-before.RoundTrips, "a commit of a cached group takes one round trip")
 	require.Zero(t, after.Conflicts+after.Retries+after.Unavailable+after.EarlierStates)
 	require.Positive(t, after.Connections)
 	require.Zero(t, after.Calls)

@@ -90,7 +90,7 @@ func TestTLS(t *testing.T) {
 			} {
 				err := configured(t, with(refused.changes)).Start()
 				require.ErrorContains(t, err, refused.want, refused.name)
-				require.NotErrorIs(t, err, storage.ErrUnavailable, "%s: trying again is in vain", refused.name)
+				require.NotErrorIs(t, err, storage.ErrUnavailable, "%s: a retry cannot help", refused.name)
 			}
 		})
 	}

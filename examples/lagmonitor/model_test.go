@@ -31,7 +31,7 @@ func golden(t *testing.T, name, got string) {
 	}
 	want, err := os.ReadFile(path)
 	require.NoError(t, err)
-	assert.Equal(t, string(want), got, "%s: write it anew with go test -run %s -update", path, t.Name())
+	assert.Equal(t, string(want), got, "%s: rewrite it with go test -run %s -update", path, t.Name())
 }
 
 // screen is a live view under test.
@@ -193,13 +193,13 @@ func TestSortAndReverse(t *testing.T) {
 	s.press("right", "right", "right", "right")
 	assert.Contains(t, s.text(), "sorted by LAG\n")
 	assert.Equal(t, []string{"import", "warehouse", "payments-service-of-the-second-floor-v2", "mailer", "search"}, s.body("GROUP")[:5])
-	assert.Equal(t, "ledger", s.body("GROUP")[8], "what is not known comes last")
+	assert.Equal(t, "ledger", s.body("GROUP")[8], "unknown values come last")
 	s.press("left", "left", "left", "left", "left", "left")
 	assert.Contains(t, s.text(), "sorted by STATE\n")
 	s.press("left")
-	assert.Contains(t, s.text(), "sorted by COMMITTED\n", "round the corner")
+	assert.Contains(t, s.text(), "sorted by COMMITTED\n", "the last column precedes the first")
 	s.press("left", "left", "left", "left")
-	assert.Contains(t, s.text(), "sorted by TIME LAG\n", "TREND is nothing to sort by")
+	assert.Contains(t, s.text(), "sorted by TIME LAG\n", "TREND cannot be sorted by")
 }
 
 func TestSortSkipsColumnsThatAreNotThere(t *testing.T) {
@@ -283,7 +283,7 @@ func TestPartitions(t *testing.T) {
 	assert.NotSame(t, before, s.model.detail, "read again with each reading")
 	assert.Equal(t, 11, s.model.partitionList.cursor)
 	s.send(detailMsg{groupKey{"test", "another"}, &inspector.GroupDetail{}})
-	assert.Len(t, s.model.partitions, 12, "what was asked for before is not shown")
+	assert.Len(t, s.model.partitions, 12, "the answer to an earlier request is not shown")
 	s.send(detailMsg{s.model.open, nil})
 	assert.Contains(t, s.text(), "has gone")
 	s.press("esc")

@@ -48,7 +48,7 @@ func TestDefaults(t *testing.T) {
 	assert.Equal(t, []string{"a:1", "b:2"}, c.clusters[0].kafka.brokers)
 	assert.Equal(t, kafkafeed.ModeAuto, c.clusters[0].mode)
 	assert.Equal(t, kafkafeed.DefaultInterval, c.interval)
-	assert.Equal(t, "kafka", c.viper.GetString("cluster.kafka.class-name"), "the store is told of it")
+	assert.Equal(t, "kafka", c.viper.GetString("cluster.kafka.class-name"), "the store has the cluster")
 }
 
 func TestBadFlags(t *testing.T) {

@@ -59,7 +59,7 @@ func serve(address string, handler http.Handler) (*server, error) {
 	}
 	go func() {
 		defer close(s.done)
-		_ = s.server.Serve(s.listener) // http.ErrServerClosed, or what Accept has met: there is nobody left to serve
+		_ = s.server.Serve(s.listener) // http.ErrServerClosed, or an error of Accept: nothing can be served any more
 	}()
 	return s, nil
 }

@@ -243,7 +243,7 @@ func TestClientsThatDoNotRead(t *testing.T) {
 	defer s.close()
 	code, page := get(t, ctx, s.url()+"/metrics")
 	require.Equal(t, http.StatusOK, code)
-	require.Greater(t, len(page), 16<<20, "more than the system keeps for a client that does not read")
+	require.Greater(t, len(page), 16<<20, "more than the system buffers for a client that does not read")
 	page = ""
 	before := heap()
 
@@ -269,7 +269,7 @@ func TestClientsThatDoNotRead(t *testing.T) {
 	}))
 	assert.Contains(t, page, "16 scrapes are being served")
 	page = ""
-	assert.Less(t, heap(), before+64<<20, "they would hold 40 pages of more than 16 MB otherwise, and what they were made from")
+	assert.Less(t, heap(), before+64<<20, "otherwise they would hold 40 pages of more than 16 MB each, and the data of these")
 	for _, conn := range silent {
 		require.NoError(t, conn.Close())
 	}
@@ -308,7 +308,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 	first, second := <-accepted, <-accepted
 	dial() // the system accepts it, but the listener does not
 	require.NoError(t, first.Close())
-	require.Error(t, first.Close(), "closing again makes no room")
+	require.Error(t, first.Close(), "a second Close frees no place")
 	third := <-accepted
 	assert.Len(t, limited.(*limitedListener).free, 2)
 	require.NoError(t, limited.Close())

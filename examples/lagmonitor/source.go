@@ -32,7 +32,7 @@ type source struct {
 	polls   int
 }
 
-// newSource makes the source of a cluster. all is told of each poll, as one channel for several sources.
+// newSource returns the source of a cluster. all gets a token for each poll; several sources share it.
 func newSource(store storage.Store, cluster clusterConfig, interval time.Duration, window int, log kgo.Logger, all chan<- struct{}) (*source, error) {
 	s := &source{name: cluster.name, explain: cluster.kafka.explain, polled: make(chan struct{}, 1), all: all, current: make(map[string]error)}
 	opts := []kafkafeed.Opt{kafkafeed.ClientOpts(cluster.client...), kafkafeed.Interval(interval), kafkafeed.WithMode(cluster.mode),

@@ -49,8 +49,8 @@ func TestFrozen(t *testing.T) {
 		}
 	}
 	var zero Frozen
-	require.Equal(t, Estimate{}, zero.Lag(nil, 5), "of no curve")
-	require.Empty(t, zero.AppendRecent(nil, nil), "of no curve")
+	require.Equal(t, Estimate{}, zero.Lag(nil, 5), "without a curve")
+	require.Empty(t, zero.AppendRecent(nil, nil), "without a curve")
 }
 
 // recent returns the newest segments that were not seen before the clock went back, newest first.
@@ -81,7 +81,7 @@ func TestCutAbove(t *testing.T) {
 	checkInvariants(t, &c, 32)
 	c.Observe(145, 20_000, 32)
 	require.Equal(t, Estimate{Kind: Interpolated, Millis: 23_500, ErrorMillis: 1000}, c.Lag(125, 26_000))
-	require.Equal(t, 10, whole.Len(), "a clone of its own")
+	require.Equal(t, 10, whole.Len(), "the clone is independent")
 	c.CutAbove(50)
 	require.Equal(t, []Segment{{Offset: 50}}, c.AppendSegments(nil), "all was above")
 	require.Equal(t, Estimate{Kind: AtLeast, Millis: 26_000}, c.Lag(20, 26_000))

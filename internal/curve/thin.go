@@ -10,7 +10,7 @@ import (
 //
 // Visvalingam and Whyatt ("Line generalisation by repeated elimination of the smallest area", The Cartographic Journal
 // 30(1), 1993) remove the point that spans the smallest triangle with its neighbours, again and again. The order of
-// removal is theirs; the measure is not, as an area of messages × milliseconds is nobody's error: it favours what is busy
+// removal is theirs; the measure is not, as an area of messages × milliseconds is no error of a lag: it favours what is busy
 // over what is recent, and it is gone once the point is. Here each gap carries a bound of its own error in ms, the measure
 // is the bound that the merged gap would have, relative to how long ago that was: a minute more or less matters to a lag
 // of five minutes and not to one of three days. So the curve is dense at its new end and sparse, but true, at the old one.

@@ -19,7 +19,7 @@ func TestSingle(t *testing.T) {
 	s.Kill(0)
 	s.Restart(0)
 	s.Await()
-	require.Equal(t, "value", s.Do(0, "GET", "key"), "what was acknowledged is there again")
+	require.Equal(t, "value", s.Do(0, "GET", "key"), "acknowledged writes survive")
 	s.Kill(0)
 	s.RestartEmpty(0)
 	s.Await()
