@@ -76,9 +76,9 @@ func drawRatios(path, out string) error {
 		return err
 	}
 	p := plot.New()
-	p.Title.Text = "Cost relative to the floor (circles) and of the other implementation relative to this (squares)"
+	p.Title.Text = "Cost relative to the floor"
 	p.X.Label.Text = "ratio, medians with the least and the greatest of all pairs of runs"
-	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, decades{}
 	var names []string
 	over, gain := &spread{}, &spread{}
 	for _, r := range slices.Backward(rows) { // the first row on top
@@ -94,6 +94,9 @@ func drawRatios(path, out string) error {
 		return errors.New("no ratio in " + path)
 	}
 	p.NominalY(names...)
+	if len(gain.XYs) > 0 {
+		p.Title.Text += " (circles) and of the other implementation relative to this (squares)"
+	}
 	one, err := plotter.NewLine(plotter.XYs{{X: 1, Y: -0.5}, {X: 1, Y: float64(len(names)) - 0.5}})
 	if err != nil {
 		return err
@@ -108,6 +111,23 @@ func drawRatios(path, out string) error {
 	}
 	p.X.Min = min(p.X.Min, 0.5)
 	return p.Save(24*vg.Centimeter, vg.Length(len(names)+4)*0.7*vg.Centimeter, out)
+}
+
+// decades marks the powers of ten as a person would write them.
+type decades struct{}
+
+func (decades) Ticks(least, greatest float64) []plot.Tick {
+	ticks := plot.LogTicks{Prec: -1}.Ticks(least, greatest)
+	for i := range ticks {
+		switch v := ticks[i].Value; {
+		case ticks[i].IsMinor():
+		case v >= 1e6:
+			ticks[i].Label = fmt.Sprintf("%g million", v/1e6)
+		case v >= 1000:
+			ticks[i].Label = fmt.Sprintf("%g,000", v/1000)
+		}
+	}
+	return ticks
 }
 
 // spread is a row of points with error bars.
@@ -151,9 +171,9 @@ func drawScale(path, out string) error {
 	p := plot.New()
 	p.Title.Text = "Cost against size"
 	p.X.Label.Text = "group-partitions, ten commits each"
-	p.Y.Label.Text = "nanoseconds, bytes"
-	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
-	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	p.Y.Label.Text = "nanoseconds or bytes"
+	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, decades{}
+	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, decades{}
 	p.Legend.Top, p.Legend.Left = false, false
 	p.Add(plotter.NewGrid())
 	for i, c := range []struct {
