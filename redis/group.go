@@ -90,10 +90,10 @@ func (db *DB) tryGroup(ctx context.Context, g *group, ops []*groupOp) error {
 	} else if err := db.loadTopics(ctx, topics); err != nil {
 		return err
 	}
-	db.knowOrders(g)
 	lock(topics)
 	seen := lookAt(topics)
 	events := db.collect(g.cluster.Name, g.name, "")
+	db.knowOrders(g) // which may find that the group has expired
 	for _, op := range ops {
 		op.changed, op.parts, op.stored = false, op.parts[:0], op.stored[:0]
 		op.do(op)

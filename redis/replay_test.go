@@ -1,7 +1,9 @@
 package lagredis_test
 
 import (
+	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -73,5 +75,29 @@ func TestReplayOfWhatIsThere(t *testing.T) {
 	t.Run("but who has no positions may come late", func(t *testing.T) {
 		late := open(t, servers, prefix, func(o *lagredis.Options) { o.Store.MinDistance = time.Second })
 		require.NoError(t, late.Commit(ctx, "local", "group", at(0, 1, 0)))
+	})
+}
+
+// A group of a feed that is about to read the log again expires with an event, like any other group.
+func TestGroupExpiresWhileTheLogIsReadAgain(t *testing.T) {
+	servers, prefix := redistest.Single(t), freshPrefix()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		db := open(t, servers, prefix, inBubble, func(o *lagredis.Options) { o.Store.ExpireGroup = 10 * time.Minute })
+		setEnd(t, db, "topic", 0, 100)
+		now := time.Now().UnixMilli()
+		require.NoError(t, db.Commit(ctx, "local", "group", protocol.Commit{Topic: "topic", Offset: 10, Order: 1, Timestamp: now}))
+		_, err := db.Positions(ctx, "local")
+		require.NoError(t, err)
+		events, err := db.Watch(ctx, storage.WatchFilter{})
+		require.NoError(t, err)
+		for event := range events {
+			if event.Kind == protocol.EventGroupExpired {
+				require.Equal(t, "group", event.Group)
+				return
+			}
+		}
+		require.Fail(t, "the group has gone without an event")
 	})
 }
