@@ -125,9 +125,8 @@ func TestAnyCrashEndsAsTheCoordinator(t *testing.T) {
 	s := simulate(f, 2)
 	for seed := *firstHistory; seed < *firstHistory+uint64(*histories); seed++ {
 		ok := t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			s.begin()
 			h := &historian{s, rand.New(rand.NewPCG(seed, 3))}
-			s.perFetch = 1 + h.random.IntN(5)
+			s.begin(1 + h.random.IntN(5))
 			path := filepath.Join(t.TempDir(), "lag.snapshot")
 			var store *storage.DB
 			var feed *running
@@ -167,10 +166,11 @@ func TestAnyCrashEndsAsTheCoordinator(t *testing.T) {
 	}
 }
 
-// begin empties the log.
-func (s *simulated) begin() {
+// begin empties the log, of which a fetch then returns at most a number of records.
+func (s *simulated) begin(perFetch int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.perFetch = perFetch
 	for i := range s.partitions {
 		s.partitions[i] = &simulatedLog{open: map[int64]int64{}}
 	}
