@@ -203,11 +203,11 @@ func (c *three) pausedBroker() {
 			l.commit(fmt.Sprint("hanging-", i), "hanging", int32(i), offset)
 		}
 	}
-	write()
-	polled := patient.Status().LastPoll
-	eventually(c.t, "a poll waits for the broker", func() bool { return time.Since(polled) > time.Second && patient.Status().LastPoll.Equal(polled) })
+	// Before anything is written, since a write may last until the other brokers have taken over, and then nothing waits any more.
+	eventually(c.t, "a poll waits for the broker", func() bool { return time.Since(patient.Status().LastPoll) > time.Second })
 	c.ends(patient)
 	c.ends(sharing)
+	write()
 	for round := 0; round < 5 || time.Since(begun) < pause; round++ {
 		write()
 		l.honest()
