@@ -24,7 +24,6 @@ import (
 // take effect in the order in which they were sent. Building an answer takes far longer than settling it and is left to the
 // workers. Delivering it waits for nobody: an answer that its requester does not take at once is left to a goroutine of its
 // own until it is taken, ReplyTimeout has passed, newer answers need its place, or the Relay stops.
-// goroutine of its own until it is taken, ReplyTimeout has passed, newer ones need its place or the Relay stops.
 type Relay struct {
 	store   Backend
 	options RelayOptions

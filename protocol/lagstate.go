@@ -50,8 +50,8 @@ func (s *PartitionState) UnmarshalText(text []byte) error {
 }
 
 // TimeLag is how long ago the message that a group is at was the newest of its partition, estimated from the end offsets
-// that were seen. In JSON it is an object of kind, lag_ms, margin_ms, which are numbers of
-// milliseconds, and source.
+// that were seen. In JSON it is an object of kind, lag_ms and margin_ms, which are numbers of milliseconds, and source, which is
+// absent if it is empty.
 type TimeLag struct {
 	Kind TimeLagKind
 	// Lag is how long ago or, if Kind is TimeLagAtLeast, at least how long ago; it means nothing if Kind is TimeLagUnknown.

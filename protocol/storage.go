@@ -133,16 +133,16 @@ type ConsumerPartition struct {
 	Owner string `json:"owner"`
 	// ClientID is the client id of the consumer, "" when unknown.
 	ClientID string `json:"client_id"`
-	// CurrentLag is the newest end offset less the newest commit, in messages; 0 if either is missing or the commit
-	// is ahead.
+	// CurrentLag is the newest end offset less the newest commit, in messages. If the commit lies below LogStartOffset, that
+	// counts in its place, since what lies between is Lost. It is 0 if end offset or commit is missing, or the commit is ahead.
 	CurrentLag uint64 `json:"current-lag"`
 
 	// State says how far CurrentLag can be trusted. It and the fields below are absent from JSON if they are not known.
 	State PartitionState `json:"state,omitempty"`
-	// Difference is the newest end offset less the newest commit, below 0 if the commit is ahead; nil if either is
-	// missing or they belong to different incarnations of the partition.
+	// Difference is CurrentLag with a sign: below 0 if the commit is ahead. It is nil if end offset or commit is missing, or they
+	// belong to different incarnations of the partition.
 	Difference *int64 `json:"lag-difference,omitempty"`
-	// EndOffsetAge is how long ago the newest end offset was seen; nil if none is known.
+	// EndOffsetAge is how long ago the newest end offset was seen, in milliseconds in JSON; nil if none is known.
 	EndOffsetAge *Age `json:"end-offset-age-ms,omitempty"`
 	// LogStartOffset is the first offset that the partition still holds, even if the group has no commit there: if it equals
 	// the newest end offset, there is nothing to read. nil means that it is not known.

@@ -117,14 +117,13 @@ type GroupPartition struct {
 	// Owner and ClientID are "" when unknown.
 	Owner    string
 	ClientID string
-	// CurrentLag is the newest end offset less the newest commit, in messages; 0 if either is missing or the commit
-	// is ahead.
+	// CurrentLag is the newest end offset less the newest commit, in messages. If the commit lies below LogStartOffset, that
+	// counts in its place, since what lies between is Lost. It is 0 if end offset or commit is missing, or the commit is ahead.
 	CurrentLag uint64
 
 	// State says how far CurrentLag can be trusted.
 	State PartitionState
-	// Difference is the newest end offset less the newest commit, below 0 if the commit is ahead; see
-	// DifferenceKnown.
+	// Difference is CurrentLag with a sign: below 0 if the commit is ahead; see DifferenceKnown.
 	Difference int64
 	// DifferenceKnown is false if end offset or commit is missing, or they belong to different incarnations of the
 	// partition.

@@ -233,7 +233,6 @@ func (p *page) curve(at int) curve.Curve {
 
 // putRestored stores a curve that was kept elsewhere, after everything else of the partition. A curve of ours ends at the
 // newest end offset; any other is made to.
-// end offset; another is made to.
 func (p *page) putRestored(at int, c *curve.Curve, limit int) {
 	if p.curves.Len() == 0 {
 		return

@@ -198,7 +198,6 @@ func (w Window) Take(from Window, size int, s *Scratch) {
 
 // last is the commit before another; observed is in seconds, lag that from which the next is counted. Both mean nothing
 // without their anchors.
-// without their anchors.
 type last struct {
 	offset, order, timestamp, observed int64
 	lag                                uint64
