@@ -92,14 +92,21 @@ func (b *Builders) Begin(a *Answer) bool {
 func (b *Builders) Forget(a *Answer) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.open, a)
+	b.closeOne(a)
+}
+
+// closeOne notes that an answer is completed or withdrawn. It expects mu held.
+func (b *Builders) closeOne(a *Answer) {
+	if delete(b.open, a); !b.running {
+		b.work.Broadcast() // it may have been the last
+	}
 }
 
 // Queued returns the number of answers that wait for a goroutine.
 func (b *Builders) Queued() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.queue) - b.next
+	return b.waiting()
 }
 
 // waiting is Queued for callers that hold mu.
@@ -113,7 +120,7 @@ func (b *Builders) Add(a *Answer) bool {
 	defer b.mu.Unlock()
 	for !b.over && b.waiting() >= b.depth+b.idle {
 		if b.stalled && !b.another() {
-			delete(b.open, a)
+			b.closeOne(a)
 			return false
 		}
 		b.look()
@@ -174,7 +181,8 @@ func (b *Builders) run() {
 	defer b.mu.Unlock()
 	for {
 		for b.waiting() == 0 {
-			if !b.running || b.alive > b.workers {
+			// After Stop, what was begun may still be added.
+			if b.alive > b.workers || b.over || !b.running && len(b.open) == 0 {
 				b.end()
 				return
 			}
@@ -191,7 +199,7 @@ func (b *Builders) run() {
 		b.mu.Unlock()
 		b.build(a)
 		b.mu.Lock()
-		delete(b.open, a)
+		b.closeOne(a)
 		b.ended++
 		b.stalled = false
 	}
@@ -206,8 +214,8 @@ func (b *Builders) end() {
 	}
 }
 
-// Stop accepts nothing more. It returns when everything is built, or when no answer was completed for as long as patience. It
-// returns the answers that it gave up; their goroutines end when their builds return.
+// Stop accepts nothing more. It returns when everything that was begun is built or withdrawn, or when no answer was completed for
+// as long as patience. It returns the answers that it gave up; their goroutines end when their builds return.
 func (b *Builders) Stop(patience time.Duration) []*Answer {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -231,6 +239,7 @@ func (b *Builders) Stop(patience time.Duration) []*Answer {
 	b.over = true
 	b.queue, b.next = nil, 0
 	b.room.Broadcast()
+	b.work.Broadcast()
 	return left
 }
 

@@ -1,0 +1,56 @@
+package channel
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestStopWaitsForAcceptedAnswers stops builders between Begin and what follows it: an answer that comes then is built, and one
+// that is withdrawn does not hold Stop up. Neither counts as given up.
+func TestStopWaitsForAcceptedAnswers(t *testing.T) {
+	for name, follow := range map[string]func(b *Builders, a *Answer){
+		"added":  func(b *Builders, a *Answer) { require.True(t, b.Add(a)) },
+		"forgot": (*Builders).Forget,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				built := 0
+				b := StartBuilders(3, 1, func(a *Answer) { a.Build() })
+				a := &Answer{Build: func() any { built++; return nil }}
+				require.True(t, b.Begin(a))
+				stopped := make(chan []*Answer)
+				begun := time.Now()
+				go func() { stopped <- b.Stop(time.Minute) }()
+				synctest.Wait()
+				follow(b, a)
+				require.Empty(t, <-stopped)
+				require.Zero(t, time.Since(begun))
+				require.Equal(t, name == "added", built == 1)
+			})
+		})
+	}
+}
+
+// TestStopGivesUpAnswers stops builders one of which never returns: the other goroutines end with Stop, and the one that is
+// stuck ends when its build returns.
+func TestStopGivesUpAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		b := StartBuilders(3, 1, func(a *Answer) { a.Build() })
+		a := &Answer{Build: func() any { <-release; return nil }}
+		require.True(t, b.Begin(a))
+		require.True(t, b.Add(a))
+		synctest.Wait()
+		require.Equal(t, []*Answer{a}, b.Stop(time.Minute))
+		synctest.Wait()
+		b.mu.Lock()
+		require.Equal(t, 1, b.alive)
+		b.mu.Unlock()
+		close(release)
+		synctest.Wait()
+		require.Zero(t, b.alive)
+	})
+}
