@@ -34,6 +34,7 @@ func (e *Engine) SeedEndOffsets(c *Cluster, topic string, partition int32, all [
 		return invalidPoint("offset %d of point %d: must be at most the newest end offset %d", points[len(points)-1].Offset,
 			len(points)-1, newest)
 	}
+	e.changes.Add(1)
 	return nil
 }
 
