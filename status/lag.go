@@ -2,6 +2,7 @@ package status
 
 import (
 	"math"
+	"math/bits"
 	"time"
 
 	"github.com/lagkeeper/storage/protocol"
@@ -9,7 +10,8 @@ import (
 
 // Lag is how far a group is behind on several partitions together.
 type Lag struct {
-	// Messages is the sum over the partitions whose lag can be trusted; it means nothing if Known is false.
+	// Messages is the sum over the partitions whose lag can be trusted, at most math.MaxUint64; it means nothing if Known is
+	// false.
 	Messages uint64
 	// Known is false if there is no such partition.
 	Known bool
@@ -67,7 +69,7 @@ func (s *sum) addTopic(topic *protocol.GroupTopic) {
 }
 
 func (s *sum) add(p *protocol.GroupPartition) {
-	s.total.Lost += p.Lost
+	s.total.Lost = plus(s.total.Lost, p.Lost)
 	if !Believable(p) {
 		if mayHoldUnread(p) {
 			s.total.AtLeast, s.timeAtLeast = true, true
@@ -75,8 +77,14 @@ func (s *sum) add(p *protocol.GroupPartition) {
 		return
 	}
 	s.total.Known = true
-	s.total.Messages += p.CurrentLag
+	s.total.Messages = plus(s.total.Messages, p.CurrentLag)
 	s.addTime(p.TimeLag)
+}
+
+// plus returns a + b, or the greatest uint64 if that is less: a sum that wraps around would look healthy.
+func plus(a, b uint64) uint64 {
+	sum, carry := bits.Add64(a, b, 0)
+	return sum | -carry
 }
 
 // mayHoldUnread reports whether a partition whose lag cannot be trusted may hold messages that the group has yet to read.

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -159,6 +160,8 @@ func TestLag(t *testing.T) {
 	old := partition(protocol.PartitionBehind, 10, point{1, 8, 10})
 	old.TimeLag = protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Lag: 1500 * time.Millisecond}
 	reset := partition(protocol.PartitionReset, 10, point{1, 4, 10})
+	immense := partition(protocol.PartitionBehind, math.MaxInt64, point{1, 0, math.MaxInt64})
+	immense.Lost, immense.TimeLag = math.MaxInt64, protocol.TimeLag{Kind: protocol.TimeLagExact}
 
 	for name, c := range map[string]struct {
 		partitions []protocol.GroupPartition
@@ -173,6 +176,8 @@ func TestLag(t *testing.T) {
 		"at least": {[]protocol.GroupPartition{behind, old}, Lag{Known: true, Messages: 8,
 			Time: protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Lag: 1500 * time.Millisecond}}},
 		"by records":   {[]protocol.GroupPartition{behind, recorded, exact}, Lag{Known: true, Messages: 12, Time: recorded.TimeLag}},
+		"immense": {[]protocol.GroupPartition{immense, immense, immense},
+			Lag{Known: true, Messages: math.MaxUint64, Lost: math.MaxUint64, Time: immense.TimeLag}},
 		"lost":         {[]protocol.GroupPartition{lost}, Lag{Known: true, Lost: 6, Time: lost.TimeLag}},
 		"not believed": {[]protocol.GroupPartition{reset}, Lag{}},
 		"in part": {[]protocol.GroupPartition{behind, reset}, Lag{Known: true, AtLeast: true, Messages: 6,
