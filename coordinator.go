@@ -190,7 +190,8 @@ func (c *Coordinator) Stop() error {
 	}
 	c.log().Info("stopping")
 	// 1. Pass on what was sent, then receive no more.
-	timer := time.AfterFunc(patience, func() { close(c.giveUp) })
+	giveUp := c.giveUp // the timer may fire late, when another Start has replaced it
+	timer := time.AfterFunc(patience, func() { close(giveUp) })
 	if !c.receiver.Stop(channel.StopPatience) {
 		c.log().Error("stop: request has not returned")
 	}
