@@ -10,8 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"go.uber.org/goleak"
-
+	"github.com/lagkeeper/storage/internal/leaktest"
 	"github.com/lagkeeper/storage/internal/snapshottest"
 )
 
@@ -20,7 +19,7 @@ func TestMain(m *testing.M) {
 		browse(browsers, os.Getenv("INSPECTOR_LIVE"), os.Getenv("INSPECTOR_PAGE"))
 		return
 	}
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 // browse is the process of the browsers that BenchmarkLoad starts: each follows the ticks and asks for its page at each. When

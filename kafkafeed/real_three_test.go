@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 	"go.uber.org/goleak"
 
+	"github.com/lagkeeper/storage/internal/leaktest"
 	"github.com/lagkeeper/storage/kafkafeed/internal/kafkatest"
 )
 
@@ -50,7 +51,7 @@ func newThree(t *testing.T) *three {
 func (c *three) at(t *testing.T) *three {
 	leaks := goleak.IgnoreCurrent()
 	t.Cleanup(func() {
-		goleak.VerifyNone(t, leaks, goleak.IgnoreAnyFunction("github.com/lagkeeper/storage/internal/servertest.(*Process).Start.func1"))
+		leaktest.None(t, leaks, goleak.IgnoreAnyFunction("github.com/lagkeeper/storage/internal/servertest.(*Process).Start.func1"))
 	})
 	w := *c.world
 	w.t = t

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/internal/leaktest"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 	if variable := os.Getenv(monitorVariable); variable != "" {
 		runMonitor(variable)
 	}
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 // running is a feed that runs until the test, or stop, ends it.

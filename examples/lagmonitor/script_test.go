@@ -9,7 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"go.uber.org/goleak"
+
+	"github.com/lagkeeper/storage/internal/leaktest"
 )
 
 // testTimeout bounds each wait of a test for Kafka.
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) {
 	if args := os.Getenv(asProgram); args != "" {
 		os.Exit(run(context.Background(), strings.Fields(args), os.Stdout, os.Stderr))
 	}
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 func testContext(t *testing.T) context.Context {

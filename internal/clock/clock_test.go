@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
+
+	"github.com/lagkeeper/storage/internal/leaktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // bubble runs a test with a clock in a bubble. Its clock starts at a whole second.
 func bubble(t *testing.T, test func(t *testing.T, c *Clock)) {

@@ -9,13 +9,13 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/lagkeeper/storage/internal/curve"
+	"github.com/lagkeeper/storage/internal/leaktest"
 	"github.com/lagkeeper/storage/protocol"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // naive is what is known of one partition, in plain form. Its rules follow the contract, "An end offset that goes back".
 type naive struct {

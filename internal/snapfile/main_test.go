@@ -4,7 +4,7 @@ import (
 	"os"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/lagkeeper/storage/internal/leaktest"
 )
 
 // TestMain also plays the child that a test starts from this binary.
@@ -15,5 +15,5 @@ func TestMain(m *testing.M) {
 	case "lock":
 		os.Exit(childLocks(os.Getenv("SNAPSHOT_PATH")))
 	}
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }

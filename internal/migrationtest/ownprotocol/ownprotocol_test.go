@@ -9,9 +9,9 @@ import (
 	"github.com/spf13/viper"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
+	"github.com/lagkeeper/storage/internal/leaktest"
 	"github.com/lagkeeper/storage/internal/migrationtest/ownprotocol"
 	"github.com/lagkeeper/storage/internal/migrationtest/ownprotocol/metrics"
 	"github.com/lagkeeper/storage/internal/migrationtest/ownprotocol/protocol"
@@ -21,7 +21,7 @@ import (
 var _ protocol.Coordinator = (*storage.Coordinator)(nil)
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 // newContext makes the context of an application that is the leader.

@@ -7,16 +7,16 @@ import (
 	"github.com/spf13/viper"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
 	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/internal/leaktest"
 	"github.com/lagkeeper/storage/internal/migrationtest/published"
 	"github.com/lagkeeper/storage/protocol"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 // configure sets the global configuration, as the published API reads it.

@@ -3,7 +3,7 @@ package simulation_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/lagkeeper/storage/internal/leaktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }

@@ -10,13 +10,13 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/lagkeeper/storage"
+	"github.com/lagkeeper/storage/internal/leaktest"
 	"github.com/lagkeeper/storage/protocol"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 func open(path string) (*storage.DB, error) {
 	return storage.Open(storage.Options{Clusters: []string{"local"}, SnapshotPath: path, SnapshotInterval: -1})
