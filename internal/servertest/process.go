@@ -100,18 +100,25 @@ func (p *Process) Ended() bool {
 	}
 }
 
-// FreePorts returns ports on which nobody listens now. They are below those that the system gives to outgoing connections, so that
-// a server that is started again finds its own free.
+// FreePorts returns TCP ports of 127.0.0.1 on which nobody listens, and keeps other tests, of this process or another, from getting
+// them until the test ends: it holds the UDP ports of the same numbers. They are below those that the system gives to outgoing
+// connections, so that a server that is started again finds its own free.
 func FreePorts(t testing.TB, n int) []int {
 	t.Helper()
 	var ports []int
 	for range 10_000 {
 		port := 10_000 + rand.IntN(20_000)
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		address := fmt.Sprintf("127.0.0.1:%d", port)
+		held, err := net.ListenPacket("udp", address)
 		if err != nil {
 			continue
 		}
-		defer listener.Close() //nolint:errcheck // nothing was written
+		t.Cleanup(func() { _ = held.Close() })
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			continue
+		}
+		_ = listener.Close() // nothing was written
 		if ports = append(ports, port); len(ports) == n {
 			return ports
 		}

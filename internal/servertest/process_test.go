@@ -1,6 +1,8 @@
 package servertest
 
 import (
+	"fmt"
+	"net"
 	"slices"
 	"syscall"
 	"testing"
@@ -13,6 +15,18 @@ func TestPortsAreNotThoseOfOutgoingConnections(t *testing.T) {
 	require.Less(t, slices.Max(ports), 32_768)
 	slices.Sort(ports)
 	require.Len(t, slices.Compact(ports), 12)
+}
+
+// No other test gets a port that a test has, even while nobody listens on it.
+func TestPortsAreHeld(t *testing.T) {
+	for _, port := range FreePorts(t, 3) {
+		address := fmt.Sprintf("127.0.0.1:%d", port)
+		_, err := net.ListenPacket("udp", address)
+		require.ErrorIs(t, err, syscall.EADDRINUSE)
+		listener, err := net.Listen("tcp", address)
+		require.NoError(t, err)
+		require.NoError(t, listener.Close())
+	}
 }
 
 func TestProcessIsKilledAndStartedAgain(t *testing.T) {
