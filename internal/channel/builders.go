@@ -28,6 +28,10 @@ const (
 	// stallAfter is how long no answer must have been completed for the builders to be stalled. An ordinary answer takes
 	// microseconds, and a goroutine too many does no harm.
 	stallAfter = 10 * time.Millisecond
+	// hopelessAfter is the number of stalls in succession after which answers are refused, which takes a second or more. On a busy
+	// machine the process may get no processor for longer than that. But then it notices one stall, not many: the next look
+	// begins when the last one has ended, and between two of them a goroutine that can run does.
+	hopelessAfter = 100
 )
 
 // Builders are the goroutines that build answers. There are as many as workers, and more only if all of those are stalled: an
@@ -45,9 +49,9 @@ type Builders struct {
 	next  int
 	// alive counts the goroutines, idle those of them that wait for work.
 	alive, idle int
-	// ended counts the answers that were built; stalled is true while none was completed for stallAfter.
-	ended   uint64
-	stalled bool
+	// ended counts the answers that were built, stalls the looks in succession that have found none completed since the last.
+	ended  uint64
+	stalls int
 	// watch fires when it is time to check for a stall; nil while nothing waits.
 	watch *time.Timer
 	// over is true when nothing is built any more.
@@ -113,13 +117,13 @@ func (b *Builders) Queued() int {
 func (b *Builders) waiting() int { return len(b.queue) - b.next }
 
 // Add leaves an answer to a goroutine, and waits for room in the queue. It reports whether it did: it does not if there is no
-// room, no answer gets completed, and there are as many goroutines as there may be. An answer that is added after Stop has
-// given up counts as given up.
+// room, no answer has been completed for hopelessAfter looks, and there are as many goroutines as there may be. An answer that is
+// added after Stop has given up counts as given up.
 func (b *Builders) Add(a *Answer) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for !b.over && b.waiting() >= b.depth+b.idle {
-		if b.stalled && !b.another() {
+		if b.stalls >= hopelessAfter && b.full() {
 			b.closeOne(a)
 			return false
 		}
@@ -130,26 +134,16 @@ func (b *Builders) Add(a *Answer) bool {
 		return true
 	}
 	b.queue = append(b.queue, a)
-	switch {
-	case b.idle >= b.waiting():
+	if b.idle >= b.waiting() {
 		b.work.Signal()
-	case b.stalled:
-		b.another()
-	}
-	if b.idle < b.waiting() {
+	} else {
 		b.look()
 	}
 	return true
 }
 
-// another starts another goroutine if there may be one. It expects mu held.
-func (b *Builders) another() bool {
-	if b.alive >= b.workers+maxExtraBuilders {
-		return false
-	}
-	b.startOne()
-	return true
-}
+// full reports whether there are as many goroutines as there may be. It expects mu held.
+func (b *Builders) full() bool { return b.alive >= b.workers+maxExtraBuilders }
 
 // look arranges for a stall to be noticed. It expects mu held.
 func (b *Builders) look() {
@@ -159,7 +153,9 @@ func (b *Builders) look() {
 	}
 }
 
-// lookedAt starts another goroutine if no answer was completed since the look, and looks again while answers wait.
+// lookedAt starts goroutines if no answer was completed since the look, and looks again while answers wait. The first stall starts
+// one, each further stall in succession twice as many as the one before: answers that wait for each other are soon built, and a
+// process that gets no processor now and then does not get a crowd.
 func (b *Builders) lookedAt(ended uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -168,8 +164,12 @@ func (b *Builders) lookedAt(ended uint64) {
 		return
 	}
 	if b.ended == ended {
-		b.stalled = true
-		if !b.another() {
+		for range min(b.waiting(), 1<<min(b.stalls, 10)) {
+			if !b.full() {
+				b.startOne()
+			}
+		}
+		if b.stalls++; b.stalls >= hopelessAfter && b.full() {
 			b.room.Broadcast() // so that senders give up
 		}
 	}
@@ -201,7 +201,7 @@ func (b *Builders) run() {
 		b.mu.Lock()
 		b.closeOne(a)
 		b.ended++
-		b.stalled = false
+		b.stalls = 0
 	}
 }
 

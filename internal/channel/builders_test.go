@@ -1,10 +1,13 @@
 package channel
 
 import (
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -52,5 +55,55 @@ func TestStopGivesUpAnswers(t *testing.T) {
 		close(release)
 		synctest.Wait()
 		require.Zero(t, b.alive)
+	})
+}
+
+// TestBusyMachineRefusesNothing holds all builds up again and again, each time long enough for there to be as many goroutines as there
+// may be, as if the one that holds a lock got no processor: each answer is built.
+func TestBusyMachineRefusesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const workers, answers = 20, 10 * maxExtraBuilders
+		held := make(chan struct{})
+		var mu sync.Mutex // guards held
+		var built atomic.Int64
+		b := StartBuilders(workers, 1, func(a *Answer) { a.Build() })
+		added := make(chan struct{})
+		go func() {
+			defer close(added)
+			for range answers {
+				a := &Answer{Build: func() any {
+					mu.Lock()
+					wait := held
+					mu.Unlock()
+					<-wait
+					built.Add(1)
+					return nil
+				}}
+				assert.True(t, b.Begin(a))
+				assert.True(t, b.Add(a))
+			}
+		}()
+		for done := false; !done; {
+			<-time.After((hopelessAfter - 1) * stallAfter)
+			synctest.Wait()
+			b.mu.Lock()
+			require.True(t, b.full() || b.waiting() == 0)
+			b.mu.Unlock()
+			mu.Lock()
+			close(held)
+			held = make(chan struct{})
+			mu.Unlock()
+			synctest.Wait()
+			select {
+			case <-added:
+				done = true
+				mu.Lock()
+				close(held)
+				mu.Unlock()
+			default:
+			}
+		}
+		require.Empty(t, b.Stop(time.Minute))
+		require.EqualValues(t, answers, built.Load())
 	})
 }
