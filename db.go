@@ -14,22 +14,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// enter begins a request that concerns a cluster.
-func (db *DB) enter(ctx context.Context, cluster string, as protocol.StorageRequestConstant) (*engine.Engine, *engine.Cluster, error) {
-	s, err := db.running(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	e := s.engine
-	c := e.Cluster(cluster)
-	if c == nil {
-		return nil, nil, count(ctx, e, as, engine.UnknownCluster)
-	}
-	return e, c, nil
-}
-
-// enterBatch begins a batch of n requests that concern a cluster.
-func (db *DB) enterBatch(
+// enter begins n requests of one type, which count as dropped if there is no such cluster.
+func (db *DB) enter(
 	ctx context.Context, cluster string, as protocol.StorageRequestConstant, n int,
 ) (*engine.Engine, *engine.Cluster, error) {
 	s, err := db.running(ctx)
@@ -40,11 +26,16 @@ func (db *DB) enterBatch(
 	c := e.Cluster(cluster)
 	if c == nil {
 		for range n {
-			e.Count(as, engine.UnknownCluster)
+			_ = count(ctx, e, as, engine.UnknownCluster)
 		}
 		return nil, nil, ErrUnknownCluster
 	}
 	return e, c, nil
+}
+
+// find is enter for a call that is no request of the channel protocol, and not counted as one.
+func (db *DB) find(ctx context.Context, cluster string) (*engine.Engine, *engine.Cluster, error) {
+	return db.enter(ctx, cluster, 0, 0)
 }
 
 // running returns the session, and ErrStopped if there is none.
@@ -60,7 +51,7 @@ func (db *DB) running(ctx context.Context) (*session, error) {
 }
 
 func (db *DB) SetEndOffset(ctx context.Context, cluster, topic string, end protocol.EndOffset) error {
-	e, c, err := db.enter(ctx, cluster, protocol.StorageSetBrokerOffset)
+	e, c, err := db.enter(ctx, cluster, protocol.StorageSetBrokerOffset, 1)
 	if err != nil {
 		return err
 	}
@@ -68,7 +59,7 @@ func (db *DB) SetEndOffset(ctx context.Context, cluster, topic string, end proto
 }
 
 func (db *DB) SetEndOffsetBatch(ctx context.Context, cluster, topic string, ends []protocol.EndOffset) error {
-	e, c, err := db.enterBatch(ctx, cluster, protocol.StorageSetBrokerOffset, len(ends))
+	e, c, err := db.enter(ctx, cluster, protocol.StorageSetBrokerOffset, len(ends))
 	if err != nil {
 		return err
 	}
@@ -78,7 +69,7 @@ func (db *DB) SetEndOffsetBatch(ctx context.Context, cluster, topic string, ends
 }
 
 func (db *DB) Commit(ctx context.Context, cluster, group string, commit protocol.Commit) error {
-	e, c, err := db.enter(ctx, cluster, protocol.StorageSetConsumerOffset)
+	e, c, err := db.enter(ctx, cluster, protocol.StorageSetConsumerOffset, 1)
 	if err != nil {
 		return err
 	}
@@ -86,7 +77,7 @@ func (db *DB) Commit(ctx context.Context, cluster, group string, commit protocol
 }
 
 func (db *DB) CommitBatch(ctx context.Context, cluster, group string, commits []protocol.Commit) error {
-	e, c, err := db.enterBatch(ctx, cluster, protocol.StorageSetConsumerOffset, len(commits))
+	e, c, err := db.enter(ctx, cluster, protocol.StorageSetConsumerOffset, len(commits))
 	if err != nil {
 		return err
 	}
@@ -96,7 +87,7 @@ func (db *DB) CommitBatch(ctx context.Context, cluster, group string, commits []
 }
 
 func (db *DB) ReplaceCommits(ctx context.Context, cluster, group string, commits []protocol.Commit) error {
-	e, c, err := db.enterBatch(ctx, cluster, protocol.StorageSetConsumerOffset, len(commits))
+	e, c, err := db.enter(ctx, cluster, protocol.StorageSetConsumerOffset, len(commits))
 	if err != nil {
 		return err
 	}
@@ -106,7 +97,7 @@ func (db *DB) ReplaceCommits(ctx context.Context, cluster, group string, commits
 }
 
 func (db *DB) SetOwner(ctx context.Context, cluster, group string, owner protocol.PartitionOwner) error {
-	e, c, err := db.enter(ctx, cluster, protocol.StorageSetConsumerOwner)
+	e, c, err := db.enter(ctx, cluster, protocol.StorageSetConsumerOwner, 1)
 	if err != nil {
 		return err
 	}
@@ -114,7 +105,7 @@ func (db *DB) SetOwner(ctx context.Context, cluster, group string, owner protoco
 }
 
 func (db *DB) SetOwners(ctx context.Context, cluster, group string, owners []protocol.PartitionOwner) error {
-	e, c, err := db.enterBatch(ctx, cluster, protocol.StorageSetConsumerOwner, len(owners))
+	e, c, err := db.enter(ctx, cluster, protocol.StorageSetConsumerOwner, len(owners))
 	if err != nil {
 		return err
 	}
@@ -126,7 +117,7 @@ func (db *DB) SetOwners(ctx context.Context, cluster, group string, owners []pro
 }
 
 func (db *DB) ClearOwners(ctx context.Context, cluster, group string) error {
-	e, c, err := db.enter(ctx, cluster, protocol.StorageClearConsumerOwners)
+	e, c, err := db.enter(ctx, cluster, protocol.StorageClearConsumerOwners, 1)
 	if err != nil {
 		return err
 	}
@@ -134,7 +125,7 @@ func (db *DB) ClearOwners(ctx context.Context, cluster, group string) error {
 }
 
 func (db *DB) DeleteTopic(ctx context.Context, cluster, topic string) error {
-	e, c, err := db.enter(ctx, cluster, protocol.StorageSetDeleteTopic)
+	e, c, err := db.enter(ctx, cluster, protocol.StorageSetDeleteTopic, 1)
 	if err != nil {
 		return err
 	}
@@ -142,7 +133,7 @@ func (db *DB) DeleteTopic(ctx context.Context, cluster, topic string) error {
 }
 
 func (db *DB) DeleteGroup(ctx context.Context, cluster, group string) error {
-	e, c, err := db.enter(ctx, cluster, protocol.StorageSetDeleteGroup)
+	e, c, err := db.enter(ctx, cluster, protocol.StorageSetDeleteGroup, 1)
 	if err != nil {
 		return err
 	}
@@ -150,74 +141,68 @@ func (db *DB) DeleteGroup(ctx context.Context, cluster, group string) error {
 }
 
 func (db *DB) DeleteGroupTopic(ctx context.Context, cluster, group, topic string) error {
-	e, c, err := db.enter(ctx, cluster, protocol.StorageSetDeleteGroup)
+	e, c, err := db.enter(ctx, cluster, protocol.StorageSetDeleteGroup, 1)
 	if err != nil {
 		return err
 	}
 	return errorOf(e.Count(protocol.StorageSetDeleteGroup, e.DeleteGroupTopic(c, group, topic)))
 }
 
-// with calls do with the engine and a cluster of it. Such a call is no request of the channel protocol and not counted as
-// one.
-func (db *DB) with(ctx context.Context, cluster string, do func(*engine.Engine, *engine.Cluster) engine.Reason) error {
-	s, err := db.running(ctx)
+func (db *DB) DeletePartition(ctx context.Context, cluster, group, topic string, partition int32, order int64) error {
+	e, c, err := db.find(ctx, cluster)
 	if err != nil {
 		return err
 	}
-	c := s.engine.Cluster(cluster)
-	if c == nil {
-		return ErrUnknownCluster
-	}
-	return errorOf(do(s.engine, c))
-}
-
-func (db *DB) DeletePartition(ctx context.Context, cluster, group, topic string, partition int32, order int64) error {
-	return db.with(ctx, cluster, func(e *engine.Engine, c *engine.Cluster) engine.Reason {
-		return e.DeletePartition(c, group, topic, partition, order)
-	})
+	return errorOf(e.DeletePartition(c, group, topic, partition, order))
 }
 
 func (db *DB) SeedEndOffsets(ctx context.Context, cluster, topic string, partition int32, points []protocol.EndOffsetAt) error {
-	s, err := db.running(ctx)
+	e, c, err := db.find(ctx, cluster)
 	if err != nil {
 		return err
 	}
-	c := s.engine.Cluster(cluster)
-	if c == nil {
-		return ErrUnknownCluster
-	}
-	return fromEngine(s.engine.SeedEndOffsets(c, topic, partition, points))
+	return fromEngine(e.SeedEndOffsets(c, topic, partition, points))
 }
 
 func (db *DB) SyncTopics(ctx context.Context, cluster string, topics []string) error {
-	return db.with(ctx, cluster, func(e *engine.Engine, c *engine.Cluster) engine.Reason { return e.SyncTopics(c, topics) })
+	e, c, err := db.find(ctx, cluster)
+	if err != nil {
+		return err
+	}
+	return errorOf(e.SyncTopics(c, topics))
 }
 
 func (db *DB) SyncGroups(ctx context.Context, cluster string, groups []string) error {
-	return db.with(ctx, cluster, func(e *engine.Engine, c *engine.Cluster) engine.Reason { return e.SyncGroups(c, groups) })
+	e, c, err := db.find(ctx, cluster)
+	if err != nil {
+		return err
+	}
+	return errorOf(e.SyncGroups(c, groups))
 }
 
 func (db *DB) ForgetOrders(ctx context.Context, cluster string, logPartitions ...protocol.LogPartition) error {
-	for _, log := range logPartitions {
-		if log.Count < 1 || log.Partition < 0 || log.Partition >= log.Count {
-			return fmt.Errorf("%w: log partition %d of %d", ErrInvalid, log.Partition, log.Count)
-		}
+	e, c, err := db.find(ctx, cluster)
+	if err != nil {
+		return err
 	}
-	return db.with(ctx, cluster, func(e *engine.Engine, c *engine.Cluster) engine.Reason {
-		return e.ForgetOrders(c, logPartitions)
-	})
+	return fromEngine(e.ForgetOrders(c, logPartitions))
 }
 
 func (db *DB) SetPosition(ctx context.Context, cluster string, log protocol.Position) error {
-	return db.with(ctx, cluster, func(e *engine.Engine, c *engine.Cluster) engine.Reason { return e.SetPosition(c, log) })
+	e, c, err := db.find(ctx, cluster)
+	if err != nil {
+		return err
+	}
+	return errorOf(e.SetPosition(c, log))
 }
 
-func (db *DB) Positions(ctx context.Context, cluster string) (positions []protocol.Position, err error) {
-	err = db.with(ctx, cluster, func(e *engine.Engine, c *engine.Cluster) (why engine.Reason) {
-		positions, why = e.Positions(c)
-		return why
-	})
-	return positions, err
+func (db *DB) Positions(ctx context.Context, cluster string) ([]protocol.Position, error) {
+	e, c, err := db.find(ctx, cluster)
+	if err != nil {
+		return nil, err
+	}
+	positions, why := e.Positions(c)
+	return positions, errorOf(why)
 }
 
 func (db *DB) Clusters(ctx context.Context) ([]string, error) {
@@ -231,7 +216,7 @@ func (db *DB) Clusters(ctx context.Context) ([]string, error) {
 }
 
 func (db *DB) Groups(ctx context.Context, cluster string) (iter.Seq[string], error) {
-	e, c, err := db.enter(ctx, cluster, protocol.StorageFetchConsumers)
+	e, c, err := db.enter(ctx, cluster, protocol.StorageFetchConsumers, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -240,7 +225,7 @@ func (db *DB) Groups(ctx context.Context, cluster string) (iter.Seq[string], err
 }
 
 func (db *DB) Topics(ctx context.Context, cluster string) (iter.Seq[string], error) {
-	e, c, err := db.enter(ctx, cluster, protocol.StorageFetchTopics)
+	e, c, err := db.enter(ctx, cluster, protocol.StorageFetchTopics, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -249,7 +234,7 @@ func (db *DB) Topics(ctx context.Context, cluster string) (iter.Seq[string], err
 }
 
 func (db *DB) GroupsOfTopic(ctx context.Context, cluster, topic string) (iter.Seq[string], error) {
-	e, c, err := db.enter(ctx, cluster, protocol.StorageFetchConsumersForTopic)
+	e, c, err := db.enter(ctx, cluster, protocol.StorageFetchConsumersForTopic, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -258,7 +243,7 @@ func (db *DB) GroupsOfTopic(ctx context.Context, cluster, topic string) (iter.Se
 }
 
 func (db *DB) EndOffsets(ctx context.Context, cluster, topic string, dst []int64) ([]int64, error) {
-	e, c, err := db.enter(ctx, cluster, protocol.StorageFetchTopic)
+	e, c, err := db.enter(ctx, cluster, protocol.StorageFetchTopic, 1)
 	if err != nil {
 		return dst, err
 	}
@@ -268,7 +253,7 @@ func (db *DB) EndOffsets(ctx context.Context, cluster, topic string, dst []int64
 
 func (db *DB) Group(ctx context.Context, cluster, group string, into *protocol.Group) error {
 	into.Topics = into.Topics[:0]
-	e, c, err := db.enter(ctx, cluster, protocol.StorageFetchConsumer)
+	e, c, err := db.enter(ctx, cluster, protocol.StorageFetchConsumer, 1)
 	if err != nil {
 		return err
 	}
@@ -286,7 +271,7 @@ func (db *DB) Fetch(ctx context.Context, request *protocol.StorageRequest) (func
 		clusters, err := db.Clusters(ctx)
 		return func() any { return clusters }, err
 	}
-	e, c, err := db.enter(ctx, request.Cluster, request.RequestType)
+	e, c, err := db.enter(ctx, request.Cluster, request.RequestType, 1)
 	if err != nil {
 		return nil, err
 	}

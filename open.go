@@ -18,8 +18,8 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// DB is a store in the memory of the process. It may be used by any number of goroutines. After Close every call returns
-// ErrStopped.
+// DB is a store in the memory of the process. Store documents the methods that every store has. A DB may be used by any number of
+// goroutines. After Close every call returns ErrStopped.
 type DB struct {
 	// session is nil while the DB is not open.
 	session atomic.Pointer[session]

@@ -175,7 +175,7 @@ func TestLag(t *testing.T) {
 			Time: protocol.TimeLag{Kind: protocol.TimeLagInterpolated, Lag: time.Second, Margin: 400 * time.Millisecond}}},
 		"at least": {[]protocol.GroupPartition{behind, old}, Lag{Known: true, Messages: 8,
 			Time: protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Lag: 1500 * time.Millisecond}}},
-		"by records":   {[]protocol.GroupPartition{behind, recorded, exact}, Lag{Known: true, Messages: 12, Time: recorded.TimeLag}},
+		"by records": {[]protocol.GroupPartition{behind, recorded, exact}, Lag{Known: true, Messages: 12, Time: recorded.TimeLag}},
 		"immense": {[]protocol.GroupPartition{immense, immense, immense},
 			Lag{Known: true, Messages: math.MaxUint64, Lost: math.MaxUint64, Time: immense.TimeLag}},
 		"lost":         {[]protocol.GroupPartition{lost}, Lag{Known: true, Lost: 6, Time: lost.TimeLag}},

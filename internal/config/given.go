@@ -24,12 +24,12 @@ func giveDefault(v *viper.Viper, key string, value any) {
 	defer given.mu.Unlock()
 	if given.defaults[p] == nil {
 		given.defaults[p] = make(map[string]any)
-		runtime.AddCleanup(v, forgetTold, p)
+		runtime.AddCleanup(v, forgetGiven, p)
 	}
 	given.defaults[p][key] = value
 }
 
-func forgetTold(p weak.Pointer[viper.Viper]) {
+func forgetGiven(p weak.Pointer[viper.Viper]) {
 	given.mu.Lock()
 	defer given.mu.Unlock()
 	delete(given.defaults, p)

@@ -178,11 +178,14 @@ const forgetBatch = 512
 
 // ForgetOrders lets commits of any order count as newer than the stored ones, in the groups of some partitions of the commit
 // log, or of all groups of a cluster. It holds a shard only for a few windows at a time; a commit that arrives during the
-// call may be taken for an old one.
-func (e *Engine) ForgetOrders(c *Cluster, of []protocol.LogPartition) Reason {
+// call may be taken for an old one. The error is a Reason or wraps one.
+func (e *Engine) ForgetOrders(c *Cluster, of []protocol.LogPartition) error {
 	for _, log := range of {
-		if log.Count < 1 || log.Partition < 0 || log.Partition >= log.Count {
-			return Invalid
+		switch {
+		case log.Count < 1:
+			return invalidf("invalid number of log partitions %d: must be at least 1", log.Count)
+		case log.Partition < 0 || log.Partition >= log.Count:
+			return invalidf("invalid log partition %d: must be between 0 and %d", log.Partition, log.Count-1)
 		}
 	}
 	if e.stopped.Load() {
@@ -212,7 +215,7 @@ func (e *Engine) ForgetOrders(c *Cluster, of []protocol.LogPartition) Reason {
 			}
 		}
 	}
-	return 0
+	return nil
 }
 
 // forgetOrders removes the orders from the first of some groups, and returns the groups that are left.

@@ -122,8 +122,14 @@ func TestForgetOrdersKeepsTheRest(t *testing.T) {
 		require.ErrorIs(w, w.commit(other, "topic", 0, 300, 1), storage.ErrDuplicate)
 		offsets, _ := w.offsets("group", "topic", 0)
 		require.Equal(w, []int64{100, 200, 300}, offsets, "windows stay")
-		for _, bad := range []protocol.LogPartition{{}, {Partition: 50, Count: 50}, {Partition: -1, Count: 50}} {
-			require.ErrorIs(w, w.db.ForgetOrders(ctx, testkit.Cluster, bad), storage.ErrInvalid)
+		for want, bad := range map[string]protocol.LogPartition{
+			"invalid number of log partitions 0: must be at least 1": {},
+			"invalid log partition 50: must be between 0 and 49":     {Partition: 50, Count: 50},
+			"invalid log partition -1: must be between 0 and 49":     {Partition: -1, Count: 50},
+		} {
+			err := w.db.ForgetOrders(ctx, testkit.Cluster, bad)
+			require.ErrorIs(w, err, storage.ErrInvalid)
+			require.EqualError(w, err, want)
 		}
 		require.ErrorIs(w, w.db.ForgetOrders(ctx, "unknown"), storage.ErrUnknownCluster)
 	})
