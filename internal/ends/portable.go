@@ -7,6 +7,7 @@ import (
 	"iter"
 	"strings"
 
+	"github.com/lagkeeper/storage/internal/wire"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -170,19 +171,19 @@ func (t *Table) Forget(name string) {
 var errMalformed = errors.New("malformed bytes")
 
 func (t *Topic) decode(meta []byte, partitions iter.Seq2[int32, []byte]) error {
-	in := reader{rest: meta}
-	t.uid = binary.LittleEndian.Uint64(in.take(8))
-	t.count.Store(int32(in.number(MaxPartitions)))
-	t.polledAt.Store(in.varint())
+	in := wire.Reader{Rest: meta}
+	t.uid = in.Fixed()
+	t.count.Store(int32(in.Number(MaxPartitions)))
+	t.polledAt.Store(in.Varint())
 	i := &t.identity
-	i.id = protocol.TopicID(in.take(16))
-	i.seen = in.varint()
-	for range in.number(maxFormer) {
-		i.former = append(i.former, protocol.TopicID(in.take(16)))
+	i.id = protocol.TopicID(in.Take(16))
+	i.seen = in.Varint()
+	for range in.Number(maxFormer) {
+		i.former = append(i.former, protocol.TopicID(in.Take(16)))
 	}
-	i.strange = protocol.TopicID(in.take(16))
-	i.strangeFrom, i.stranger = int32(in.number(MaxPartitions)), uint8(in.number(255))
-	if in.failed || len(in.rest) > 0 {
+	i.strange = protocol.TopicID(in.Take(16))
+	i.strangeFrom, i.stranger = int32(in.Number(MaxPartitions)), uint8(in.Number(255))
+	if in.Failed || len(in.Rest) > 0 {
 		return errMalformed
 	}
 	for number, data := range partitions {
@@ -197,27 +198,27 @@ func (t *Topic) decode(meta []byte, partitions iter.Seq2[int32, []byte]) error {
 }
 
 func (t *Topic) decodePartition(number int32, data []byte) error {
-	in := reader{rest: data}
-	head := in.take(5)
-	d := detail{same: head[1], cut: head[2], stale: head[3], identified: head[4] == 1}
-	d.seen, d.logStart, d.since = in.varint(), in.varint(), uint32(in.number(maxSince))
-	count := in.number(ringMask)
-	if in.failed || count == 0 || d.cut > d.same || d.logStart < 0 {
+	in := wire.Reader{Rest: data}
+	incarnation := in.Byte()
+	d := detail{same: in.Byte(), cut: in.Byte(), stale: in.Byte(), identified: in.Flag()}
+	d.seen, d.logStart, d.since = in.Varint(), in.Varint(), uint32(in.Number(maxSince))
+	count := in.Number(ringMask)
+	if in.Failed || count == 0 || d.cut > d.same || d.logStart < 0 {
 		return errMalformed
 	}
 	page, at := t.reachLocked(number)
 	offset := int64(0)
 	for range count {
-		offset += in.varint()
-		if in.failed || offset < 0 {
+		offset += in.Varint()
+		if in.Failed || offset < 0 {
 			return errMalformed
 		}
 		ring := page.partitions[at].load()
-		ring.incarnation = head[0]
+		ring.incarnation = incarnation
 		page.push(at, ring, offset, t.table.options.History)
 	}
 	page.details[at] = d
-	c, dip, dipped, err := decode(in.rest)
+	c, dip, dipped, err := decode(in.Rest)
 	if err != nil {
 		return err
 	}
@@ -226,38 +227,4 @@ func (t *Topic) decodePartition(number int32, data []byte) error {
 		t.rememberDipLocked(number, dip)
 	}
 	return nil
-}
-
-// reader reads numbers from bytes. If there are not enough bytes, it sets failed, which stays.
-type reader struct {
-	rest   []byte
-	failed bool
-}
-
-// take returns n bytes; zeros if there are fewer.
-func (r *reader) take(n int) (taken []byte) {
-	if len(r.rest) < n {
-		r.rest, r.failed = nil, true
-		return make([]byte, n)
-	}
-	taken, r.rest = r.rest[:n], r.rest[n:]
-	return taken
-}
-
-func (r *reader) varint() int64 {
-	v, n := binary.Varint(r.rest)
-	r.take(max(n, 0))
-	r.failed = r.failed || n <= 0
-	return v
-}
-
-// number returns what is from 0 to most.
-func (r *reader) number(most uint64) uint64 {
-	v, n := binary.Uvarint(r.rest)
-	r.take(max(n, 0))
-	if n <= 0 || v > most {
-		r.failed = true
-		return 0
-	}
-	return v
 }

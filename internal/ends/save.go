@@ -9,6 +9,7 @@ import (
 
 	"github.com/lagkeeper/storage/internal/curve"
 	"github.com/lagkeeper/storage/internal/snapshot"
+	"github.com/lagkeeper/storage/internal/wire"
 )
 
 // Save fills a record with the topic as it is now, in the memory of the record; it leaves the cluster to the caller.
@@ -117,18 +118,13 @@ func decode(data []byte) (c curve.Curve, d dip, dipped bool, err error) {
 	if err != nil || len(data) == 0 {
 		return c, d, false, err
 	}
-	for _, to := range [...]*int64{&d.offset, &d.logStart, &d.at} {
-		v, n := binary.Varint(data)
-		if n <= 0 {
-			return c, d, false, errMalformedDip
-		}
-		*to, data = v, data[n:]
-	}
-	if len(data) < 3 || data[1] > data[0] || data[2] > 1 {
+	in := wire.Reader{Rest: data}
+	d.offset, d.logStart, d.at = in.Varint(), in.Varint(), in.Varint()
+	d.same, d.cut, d.sameID = in.Byte(), in.Byte(), in.Flag()
+	if in.Failed || d.cut > d.same {
 		return c, d, false, errMalformedDip
 	}
-	d.same, d.cut, d.sameID = data[0], data[1], data[2] == 1
-	d.curve, data, err = curve.Decode(data[3:])
+	d.curve, data, err = curve.Decode(in.Rest)
 	if err == nil && len(data) > 0 {
 		err = errMalformedDip
 	}

@@ -2,12 +2,14 @@ package engine
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
 
 	"github.com/lagkeeper/storage/internal/ends"
 	"github.com/lagkeeper/storage/internal/window"
+	"github.com/lagkeeper/storage/internal/wire"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -39,8 +41,8 @@ type TopicRecord struct {
 
 // UID returns the uid of the topic, 0 if the record is malformed.
 func (r *TopicRecord) UID() uint64 {
-	meta := reader{rest: r.Meta}
-	return meta.fixed()
+	meta := wire.Reader{Rest: r.Meta}
+	return meta.Fixed()
 }
 
 // PartitionRecord is one partition of a TopicRecord.
@@ -263,11 +265,11 @@ func (e *Engine) PutGroup(c *Cluster, name string, r *GroupRecord) error {
 }
 
 func (e *Engine) decodeGroup(g *group, r *GroupRecord) error {
-	meta := reader{rest: r.Meta}
-	g.committed = meta.flag()
-	g.seen.Store(meta.varint())
-	g.refused = uint8(meta.number(refusedInRow))
-	if meta.failed {
+	meta := wire.Reader{Rest: r.Meta}
+	g.committed = meta.Flag()
+	g.seen.Store(meta.Varint())
+	g.refused = uint8(meta.Number(refusedInRow))
+	if meta.Failed {
 		return errMalformed
 	}
 	if len(r.Topics) == 0 {
@@ -286,10 +288,10 @@ func (e *Engine) decodeGroup(g *group, r *GroupRecord) error {
 }
 
 func (e *Engine) decodeTopic(g *group, r *TopicRecord) error {
-	meta := reader{rest: r.Meta}
-	uid, committed, seen := meta.fixed(), meta.flag(), meta.varint()
-	count := int32(meta.number(ends.MaxPartitions))
-	if meta.failed {
+	meta := wire.Reader{Rest: r.Meta}
+	uid, committed, seen := meta.Fixed(), meta.Flag(), meta.Varint()
+	count := int32(meta.Number(ends.MaxPartitions))
+	if meta.Failed {
 		return errMalformed
 	}
 	topic := g.cluster.topics.Topic(r.Name)
@@ -316,10 +318,10 @@ func (e *Engine) decodeTopic(g *group, r *TopicRecord) error {
 }
 
 func (e *Engine) decodePartition(g *group, gt *groupTopic, r *PartitionRecord, scratch *window.Scratch) error {
-	in := reader{rest: r.Data}
-	incarnation, known := in.byte(), int64(in.uvarint())
+	in := wire.Reader{Rest: r.Data}
+	incarnation, known := in.Byte(), int64(in.Uvarint())
 	var few [64]protocol.StoredCommit
-	commits, err := in.commits(few[:0])
+	commits, err := decodeCommits(&in, few[:0])
 	if err != nil {
 		return err
 	}
@@ -337,11 +339,11 @@ func (e *Engine) decodePartition(g *group, gt *groupTopic, r *PartitionRecord, s
 	return nil
 }
 
-func (r *reader) commits(dst []protocol.StoredCommit) ([]protocol.StoredCommit, error) {
+func decodeCommits(in *wire.Reader, dst []protocol.StoredCommit) ([]protocol.StoredCommit, error) {
 	var last, step told
-	for i := range r.number(window.MaxCommits) {
-		this := told{offset: step.offset + r.varint(), order: step.order + r.varint(), timestamp: step.timestamp + r.varint()}
-		observed := r.varint()
+	for i := range in.Number(window.MaxCommits) {
+		this := told{offset: step.offset + in.Varint(), order: step.order + in.Varint(), timestamp: step.timestamp + in.Varint()}
+		observed := in.Varint()
 		next := told{
 			last.offset + this.offset, last.order + this.order, last.timestamp + this.timestamp, last.observed + observed>>1, last.lag,
 		}
@@ -350,10 +352,10 @@ func (r *reader) commits(dst []protocol.StoredCommit) ([]protocol.StoredCommit, 
 			ObservedTimestamp: (seconds(next.timestamp) + next.observed) * 1000,
 		}
 		if c.LagKnown = observed&1 != 0; c.LagKnown {
-			next.lag += uint64(r.varint())
+			next.lag += uint64(in.Varint())
 			c.Lag = next.lag
 		}
-		if r.failed || c.Offset < 0 || c.Order < last.order {
+		if in.Failed || c.Offset < 0 || c.Order < last.order {
 			return nil, errMalformed
 		}
 		dst = append(dst, c)
@@ -361,7 +363,7 @@ func (r *reader) commits(dst []protocol.StoredCommit) ([]protocol.StoredCommit, 
 			step = this
 		}
 	}
-	if r.failed || len(r.rest) > 0 {
+	if in.Failed || len(in.Rest) > 0 {
 		return nil, errMalformed
 	}
 	return dst, nil
@@ -371,28 +373,27 @@ func (g *group) decodeOwners(gt *groupTopic, data []byte) error {
 	if len(data) == 0 {
 		return nil
 	}
-	in := reader{rest: data}
+	in := wire.Reader{Rest: data}
 	list := make([]member, 0, 4)
-	for range in.number(ends.MaxPartitions) {
-		who := member{owner: in.text(), clientID: in.text()}
-		if in.failed {
+	for range in.Number(ends.MaxPartitions) {
+		who := member{owner: in.Text(MaxName), clientID: in.Text(MaxName)}
+		if in.Failed {
 			break
 		}
 		list = append(list, who)
 	}
-	for !in.failed && len(in.rest) > 0 {
-		partition, number := int32(in.number(ends.MaxPartitions)), in.uvarint()
+	for !in.Failed && len(in.Rest) > 0 {
+		partition, number := int32(in.Number(ends.MaxPartitions)), in.Uvarint()
 		slot, ok := gt.at(g.numbers, partition)
-		if in.failed || number >= uint64(len(list)) || !ok || g.memory.slots[slot] == 0 {
+		if in.Failed || number >= uint64(len(list)) || !ok || g.memory.slots[slot] == 0 {
 			return fmt.Errorf("%w: owners", errMalformed)
 		}
 		g.setOwner(slot, list[number].owner, list[number].clientID)
 	}
-	if in.failed {
+	if in.Failed {
 		return fmt.Errorf("%w: owners", errMalformed)
 	}
 	return nil
 }
 
-// errMalformed is returned for bytes that are not those of a group.
-var errMalformed = fmt.Errorf("malformed bytes")
+var errMalformed = errors.New("malformed bytes")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lagkeeper/storage/internal/wire"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -155,8 +156,7 @@ func TestCommitsInBytes(t *testing.T) {
 		cases = append(cases, commits)
 	}
 	for _, commits := range cases {
-		in := reader{rest: appendCommits(nil, commits)}
-		got, err := in.commits(nil)
+		got, err := decodeCommits(&wire.Reader{Rest: appendCommits(nil, commits)}, nil)
 		require.NoError(t, err)
 		require.Equal(t, commits, got)
 	}
