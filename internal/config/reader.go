@@ -98,7 +98,7 @@ func wholeNumber(value any) (int64, bool) {
 	case int64:
 		return v, true
 	case uint:
-		return int64(v), v <= math.MaxInt64
+		return int64(v), uint64(v) <= math.MaxInt64
 	case uint8:
 		return int64(v), true
 	case uint16:

@@ -46,7 +46,7 @@ func benchGroup(r *rand.Rand, n int) snapshot.Group {
 		Name: fmt.Sprintf("orders.events.v%03d", n/10), PartitionCount: BenchPartitions, LastCommit: Now - 100,
 		Partitions: make([]snapshot.GroupPartition, BenchPartitions),
 	}
-	start, order := int64(Now-10_000*BenchCommits-r.IntN(10_000)), int64(5_000_000_000+r.IntN(1e9))
+	start, order := Now-10_000*BenchCommits-r.Int64N(10_000), 5_000_000_000+r.Int64N(1e9)
 	base, rate := int64(r.IntN(1e9)), 1+r.IntN(3000)
 	for i := range t.Partitions {
 		t.Partitions[i] = snapshot.GroupPartition{

@@ -236,7 +236,7 @@ func (g *Generator) Group(n, topics int) snapshot.Group {
 // Window makes n commits of a partition.
 func (g *Generator) Window(n int) (commits []protocol.StoredCommit) {
 	offset, order := int64(g.IntN(1e9)), int64(900_000+g.IntN(1000))
-	at := int64(Now - 10_000*n)
+	at := Now - 10_000*int64(n)
 	for range n {
 		offset += int64(g.IntN(5000))
 		order += int64(100 + g.IntN(50))
