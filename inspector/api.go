@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 )
 
 // routes says what is where. All that a page links to is relative to the directory of the pages.
@@ -198,8 +199,17 @@ func (h *Handler) changesFor(r *http.Request, after uint64) (visible []Change, r
 	return visible, read, next
 }
 
+// sequenceIn returns the sequence number that a client names, 0 if it names none.
+func sequenceIn(text string) uint64 {
+	sequence, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return sequence
+}
+
 func (h *Handler) apiChanges(w http.ResponseWriter, r *http.Request) {
-	after := uint64(number(r.URL.Query().Get("after"), 0, 1<<62))
+	after := sequenceIn(r.URL.Query().Get("after"))
 	if wantsStream(r) {
 		h.streamChanges(w, r, after)
 		return

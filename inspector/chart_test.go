@@ -187,7 +187,7 @@ func TestWindow(t *testing.T) {
 	row := GroupPartition{Status: status.Lagging, Owner: `<b onload="x">`, ClientID: "\u202e", EndOffset: &end, Commits: []Commit{
 		{Offset: 100, Timestamp: 1000, Lag: &lag}, {Offset: 110, Timestamp: 2000}, {Offset: 120, Timestamp: 3000, Lag: &lag},
 	}}
-	text := string(partitionRows(&GroupTopic{Partitions: []GroupPartition{row, {Partition: 1}}}, 4000))
+	text := string(partitionRows(&GroupTopic{Partitions: []GroupPartition{row, {Partition: 1}}}, 4000, 10))
 	all := elements(t, "<table>"+text+"</table>")
 	line := only(all, func(e element) bool { return e.name == "polyline" })
 	require.Len(t, line, 1)
@@ -198,6 +198,14 @@ func TestWindow(t *testing.T) {
 		assert.NotContains(t, text, forbidden)
 	}
 	assert.Len(t, only(all, func(e element) bool { return e.name == "tr" }), 2)
+
+	huge := uint64(1) << 40
+	row.Commits[0].Lag = &huge
+	text = string(partitionRows(&GroupTopic{Partitions: []GroupPartition{row}}, 4000, 10))
+	line = only(elements(t, "<table>"+text+"</table>"), func(e element) bool { return e.name == "polyline" })
+	for _, point := range strings.Fields(line[0].points) {
+		assert.GreaterOrEqual(t, ordinate(t, point), 0.0, "a lag of any size stays in the picture")
+	}
 }
 
 func TestNumber(t *testing.T) {

@@ -135,7 +135,7 @@ func (c *collector) isWanted() bool {
 	return !c.wanted.IsZero() && c.options.Now().Sub(c.wanted) < restAfter*c.options.Interval
 }
 
-// latest returns the newest reading, nil if there is none, and notes that somebody looks.
+// latest returns the newest reading, nil if there is none.
 func (c *collector) latest() *reading {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -215,7 +215,10 @@ func (c *collector) keep(r *reading, lags map[seriesKey]Lag) {
 		g := &r.groups[i]
 		for _, topic := range g.topics {
 			key := seriesKey{g.Cluster, g.Group, topic}
-			used = h.add(key, lags[key], used)
+			lag := lags[key]
+			// The lag of a group is a lower bound if that of a topic is not known.
+			lag.AtLeast = lag.AtLeast || lag.Messages == nil && g.Lag.AtLeast
+			used = h.add(key, lag, used)
 		}
 	}
 	h.end()

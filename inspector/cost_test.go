@@ -24,10 +24,14 @@ import (
 type counted struct {
 	*storage.DB
 	groups, topics atomic.Int64
+	isAway         atomic.Bool // whether groups cannot be read
 }
 
 func (c *counted) Group(ctx context.Context, cluster, group string, into *protocol.Group) error {
 	c.groups.Add(1)
+	if c.isAway.Load() {
+		return storage.ErrUnavailable
+	}
 	return c.DB.Group(ctx, cluster, group, into)
 }
 
@@ -117,6 +121,14 @@ func TestRowsAreBounded(t *testing.T) {
 		assert.NotContains(t, group, `class="number">249</th>`)
 		assert.Contains(t, group, "The 200 most alarming of 450 partitions")
 		assert.Contains(t, show(t, h, "/topic?cluster=local&name=wide"), "The 200 most alarming of 450 groups")
+		require.NoError(t, db.SetEndOffset(t.Context(), "local", "wider", protocol.EndOffset{Partition: 1200, Offset: 500, TopicPartitionCount: 1201}))
+		assert.Equal(t, 1000, strings.Count(show(t, h, "/topic?cluster=local&name=wider"), "<li>"))
+		for i := range 450 {
+			require.NoError(t, db.SetOwner(t.Context(), "local", "everything", protocol.PartitionOwner{Topic: fmt.Sprint("topic-", i), Owner: "host-1"}))
+		}
+		everything := show(t, h, "/group?cluster=local&name=everything")
+		assert.Equal(t, 200, strings.Count(everything, "<section>"))
+		assert.Contains(t, everything, "The 200 most alarming of 450 topics")
 		var list inspector.GroupList
 		require.NoError(t, json.Unmarshal([]byte(show(t, h, "/api/v1/groups?per_page=1000")), &list))
 		assert.Len(t, list.Groups, 200)

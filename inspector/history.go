@@ -27,7 +27,7 @@ type series struct {
 	messages, timeMs []float32
 	// margin is the margin of timeMs; -1 marks a lower bound.
 	margin []float32
-	// atLeast holds a bit for each place: the lag in messages is a lower bound.
+	// atLeast holds a bit for each place: the lag in messages is a lower bound, or is not known and may be above 0.
 	atLeast []uint64
 	seen    uint64 // the reading that last wrote it
 }
@@ -145,7 +145,8 @@ func (s *series) empty() bool {
 	return true
 }
 
-// sum adds the newest n readings of some series up. A reading that lacks a series that others have is a lower bound.
+// sum adds the newest n readings of some series up. The sum is a lower bound if one of them is, if the lag of one was not known,
+// or if one found no room.
 func (h *history) sum(keys []seriesKey, n int) History {
 	n = min(n, h.count)
 	out := History{
@@ -163,19 +164,22 @@ func (h *history) sum(keys []seriesKey, n int) History {
 		at := (h.next - n + i + 2*h.length) % h.length
 		out.At = append(out.At, h.at[at])
 		total, worst, margin := math.NaN(), math.NaN(), math.NaN()
-		atLeast, timeAtLeast := false, false
+		atLeast := len(all) < len(keys)
+		timeAtLeast := atLeast
 		for _, s := range all {
-			if m := float64(s.messages[at]); !math.IsNaN(m) {
+			bound := s.atLeast[at/64]&(1<<(at%64)) != 0
+			atLeast = atLeast || bound
+			m, t := float64(s.messages[at]), float64(s.timeMs[at])
+			if !math.IsNaN(m) {
 				if math.IsNaN(total) {
 					total = 0
 				}
 				total += m
-				atLeast = atLeast || s.atLeast[at/64]&(1<<(at%64)) != 0
 			}
-			if t := float64(s.timeMs[at]); !math.IsNaN(t) && !(t < worst) {
+			if !math.IsNaN(t) && !(t < worst) {
 				worst, margin = t, float64(s.margin[at])
 			}
-			timeAtLeast = timeAtLeast || s.margin[at] < 0
+			timeAtLeast = timeAtLeast || s.margin[at] < 0 || math.IsNaN(t) && (bound || !math.IsNaN(m))
 		}
 		if timeAtLeast || margin < 0 {
 			margin = math.NaN()
@@ -183,7 +187,7 @@ func (h *history) sum(keys []seriesKey, n int) History {
 		out.Messages = append(out.Messages, known(total))
 		out.TimeMs = append(out.TimeMs, known(worst))
 		out.MarginMs = append(out.MarginMs, known(margin))
-		out.AtLeast = append(out.AtLeast, atLeast)
+		out.AtLeast = append(out.AtLeast, atLeast && !math.IsNaN(total))
 	}
 	return out
 }

@@ -92,3 +92,39 @@ func TestHistoryRing(t *testing.T) {
 	assert.Equal(t, []float64{200, 300, 400}, []float64{*sum.TimeMs[0], *sum.TimeMs[1], *sum.TimeMs[2]})
 	require.Nil(t, h.sum([]seriesKey{two}, 10).Messages[1], "a reading without it is a gap")
 }
+
+// A sum from which something is missing is a lower bound: of a topic whose lag is not known, or that found no room.
+func TestHistoryOfUnknownIsLowerBound(t *testing.T) {
+	t.Parallel()
+	one, two := seriesKey{"c", "g", "one"}, seriesKey{"c", "g", "two"}
+	h := newHistory(50*time.Second, 10*time.Second, 1<<20)
+	untimed := lagAt(5, 0, 0)
+	untimed.TimeMs, untimed.MarginMs = nil, nil
+	for _, lag := range []Lag{lagAt(5, 50, 5), {AtLeast: true}, untimed, {}} {
+		h.begin(time.UnixMilli(1))
+		h.add(two, lag, h.add(one, lagAt(10, 100, 10), 0))
+		h.end()
+	}
+	sum := h.sum([]seriesKey{one, two}, 10)
+	assert.Equal(t, []bool{false, true, false, false}, sum.AtLeast)
+	known := make([]bool, len(sum.MarginMs))
+	for i, margin := range sum.MarginMs {
+		known[i] = margin != nil
+	}
+	assert.Equal(t, []bool{true, false, false, true}, known, "without a margin the time is a lower bound")
+	assert.Equal(t, []bool{false, false, false, false}, h.sum([]seriesKey{two}, 10).AtLeast, "what is not known is no lower bound")
+
+	sum = h.sum([]seriesKey{one, two, {"c", "g", "left-out"}}, 10)
+	assert.Equal(t, []bool{true, true, true, true}, sum.AtLeast)
+	assert.Equal(t, make([]*float64, 4), sum.MarginMs)
+}
+
+// What the collector keeps of a group says the same as its row.
+func TestHistoryKeepsLowerBounds(t *testing.T) {
+	t.Parallel()
+	c := newCollector(nil, Options{History: time.Hour, Interval: time.Minute, HistoryBytes: 1 << 20})
+	group := GroupRow{Cluster: "c", Group: "g", topics: []string{"one", "two"}, Lag: lagAt(10, 100, 10)}
+	group.Lag.AtLeast = true
+	c.keep(&reading{groups: []GroupRow{group}}, map[seriesKey]Lag{{"c", "g", "one"}: lagAt(10, 100, 10)})
+	assert.Equal(t, []bool{true}, c.history.sum(group.seriesKeys(), 1).AtLeast)
+}

@@ -13,6 +13,9 @@ import (
 // maxPerPage is the number of groups that a page may show: more rows than that nobody reads, and a browser feels.
 const maxPerPage = 200
 
+// maxEnds is the number of end offsets that the page of a topic shows. A topic may have a million partitions.
+const maxEnds = 1000
+
 // listQuery says which groups a list shows, in what order.
 type listQuery struct {
 	Cluster, Name, Topic string

@@ -3,6 +3,7 @@ package inspector
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -233,7 +234,8 @@ func (g *GroupRow) key() string {
 	return string(key)
 }
 
-// streamTicks sends the JSON that detail returns as the event "detail", at each reading of the store; the event "gone" if it is no more.
+// streamTicks sends the JSON that detail returns as the event "detail", at each reading of the store, and the event "gone" if what
+// it is of does not exist. While the store does not answer it sends nothing.
 func (h *Handler) streamTicks(w http.ResponseWriter, r *http.Request, detail func() (*body, error)) {
 	s, end := h.stream(w, r)
 	if s == nil {
@@ -243,8 +245,11 @@ func (h *Handler) streamTicks(w http.ResponseWriter, r *http.Request, detail fun
 	h.follow(s, r, func() (<-chan struct{}, error) {
 		_, next := h.collector.want()
 		b, err := detail()
-		if err != nil {
+		switch {
+		case errors.Is(err, errNotFound):
 			return next, s.send("gone", "", nil)
+		case err != nil:
+			return next, nil
 		}
 		return next, s.sendText("detail", "", bytes.TrimSuffix(b.plain, []byte("\n")))
 	})
@@ -258,7 +263,7 @@ func (h *Handler) streamChanges(w http.ResponseWriter, r *http.Request, after ui
 	}
 	defer end()
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
-		after = uint64(number(last, 0, 1<<62))
+		after = sequenceIn(last)
 	}
 	h.follow(s, r, func() (<-chan struct{}, error) {
 		changes, read, next := h.changesFor(r, after)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"maps"
 	"net/http"
 	"net/url"
 	"path"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lagkeeper/storage/protocol"
 	"github.com/lagkeeper/storage/status"
 )
 
@@ -38,8 +40,13 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"words":    func(key string) string { return strings.ReplaceAll(key, "_", " ") },
 	"where":    whereText,
 	"most":     func() int { return maxPerPage },
-	"inc":      func(n int) int { return n + 1 },
-	"dec":      func(n int) int { return n - 1 },
+	"mostEnds": func() int { return maxEnds },
+	// Only these events concern one partition; the others leave its number 0.
+	"ofPartition": func(k protocol.EventKind) bool {
+		return k == protocol.EventOwnerChanged || k == protocol.EventIncarnationChanged
+	},
+	"inc": func(n int) int { return n + 1 },
+	"dec": func(n int) int { return n - 1 },
 }).ParseFS(assets, "assets/*.html"))
 
 // statusName shows a status; the zero value as a word too.
@@ -121,6 +128,9 @@ type view struct {
 
 	Group  *GroupDetail
 	Charts []chart
+	// GroupTopics are the topics of the group that are shown, each with at most PerTopic partitions.
+	GroupTopics []*GroupTopic
+	PerTopic    int
 
 	Topics []TopicRow
 	Topic  *TopicDetail
@@ -207,8 +217,9 @@ func groupsView(query listQuery, list *GroupList) view {
 		next, order := query, "none"
 		next.Sort, next.Reverse, next.Page = c.sort, false, 1
 		if query.Sort == c.sort {
+			// Names begin with A, everything else with what is worse or larger.
 			next.Reverse, order = !query.Reverse, "descending"
-			if query.Reverse {
+			if query.Reverse != (c.sort == "group") {
 				order = "ascending"
 			}
 		}
@@ -218,10 +229,14 @@ func groupsView(query listQuery, list *GroupList) view {
 	return v
 }
 
-// filters are the links to the groups of each status that there is.
+// filters are the links to the groups of each status that there is, and of the one that is chosen.
 func filters(query listQuery, list *GroupList) []statusFilter {
+	counts := maps.Clone(list.Totals.ByStatus)
+	if query.Status != "" {
+		counts[query.Status] += 0
+	}
 	var all []statusFilter
-	for s, n := range list.Totals.ByStatus {
+	for s, n := range counts {
 		next := query
 		next.Page = 1
 		if next.Status = s; query.Status == s {
@@ -259,7 +274,10 @@ func (v *view) TopicsLink(page int) string {
 func (h *Handler) groupPage(w http.ResponseWriter, r *http.Request) {
 	b, err := h.sharedGroup(r, fmt.Sprintf("page %t", h.seesAll(r)), func(detail *GroupDetail) (*body, error) {
 		history := h.historyOf(detail.seriesKeys(), h.collector.history.length)
-		return h.render(r, "group", view{Of: detail.Group, At: detail.At, Group: detail, Charts: charts(detail, &history)})
+		return h.render(r, "group", view{
+			Of: detail.Group, At: detail.At, Group: detail, Charts: charts(detail, &history),
+			GroupTopics: detail.shownTopics(), PerTopic: partitionsPerTopic(len(detail.TopicDetails)),
+		})
 	})
 	h.serve(w, r, b, err)
 }
@@ -331,11 +349,10 @@ func (h *Handler) topicPage(w http.ResponseWriter, r *http.Request) {
 
 func (h *Handler) changesPage(w http.ResponseWriter, r *http.Request) {
 	changes, read, _ := h.changesFor(r, 0)
-	b, err := h.sharedNow(fmt.Sprint("changes page ", read), func() (*body, error) {
+	h.sharedAnswer(w, r, fmt.Sprint("changes page ", read), func(*reading) (*body, error) {
 		slices.Reverse(changes)
 		return h.render(r, "changes", view{Of: "Changes", At: millis(h.options.Now()), Changes: changes[:min(len(changes), maxPerPage)]})
 	})
-	h.serve(w, r, b, err)
 }
 
 func (h *Handler) storePage(w http.ResponseWriter, r *http.Request) {
@@ -343,7 +360,7 @@ func (h *Handler) storePage(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, errNotFound)
 		return
 	}
-	b, err := h.ofNow("store page", func() (*body, error) {
+	b, err := h.shareNow("store page", func() (*body, error) {
 		state := h.storeState()
 		return h.render(r, "store", view{Of: "Store", At: millis(h.options.Now()), Store: state.Store, Self: &state.Inspector})
 	})

@@ -77,29 +77,27 @@ func (p *picture) window(row *GroupPartition, now int64) {
 		return
 	}
 	firstTime, lastTime := commits[0].Timestamp, max(now, commits[len(commits)-1].Timestamp)
-	low, high := commits[0].Offset, commits[0].Offset
+	low := float64(commits[0].Offset)
+	high := low
 	for i := range commits {
-		c := &commits[i]
-		low, high = min(low, c.Offset), max(high, c.Offset)
-		if c.Lag != nil {
-			high = max(high, c.Offset+int64(min(*c.Lag, math.MaxInt32)))
-		}
+		offset, end := float64(commits[i].Offset), commits[i].end()
+		low, high = min(low, offset), max(high, offset, end)
 	}
 	if row.EndOffset != nil {
-		high = max(high, *row.EndOffset)
+		high = max(high, float64(*row.EndOffset))
 	}
 	x := func(t int64) float64 {
 		return 3 + float64(t-firstTime)/float64(max(lastTime-firstTime, 1))*(width-6)
 	}
 	y := func(offset float64) float64 {
-		return height - 4 - (offset-float64(low))/max(float64(high-low), 1)*(height-8)
+		return height - 4 - (offset-low)/max(high-low, 1)*(height-8)
 	}
 	p.WriteString(`<svg xmlns="http://www.w3.org/2000/svg" class="window" viewBox="0 0 260 44" role="img" aria-label="`)
 	p.WriteString(strconv.Itoa(len(commits)))
 	p.WriteString(` commits"><polyline class="ends" points="`)
 	for i := range commits {
 		if c := &commits[i]; c.Lag != nil {
-			p.point(x(c.Timestamp), y(float64(c.Offset)+float64(*c.Lag)))
+			p.point(x(c.Timestamp), y(c.end()))
 		}
 	}
 	if row.EndOffset != nil {
@@ -110,4 +108,12 @@ func (p *picture) window(row *GroupPartition, now int64) {
 		p.dot(x(commits[i].Timestamp), y(float64(commits[i].Offset)))
 	}
 	p.WriteString(`"/></svg>`)
+}
+
+// end returns the end offset at the commit, the commit itself if its lag is not known.
+func (c *Commit) end() float64 {
+	if c.Lag == nil {
+		return float64(c.Offset)
+	}
+	return float64(c.Offset) + float64(*c.Lag)
 }

@@ -70,9 +70,11 @@ func (p *picture) badge(s status.Status) {
 }
 
 // partitionRows are the rows of the partitions of one topic of a group: of too many, the most alarming.
-func partitionRows(t *GroupTopic, now int64) template.HTML {
+func partitionRows(t *GroupTopic, now int64, most int) template.HTML {
 	var p picture
-	rows := worstPartitions(t.Partitions, maxPerPage)
+	rows := mostAlarming(t.Partitions, most, func(a, b *GroupPartition) int {
+		return cmp.Or(compareStatus(a.Status, b.Status), compareKnown(b.Lag.Messages, a.Lag.Messages))
+	})
 	p.Grow(1000 * len(rows))
 	for _, row := range rows {
 		p.partition(row, now)
@@ -80,21 +82,38 @@ func partitionRows(t *GroupTopic, now int64) template.HTML {
 	return template.HTML(p.String())
 }
 
-// worstPartitions returns the most alarming partitions, and of those alike the ones that are furthest behind, by number.
-func worstPartitions(all []GroupPartition, most int) []*GroupPartition {
-	rows := make([]*GroupPartition, len(all))
-	for i := range all {
-		rows[i] = &all[i]
+// mostAlarming returns at most so many of all: the first by compare, in the order that they have.
+func mostAlarming[T any](all []T, most int, compare func(a, b *T) int) []*T {
+	places := make([]int, len(all))
+	for i := range places {
+		places[i] = i
 	}
-	if len(rows) <= most {
-		return rows
+	if len(all) > most {
+		slices.SortStableFunc(places, func(i, j int) int { return compare(&all[i], &all[j]) })
+		places = places[:most]
+		slices.Sort(places)
 	}
-	slices.SortStableFunc(rows, func(a, b *GroupPartition) int {
+	rows := make([]*T, len(places))
+	for i, place := range places {
+		rows[i] = &all[place]
+	}
+	return rows
+}
+
+// maxPartitions is about how many partitions the page of a group shows in all its topics: of many topics only the most alarming
+// partitions of each.
+const maxPartitions = 2000
+
+// partitionsPerTopic returns how many partitions of each topic the page of a group shows.
+func partitionsPerTopic(topics int) int {
+	return min(max(maxPartitions/max(topics, 1), 10), maxPerPage)
+}
+
+// shownTopics are the topics that the page of a group shows: of too many, the most alarming.
+func (g *GroupDetail) shownTopics() []*GroupTopic {
+	return mostAlarming(g.TopicDetails, maxPerPage, func(a, b *GroupTopic) int {
 		return cmp.Or(compareStatus(a.Status, b.Status), compareKnown(b.Lag.Messages, a.Lag.Messages))
 	})
-	rows = rows[:most]
-	slices.SortFunc(rows, func(a, b *GroupPartition) int { return cmp.Compare(a.Partition, b.Partition) })
-	return rows
 }
 
 func (p *picture) partition(row *GroupPartition, now int64) {

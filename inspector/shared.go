@@ -50,7 +50,6 @@ func (s *shared[T]) of(sequence uint64, asked string, make func() (T, error)) (T
 }
 
 // sharedAnswer answers with what make returns of the newest reading, which must depend on nothing but that and what is asked.
-// Nothing is shared if not everybody may see the same.
 func (h *Handler) sharedAnswer(w http.ResponseWriter, r *http.Request, asked string, make func(*reading) (*body, error)) {
 	current, err := h.collector.wait(r.Context(), h.quit)
 	if err != nil {
@@ -61,6 +60,7 @@ func (h *Handler) sharedAnswer(w http.ResponseWriter, r *http.Request, asked str
 	h.serve(w, r, b, err)
 }
 
+// shareIfAlike returns what make returns, which is made once for each reading if everybody may see the same.
 func (h *Handler) shareIfAlike(current *reading, asked string, make func() (*body, error)) (*body, error) {
 	if h.options.Allow != nil {
 		return make()
@@ -75,7 +75,7 @@ func (h *Handler) sharedGroup(r *http.Request, what string, make func(*GroupDeta
 	if err != nil {
 		return nil, err
 	}
-	return h.ofNow(fmt.Sprintf("%s %q %q", what, cluster, name), func() (*body, error) {
+	return h.shareNow(fmt.Sprintf("%s %q %q", what, cluster, name), func() (*body, error) {
 		// It is made for others too, so it does not end with the request.
 		detail, err := h.group(untilClosed{context.Background(), h.quit}, cluster, name)
 		if err != nil {
@@ -85,15 +85,8 @@ func (h *Handler) sharedGroup(r *http.Request, what string, make func(*GroupDeta
 	})
 }
 
-// sharedNow returns what make returns, which is made once a second at most if everybody may see the same.
-func (h *Handler) sharedNow(asked string, make func() (*body, error)) (*body, error) {
-	if h.options.Allow != nil {
-		return make()
-	}
-	return h.ofNow(asked, make)
-}
-
-func (h *Handler) ofNow(asked string, make func() (*body, error)) (*body, error) {
+// shareNow returns what make returns, which is made once a second at most however many ask. All who ask must be allowed to see it.
+func (h *Handler) shareNow(asked string, make func() (*body, error)) (*body, error) {
 	var sequence uint64
 	if current, _ := h.collector.want(); current != nil {
 		sequence = current.sequence

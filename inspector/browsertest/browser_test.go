@@ -232,13 +232,13 @@ func TestPages(t *testing.T) {
 		until(`document.getElementById("connection").textContent === "live"`),
 		// Sort by name: the link in the head of the column.
 		click(head("Group")),
-		until(`document.querySelector('th[aria-sort="descending"] a').textContent === "Group"`),
+		until(`document.querySelector('th[aria-sort="ascending"] a').textContent === "Group"`),
 		chromedp.Evaluate(groupNames, &names),
 	))
 	require.Equal(t, []string{`<b>hostile</b>\u202e`, "billing", "warehouse"}, names, "a hostile name is text")
 	require.NoError(t, chromedp.Run(ctx,
 		click(head("Group")),
-		until(`document.querySelector('th[aria-sort="ascending"] a').textContent === "Group"`),
+		until(`document.querySelector('th[aria-sort="descending"] a').textContent === "Group"`),
 		chromedp.Evaluate(groupNames, &names),
 	))
 	require.Equal(t, []string{"warehouse", "billing", `<b>hostile</b>\u202e`}, names)
