@@ -40,6 +40,16 @@ var ways = []way{
 	{name: "typed fetch", ask: overFetch, typed: true},
 }
 
+// wayNamed returns a way by its name.
+func wayNamed(name string) way {
+	for _, w := range ways {
+		if w.name == name {
+			return w
+		}
+	}
+	panic("no way named " + name)
+}
+
 // isFetch reports whether a request type has an answer.
 func isFetch(r *protocol.StorageRequest) bool {
 	switch r.RequestType {

@@ -93,7 +93,7 @@ func exerciseBatch(t *testing.T, w *world) {
 	requests := []protocol.StorageRequest{
 		w.commitOf("batch", "topic", 0, 10, 10, 0),
 		w.commitOf("batch", "unknown", 0, 20, 10, 0),
-		w.commitOf("batch", "topic", 7, 20, 10, 0),
+		w.commitOf("batch", "topic", 2, 20, 10, 0),
 		w.commitOf("batch", "topic", 0, 20, 10, 0),
 		w.commitOf("batch", "topic", -1, 20, 10, 0),
 		w.commitOf("batch", "topic", 1, 20, 10, 0),
@@ -101,7 +101,6 @@ func exerciseBatch(t *testing.T, w *world) {
 		w.commitOf("batch", "topic", 0, 20, 20, 2000),
 		w.commitOf("batch", "topic", 0, 5, 5, 2000),
 	}
-	requests[2].Partition = 2
 	var commits []protocol.Commit
 	for i := range requests {
 		commits = append(commits, commitOf(&requests[i]))

@@ -17,7 +17,7 @@ func exerciseCommitLog(t *testing.T, factory Factory) {
 	typed := func(name string, run func(w *world)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			run(newWorld(t, factory, worldConfig, modesWay("typed")))
+			run(newWorld(t, factory, worldConfig, wayNamed("typed")))
 		})
 	}
 	remove := func(w *world, group, topic string, partition int32, order int64) error {

@@ -10,8 +10,12 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// modelLimit is the greatest partition count that the contract allows for a topic.
-const modelLimit = 1_048_576
+const (
+	// modelLimit is the greatest partition count that the contract allows for a topic.
+	modelLimit = 1_048_576
+	// modelName is the length in bytes of the longest name that it allows.
+	modelName = 32_767
+)
 
 // Model is the contract as plain maps and slices: single-threaded, slow and meant to be obviously right. Tests send it the
 // same requests as a module and compare the answers. It keeps nothing that it can compute.
@@ -180,7 +184,7 @@ func (m *Model) cluster(name string) *modelCluster {
 
 func (m *Model) setBrokerOffset(c *modelCluster, r *protocol.StorageRequest) error {
 	count := max(int64(r.TopicPartitionCount), int64(r.Partition)+1)
-	if r.Offset < 0 || r.Partition < 0 || count > modelLimit {
+	if r.Offset < 0 || r.Partition < 0 || count > modelLimit || len(r.Topic) > modelName {
 		return storage.ErrInvalid
 	}
 	// Another id is another topic.
@@ -211,6 +215,9 @@ func (m *Model) refused(group string) bool {
 }
 
 func (m *Model) setOwner(c *modelCluster, r *protocol.StorageRequest) error {
+	if max(len(r.Group), len(r.Topic), len(r.Owner), len(r.ClientID)) > modelName {
+		return storage.ErrInvalid
+	}
 	if m.refused(r.Group) {
 		return storage.ErrFiltered
 	}

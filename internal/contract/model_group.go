@@ -11,7 +11,7 @@ import (
 // commit follows "A commit, step by step" of the contract; the numbers are its numbers.
 func (m *Model) commit(c *modelCluster, r *protocol.StorageRequest) error {
 	// 1. A dropped commit changes nothing.
-	if r.Offset < 0 {
+	if r.Offset < 0 || max(len(r.Group), len(r.Topic)) > modelName {
 		return storage.ErrInvalid
 	}
 	if r.Timestamp < m.now()-m.expireGroup {

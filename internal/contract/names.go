@@ -62,6 +62,24 @@ func exerciseNames(t *testing.T, factory Factory) {
 				require.Equal(w.t, [2]string{name, name}, [2]string{p.Owner, p.ClientID})
 			}
 		}},
+		{name: "a name longer than Kafka's is dropped", run: func(w *world) {
+			longest := strings.Repeat("n", modelName)
+			long := longest + "n"
+			w.end(longest, 0, 1, 100)
+			w.commit(longest, longest, 0, 10, 1, 0)
+			w.owner(longest, longest, 0, longest, longest)
+			for _, r := range []protocol.StorageRequest{
+				endOf("local", long, 0, 1, 100),
+				w.commitOf(long, longest, 0, 20, 2, 1000),
+				w.commitOf(longest, long, 0, 20, 2, 1000),
+				ownerOf("local", long, longest, 0, "host", "client"),
+				ownerOf("local", longest, long, 0, "host", "client"),
+				ownerOf("local", longest, longest, 0, long, "client"),
+				ownerOf("local", longest, longest, 0, "host", long),
+			} {
+				w.drops(storage.ErrInvalid, r)
+			}
+		}},
 		{name: "names do not run into each other", run: func(w *world) {
 			// The same letters, divided differently between cluster, group and topic.
 			w.end("c", 0, 1, 100)

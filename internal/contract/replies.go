@@ -176,15 +176,6 @@ func exerciseReplies(t *testing.T, factory Factory) {
 			w.groups()
 			require.Equal(w.t, before, text(kept, true))
 		}},
-		{name: "names are copied", run: func(w *world) {
-			// A sender may take names from a buffer that it reuses. A module that keeps a name must keep what was sent.
-			for i := range 50 {
-				name := string(fmt.Appendf(nil, "name%d", i))
-				w.end(name, 0, 1, 100)
-				w.commit(name, name, 0, 10, 1, 0)
-				w.groupsOf(name, name)
-			}
-		}},
 	})
 }
 

@@ -20,7 +20,7 @@ func exerciseTyped(t *testing.T, factory Factory) {
 	typed := func(name string, run func(t *testing.T, w *world)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, factory, worldConfig, modesWay("typed"))
+			w := newWorld(t, factory, worldConfig, wayNamed("typed"))
 			populate(w)
 			run(t, w)
 		})
@@ -141,15 +141,6 @@ func exerciseTyped(t *testing.T, factory Factory) {
 	typed("owners are replaced as a whole", exerciseSetOwners)
 	typed("commits are replaced at once", exerciseReplace)
 	typed("a lag in time can be older than the store", exerciseSeed)
-}
-
-func modesWay(name string) way {
-	for _, w := range ways {
-		if w.name == name {
-			return w
-		}
-	}
-	panic("no way named " + name)
 }
 
 // calls are all methods of a store, each called with valid arguments.
