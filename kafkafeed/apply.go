@@ -19,35 +19,25 @@ const (
 // batch is the number of commits of one group that are stored at once.
 const batch = 1000
 
-// applier stores the effects of log records, for each group in the order of the log.
+// applier stores the effects of log records, for each group in the order of the log. Several appliers may work at once, each on a
+// partition of the log.
 type applier struct {
-	feed *Feed
-	// groups are the commits that are not stored yet.
-	groups map[string]*groupCommits
+	feed  *Feed
+	seeds seeds
+	log   *logTail
+	// round is another number in each round, so that what was known of a name before is not taken for true.
+	round uint64
+	// groups are those with commits that are not stored yet, and some without.
+	groups []*groupNames
 	// spare holds slices for reuse; room is the number of commits that fit into them.
 	spare []*groupCommits
 	room  int
-	// seeds are the partitions whose commit was fetched before the log was read. Their records of the log are kept apart, so that
-	// their lag is never that of an older commit. Empty once the log has been read to the end that it had at the start.
-	seeds map[commitKey]*seed
-	// targets are the ends of the log's partitions at the start. The topics of all records before them have been polled already.
-	targets map[int32]int64
 }
 
 type groupCommits struct {
+	name      string
 	partition int32 // of the log
 	commits   []protocol.Commit
-}
-
-// seed holds the log's records of a partition whose newest commit is in the store without its order.
-type seed struct {
-	partition int32             // of the log
-	commits   []protocol.Commit // the newest, oldest first
-	seen      bool
-}
-
-func newApplier(feed *Feed) *applier {
-	return &applier{feed: feed, groups: make(map[string]*groupCommits), seeds: make(map[commitKey]*seed), targets: make(map[int32]int64)}
 }
 
 func (a *applier) apply(ctx context.Context, effects []Effect) error {
@@ -57,82 +47,77 @@ func (a *applier) apply(ctx context.Context, effects []Effect) error {
 			a.feed.reconcile.Store(true)
 			continue
 		}
-		if !a.wants(entry) {
-			continue
-		}
+		var err error
 		switch entry.Kind {
 		case KindCommit:
-			if err := a.commit(ctx, entry); err != nil {
-				return err
-			}
+			a.log.names.find([]byte(entry.Group), []byte(entry.Topic))
+			err = a.commit(ctx, &protocol.Commit{Topic: entry.Topic, Partition: entry.Partition, Offset: entry.Offset, Order: entry.Order,
+				Timestamp: entry.Timestamp})
 		case KindCommitTombstone:
-			if err := a.tombstone(ctx, entry); err != nil {
-				return err
-			}
+			a.log.names.find([]byte(entry.Group), []byte(entry.Topic))
+			err = a.tombstone(ctx, entry)
 		case KindGroupTombstone:
-			if err := a.flushGroup(ctx, entry.Group); err != nil {
-				return err
+			if a.feed.wantsGroup(entry.Group) {
+				err = a.groupTombstone(ctx, entry.Group)
 			}
-			a.feed.members.forget(entry.Group)
-			if err := known(a.feed.target.store.ClearOwners(ctx, a.feed.cluster, entry.Group)); err != nil {
-				return err
-			}
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// wants reports whether the feed stores the group and topic of an entry.
-func (a *applier) wants(entry *Entry) bool {
-	return a.feed.wantsGroup(entry.Group) && (entry.Topic == "" || a.feed.wantsTopic(entry.Topic, false))
+// wants reports whether the feed stores the group and topic that were found last.
+func (a *applier) wants() bool {
+	g, t := a.log.names.group, a.log.names.topic
+	if g.round != a.round {
+		g.round, g.wanted, g.seeds = a.round, a.feed.wantsGroup(g.name), a.seeds[g.name]
+	}
+	if t.round != a.round {
+		t.round, t.wanted, t.seeds = a.round, g.wanted && a.feed.wantsTopic(t.name, false), g.seeds[t.name]
+	}
+	return t.wanted
 }
 
-// commit adds a commit if the feed stores its group and topic.
-func (a *applier) commit(ctx context.Context, entry *Entry) error {
-	if !a.wants(entry) {
+// commit adds a commit of the group and topic found last if the feed stores them.
+func (a *applier) commit(ctx context.Context, commit *protocol.Commit) error {
+	if !a.wants() {
 		return nil
 	}
-	a.feed.open.note(entry.Topic, entry.Partition, entry.Offset)
-	commit := protocol.Commit{Topic: entry.Topic, Partition: entry.Partition, Offset: entry.Offset, Order: entry.Order,
-		Timestamp: entry.Timestamp}
-	if s := a.seed(entry); s != nil {
-		s.seen, s.partition = true, entry.LogPartition
-		if len(s.commits) == a.feed.window {
-			copy(s.commits, s.commits[1:])
-			s.commits = s.commits[:len(s.commits)-1]
+	a.feed.open.note(commit.Topic, commit.Partition, commit.Offset)
+	group, topic := a.log.names.group, a.log.names.topic
+	if topic.seeds != nil {
+		if s := topic.seeds[commit.Partition]; s != nil {
+			s.add(a.log.partition, commit, a.feed.window)
+			return nil
 		}
-		s.commits = append(s.commits, commit)
-		return nil
 	}
-	g := a.groups[entry.Group]
+	g := group.pending
 	if g == nil {
 		g = a.take()
-		a.groups[entry.Group] = g
+		g.name, g.partition = group.name, a.log.partition
+		group.pending, a.groups = g, append(a.groups, group)
 	}
-	g.partition, g.commits = entry.LogPartition, append(g.commits, commit)
+	g.commits = append(g.commits, *commit)
 	if len(g.commits) >= batch {
-		return a.flushGroup(ctx, entry.Group)
+		return a.flushGroup(ctx, group)
 	}
 	return nil
-}
-
-// seed returns the records kept apart for the partition of an entry, nil if there are none.
-func (a *applier) seed(entry *Entry) *seed {
-	if len(a.seeds) == 0 {
-		return nil
-	}
-	return a.seeds[commitKey{entry.Group, entry.Topic, entry.Partition}]
 }
 
 func (a *applier) tombstone(ctx context.Context, entry *Entry) error {
-	key := commitKey{entry.Group, entry.Topic, entry.Partition}
-	if s := a.seed(entry); s != nil {
-		s.seen, s.commits = true, nil
+	if !a.wants() {
 		return nil
 	}
-	if err := a.flushGroup(ctx, entry.Group); err != nil {
+	if s := a.log.names.topic.seeds[entry.Partition]; s != nil {
+		s.drop()
+		return nil
+	}
+	if err := a.flushGroup(ctx, a.log.names.group); err != nil {
 		return err
 	}
+	key := commitKey{entry.Group, entry.Topic, entry.Partition}
 	a.feed.early.drop(key, entry.Order)
 	if entry.Order == 0 {
 		return nil // no record precedes it, and the store would also delete later commits
@@ -147,29 +132,41 @@ func (a *applier) tombstone(ctx context.Context, entry *Entry) error {
 	return nil
 }
 
+func (a *applier) groupTombstone(ctx context.Context, group string) error {
+	if g := a.log.names.groups[group]; g != nil {
+		if err := a.flushGroup(ctx, g); err != nil {
+			return err
+		}
+	}
+	a.feed.members.forget(group)
+	return known(a.feed.target.store.ClearOwners(ctx, a.feed.cluster, group))
+}
+
 // flush stores everything that is not yet stored.
 func (a *applier) flush(ctx context.Context) error {
-	for group := range a.groups {
+	for _, group := range a.groups {
 		if err := a.flushGroup(ctx, group); err != nil {
 			return err
 		}
 	}
+	a.groups = a.groups[:0]
 	return nil
 }
 
-func (a *applier) flushGroup(ctx context.Context, group string) error {
-	g := a.groups[group]
-	if g == nil || len(g.commits) == 0 {
+func (a *applier) flushGroup(ctx context.Context, group *groupNames) error {
+	g := group.pending
+	if g == nil {
 		return nil
 	}
-	err := a.keepEarly(group, g, a.feed.target.store.CommitBatch(ctx, a.feed.cluster, group, g.commits))
-	delete(a.groups, group)
+	f := a.feed
+	err := f.keepEarly(g, a.log.target, f.target.store.CommitBatch(ctx, f.cluster, g.name, g.commits))
+	group.pending = nil
 	a.put(g)
 	return err
 }
 
 // maxSpare bounds the number of commits that fit into the slices for reuse.
-const maxSpare = 100_000
+const maxSpare = 50_000
 
 func (a *applier) take() *groupCommits {
 	n := len(a.spare)
@@ -188,18 +185,19 @@ func (a *applier) put(g *groupCommits) {
 	}
 }
 
-// keepEarly keeps the commits that a batch refused because they were read before the first poll that knows their partition. It returns
-// the error of the batch as a whole.
-func (a *applier) keepEarly(group string, g *groupCommits, err error) error {
+// keepEarly keeps the commits that a batch refused because they were read before the first poll that knows their partition. The
+// topics of all records before target, the end of the log at the start, have been polled already. It returns the error of the batch
+// as a whole.
+func (f *Feed) keepEarly(g *groupCommits, target int64, err error) error {
 	refused, err := refusals(err)
 	for _, refusal := range refused {
 		commit := &g.commits[refusal.Index]
-		if commit.Order < a.targets[g.partition] {
+		if commit.Order < target {
 			continue
 		}
 		if errors.Is(refusal.Err, storage.ErrUnknownTopic) || errors.Is(refusal.Err, storage.ErrUnknownPartition) {
-			a.feed.early.add(Entry{Kind: KindCommit, Group: group, Topic: commit.Topic, Partition: commit.Partition, Offset: commit.Offset,
-				Order: commit.Order, Timestamp: commit.Timestamp, LogPartition: g.partition, Producer: -1}, a.feed.state)
+			f.early.add(Entry{Kind: KindCommit, Group: g.name, Topic: commit.Topic, Partition: commit.Partition, Offset: commit.Offset,
+				Order: commit.Order, Timestamp: commit.Timestamp, LogPartition: g.partition, Producer: -1}, f.state)
 		}
 	}
 	return err
@@ -212,46 +210,6 @@ func refusals(err error) ([]storage.Refusal, error) {
 		return batch.Refused, nil
 	}
 	return nil, err
-}
-
-// finish replaces fetched commits with those of the log.
-func (a *applier) finish(ctx context.Context) error {
-	seeds := a.seeds
-	a.seeds = make(map[commitKey]*seed)
-	groups := make(map[string]*groupCommits)
-	for key, s := range seeds {
-		if s.seen && len(s.commits) == 0 {
-			if err := a.feed.target.deletePartition(ctx, key, 0); err != nil {
-				return err
-			}
-			a.feed.members.forget(key.group)
-		}
-		if len(s.commits) == 0 {
-			continue
-		}
-		g := groups[key.group]
-		if g == nil {
-			g = &groupCommits{partition: s.partition}
-			groups[key.group] = g
-		}
-		g.commits = append(g.commits, s.commits...)
-		if len(g.commits) >= batch {
-			if err := a.replace(ctx, key.group, g); err != nil {
-				return err
-			}
-			delete(groups, key.group)
-		}
-	}
-	for group, g := range groups {
-		if err := a.replace(ctx, group, g); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (a *applier) replace(ctx context.Context, group string, g *groupCommits) error {
-	return a.keepEarly(group, g, a.feed.target.store.ReplaceCommits(ctx, a.feed.cluster, group, g.commits))
 }
 
 // early holds commits whose topic or partition the store does not know yet.

@@ -87,25 +87,29 @@ var errShort = errors.New("record is too short")
 
 // Decode decodes a record of __consumer_offsets. Control records require kgo.KeepControlRecords. Decode never panics, does not keep
 // the record's memory, and returns an error if and only if the kind is KindCorrupt.
-func Decode(record *kgo.Record) (Entry, error) { return decode(record, nil) }
+func Decode(record *kgo.Record) (Entry, error) {
+	var entry Entry
+	err := entry.decode(record, nil)
+	return entry, err
+}
 
 // decode is Decode with a cache of names.
-func decode(record *kgo.Record, known *names) (Entry, error) {
-	entry := Entry{LogPartition: record.Partition, Order: record.Offset, Producer: -1}
+func (e *Entry) decode(record *kgo.Record, known *names) error {
+	*e = Entry{LogPartition: record.Partition, Order: record.Offset, Producer: -1}
 	if record.Attrs.IsControl() || record.Attrs.IsTransactional() {
-		entry.Producer = record.ProducerID
+		e.Producer = record.ProducerID
 	}
 	var err error
 	if record.Attrs.IsControl() {
-		entry.Kind, err = decodeMarker(record.Key)
+		e.Kind, err = decodeMarker(record.Key)
 	} else {
-		err = entry.decodeRecord(record.Key, record.Value, known)
+		err = e.decodeRecord(record.Key, record.Value, known)
 	}
 	if err != nil {
-		entry = Entry{Kind: KindCorrupt, LogPartition: entry.LogPartition, Order: entry.Order, Producer: entry.Producer}
-		return entry, fmt.Errorf("decode record %d of partition %d: %w", record.Offset, record.Partition, err)
+		*e = Entry{Kind: KindCorrupt, LogPartition: e.LogPartition, Order: e.Order, Producer: e.Producer}
+		return fmt.Errorf("decode record %d of partition %d: %w", record.Offset, record.Partition, err)
 	}
-	return entry, nil
+	return nil
 }
 
 func decodeMarker(key []byte) (Kind, error) {
@@ -124,19 +128,25 @@ func decodeMarker(key []byte) (Kind, error) {
 }
 
 func (e *Entry) decodeRecord(key, value []byte, known *names) error {
-	r := reader{rest: key, known: known}
+	r := reader{rest: key}
 	version := r.int16()
 	if r.short {
 		return errShort
 	}
 	switch {
 	case version == keyCommitLegacy || version == keyCommit:
-		e.Group, e.Topic, e.Partition = r.string(), r.string(), r.int32()
+		group, topic := r.name(), r.name()
+		e.Partition = r.int32()
 		if r.short {
 			return errShort
 		}
 		if e.Partition < 0 {
 			return fmt.Errorf("invalid partition %d: must not be negative", e.Partition)
+		}
+		if known != nil {
+			e.Group, e.Topic = known.find(group, topic)
+		} else {
+			e.Group, e.Topic = string(group), string(topic)
 		}
 		if value == nil {
 			e.Kind = KindCommitTombstone
@@ -144,7 +154,7 @@ func (e *Entry) decodeRecord(key, value []byte, known *names) error {
 		}
 		return e.decodeCommit(value)
 	case version == keyGroup:
-		e.Group = r.string()
+		e.Group = string(r.name())
 		if r.short {
 			return errShort
 		}
@@ -247,37 +257,6 @@ func (e *Entry) decodeGroup(value []byte) error {
 type reader struct {
 	rest  []byte
 	short bool
-	known *names // nil for none
-}
-
-// maxNames bounds the strings that are kept.
-const maxNames = 50_000
-
-// names caches the names of groups and topics: a log has few, many times each.
-type names struct {
-	all map[string]string
-	// newest are the two names read last: mostly the group and the topic of the preceding record.
-	newest [2]string
-}
-
-func (n *names) of(name []byte) string {
-	if n == nil {
-		return string(name)
-	}
-	if string(name) == n.newest[0] {
-		n.newest[0], n.newest[1] = n.newest[1], n.newest[0]
-		return n.newest[1]
-	}
-	known, ok := n.all[string(name)]
-	if !ok {
-		if len(n.all) >= maxNames {
-			clear(n.all)
-		}
-		known = string(name)
-		n.all[known] = known
-	}
-	n.newest[0], n.newest[1] = n.newest[1], known
-	return known
 }
 
 func (r *reader) take(n uint64) []byte {
@@ -340,14 +319,14 @@ func (r *reader) compactBytes() []byte {
 	return r.take(n - 1)
 }
 
-// string reads a name, which is never null.
-func (r *reader) string() string {
+// name reads a name, which is never null.
+func (r *reader) name() []byte {
 	n := r.int16()
 	if n < 0 {
 		r.short = true
-		return ""
+		return nil
 	}
-	return r.known.of(r.take(uint64(n)))
+	return r.take(uint64(n))
 }
 
 func (r *reader) tags(each func(tag uint64, value []byte)) {

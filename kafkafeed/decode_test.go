@@ -2,11 +2,14 @@ package kafkafeed
 
 import (
 	"encoding/binary"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/lagkeeper/storage/protocol"
 )
 
 func commitKeyBytes(version int16, group, topic string, partition int32) []byte {
@@ -135,6 +138,8 @@ func TestDecodeCorrupt(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	f.Add(commitKeyBytes(1, "g", "t", 1), commitValueBytes(4, 1, 2), uint8(0))
+	f.Add(commitKeyBytes(1, "g", "t", 1), commitValueBytes(3, 1, 2), uint8(0))
+	f.Add(commitKeyBytes(1, strings.Repeat("g", 1<<15-1), "t", 1), commitValueBytes(3, 1, 2), uint8(0))
 	f.Add(commitKeyBytes(0, "g", "t", 1), commitValueBytes(1, 1, 2), uint8(1))
 	f.Add(groupKeyBytes("g"), groupValueBytes(3, 2), uint8(0))
 	f.Add([]byte{0, 0, 0, 1}, []byte{0, 0, 0, 0, 0, 0}, uint8(3))
@@ -144,6 +149,14 @@ func FuzzDecode(f *testing.F) {
 		entry, err := Decode(record)
 		require.Equal(t, err != nil, entry.Kind == KindCorrupt)
 		require.Contains(t, Kinds(), entry.Kind)
+		var commit protocol.Commit
+		if known := newNames(); known.quick(record, &commit) {
+			require.Equal(t, KindCommit, entry.Kind)
+			require.Equal(t, int64(-1), entry.Producer)
+			require.Equal(t, []string{entry.Group, entry.Topic}, []string{known.group.name, known.topic.name})
+			require.Equal(t, protocol.Commit{Topic: entry.Topic, Partition: entry.Partition, Offset: entry.Offset, Order: entry.Order,
+				Timestamp: entry.Timestamp}, commit)
+		}
 		if entry.Kind == KindCommit {
 			// What the reference decoder reads must agree. Its loop over tags is unbounded, so it gets only values without tags.
 			require.GreaterOrEqual(t, entry.Offset, int64(0))

@@ -44,6 +44,8 @@ type Feed struct {
 	reconcile atomic.Bool
 
 	open openEnds
+	// calling is held while hooks are called.
+	calling sync.Mutex
 
 	// timesFailed is true if the past end offsets of a partition with a lag could not be fetched.
 	timesFailed atomic.Bool
@@ -194,11 +196,7 @@ func (f *Feed) pollLoop(ctx context.Context, first chan<- struct{}) error {
 		if fatal(err) || ctx.Err() != nil {
 			return err
 		}
-		for _, hook := range f.hooks {
-			if h, ok := hook.(HookPoll); ok {
-				h.OnPoll(time.Since(at), err)
-			}
-		}
+		callHooks(f, func(h HookPoll) { h.OnPoll(time.Since(at), err) })
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -67,7 +67,7 @@ func (f *Feed) forgetOrders(ctx context.Context) error {
 func (t *tailer) adopt(ctx context.Context, numbers []int32) error {
 	t.unsettled, t.idle = true, false
 	numbers = slices.DeleteFunc(numbers, func(partition int32) bool { return t.logs[partition] != nil })
-	if err := t.feed.seed(ctx, t.applier.seeds, numbers, t.count, func() error { return t.open(ctx, numbers) }); err != nil {
+	if err := t.feed.seed(ctx, t.seeds, numbers, t.count, func() error { return t.open(ctx, numbers) }); err != nil {
 		return err
 	}
 	if err := t.feed.seedTimes(ctx); err != nil {
@@ -82,7 +82,6 @@ func (t *tailer) adopt(ctx context.Context, numbers []int32) error {
 	for _, partition := range numbers {
 		log := t.logs[partition]
 		log.target = max(log.target, ends[logTopic][partition])
-		t.applier.targets[partition] = log.target
 		from[partition] = kgo.NewOffset().At(log.resolver.Next())
 		t.report(partition)
 	}
@@ -121,7 +120,8 @@ func (t *tailer) open(ctx context.Context, numbers []int32) error {
 			position = start
 		}
 		position = max(position, start)
-		opened[partition] = &logTail{resolver: NewResolver(position, f.maxPending), target: end, told: -1, counts: make(map[Kind]int)}
+		opened[partition] = &logTail{partition: partition, resolver: NewResolver(position, f.maxPending), names: newNames(), target: end,
+			told: -1, counts: make(map[Kind]int)}
 	}
 	// Listing offsets needs fewer rights than reading, so one read shows whether the feed may read.
 	for _, partition := range numbers {
@@ -140,7 +140,7 @@ func (t *tailer) open(ctx context.Context, numbers []int32) error {
 // seed fetches the commits of all groups of some log partitions that the store does not know, so that their lag is right at once.
 // They, and those of poll mode, are replaced by the log once it has been read to the end that it had at the start. open is called
 // before the mode changes.
-func (f *Feed) seed(ctx context.Context, seeds map[commitKey]*seed, numbers []int32, count int32, open func() error) error {
+func (f *Feed) seed(ctx context.Context, seeds seeds, numbers []int32, count int32, open func() error) error {
 	f.commits.Lock()
 	defer f.commits.Unlock()
 	if err := open(); err != nil {
@@ -167,9 +167,7 @@ func (f *Feed) seed(ctx context.Context, seeds map[commitKey]*seed, numbers []in
 	}
 	f.asked(askCommits, err)
 	for key := range f.polled {
-		if seeds[key] == nil {
-			seeds[key] = &seed{}
-		}
+		seeds.add(key)
 	}
 	return nil
 }
@@ -202,12 +200,11 @@ func (t *tailer) release(ctx context.Context, numbers []int32) error {
 			t.behind--
 		}
 		delete(t.logs, partition)
-		delete(t.applier.targets, partition)
 		t.feed.early.release(partition)
 		t.feed.state.dropLog(partition)
 	}
-	maps.DeleteFunc(t.applier.seeds, func(key commitKey, _ *seed) bool {
-		return slices.Contains(numbers, protocol.LogPartitionOf(key.group, t.count))
+	maps.DeleteFunc(t.seeds, func(group string, _ topicSeeds) bool {
+		return slices.Contains(numbers, protocol.LogPartitionOf(group, t.count))
 	})
 	t.feed.members.release(numbers, t.count)
 	maps.DeleteFunc(t.feed.doubts, func(group string, _ bool) bool {

@@ -43,6 +43,8 @@ type config struct {
 	maxPending int
 	shard      string
 	shared     bool
+	// worthSharing is the number of records from which several goroutines apply those of a fetch.
+	worthSharing int
 }
 
 // ClientOpts adds options of the client that talks to Kafka: seed brokers, TLS, SASL and everything else of kgo. Options that
@@ -58,10 +60,12 @@ func Interval(d time.Duration) Opt { return func(c *config) { c.interval = d } }
 // WithMode sets the mode. The default is ModeAuto.
 func WithMode(m Mode) Opt { return func(c *config) { c.mode = m } }
 
-// Groups restricts the feed to the groups for which match returns true. The default is every group.
+// Groups restricts the feed to the groups for which match returns true. The default is every group. Several goroutines may call match
+// at once.
 func Groups(match func(group string) bool) Opt { return func(c *config) { c.groups = match } }
 
 // Topics restricts the feed to the topics for which match returns true. The default is every topic that is not internal to Kafka.
+// Several goroutines may call match at once.
 func Topics(match func(topic string) bool) Opt { return func(c *config) { c.topics = match } }
 
 // WithHooks adds hooks: values that implement one or more of the Hook interfaces.
@@ -100,7 +104,7 @@ func Shard(group string) Opt { return func(c *config) { c.shard = group } }
 func SharedStore() Opt { return func(c *config) { c.shared = true } }
 
 func newConfig(opts []Opt) (config, error) {
-	c := config{interval: DefaultInterval, mode: ModeAuto, window: DefaultWindow, maxPending: DefaultMaxPending}
+	c := config{interval: DefaultInterval, mode: ModeAuto, window: DefaultWindow, maxPending: DefaultMaxPending, worthSharing: worthSharing}
 	for _, opt := range opts {
 		opt(&c)
 	}
@@ -139,8 +143,19 @@ func (c *config) wantsTopic(topic string, internal bool) bool {
 }
 
 // Hook is a value whose methods are called when something happens. It implements one or more of HookPoll, HookRecords and
-// HookRequestError. Hooks are called one after the other by the goroutine that does the work, so they must be fast.
+// HookRequestError. Hooks are called one after the other by the goroutines that do the work, so they must be fast.
 type Hook any
+
+// callHooks calls each hook that is of a kind.
+func callHooks[H any](f *Feed, call func(H)) {
+	f.calling.Lock()
+	defer f.calling.Unlock()
+	for _, hook := range f.hooks {
+		if h, ok := hook.(H); ok {
+			call(h)
+		}
+	}
+}
 
 // HookPoll is called after each poll of end offsets and groups.
 type HookPoll interface {

@@ -54,11 +54,7 @@ func (f *Feed) failed(request string, err error) {
 		level = kgo.LogLevelDebug
 	}
 	f.log.Log(level, "request failed", "cluster", f.cluster, "request", request, "err", err)
-	for _, hook := range f.hooks {
-		if h, ok := hook.(HookRequestError); ok {
-			h.OnRequestError(request, err)
-		}
-	}
+	callHooks(f, func(h HookRequestError) { h.OnRequestError(request, err) })
 }
 
 func isRefused(err error) bool {

@@ -78,15 +78,14 @@ func (r *Resolver) Pending() (transactions, commits int) { return len(r.open), r
 
 // Apply applies the next record of the log and appends its effects to effects, in order. A record before Next changes nothing.
 func (r *Resolver) Apply(entry Entry, effects []Effect) []Effect {
-	if r.direct(&entry) {
-		return append(effects, Effect{Entry: entry})
-	}
-	if entry.Order < r.next {
+	if !r.pass(entry.Order) {
 		return effects
 	}
-	r.next = entry.Order + 1
 	switch entry.Kind {
 	case KindCommit:
+		if entry.Producer < 0 {
+			return append(effects, Effect{Entry: entry})
+		}
 		r.hold(entry)
 	case KindUnknown:
 		switch {
@@ -110,13 +109,13 @@ func (r *Resolver) Apply(entry Entry, effects []Effect) []Effect {
 	return effects
 }
 
-// direct applies the next record if it is of the usual kind: a commit that takes effect at once and has no other effect. It reports
-// whether it has applied it.
-func (r *Resolver) direct(entry *Entry) bool {
-	if entry.Kind != KindCommit || entry.Producer >= 0 || entry.Order < r.next {
+// pass passes an offset in the log. It reports whether it was not passed before. A commit outside of a transaction takes effect at
+// once, and has no other effect on a resolver.
+func (r *Resolver) pass(order int64) bool {
+	if order < r.next {
 		return false
 	}
-	r.next = entry.Order + 1
+	r.next = order + 1
 	return true
 }
 

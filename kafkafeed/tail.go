@@ -17,14 +17,14 @@ const quiet = 500 * time.Millisecond
 
 // tailer reads __consumer_offsets.
 type tailer struct {
-	feed    *Feed
-	count   int32
-	applier *applier
-	logs    map[int32]*logTail
-	member  *member // of the group that shares the log; nil if it is not shared
-	behind  int     // logs that have not reached their target
-	effects []Effect
-	names   *names
+	feed   *Feed
+	count  int32
+	logs   map[int32]*logTail
+	member *member // of the group that shares the log; nil if it is not shared
+	behind int     // logs that have not reached their target
+	// seeds is empty once the log has been read to the end that it had at the start.
+	seeds seeds
+	takers
 	// unsettled is true from the arrival of log partitions until all have reached their target.
 	unsettled bool
 	// idle is true if nothing arrived for an interval: the first share of a new member is empty until others have given up theirs.
@@ -33,12 +33,16 @@ type tailer struct {
 
 // logTail is one partition of the log.
 type logTail struct {
-	resolver *Resolver
-	target   int64 // its end at the start
-	told     int64 // the position that the store has
-	caughtUp bool
-	counts   map[Kind]int
-	time     time.Time
+	partition int32
+	resolver  *Resolver
+	names     *names
+	effects   []Effect
+	fetched   [][]*kgo.Record // the records of the newest fetch that have not been taken
+	target    int64           // its end at the start
+	told      int64           // the position that the store has
+	caughtUp  bool
+	counts    map[Kind]int
+	time      time.Time
 }
 
 // tail reads the log until the context is done or the log cannot be read, and returns the reason. If it could not begin, nothing has
@@ -48,8 +52,7 @@ func (f *Feed) tail(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t := &tailer{feed: f, count: topic.count, logs: make(map[int32]*logTail), names: &names{all: make(map[string]string)}}
-	t.applier = newApplier(f)
+	t := &tailer{feed: f, count: topic.count, logs: make(map[int32]*logTail), seeds: make(seeds)}
 	f.state.clearLogs() // an earlier end is meaningless for a log that is read from the start
 	defer f.client.PurgeTopicsFromConsuming(logTopic)
 	switch {
@@ -99,7 +102,7 @@ func (t *tailer) settle(ctx context.Context) error {
 	if t.behind > 0 {
 		return nil
 	}
-	if err := t.applier.finish(ctx); err != nil {
+	if err := t.finish(ctx); err != nil {
 		return err
 	}
 	if err := t.tellPositions(ctx); err != nil {
@@ -137,7 +140,8 @@ func (t *tailer) read(ctx context.Context) error {
 		return ctx.Err()
 	}
 	var failure error
-	read := false
+	var read []*logTail
+	records := 0
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		log := t.logs[p.Partition]
 		if log == nil || failure != nil {
@@ -147,52 +151,25 @@ func (t *tailer) read(ctx context.Context) error {
 			failure = t.failed(ctx, p.Partition, p.Err)
 		}
 		if failure == nil && len(p.Records) > 0 {
-			read = true
-			failure = t.take(ctx, log, p.Records)
+			// If another broker leads the partition now, the fetches of both may have records of it.
+			if len(log.fetched) == 0 {
+				read = append(read, log)
+			}
+			log.fetched = append(log.fetched, p.Records)
+			records += len(p.Records)
 			t.feed.state.setEnd(p.Partition, p.HighWatermark)
 		}
 	})
 	if failure == nil {
-		failure = t.applier.flush(ctx)
+		failure = t.take(ctx, read, records)
 	}
 	if failure != nil {
 		return failure
 	}
-	if !read && (t.behind > 0 || t.idle) {
+	if len(read) == 0 && (t.behind > 0 || t.idle) {
 		return t.skip(ctx)
 	}
 	return t.tellPositions(ctx)
-}
-
-func (t *tailer) take(ctx context.Context, log *logTail, records []*kgo.Record) error {
-	commits := 0 // nearly all records are commits, so they are counted apart
-	defer func() {
-		if commits > 0 {
-			log.counts[KindCommit] += commits
-		}
-	}()
-	for _, record := range records {
-		entry, err := decode(record, t.names)
-		if err != nil && t.feed.log.Level() >= kgo.LogLevelDebug {
-			t.feed.log.Log(kgo.LogLevelDebug, "record is corrupt", "cluster", t.feed.cluster, "err", err)
-		}
-		if log.resolver.direct(&entry) {
-			commits++
-			if err := t.applier.commit(ctx, &entry); err != nil {
-				return err
-			}
-			continue
-		}
-		log.counts[entry.Kind]++
-		t.effects = log.resolver.Apply(entry, t.effects[:0])
-		if len(t.effects) > 0 {
-			if err := t.applier.apply(ctx, t.effects); err != nil {
-				return err
-			}
-		}
-	}
-	log.time = records[len(records)-1].Timestamp
-	return nil
 }
 
 // failed returns an error if the log cannot be read further without starting again.
@@ -238,7 +215,7 @@ func (t *tailer) skip(ctx context.Context) error {
 func (t *tailer) tellPositions(ctx context.Context) error {
 	for partition, log := range t.logs {
 		position := t.feed.early.position(partition, log.resolver.Position())
-		if position != log.told && len(t.applier.seeds) == 0 {
+		if position != log.told && len(t.seeds) == 0 {
 			if err := t.feed.target.setPosition(ctx, partition, position); err != nil {
 				return err
 			}
@@ -246,11 +223,7 @@ func (t *tailer) tellPositions(ctx context.Context) error {
 		}
 		if len(log.counts) > 0 {
 			t.feed.state.count(log.counts)
-			for _, hook := range t.feed.hooks {
-				if h, ok := hook.(HookRecords); ok {
-					h.OnRecords(partition, maps.Clone(log.counts))
-				}
-			}
+			callHooks(t.feed, func(h HookRecords) { h.OnRecords(partition, maps.Clone(log.counts)) })
 			clear(log.counts)
 		}
 		t.report(partition)
