@@ -75,7 +75,9 @@ func (db *DB) open(ctx context.Context, options Options) error {
 	if err := options.Validate(); err != nil {
 		return err
 	}
-	db.hub.Size = eventBytes
+	if db.hub.Size == nil { // a call of the session before may still be reading it
+		db.hub.Size = eventBytes
+	}
 	options.Logger = db.lines.Of(options.Logger, nil)
 	s := &session{options: options.withDefaults(), clock: clock.Start(), quit: make(chan struct{})}
 	s.stuck.log = s.options.Logger

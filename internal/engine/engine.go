@@ -69,7 +69,7 @@ type Engine struct {
 	expiry  expiryTime
 	stopped atomic.Bool
 	damaged atomic.Bool // see damage.go
-	// changing is held for reading while topics are deleted or loaded, and for writing by Stop.
+	// changing is held for reading while topics are created, deleted or loaded, and for writing by Stop.
 	changing sync.RWMutex
 	sweeps   atomic.Uint64
 	// trimFrom is the index of the shard from which on the next sweep gives memory back.
@@ -113,7 +113,8 @@ func (e *Engine) publish(kind protocol.EventKind, c *Cluster, t *ends.Topic, par
 	}
 }
 
-// Stop makes every later call fail with Stopped. When it returns, no call changes a group any more.
+// Stop makes every later call fail with Stopped. When it returns, no call changes a group any more, and none that stores an end
+// offset succeeds.
 func (e *Engine) Stop() {
 	e.changing.Lock()
 	e.stopped.Store(true)
@@ -153,18 +154,31 @@ func (e *Engine) SetEndOffset(c *Cluster, topic string, end *protocol.EndOffset)
 	return why
 }
 
-// ensureTopic returns the topic of a name, and makes it if there is none. It returns nil if there is no room for it or the
-// cluster has been removed.
+// ensureTopic returns the topic of a name, and makes it if there is none. It returns nil if there is no room for it, the cluster
+// has been removed or the engine is stopped.
 func (e *Engine) ensureTopic(c *Cluster, name string) *ends.Topic {
 	if t := c.topics.Topic(name); t != nil || e.room.full() {
 		return t
 	}
+	return e.createTopic(c, name)
+}
+
+// createTopic is ensureTopic whether or not there is room.
+func (e *Engine) createTopic(c *Cluster, name string) *ends.Topic {
+	e.changing.RLock()
+	defer e.changing.RUnlock()
+	if e.stopped.Load() {
+		return nil
+	}
 	return c.topics.Ensure(name)
 }
 
-// noTopic returns why ensureTopic returned nil.
+// noTopic returns why there is no topic.
 func (e *Engine) noTopic(c *Cluster, now int64) Reason {
-	if c.removed.Load() {
+	switch {
+	case e.stopped.Load():
+		return Stopped
+	case c.removed.Load():
 		return UnknownCluster
 	}
 	return e.refuse(now)
@@ -200,12 +214,15 @@ func (e *Engine) setEndOffset(c *Cluster, t *ends.Topic, end *protocol.EndOffset
 			if why := e.replaceTopic(c, t, &in); why != 0 {
 				return t, why
 			}
-			if next := c.topics.Ensure(t.Name); next != nil {
-				t = next
-			} else {
-				return t, UnknownCluster
+			next := e.createTopic(c, t.Name)
+			if next == nil {
+				return t, e.noTopic(c, now)
 			}
+			t = next
 		default:
+			if e.stopped.Load() {
+				return t, Stopped // what is saved after Stop may be without it
+			}
 			return t, 0
 		}
 	}
