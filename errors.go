@@ -34,9 +34,9 @@ var (
 	// ErrStale is returned when an end offset is out of date: it was seen before the newest, and is lower or has another topic
 	// id. The third such end offset of a partition in a row is taken, because then the clock was set back.
 	ErrStale = errors.New("storage: end offset older than the newest")
-	// ErrInvalid is returned when a field is out of range: a negative offset, a negative partition, one at or above 1,048,576, a partition
-	// count above that, a partition beyond the 8,388,607 that a group has room for, or a name, owner or client id longer than
-	// 32,767 bytes.
+	// ErrInvalid is returned when a field is out of range: a negative offset, a negative partition or one at or above 1,048,576, a
+	// partition count above that, a partition beyond the 8,388,607 that a group has room for, or a name, owner or client id longer
+	// than 32,767 bytes. The methods of Store say what else they refuse with it.
 	ErrInvalid = errors.New("storage: field out of range")
 )
 

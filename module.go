@@ -65,12 +65,14 @@ type StatsSource interface {
 
 // LogSharer is a Store that several processes fill, and that shares the partitions of the commit log among them.
 type LogSharer interface {
-	// LogPartitions returns how many partitions the log must have to be shared. It is 0 while the store does not run, and if a Coordinator
-	// has a module that shares nothing.
+	// LogPartitions returns the number of partitions that the log must have to be shared. It is 0 while the store does not run, and
+	// for the Store of a Coordinator whose module shares nothing.
 	LogPartitions() int
-	// Share makes the caller one of those that share the log, until the context is done. It calls changed with all log partitions that are
-	// the caller's, ascending, whenever they are others. From when changed returns, another may have what is missing; what is there again
-	// has to be read from its position.
+	// Share makes the caller one of those that share the log. It calls changed with all log partitions that the caller is to read,
+	// ascending, whenever they change; there are none at first and in the end. Once changed has returned, another process may read
+	// those that are no longer among them; one that is new among them has to be read from its position. Share returns the
+	// context's error when the context is done, ErrStopped when the store is stopped, and ErrUnsupported for the Store of a
+	// Coordinator whose module shares nothing.
 	Share(ctx context.Context, changed func(logPartitions []int32)) error
 }
 

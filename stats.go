@@ -47,26 +47,27 @@ type Stats struct {
 	LostLines uint64
 	// Relay is what the channel half has done; the zero value for a DB that was opened without one.
 	Relay RelayStats
-	// Remote is what a module whose state is on servers has to do with them; the zero value for one that keeps it in the process. The
-	// counts of what there is, Groups to Bytes, are then those of the copies in the process.
+	// Remote counts the work with servers of a module that keeps its state there. The counts above, from Groups to Bytes, are then
+	// those of the copies in the process. It is the zero value for a module that keeps its state in the process.
 	Remote RemoteStats
 }
 
-// RemoteStats is what a module has to do with the servers that its state is on.
+// RemoteStats counts the work of a module with the servers that keep its state.
 type RemoteStats struct {
-	// Calls is the number of calls under way now, MostCalls how many that may be: more wait.
+	// Calls is the number of calls under way now, MostCalls the greatest number that there may be: further calls wait.
 	Calls, MostCalls int
 	// HeldBuckets is the number of parts of the state that this process alone feeds now.
 	HeldBuckets int
-	// RoundTrips counts what was sent to the servers and waited for, Connections the connections that were made.
+	// RoundTrips counts the requests to servers whose answers were waited for, Connections the connections that were made.
 	RoundTrips, Connections uint64
-	// Conflicts counts the attempts that were made again since another process had changed the same, Retries those that were made again
-	// since a server could not be reached or was being replaced, Unavailable the calls that returned ErrUnavailable in the end.
+	// Conflicts counts the attempts that were repeated because another process had changed the same part of the state, Retries those
+	// that were repeated because a server could not be reached or was being replaced. Unavailable counts the calls that returned
+	// ErrUnavailable in the end.
 	Conflicts, Retries, Unavailable uint64
 	// EarlierStates counts how often a part of the state turned out to be an earlier one, as after a failover.
 	EarlierStates uint64
-	// ReplicaReads counts the reads that replicas answered, ReplicaMisses those that masters answered since replicas were too far behind
-	// or did not answer. Both are 0 unless reads from replicas were asked for.
+	// ReplicaReads counts the reads that replicas answered, ReplicaMisses those that masters answered because the replicas were too
+	// far behind or did not answer. Both are 0 if the configuration does not allow reads from replicas.
 	ReplicaReads, ReplicaMisses uint64
 }
 
@@ -162,8 +163,8 @@ func (db *DB) Stats() (Stats, error) {
 
 // RelayStats is what a Relay has done since it was made.
 type RelayStats struct {
-	// QueuedRequests and QueuedAnswers are the numbers of requests that wait in the Relay's channel now, and of answers that wait to
-	// be built.
+	// QueuedRequests is the number of requests that wait in the Relay's channel now, QueuedAnswers that of answers that wait to be
+	// built.
 	QueuedRequests, QueuedAnswers int
 	// WaitingReplies is the number of answers that wait for their requester to read them now, WaitingBytes an estimate of the
 	// memory that they take. AbandonedReplies counts the answers that nobody read: TimedOutReplies because the reply timeout

@@ -8,7 +8,7 @@ import (
 // StatusConstant is the judgement of an evaluator on a partition or a group.
 type StatusConstant int
 
-// The judgements, from the least to the most worrying within a group's life.
+// The judgements, each on a group, a partition or either.
 const (
 	// StatusNotFound means that the group is not known.
 	StatusNotFound StatusConstant = 0

@@ -1,7 +1,8 @@
 // Package protocol holds the types that a lag-monitoring application shares with its storage subsystem: the application
 // context, the requests and their answers, and the evaluator types that are built from those answers.
 //
-// Times are Unix milliseconds. An offset, lag or reply that is not known is nil, never a zero that looks healthy.
+// Times are Unix milliseconds unless they are of type time.Time or time.Duration. An offset or lag that is not known is nil, below 0,
+// or marked by a field beside it. Only CurrentLag is then 0, as it always was: State says how far it can be trusted.
 package protocol
 
 import "go.uber.org/zap"

@@ -13,7 +13,7 @@ type StorageRequestConstant int
 // there is nothing to answer, Reply is closed without a value.
 const (
 	// StorageSetBrokerOffset stores the end offset of a topic-partition. It takes Cluster, Topic, Partition,
-	// TopicPartitionCount, Offset and Timestamp.
+	// TopicPartitionCount, Offset, Timestamp and, if they are known, LogStartOffset and TopicID.
 	StorageSetBrokerOffset StorageRequestConstant = 0
 	// StorageSetConsumerOffset stores a commit. It takes Cluster, Group, Topic, Partition, Offset, Order and Timestamp.
 	StorageSetConsumerOffset StorageRequestConstant = 1
@@ -25,7 +25,7 @@ const (
 	// StorageSetDeleteGroup removes a group or, if Topic is set, that topic from the group. It takes Cluster, Group
 	// and, if wanted, Topic.
 	StorageSetDeleteGroup StorageRequestConstant = 4
-	// StorageFetchClusters answers []string, the configured clusters.
+	// StorageFetchClusters answers []string, the clusters that the store has now.
 	StorageFetchClusters StorageRequestConstant = 5
 	// StorageFetchConsumers answers []string, the groups of Cluster that have not expired.
 	StorageFetchConsumers StorageRequestConstant = 6
@@ -38,7 +38,8 @@ const (
 	StorageFetchTopic StorageRequestConstant = 9
 	// StorageClearConsumerOwners empties owner and client id of every partition of a group. It takes Cluster and Group.
 	StorageClearConsumerOwners StorageRequestConstant = 10
-	// StorageFetchConsumersForTopic answers []string, the groups of Cluster that hold Topic; empty when there are none.
+	// StorageFetchConsumersForTopic answers []string, the groups of Cluster that hold Topic and have not expired; empty if there
+	// are none, or the topic is not known.
 	StorageFetchConsumersForTopic StorageRequestConstant = 11
 )
 
@@ -101,9 +102,11 @@ type StorageRequest struct {
 	// Order is the position of the commit in __consumer_offsets: the greater is the newer. It is 0 or less if the sender knows
 	// none, which makes the commit the newest.
 	Order int64
-	// Timestamp is when the offset was seen or committed, in Unix milliseconds.
+	// Timestamp is when the offset was seen or committed, in Unix milliseconds. For an end offset 0 or less stands for now; a
+	// commit without a time is too old to be stored.
 	Timestamp int64
 
+	// Owner is the host that consumes the partition, ClientID the client id of the consumer.
 	Owner    string
 	ClientID string
 
@@ -172,6 +175,7 @@ type ConsumerOffset struct {
 
 // Lag is a number of messages. A nil *Lag is a lag that is not known, and is null in JSON.
 type Lag struct {
+	// Value is the number of messages.
 	Value uint64
 }
 

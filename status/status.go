@@ -209,7 +209,9 @@ func judge(p *protocol.GroupPartition, now time.Time, options Options, explain b
 		}
 		return verdict(OK, func() string { return fmt.Sprintf("behind by %d and keeping up", p.CurrentLag) })
 	default:
-		return verdict(Behind, func() string { return fmt.Sprintf("behind by %d, too few lags known to see if it goes", p.CurrentLag) })
+		return verdict(Behind, func() string {
+			return fmt.Sprintf("behind by %d, too few lags known to say whether it catches up", p.CurrentLag)
+		})
 	}
 }
 
@@ -259,7 +261,8 @@ func withinOnePause(lag protocol.TimeLag, pause time.Duration) bool {
 	return false
 }
 
-// rewoundBy returns by how many messages the newest step back in a window went; 0 if there is none, or the group has caught up since.
+// rewoundBy returns by how many messages the newest step back in a window went; 0 if there is none, or the group has caught up
+// since.
 func rewoundBy(commits []protocol.StoredCommit) int64 {
 	for i := len(commits) - 1; i > 0; i-- {
 		if commits[i].LagKnown && commits[i].Lag == 0 {

@@ -58,8 +58,8 @@ func TestOfPartition(t *testing.T) {
 		"reset":                 {partition(protocol.PartitionReset, 10, point{1, 5, 10}), Reset, "the end offset went back below the commit"},
 		"restored":              {partition(protocol.PartitionRestored, 10, point{1, 5, 10}), Restored, "not confirmed since the restart"},
 		"beyond the end":        {partition(protocol.PartitionBeyondEnd, 10, point{1, 15, 10}), BeyondEnd, "committed 5 messages beyond the end"},
-		"one commit, fresh":     {partition(behind, 10, point{5, 5, 10}), Behind, "behind by 5, too few lags known to see if it goes"},
-		"one commit, no rhythm": {partition(behind, 10, point{300, 5, 10}), Behind, "behind by 5, too few lags known to see if it goes"},
+		"one commit, fresh":     {partition(behind, 10, point{5, 5, 10}), Behind, "behind by 5, too few lags known to say whether it catches up"},
+		"one commit, no rhythm": {partition(behind, 10, point{300, 5, 10}), Behind, "behind by 5, too few lags known to say whether it catches up"},
 		"one commit, stale":     {partition(behind, 10, point{301, 5, 10}), Stopped, "behind by 5, silent for 5m1s"},
 		"one commit, growing": {func() protocol.GroupPartition {
 			p := partition(behind, 50, point{60, 5, 10})
@@ -67,8 +67,8 @@ func TestOfPartition(t *testing.T) {
 				p.TimedEndOffsets = append(p.TimedEndOffsets[:i], protocol.TimedEndOffset{Offset: 10 * (i + 1), Time: now.Add(time.Duration(i-4) * 10 * time.Second)})
 			}
 			return p
-		}(), Behind, "behind by 45, too few lags known to see if it goes"},
-		"one commit, vague lag": {within(partition(behind, 10, point{5, 5, 10}), 1000, 120_000), Behind, "behind by 5, too few lags known to see if it goes"},
+		}(), Behind, "behind by 45, too few lags known to say whether it catches up"},
+		"one commit, vague lag": {within(partition(behind, 10, point{5, 5, 10}), 1000, 120_000), Behind, "behind by 5, too few lags known to say whether it catches up"},
 		"grows, vague lag": {func() protocol.GroupPartition {
 			p := within(partition(behind, 90, point{20, 0, 10}, point{15, 10, 30}, point{10, 20, 50}, point{5, 30, 70}), 60_000, 120_000)
 			p.TimeLag.Source = "broker"
@@ -84,7 +84,7 @@ func TestOfPartition(t *testing.T) {
 		"twice in a place":            {partition(behind, 50, point{15, 10, 30}, point{10, 20, 41}, point{5, 20, 50}), Lagging, "behind by 30 and falling further behind"},
 		"idle, then behind":           {partition(behind, 50, point{15, 20, 20}, point{10, 20, 20}, point{5, 20, 20}), OK, "behind by 30 and keeping up"},
 		"went back":                   {partition(behind, 50, point{15, 40, 41}, point{10, 20, 45}, point{5, 30, 50}), Rewound, "went back by 20, behind by 20"},
-		"went back, was there since":  {partition(behind, 60, point{15, 40, 41}, point{10, 20, 45}, point{5, 50, 50}), Behind, "behind by 10, too few lags known to see if it goes"},
+		"went back, was there since":  {partition(behind, 60, point{15, 40, 41}, point{10, 20, 45}, point{5, 50, 50}), Behind, "behind by 10, too few lags known to say whether it catches up"},
 		"went back, is there":         {partition(protocol.PartitionCaughtUp, 50, point{15, 40, 41}, point{10, 20, 45}, point{5, 50, 50}), OK, "nothing left to read"},
 		"grows":                       {partition(behind, 90, point{20, 0, 10}, point{15, 10, 30}, point{10, 20, 50}, point{5, 30, 70}), Lagging, "behind by 60 and falling further behind"},
 		"shrinks":                     {partition(behind, 100, point{20, 10, 90}, point{15, 40, 95}, point{10, 70, 98}, point{5, 95, 100}), CatchingUp, "behind by 5 and catching up"},

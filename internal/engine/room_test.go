@@ -18,8 +18,8 @@ func walk(g *group) int {
 		cap(g.topics)*int(unsafe.Sizeof(groupTopic{})) + len(g.topics)*int(unsafe.Sizeof(g)) +
 		cap(g.memory.slots)*int(unsafe.Sizeof(reference(0))) + (cap(g.owners)+cap(g.numbers))*4 + cap(g.known)*8 +
 		cap(g.members.list)*int(unsafe.Sizeof(member{})) +
-		mapBytes(len(g.members.numbers), int(unsafe.Sizeof(member{})+unsafe.Sizeof(uint64(0)))) +
-		mapBytes(len(g.byName), int(unsafe.Sizeof("")+unsafe.Sizeof(int(0))))
+		indexBytes(len(g.members.numbers), int(unsafe.Sizeof(member{})+unsafe.Sizeof(uint64(0)))) +
+		indexBytes(len(g.byName), int(unsafe.Sizeof("")+unsafe.Sizeof(int(0))))
 	for i := range g.memory.blocks {
 		bytes += cap(g.memory.blocks[i].bytes)
 	}

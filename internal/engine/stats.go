@@ -133,18 +133,15 @@ func (g *group) bytes() int {
 		cap(g.topics)*int(unsafe.Sizeof(groupTopic{})) + len(g.topics)*int(unsafe.Sizeof(g)) +
 		cap(g.memory.slots)*int(unsafe.Sizeof(reference(0))) + (cap(g.owners)+cap(g.numbers))*4 + cap(g.known)*8 + g.memory.held +
 		cap(g.members.list)*int(unsafe.Sizeof(member{})) + g.members.text +
-		mapBytes(len(g.members.numbers), int(unsafe.Sizeof(member{})+unsafe.Sizeof(uint64(0)))) +
-		mapBytes(len(g.byName), int(unsafe.Sizeof("")+unsafe.Sizeof(int(0))))
+		indexBytes(len(g.members.numbers), int(unsafe.Sizeof(member{})+unsafe.Sizeof(uint64(0)))) +
+		indexBytes(len(g.byName), int(unsafe.Sizeof("")+unsafe.Sizeof(int(0))))
 }
 
-// mapBytes estimates what one of a group's maps takes: slots in powers of two, at most seven in eight of them used.
-func mapBytes(entries, slot int) int {
+// indexBytes estimates the memory of one of a group's maps, which are made for twice fewTopics, by the number and the size of its
+// entries.
+func indexBytes(entries, size int) int {
 	if entries == 0 {
 		return 0
 	}
-	slots := 4 * fewTopics // what a map made for twice fewTopics begins with
-	for slots*7/8 < entries {
-		slots *= 2
-	}
-	return slots * (slot + 1)
+	return shrink.Bytes(max(entries, 2*fewTopics), size)
 }

@@ -83,8 +83,8 @@ func (l *Requests) Stuck(count *atomic.Uint64, what string, request *protocol.St
 // panicPatience is how long the goroutine that handled a request waits for the line: a hook may send a request itself.
 const panicPatience = 100 * time.Millisecond
 
-// WorthALine reports whether the nth event of a kind is logged: the first, the tenth, the hundredth and so on, so that a
-// flood leaves a trace but does not become one.
+// WorthALine reports whether the nth event of a kind is logged: the first, the tenth, the hundredth and so on, so that a flood of
+// events leaves a trace in the log but does not fill it.
 func WorthALine(n uint64) bool {
 	for n >= 10 && n%10 == 0 {
 		n /= 10

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// Do calls f with each number below n, each on a goroutine of its own but for a single one, and returns when all have returned:
-// with the joined errors, or with the panic of one of them, which goes on in the caller.
+// Do calls f with each number below n, on a goroutine of its own unless there is only one, and waits for all calls. It returns their
+// errors, joined. If one of them panicked, it panics with the same value.
 func Do(n int, f func(i int) error) error {
 	if n == 1 {
 		return f(0)
