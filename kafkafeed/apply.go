@@ -87,11 +87,8 @@ func (a *applier) commit(ctx context.Context, commit *protocol.Commit) error {
 	}
 	a.feed.open.note(commit.Topic, commit.Partition, commit.Offset)
 	group, topic := a.log.names.group, a.log.names.topic
-	if topic.seeds != nil {
-		if s := topic.seeds[commit.Partition]; s != nil {
-			s.add(a.log.partition, commit, a.feed.window)
-			return nil
-		}
+	if topic.seeds.take(a.log.partition, commit, a.feed.window) {
+		return nil
 	}
 	g := group.pending
 	if g == nil {
@@ -110,8 +107,7 @@ func (a *applier) tombstone(ctx context.Context, entry *Entry) error {
 	if !a.wants() {
 		return nil
 	}
-	if s := a.log.names.topic.seeds[entry.Partition]; s != nil {
-		s.drop()
+	if a.log.names.topic.seeds.drop(entry.Partition) {
 		return nil
 	}
 	if err := a.flushGroup(ctx, a.log.names.group); err != nil {

@@ -2,6 +2,7 @@
 
 package kafkafeed
 
-import "testing"
+import "time"
 
-func reportCPU(*testing.B, int) func() { return func() {} }
+// usedCPU returns 0: the processor time is not known here.
+func usedCPU() time.Duration { return 0 }

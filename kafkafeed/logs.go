@@ -166,9 +166,7 @@ func (f *Feed) seed(ctx context.Context, seeds seeds, numbers []int32, count int
 		return err
 	}
 	f.asked(askCommits, err)
-	for key := range f.polled {
-		seeds.add(key)
-	}
+	seeds.add(maps.Keys(f.polled))
 	return nil
 }
 
@@ -203,7 +201,7 @@ func (t *tailer) release(ctx context.Context, numbers []int32) error {
 		t.feed.early.release(partition)
 		t.feed.state.dropLog(partition)
 	}
-	maps.DeleteFunc(t.seeds, func(group string, _ topicSeeds) bool {
+	maps.DeleteFunc(t.seeds, func(group string, _ groupSeeds) bool {
 		return slices.Contains(numbers, protocol.LogPartitionOf(group, t.count))
 	})
 	t.feed.members.release(numbers, t.count)

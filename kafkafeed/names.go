@@ -25,7 +25,7 @@ type groupNames struct {
 
 	round   uint64 // in which wanted and seeds were set
 	wanted  bool
-	seeds   topicSeeds
+	seeds   groupSeeds
 	pending *groupCommits // commits that are not stored yet; nil if there are none
 }
 
@@ -35,7 +35,7 @@ type topicNames struct {
 
 	round  uint64 // in which wanted and seeds were set
 	wanted bool
-	seeds  map[int32]*seed
+	seeds  *topicSeeds
 }
 
 func newNames() *names {

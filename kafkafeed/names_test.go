@@ -3,6 +3,7 @@ package kafkafeed
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -58,18 +59,40 @@ func TestUsualCommitsAllocateNothing(t *testing.T) {
 // Of the records of a partition that are kept apart until the log has been read, the newest remain, oldest first.
 func TestSeedKeepsTheNewestCommits(t *testing.T) {
 	for n := range 12 {
-		s := &seed{}
+		all := seeds{}
+		all.add(slices.Values([]commitKey{{"g", "t", 4}}))
+		of := all["g"]["t"]
 		for i := range n {
-			s.add(3, &protocol.Commit{Offset: int64(i)}, 5)
+			require.True(t, of.take(3, &protocol.Commit{Partition: 4, Offset: int64(i)}, 5))
 		}
-		var kept []int64
-		for _, commit := range s.inOrder(nil) {
-			kept = append(kept, commit.Offset)
-		}
-		var want []int64
+		var want []protocol.Commit
 		for i := max(0, n-5); i < n; i++ {
-			want = append(want, int64(i))
+			want = append(want, protocol.Commit{Topic: "t", Partition: 4, Offset: int64(i)})
 		}
-		require.Equal(t, want, kept)
+		require.Equal(t, want, of.find(4).appendTo(nil, "t"))
+		require.True(t, of.drop(4))
+		require.Empty(t, of.find(4).commits)
+		require.True(t, of.find(4).seen)
 	}
+}
+
+// Partitions are found whether a group has all of a topic or a few, and a seed that was there keeps its records.
+func TestSeedsAreFoundByPartition(t *testing.T) {
+	all := seeds{}
+	all.add(slices.Values([]commitKey{{"g", "t", 7}, {"g", "t", 0}, {"g", "u", 1}}))
+	require.True(t, all["g"]["t"].take(0, &protocol.Commit{Partition: 7, Offset: 1}, 5))
+	all.add(slices.Values([]commitKey{{"g", "t", 1}, {"g", "t", 7}, {"h", "t", 7}}))
+	for partition := range int32(9) {
+		found := all["g"]["t"].find(partition)
+		require.Equal(t, slices.Contains([]int32{0, 1, 7}, partition), found != nil, partition)
+		if found != nil {
+			require.Equal(t, partition, found.partition)
+		}
+	}
+	require.Len(t, all["g"]["t"].find(7).commits, 1)
+	require.False(t, all["g"]["u"].take(0, &protocol.Commit{Partition: 7}, 5))
+	require.False(t, all["g"]["u"].drop(0))
+	var none *topicSeeds
+	require.False(t, none.take(0, &protocol.Commit{}, 5))
+	require.False(t, none.drop(0))
 }
