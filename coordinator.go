@@ -135,11 +135,10 @@ func forwarder(module Module, giveUp <-chan struct{}, lost func(*protocol.Storag
 	requests := module.GetCommunicationChannel()
 	// A module may embed one of ours and put its own channel in front of it.
 	if m, ok := module.(submitter); ok && m.submitsFor() == requests {
-		submit := m.Submit
 		if ours, ok := module.(*InMemoryStorage); ok {
-			submit = ours.relay.Submit
+			return channel.Handler{One: ours.relay.Submit, Lone: ours.relay.submitLone, Copies: true}
 		}
-		return channel.Handler{One: submit, Many: m.submitMany(), Copies: true}
+		return channel.Handler{One: m.Submit, Many: m.submitMany(), Copies: true}
 	}
 	return channel.Handler{One: func(request *protocol.StorageRequest) {
 		defer func() {
@@ -166,7 +165,7 @@ func loser(log *zap.Logger) func(*protocol.StorageRequest) {
 	return func(request *protocol.StorageRequest) {
 		requests.Fault(count, "request lost: the module does not take it", request)
 		if request != nil && request.Reply != nil && isRead(request.RequestType) {
-			closeReply(request.Reply)
+			channel.CloseReply(request.Reply)
 		}
 	}
 }

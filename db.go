@@ -267,36 +267,58 @@ func (db *DB) Group(ctx context.Context, cluster, group string, into *protocol.G
 }
 
 func (db *DB) Fetch(ctx context.Context, request *protocol.StorageRequest) (func() any, error) {
+	ready, build, err := db.settle(ctx, request, 0)
+	if build == nil {
+		build = func() any { return ready }
+	}
+	return build, err
+}
+
+// settle is Fetch, but builds an answer of up to so many partitions and commits, and then returns no function.
+func (db *DB) settle(ctx context.Context, request *protocol.StorageRequest, atOnce int) (ready any, build func() any, err error) {
 	if request.RequestType == protocol.StorageFetchClusters {
 		clusters, err := db.Clusters(ctx)
-		return func() any { return clusters }, err
+		return clusters, nil, err
 	}
 	e, c, err := db.enter(ctx, request.Cluster, request.RequestType, 1)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	var names engine.Names
+	var why engine.Reason
 	switch request.RequestType {
 	case protocol.StorageFetchConsumers:
-		names, why := e.Groups(c)
-		return func() any { return names.Strings() }, count(ctx, e, request.RequestType, why)
+		names, why = e.Groups(c)
 	case protocol.StorageFetchTopics:
-		names, why := e.Topics(c)
-		return func() any { return names.Strings() }, count(ctx, e, request.RequestType, why)
+		names, why = e.Topics(c)
 	case protocol.StorageFetchConsumersForTopic:
-		names, why := e.GroupsOfTopic(c, request.Topic)
-		return func() any { return names.Strings() }, count(ctx, e, request.RequestType, why)
+		names, why = e.GroupsOfTopic(c, request.Topic)
 	case protocol.StorageFetchTopic:
 		offsets, why := e.EndOffsets(c, request.Topic, []int64{})
-		return func() any { return offsets }, count(ctx, e, request.RequestType, why)
+		return offsets, nil, count(ctx, e, request.RequestType, why)
 	case protocol.StorageFetchConsumer:
 		capture, why := e.Capture(c, request.Group)
-		return func() any {
-			defer capture.Release()
-			return capture.ConsumerTopics()
-		}, count(ctx, e, request.RequestType, why)
+		if err := count(ctx, e, request.RequestType, why); err != nil {
+			return nil, nil, err
+		}
+		if capture.Size() > atOnce {
+			return nil, func() any {
+				defer capture.Release()
+				return capture.ConsumerTopics()
+			}, nil
+		}
+		defer capture.Release()
+		return capture.ConsumerTopics(), nil, nil
 	default:
-		return nil, fmt.Errorf("fetch %s: %w", request.RequestType, errors.ErrUnsupported)
+		return nil, nil, fmt.Errorf("fetch %s: %w", request.RequestType, errors.ErrUnsupported)
 	}
+	if err := count(ctx, e, request.RequestType, why); err != nil {
+		return nil, nil, err
+	}
+	if names.Len() > atOnce {
+		return nil, func() any { return names.Strings() }, nil
+	}
+	return names.Strings(), nil, nil
 }
 
 // outcome is errorOf, and warns now and then if the store is full.

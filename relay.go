@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -21,11 +19,12 @@ import (
 // engine embeds one.
 //
 // A Set takes effect, and the content of the answer to a Fetch is settled, before the next request is handled. So requests
-// take effect in the order in which they were sent. Building an answer takes far longer than settling it and is left to the
+// take effect in the order in which they were sent. Building a large answer takes far longer than settling it and is left to the
 // workers. Delivering it waits for nobody: an answer that its requester does not take at once is left to a goroutine of its
 // own until it is taken, ReplyTimeout has passed, newer answers need its place, or the Relay stops.
 type Relay struct {
 	store   Backend
+	own     *DB // the store if it is a DB, which never blocks
 	options RelayOptions
 	log     *lines.Requests
 
@@ -43,18 +42,20 @@ type relayRun struct {
 	ctx      context.Context // done when Stop has given up waiting
 	cancel   context.CancelFunc
 	builders *channel.Builders
-	unread   *channel.Unread
+	delivery channel.Delivery
 }
 
 type relayCounts struct {
-	panics, timedOut, evicted, leftAtStop, nilRequests, nilReplies, closedReplies, unknownTypes, refused, stuck atomic.Uint64
+	panics, nilRequests, nilReplies, unknownTypes, refused, stuck atomic.Uint64
+	delivery                                                      channel.DeliveryCounts
 }
 
 // NewRelay makes a Relay for a store. log may be nil.
 func NewRelay(store Backend, log *zap.Logger, options RelayOptions) *Relay {
 	options = options.withDefaults()
+	own, _ := store.(*DB)
 	return &Relay{
-		store: store, options: options, log: lines.NewRequests(log),
+		store: store, own: own, options: options, log: lines.NewRequests(log),
 		requests: make(chan *protocol.StorageRequest, options.QueueDepth),
 	}
 }
@@ -72,6 +73,12 @@ func (c *currentRelay) Submit(request *protocol.StorageRequest) {
 	}
 }
 
+func (c *currentRelay) submitLone(request *protocol.StorageRequest) {
+	if r := c.Load(); r != nil {
+		r.submitLone(request)
+	}
+}
+
 func (r *Relay) submitsFor() chan *protocol.StorageRequest { return r.requests }
 
 // keepChannel lets the Relay receive from the channel of another Relay that has stopped, unless that channel is closed or has
@@ -86,11 +93,14 @@ func (r *Relay) keepChannel(of *Relay) {
 // Submit has an effect.
 func (r *Relay) Start() {
 	defer r.log.FlushOwn()
-	run := &relayRun{unread: channel.NewUnread(r.options.MaxUnread, r.options.MaxUnreadBytes)}
+	run := &relayRun{delivery: channel.Delivery{
+		Unread:  channel.NewUnread(r.options.MaxUnread, r.options.MaxUnreadBytes),
+		Timeout: r.options.ReplyTimeout, Log: r.log, Counts: &r.counts.delivery,
+	}}
 	run.ctx, run.cancel = context.WithCancel(context.Background())
 	run.builders = channel.StartBuilders(r.options.Workers, r.options.QueueDepth, func(a *channel.Answer) { r.answer(run, a) })
 	r.run.Store(run)
-	if r.receiver = channel.StartReceiver(r.requests, channel.Handler{One: r.Submit, Many: r.submitMany(), Copies: true}); r.receiver.Closed() {
+	if r.receiver = channel.StartReceiver(r.requests, channel.Handler{One: r.Submit, Lone: r.submitLone, Many: r.submitMany(), Copies: true}); r.receiver.Closed() {
 		r.log.Warn("module channel closed: no more requests are received")
 	}
 }
@@ -115,17 +125,27 @@ func (r *Relay) Stop() {
 	for _, a := range run.builders.Stop(channel.StopPatience) {
 		if a.Take() {
 			r.log.Stuck(&r.counts.stuck, "answer does not return", &a.Request)
-			closeReply(a.Request.Reply)
+			channel.CloseReply(a.Request.Reply)
 		}
 	}
 	run.cancel()
 	// 3. Offer each answer that nobody has taken one last time.
-	run.unread.Close()
+	run.delivery.Unread.Close()
 }
 
 // Submit carries out a request as if it had come over the channel. It waits for no requester and may be called from any
 // number of goroutines. If the Relay is stopped, it only closes the Reply.
-func (r *Relay) Submit(request *protocol.StorageRequest) {
+func (r *Relay) Submit(request *protocol.StorageRequest) { r.submit(request, 0) }
+
+// submitLone is Submit for a request behind which no other is known to wait. A worker is not worth waking for its answer: on an idle
+// machine that takes longer than building ten partitions, and the worker has to get what was settled from another core's cache.
+func (r *Relay) submitLone(request *protocol.StorageRequest) { r.submit(request, mostAtOnce) }
+
+// mostAtOnce is the number of partitions and commits of an answer that takes some 40 µs to build.
+const mostAtOnce = 1500
+
+// submit is Submit, but builds answers of up to so many partitions and commits at once.
+func (r *Relay) submit(request *protocol.StorageRequest, atOnce int) {
 	defer r.contain(request)
 	if request == nil {
 		r.log.Fault(&r.counts.nilRequests, "nil request", nil)
@@ -162,11 +182,11 @@ func (r *Relay) Submit(request *protocol.StorageRequest) {
 		}
 	case protocol.StorageFetchClusters, protocol.StorageFetchConsumers, protocol.StorageFetchTopics,
 		protocol.StorageFetchConsumer, protocol.StorageFetchTopic, protocol.StorageFetchConsumersForTopic:
-		r.fetch(ctx, run, request)
+		r.fetch(ctx, run, request, atOnce)
 		return
 	default:
 		r.log.Unknown(&r.counts.unknownTypes, request)
-		closeReply(request.Reply)
+		channel.CloseReply(request.Reply)
 		return
 	}
 	if err != nil {
@@ -255,14 +275,18 @@ func commitOf(request *protocol.StorageRequest) protocol.Commit {
 }
 
 // fetch settles an answer and leaves it to a worker to build it.
-func (r *Relay) fetch(ctx context.Context, run *relayRun, request *protocol.StorageRequest) {
+func (r *Relay) fetch(ctx context.Context, run *relayRun, request *protocol.StorageRequest, atOnce int) {
 	if request.Reply == nil {
 		r.log.Fault(&r.counts.nilReplies, "fetch without a reply channel", request)
 		return
 	}
+	if run != nil && r.own != nil {
+		r.fetchOwn(ctx, run, *request, atOnce)
+		return
+	}
 	a := &channel.Answer{Request: *request}
 	if run == nil || !run.builders.Begin(a) {
-		closeReply(request.Reply)
+		channel.CloseReply(request.Reply)
 		return
 	}
 	settled := false
@@ -278,12 +302,44 @@ func (r *Relay) fetch(ctx context.Context, run *relayRun, request *protocol.Stor
 		r.log.Dropped(request, err)
 		return
 	}
-	settled = run.builders.Add(a)
-	if settled {
-		r.log.Done(request)
-	} else {
-		r.log.Fault(&r.counts.refused, "answer refused: no answer gets done", request)
+	settled = r.add(run, a)
+}
+
+// fetchOwn is fetch for a DB. An answer of at most the given size is built and offered at once.
+func (r *Relay) fetchOwn(ctx context.Context, run *relayRun, request protocol.StorageRequest, atOnce int) {
+	if !run.builders.Enter() {
+		channel.CloseReply(request.Reply)
+		return
 	}
+	defer run.builders.Leave()
+	defer r.contain(&request)
+	ready, build, err := r.own.settle(ctx, &request, atOnce)
+	if err != nil {
+		r.log.Dropped(&request, err)
+		channel.CloseReply(request.Reply)
+		return
+	}
+	if build == nil {
+		if run.delivery.Offer(&request, ready) {
+			r.log.Done(&request)
+			return
+		}
+		build = func() any { return ready }
+	}
+	a := &channel.Answer{Build: build, Request: request}
+	if !r.add(run, a) {
+		r.close(a)
+	}
+}
+
+// add leaves an answer to a worker, and reports whether it did.
+func (r *Relay) add(run *relayRun, a *channel.Answer) bool {
+	if !run.builders.Add(a) {
+		r.log.Fault(&r.counts.refused, "answer refused: no answer gets done", &a.Request)
+		return false
+	}
+	r.log.Done(&a.Request)
+	return true
 }
 
 // answer builds an answer and delivers it.
@@ -297,81 +353,15 @@ func (r *Relay) answer(run *relayRun, a *channel.Answer) {
 	}()
 	value := a.Build()
 	built = true
-	if !a.Take() || r.offer(a, value) {
-		return
-	}
-	if w := run.unread.Add(a, value); w != nil {
-		go r.wait(run.unread, w)
-	} else {
-		closeReply(a.Request.Reply)
-	}
-}
-
-// offers is how often an answer is offered before it is left to a goroutine: most requesters are about to receive.
-const offers = 4
-
-// offer delivers an answer and closes the Reply, if the requester is ready. It reports whether the answer is done with.
-func (r *Relay) offer(a *channel.Answer, value any) (done bool) {
-	defer r.recoverClosed(&a.Request, &done)
-	for n := range offers {
-		if n > 0 {
-			runtime.Gosched()
-		}
-		select {
-		case a.Request.Reply <- value:
-			close(a.Request.Reply)
-			return true
-		default:
-		}
-	}
-	return false
-}
-
-// wait holds an answer until its requester takes it.
-func (r *Relay) wait(u *channel.Unread, w *channel.UnreadAnswer) {
-	defer u.Done()
-	defer u.Remove(w)
-	timeout := time.NewTimer(r.options.ReplyTimeout)
-	defer timeout.Stop()
-	count, done := r.hold(u, w, timeout.C)
-	if done || r.offer(w.Answer, w.Value) {
-		return
-	}
-	count.Add(1)
-	r.log.Abandoned(&w.Request)
-	u.Remove(w)
-	closeReply(w.Request.Reply)
-}
-
-// hold is offer with waiting. If the answer is to be given up, it returns the counter for the reason.
-func (r *Relay) hold(u *channel.Unread, w *channel.UnreadAnswer, timeout <-chan time.Time) (count *atomic.Uint64, done bool) {
-	defer r.recoverClosed(&w.Request, &done)
-	select {
-	case w.Request.Reply <- w.Value:
-		u.Remove(w)
-		close(w.Request.Reply)
-		return nil, true
-	case <-timeout:
-		return &r.counts.timedOut, false
-	case <-w.Evicted:
-		return &r.counts.evicted, false
-	case <-u.GivingUp():
-		return &r.counts.leftAtStop, false
+	if a.Take() {
+		run.delivery.Deliver(a, value)
 	}
 }
 
 // close closes the Reply of an answer, unless Stop has done so.
 func (r *Relay) close(a *channel.Answer) {
 	if a.Take() {
-		closeReply(a.Request.Reply)
-	}
-}
-
-// recoverClosed recovers from the panic of a send on a Reply that its requester has closed or used for two requests.
-func (r *Relay) recoverClosed(request *protocol.StorageRequest, done *bool) {
-	if recover() != nil {
-		*done = true
-		r.log.Fault(&r.counts.closedReplies, "reply channel was closed by its requester", request)
+		channel.CloseReply(a.Request.Reply)
 	}
 }
 
@@ -384,15 +374,6 @@ func (r *Relay) contain(request *protocol.StorageRequest) {
 	}
 	r.log.Panicked(&r.counts.panics, request, fmt.Sprint(cause), debug.Stack())
 	if request != nil {
-		closeReply(request.Reply)
+		channel.CloseReply(request.Reply)
 	}
-}
-
-// closeReply closes a Reply. That may be nil, or closed already by a faulty requester.
-func closeReply(reply chan interface{}) {
-	if reply == nil {
-		return
-	}
-	defer func() { _ = recover() }()
-	close(reply)
 }

@@ -3,10 +3,12 @@ package storage
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -73,6 +75,72 @@ func TestRelayContainsPanics(t *testing.T) {
 		require.Contains(t, fields["stack"], "brokenStore.Fetch")
 		require.Equal(t, "broken", fields["consumer"])
 	})
+}
+
+// TestRelayContainsPanicsOfItsOwnStore does the same with a DB, whose small answers are built without a worker.
+func TestRelayContainsPanicsOfItsOwnStore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		db := new(DB)
+		db.session.Store(new(session)) // it has no engine
+		r := NewRelay(db, nil, RelayOptions{})
+		require.NotNil(t, r.own)
+		r.Start()
+		for n := range 3 {
+			reply := make(chan any)
+			r.GetCommunicationChannel() <- &protocol.StorageRequest{RequestType: protocol.StorageFetchConsumer, Reply: reply}
+			_, ok := <-reply
+			require.False(t, ok)
+			require.EqualValues(t, n+1, r.Stats().Panics)
+		}
+		stopped := time.Now()
+		r.Stop()
+		require.Zero(t, time.Since(stopped))
+	})
+}
+
+// TestStopWhileAnswersAreBuilt stops a Relay while many goroutines fetch, with and without a worker: each Reply is answered or
+// closed, and Stop gives up nothing.
+func TestStopWhileAnswersAreBuilt(t *testing.T) {
+	t.Parallel()
+	db, err := Open(Options{Clusters: []string{"local"}})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	for p := range int32(10) {
+		require.NoError(t, db.SetEndOffset(t.Context(), "local", "topic", protocol.EndOffset{Partition: p, Offset: 1}))
+		require.NoError(t, db.Commit(t.Context(), "local", "group", protocol.Commit{Topic: "topic", Partition: p, Timestamp: time.Now().UnixMilli()}))
+	}
+	for range 20 {
+		r := NewRelay(db, nil, RelayOptions{})
+		r.Start()
+		var requesters sync.WaitGroup
+		answered := make(chan struct{}, 8)
+		for n := range cap(answered) {
+			submit := []func(*protocol.StorageRequest){r.Submit, r.submitLone}[n%2]
+			requesters.Go(func() {
+				for {
+					reply := make(chan any, n/2%2)
+					submit(&protocol.StorageRequest{RequestType: protocol.StorageFetchConsumer, Cluster: "local", Group: "group", Reply: reply})
+					value, ok := <-reply
+					if !ok {
+						return
+					}
+					assert.Len(t, value.(protocol.ConsumerTopics)["topic"], 10)
+					select {
+					case answered <- struct{}{}:
+					default:
+					}
+				}
+			})
+		}
+		for range cap(answered) {
+			<-answered
+		}
+		r.Stop()
+		requesters.Wait()
+		require.Zero(t, r.Stats().StuckCalls)
+		require.Zero(t, r.Stats().WaitingReplies)
+	}
 }
 
 // TestRelayAfterStop checks that the Reply of a request that is submitted too late is closed.

@@ -183,18 +183,18 @@ type RelayStats struct {
 
 // Stats returns what the Relay has done.
 func (r *Relay) Stats() RelayStats {
-	c := &r.counts
+	c, d := &r.counts, &r.counts.delivery
 	stats := RelayStats{
 		QueuedRequests:  len(r.requests),
-		TimedOutReplies: c.timedOut.Load(), EvictedReplies: c.evicted.Load(),
+		TimedOutReplies: d.TimedOut.Load(), EvictedReplies: d.Evicted.Load(),
 		RefusedAnswers: c.refused.Load(), StuckCalls: c.stuck.Load(),
 		Panics: c.panics.Load(), NilRequests: c.nilRequests.Load(), NilReplies: c.nilReplies.Load(),
-		ClosedReplies: c.closedReplies.Load(), UnknownTypes: c.unknownTypes.Load(),
+		ClosedReplies: d.Closed.Load(), UnknownTypes: c.unknownTypes.Load(),
 	}
-	stats.AbandonedReplies = stats.TimedOutReplies + stats.EvictedReplies + c.leftAtStop.Load()
+	stats.AbandonedReplies = stats.TimedOutReplies + stats.EvictedReplies + d.LeftAtStop.Load()
 	if run := r.run.Load(); run != nil {
 		stats.QueuedAnswers = run.builders.Queued()
-		stats.WaitingReplies, stats.WaitingBytes = run.unread.Size()
+		stats.WaitingReplies, stats.WaitingBytes = run.delivery.Unread.Size()
 	}
 	return stats
 }

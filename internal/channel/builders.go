@@ -44,6 +44,8 @@ type Builders struct {
 	running bool       // until Stop
 	// open holds the answers that were accepted and have not been completed.
 	open map[*Answer]struct{}
+	// entered counts the callers between Enter and Leave.
+	entered int
 	// queue holds those of them that wait for a goroutine, from index next on.
 	queue []*Answer
 	next  int
@@ -92,6 +94,25 @@ func (b *Builders) Begin(a *Answer) bool {
 	return b.running
 }
 
+// Enter accepts what may become an answer for Add, unless the builders are stopped. The caller must call Leave afterwards.
+func (b *Builders) Enter() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.running {
+		b.entered++
+	}
+	return b.running
+}
+
+// Leave ends what Enter has accepted.
+func (b *Builders) Leave() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.entered--; !b.running {
+		b.work.Broadcast()
+	}
+}
+
 // Forget withdraws an answer that was begun.
 func (b *Builders) Forget(a *Answer) {
 	b.mu.Lock()
@@ -117,11 +138,17 @@ func (b *Builders) Queued() int {
 func (b *Builders) waiting() int { return len(b.queue) - b.next }
 
 // Add leaves an answer to a goroutine, and waits for room in the queue. It reports whether it did: it does not if there is no
-// room, no answer has been completed for hopelessAfter looks, and there are as many goroutines as there may be. An answer that is
-// added after Stop has given up counts as given up.
+// room, no answer has been completed for hopelessAfter looks, and there are as many goroutines as there may be. If Stop has given
+// up, an answer that was begun counts as given up, and Add refuses one that was not.
 func (b *Builders) Add(a *Answer) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if _, begun := b.open[a]; !begun {
+		if b.over {
+			return false
+		}
+		b.open[a] = struct{}{}
+	}
 	for !b.over && b.waiting() >= b.depth+b.idle {
 		if b.stalls >= hopelessAfter && b.full() {
 			b.closeOne(a)
@@ -182,7 +209,7 @@ func (b *Builders) run() {
 	for {
 		for b.waiting() == 0 {
 			// After Stop, what was begun may still be added.
-			if b.alive > b.workers || b.over || !b.running && len(b.open) == 0 {
+			if b.alive > b.workers || b.over || !b.running && len(b.open)+b.entered == 0 {
 				b.end()
 				return
 			}
@@ -214,7 +241,7 @@ func (b *Builders) end() {
 	}
 }
 
-// Stop accepts nothing more. It returns when everything that was begun is built or withdrawn, or when no answer was completed for
+// Stop accepts nothing more. It returns when everything that was accepted is built, withdrawn or left, or when no answer was completed for
 // as long as patience. It returns the answers that it gave up; their goroutines end when their builds return.
 func (b *Builders) Stop(patience time.Duration) []*Answer {
 	b.mu.Lock()

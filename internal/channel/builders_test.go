@@ -37,6 +37,44 @@ func TestStopWaitsForAcceptedAnswers(t *testing.T) {
 	}
 }
 
+// TestStopWaitsForThoseWhoEntered is the same between Enter and Leave, with and without an answer.
+func TestStopWaitsForThoseWhoEntered(t *testing.T) {
+	for _, adds := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			built := false
+			b := StartBuilders(2, 1, func(a *Answer) { a.Build() })
+			require.True(t, b.Enter())
+			stopped := make(chan []*Answer)
+			begun := time.Now()
+			go func() { stopped <- b.Stop(time.Minute) }()
+			synctest.Wait()
+			require.False(t, b.Enter())
+			if adds {
+				require.True(t, b.Add(&Answer{Build: func() any { built = true; return nil }}))
+			}
+			b.Leave()
+			require.Empty(t, <-stopped)
+			require.Zero(t, time.Since(begun))
+			require.Equal(t, adds, built)
+		})
+	}
+}
+
+// TestAddAfterStopGaveUp adds answers when Stop has given up: one that Stop did not know of is refused, so that its Reply is
+// closed.
+func TestAddAfterStopGaveUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := StartBuilders(2, 1, func(a *Answer) { a.Build() })
+		known := &Answer{}
+		require.True(t, b.Enter())
+		require.True(t, b.Begin(known))
+		require.Equal(t, []*Answer{known}, b.Stop(time.Minute))
+		require.True(t, b.Add(known))
+		require.False(t, b.Add(&Answer{}))
+		b.Leave()
+	})
+}
+
 // TestStopGivesUpAnswers stops builders one of which never returns: the other goroutines end with Stop, and the one that is
 // stuck ends when its build returns.
 func TestStopGivesUpAnswers(t *testing.T) {

@@ -43,6 +43,8 @@ type Receiver struct {
 type Handler struct {
 	// One handles a request. A nil request may come while others are being handled.
 	One func(*protocol.StorageRequest)
+	// Lone handles a request while no other is known to be waiting; nil stands for One.
+	Lone func(*protocol.StorageRequest)
 	// Many handles several requests, none of them nil, in their order; nil if it would gain nothing over One.
 	Many func([]protocol.StorageRequest)
 	// Copies says that neither keeps a request. A request that is kept must be the sender's own, so copies must not be handled
@@ -140,11 +142,15 @@ func (r *Receiver) pass(request *protocol.StorageRequest) {
 		r.queue.push(request)
 		return
 	}
-	r.one(request)
+	r.one(request, r.streak == 0)
 }
 
-func (r *Receiver) one(request *protocol.StorageRequest) {
-	r.handle.One(request)
+func (r *Receiver) one(request *protocol.StorageRequest, lone bool) {
+	if lone && r.handle.Lone != nil {
+		r.handle.Lone(request)
+	} else {
+		r.handle.One(request)
+	}
 	r.progress()
 }
 
@@ -155,7 +161,7 @@ func (r *Receiver) many(requests []protocol.StorageRequest) {
 		return
 	}
 	for i := range requests {
-		r.one(&requests[i])
+		r.one(&requests[i], len(requests) == 1)
 	}
 }
 

@@ -218,3 +218,40 @@ func TestStopGivesUp(t *testing.T) {
 		})
 	}
 }
+
+// TestLoneRequests sends requests one by one and while another is handled: only those for which the receiver has waited are
+// lone, and a request that another goroutine takes if it takes no other with it.
+func TestLoneRequests(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		channel := make(chan *protocol.StorageRequest)
+		busy := make(chan struct{})
+		var lone, one []int32
+		r := StartReceiver(channel, Handler{
+			One: func(request *protocol.StorageRequest) { one = append(one, request.Partition) },
+			Lone: func(request *protocol.StorageRequest) {
+				lone = append(lone, request.Partition)
+				<-busy
+			},
+		})
+		synctest.Wait()
+		channel <- &protocol.StorageRequest{Partition: 1}
+		var sent sync.WaitGroup
+		for n := range int32(2) {
+			sent.Go(func() { channel <- &protocol.StorageRequest{Partition: 2 + n} })
+			synctest.Wait()
+		}
+		close(busy)
+		sent.Wait()
+		synctest.Wait()
+		channel <- &protocol.StorageRequest{Partition: 4}
+		require.True(t, r.Stop(StopPatience))
+		require.Equal(t, []int32{1, 4}, lone)
+		require.Equal(t, []int32{2, 3}, one)
+
+		r.many([]protocol.StorageRequest{{Partition: 5}})
+		r.many([]protocol.StorageRequest{{Partition: 6}, {Partition: 7}})
+		require.Equal(t, []int32{1, 4, 5}, lone)
+		require.Equal(t, []int32{2, 3, 6, 7}, one)
+	})
+}

@@ -33,6 +33,8 @@ type Capture struct {
 	numbers []int32
 	members []member
 
+	// all is what an answer will hold.
+	all totals
 	// image holds the end offsets, and a lag for each window that is not empty.
 	image ends.Image
 
@@ -115,11 +117,21 @@ func (k *Capture) read(t *capturedTopic) {
 	defer reading.Close()
 	t.image = k.image.Add(reading, int32(t.count))
 	lags := k.image.Lags(reading, k.timed)
+	k.all.partitions += t.count
 	for slot := t.first; slot < t.end(); slot++ {
-		if w := k.windowOf(slot); w != nil && w.Len() > 0 {
+		w := k.windowOf(slot)
+		if w == nil {
+			continue
+		}
+		if n := w.Len(); n > 0 {
+			k.all.windows++
+			k.all.commits += n
 			lags.Add(t.partition(k.numbers, slot), w.NewestOffset())
 		}
 	}
+	known, endOffsets := k.image.Sizes(t.image)
+	k.all.known += known
+	k.all.endOffsets += endOffsets
 }
 
 const (
@@ -195,6 +207,9 @@ func (k *Capture) unfold() {
 	}
 }
 
+// Size is the number of partitions and commits of the answer.
+func (k *Capture) Size() int { return k.all.partitions + k.all.windows*k.intervals }
+
 // owner returns who owns the partition of a slot.
 func (k *Capture) owner(slot uint32) member {
 	if len(k.owners) == 0 {
@@ -226,10 +241,13 @@ func (k *Capture) window(t *capturedTopic, partition int) (w window.Window, slot
 
 // windowOf returns the window of a slot, nil if there is none.
 func (k *Capture) windowOf(slot uint32) window.Window {
-	r := k.slots[slot]
-	if r == 0 {
-		return nil
+	if r := k.slots[slot]; r != 0 {
+		return k.windowAt(r)
 	}
+	return nil
+}
+
+func (k *Capture) windowAt(r reference) window.Window {
 	return window.Window(k.blocks[k.starts[r>>unitBits]+int(r&unitMask)*unit:])
 }
 
@@ -240,18 +258,11 @@ type totals struct {
 	known, endOffsets int
 }
 
+// totals is all for a Capture whose topics were not read.
 func (k *Capture) totals() (all totals) {
-	for i := range k.topics {
-		t := &k.topics[i]
-		all.partitions += t.count
-		known, endOffsets := k.image.Sizes(t.image)
-		all.known += known
-		all.endOffsets += endOffsets
-		for slot := t.first; slot < t.end(); slot++ {
-			if w := k.windowOf(slot); w != nil && w.Len() > 0 {
-				all.windows++
-				all.commits += w.Len()
-			}
+	for _, r := range k.slots {
+		if r != 0 {
+			all.commits += k.windowAt(r).Len()
 		}
 	}
 	return all
@@ -268,7 +279,7 @@ func currentLag(end *ends.View, w window.Window) uint64 {
 
 // ConsumerTopics builds the answer of the channel protocol, in a few large allocations. The caller may keep and change it.
 func (k *Capture) ConsumerTopics() protocol.ConsumerTopics {
-	all := k.totals()
+	all := &k.all
 	answer := make(protocol.ConsumerTopics, len(k.topics))
 	partitionSlab := make([]protocol.ConsumerPartition, all.partitions)
 	pointerSlab := make([]*protocol.ConsumerPartition, all.partitions)
@@ -317,7 +328,7 @@ func (k *Capture) ConsumerTopics() protocol.ConsumerTopics {
 
 // Group builds the typed answer, in the memory of into.
 func (k *Capture) Group(into *protocol.Group) {
-	all := k.totals()
+	all := &k.all
 	into.Topics = slices.Grow(into.Topics[:0], len(k.topics))
 	slabs := into.Slabs()
 	slabs.Partitions = slices.Grow(slabs.Partitions[:0], all.partitions)[:all.partitions]

@@ -7,6 +7,13 @@ import (
 	"github.com/lagkeeper/storage/internal/ends"
 )
 
+// Names are names at one moment.
+type Names interface {
+	// Strings returns the names; it is not nil.
+	Strings() []string
+	Len() int
+}
+
 // GroupNames are the names of groups at one moment.
 type GroupNames struct{ groups []*group }
 
@@ -29,6 +36,9 @@ func (n GroupNames) Strings() []string {
 	}
 	return names
 }
+
+// Len returns the number of names.
+func (n GroupNames) Len() int { return len(n.groups) }
 
 // Groups returns the groups of a cluster that have not expired.
 func (e *Engine) Groups(c *Cluster) (GroupNames, Reason) {
@@ -106,6 +116,9 @@ func (n TopicNames) Strings() []string {
 	}
 	return names
 }
+
+// Len returns the number of names.
+func (n TopicNames) Len() int { return len(n.topics) }
 
 // Topics returns the topics of a cluster.
 func (e *Engine) Topics(c *Cluster) (TopicNames, Reason) {

@@ -69,7 +69,7 @@ func BenchmarkFetchBesideWriters(b *testing.B) {
 		b.Run(fmt.Sprintf("commits-a-second=%d", rate), func(b *testing.B) {
 			w := newBenchWorld(b, 1_000, 100, 10, nil)
 			w.load(b, 12)
-			quit, sent := make(chan struct{}), make(chan int)
+			quit, sent := make(chan struct{}), make(chan []time.Duration)
 			start := time.Now()
 			go func() { sent <- w.sendAt(rate, quit) }()
 			var took []time.Duration
@@ -79,7 +79,13 @@ func BenchmarkFetchBesideWriters(b *testing.B) {
 				took = append(took, time.Since(at))
 			}
 			close(quit)
-			b.ReportMetric(float64(<-sent)/time.Since(start).Seconds(), "commits/s")
+			waits := <-sent
+			b.ReportMetric(float64(len(waits))/time.Since(start).Seconds(), "commits/s")
+			if slices.Sort(waits); len(waits) > 0 {
+				b.ReportMetric(float64(waits[len(waits)/2].Nanoseconds()), "commit-p50-ns")
+				b.ReportMetric(float64(waits[len(waits)*99/100].Nanoseconds()), "commit-p99-ns")
+				b.ReportMetric(float64(waits[len(waits)*999/1000].Nanoseconds()), "commit-p99.9-ns")
+			}
 			slices.Sort(took)
 			b.ReportMetric(float64(took[len(took)/2].Nanoseconds()), "p50-ns")
 			b.ReportMetric(float64(took[len(took)*99/100].Nanoseconds()), "p99-ns")
@@ -87,16 +93,16 @@ func BenchmarkFetchBesideWriters(b *testing.B) {
 	}
 }
 
-// sendAt commits at a steady rate over the channel until quit is closed, and returns the number of commits. It sends what is
-// due every half a millisecond.
-func (w *benchWorld) sendAt(rate int, quit <-chan struct{}) (sent int) {
-	start := time.Now()
+// sendAt commits at a steady rate over the channel until quit is closed, and returns how long each commit took to be received. It
+// sends what is due every half a millisecond.
+func (w *benchWorld) sendAt(rate int, quit <-chan struct{}) (waits []time.Duration) {
+	start, sent := time.Now(), 0
 	ticker := time.NewTicker(500 * time.Microsecond)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-quit:
-			return sent
+			return waits
 		case <-ticker.C:
 		}
 		for due := int(time.Since(start).Seconds() * float64(rate)); sent < due; sent++ {
@@ -104,10 +110,13 @@ func (w *benchWorld) sendAt(rate int, quit <-chan struct{}) (sent int) {
 			c := w.next(g, p)
 			c.Order += int64(sent/len(w.offsets)+1) * w.orderStep()
 			c.Timestamp += int64(sent/len(w.offsets)+1) * 10_000
-			w.coordinator.App.StorageChannel <- &protocol.StorageRequest{
+			request := &protocol.StorageRequest{
 				RequestType: protocol.StorageSetConsumerOffset, Cluster: benchCluster, Group: w.groupNames[g],
 				Topic: c.Topic, Partition: c.Partition, Offset: c.Offset, Order: c.Order, Timestamp: c.Timestamp,
 			}
+			at := time.Now()
+			w.coordinator.App.StorageChannel <- request
+			waits = append(waits, time.Since(at))
 		}
 	}
 }
