@@ -92,8 +92,9 @@ func mayHoldUnread(p *protocol.GroupPartition) bool {
 	if len(p.Commits) > 0 {
 		return true
 	}
-	// If the group has no commit, a partition holds nothing to read if it was never written to or retention has emptied it.
-	return len(p.EndOffsets) > 0 && p.EndOffsets[len(p.EndOffsets)-1] > max(p.LogStartOffset, 0)
+	// A partition without a commit holds nothing to read only if it is known that it was never written to or that retention has
+	// emptied it.
+	return len(p.EndOffsets) == 0 || p.EndOffsets[len(p.EndOffsets)-1] > max(p.LogStartOffset, 0)
 }
 
 func (s *sum) addTime(l protocol.TimeLag) {

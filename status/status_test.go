@@ -184,7 +184,10 @@ func TestLag(t *testing.T) {
 			Time: protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Lag: time.Second}}},
 		"never committed": {[]protocol.GroupPartition{behind, partition(protocol.PartitionNoCommit, 7)}, Lag{Known: true, AtLeast: true, Messages: 6,
 			Time: protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Lag: time.Second}}},
-		"never written": {[]protocol.GroupPartition{behind, partition(protocol.PartitionNoCommit, 0), {}}, Lag{Known: true, Messages: 6, Time: behind.TimeLag}},
+		"never written": {[]protocol.GroupPartition{behind, partition(protocol.PartitionNoCommit, 0)}, Lag{Known: true, Messages: 6, Time: behind.TimeLag}},
+		// The leader of a partition has not answered since the store began.
+		"end unknown": {[]protocol.GroupPartition{behind, {State: protocol.PartitionNoCommit}}, Lag{Known: true, AtLeast: true, Messages: 6,
+			Time: protocol.TimeLag{Kind: protocol.TimeLagAtLeast, Lag: time.Second}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
