@@ -32,7 +32,7 @@ func (f *Feed) pollEnds(ctx context.Context) error {
 	}
 	f.state.allowed(askMetadata)
 	topics := m.topics
-	f.logCount.Store(topics[logTopic].count)
+	f.noteLog(topics[logTopic])
 	of := make(partitions, len(topics))
 	for name, t := range topics {
 		if f.wantsTopic(name, t.internal) {

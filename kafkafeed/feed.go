@@ -40,6 +40,8 @@ type Feed struct {
 	shareless bool
 	// logCount is the number of partitions of the log at the last check.
 	logCount atomic.Int32
+	// leaderless are the partitions of the log that had no leader at the last check: their groups have no coordinator.
+	leaderless atomic.Pointer[[]int32]
 	// reconcile is true if commits of the log were missed, so that committed offsets must be fetched.
 	reconcile atomic.Bool
 

@@ -36,13 +36,19 @@ func (f *Feed) logTopic(ctx context.Context) (topic, error) {
 	if !ok {
 		return topic{}, fmt.Errorf("%s does not exist, or may not be described", logTopic)
 	}
-	f.logCount.Store(log.count)
+	f.noteLog(log)
 	positions, err := f.target.positions(ctx)
 	// Which partitions have a position is no evidence if each feed has some.
 	if err == nil && !f.sharded() && len(positions) > 0 && int32(len(positions)) < log.count {
 		err = f.forgetOrders(ctx)
 	}
 	return log, err
+}
+
+// noteLog records the metadata of the log.
+func (f *Feed) noteLog(log topic) {
+	f.logCount.Store(log.count)
+	f.leaderless.Store(&log.leaderless)
 }
 
 // forgetOrders restarts the orders of all groups; the reading continues.

@@ -96,20 +96,21 @@ func (f *Feed) pollCommits(ctx context.Context, groups map[string]groupType, com
 	}
 	f.asked(askCommits, err)
 	maps.DeleteFunc(f.polled, func(key commitKey, _ polled) bool { return complete && groups[key.group] == "" })
+	select {
+	case <-f.ready:
+		return nil
+	default:
+	}
+	// The times of what is known do not wait for what is missing, which may be for long.
+	if err := f.seedTimes(ctx); err != nil {
+		return err
+	}
 	if err != nil || !complete || answered < len(groups) {
 		return nil
 	}
 	if f.sharer != nil && !f.member() && !f.shareless {
 		f.shareless = true // the store may not have assigned the share yet
 		return nil
-	}
-	select {
-	case <-f.ready:
-		return nil
-	default:
-	}
-	if err := f.seedTimes(ctx); err != nil {
-		return err
 	}
 	f.becomeReady()
 	return nil

@@ -67,6 +67,8 @@ type topic struct {
 	id       protocol.TopicID
 	count    int32
 	internal bool
+	// leaderless are the partitions that have no leader.
+	leaderless []int32
 }
 
 // metadata is the answer of one broker about the cluster.
@@ -98,7 +100,13 @@ func (f *Feed) metadata(ctx context.Context) (*metadata, error) {
 			f.failed(askMetadata, fmt.Errorf("topic %q: %w", *t.Topic, err))
 			continue
 		}
-		m.topics[*t.Topic] = topic{protocol.TopicID(t.TopicID), int32(len(t.Partitions)), t.IsInternal}
+		found := topic{id: protocol.TopicID(t.TopicID), count: int32(len(t.Partitions)), internal: t.IsInternal}
+		for j := range t.Partitions {
+			if p := &t.Partitions[j]; p.Leader < 0 {
+				found.leaderless = append(found.leaderless, p.Partition)
+			}
+		}
+		m.topics[*t.Topic] = found
 	}
 	return m, nil
 }
@@ -236,7 +244,25 @@ func (f *Feed) listGroups(ctx context.Context) (map[string]groupType, error) {
 			}
 		}
 	}
+	if n := f.uncoordinated(); n > 0 {
+		faults.add(fmt.Errorf("%d of %d partitions of %s have no leader: no broker lists their groups", n, f.logCount.Load(), logTopic))
+	}
 	return groups, faults.err()
+}
+
+// uncoordinated returns the number of partitions of the log that have no leader and whose groups are the feed's.
+func (f *Feed) uncoordinated() (n int) {
+	leaderless := f.leaderless.Load()
+	if leaderless == nil {
+		return 0
+	}
+	share := f.share.Load()
+	for _, partition := range *leaderless {
+		if !f.sharded() || share != nil && share.owned[partition] {
+			n++
+		}
+	}
+	return n
 }
 
 // faultList joins the first few of what may be thousands of errors.
