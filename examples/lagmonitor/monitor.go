@@ -10,6 +10,7 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/lagkeeper/storage"
 )
@@ -58,13 +59,17 @@ func monitor(ctx context.Context, opts options, stdout, stderr io.Writer) (err e
 			return err
 		}
 	}
+	log := feedLog{m.events, kgo.LogLevelWarn}
+	if opts.once {
+		log.level = kgo.LogLevelError // the table is followed by a list of what failed
+	}
 	m.reader = reader{source: m.store, states: m.states, now: time.Now}
 	for _, cluster := range m.cfg.clusters {
 		m.reader.clusters = append(m.reader.clusters, cluster.name)
 		if cluster.mode == modeRead {
 			continue
 		}
-		s, err := newSource(m.store, cluster, m.cfg.interval, window(cfg.viper), feedLog{m.events}, m.polled)
+		s, err := newSource(m.store, cluster, m.cfg.interval, window(cfg.viper), log, m.polled)
 		if err != nil {
 			return faults{err.Error()}
 		}

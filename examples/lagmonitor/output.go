@@ -41,7 +41,7 @@ type printer struct {
 
 // print prints a reading: the totals, the clusters, the groups and the new events.
 func (p *printer) print(r reading) error {
-	lines := append([]string{r.at.Format(time.TimeOnly) + "  " + totals(r.groups, p.color)}, clusterLines(r, p.color)...)
+	lines := append([]string{r.at.Format(time.TimeOnly) + "  " + totals(r, p.color)}, clusterLines(r, p.color)...)
 	if len(r.groups) > 0 {
 		g := layout(groupColumns, r.groups, p.seen, p.columns)
 		lines = append(lines, "", g.titles(p.color))

@@ -170,88 +170,6 @@ func TestRunSeveralClusters(t *testing.T) {
 	assert.NotContains(t, stdout.String(), "one")
 }
 
-// killable are the listeners of brokers that can be killed.
-type killable struct {
-	mu    sync.Mutex
-	conns map[net.Listener][]net.Conn
-	order []net.Listener
-}
-
-func (k *killable) listen(network, address string) (net.Listener, error) {
-	l, err := net.Listen(network, address)
-	if err != nil {
-		return nil, err
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.order = append(k.order, l)
-	return &killableListener{l, k}, nil
-}
-
-// kill refuses new connections to a broker, and closes the existing ones.
-func (k *killable) kill(broker int) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	l := k.order[broker]
-	_ = l.Close()
-	for _, conn := range k.conns[l] {
-		_ = conn.Close()
-	}
-}
-
-type killableListener struct {
-	net.Listener
-	killable *killable
-}
-
-func (l *killableListener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err == nil {
-		l.killable.mu.Lock()
-		l.killable.conns[l.Listener] = append(l.killable.conns[l.Listener], conn)
-		l.killable.mu.Unlock()
-	}
-	return conn, err
-}
-
-// If one of three brokers is down, the monitor prints what is known, names what is missing, and sets the exit code.
-func TestRunOncePartial(t *testing.T) {
-	ctx := testContext(t)
-	brokers := &killable{conns: make(map[net.Listener][]net.Conn)}
-	cluster, client := newCluster(t, kfake.ListenFn(brokers.listen))
-	addresses := cluster.ListenAddrs()
-	write(t, ctx, client, 5)
-	var here, there []string
-	for i := range 9 {
-		group := fmt.Sprint("group-", i)
-		commit(t, ctx, client, group, 2)
-		if cluster.CoordinatorFor(group) == 2 {
-			there = append(there, group)
-		} else {
-			here = append(here, group)
-		}
-	}
-	require.NotEmpty(t, here)
-	require.NotEmpty(t, there)
-	client.Close()
-	brokers.kill(2)
-
-	var stdout, stderr bytes.Buffer
-	require.Equal(t, exitPartial, run(ctx, []string{"--brokers", strings.Join(addresses, ","), "--once"}, &stdout, &stderr), stdout.String())
-	for _, group := range here {
-		assert.Regexp(t, `(?m)^BEHIND +`+group+` +t +6 +0 +≥?\d+ `, stdout.String())
-	}
-	for _, group := range there {
-		assert.NotContains(t, stdout.String(), group+" ")
-	}
-	assert.Contains(t, stdout.String(), "! ")
-	assert.Contains(t, stderr.String(), "lagmonitor: incomplete: kafka: ")
-	assert.Contains(t, stderr.String(), addresses[2])
-	for _, line := range strings.Split(strings.TrimSpace(stderr.String()), "\n") {
-		assert.True(t, strings.HasPrefix(line, "lagmonitor: incomplete: kafka: "), line)
-	}
-}
-
 func TestRunFailures(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -336,9 +254,9 @@ func TestOneLine(t *testing.T) {
 	assert.Equal(t, "a", oneLine(fmt.Errorf("a")))
 	assert.Equal(t, "failed", oneLine(fmt.Errorf("\n")))
 	log := new(eventLog)
-	feedLog{log}.Log(kgo.LogLevelInfo, "no news")
-	feedLog{log}.Log(kgo.LogLevelWarn, "request failed", "err", fmt.Errorf("x\ny"), "request", "z")
-	feedLog{log}.Log(kgo.LogLevelWarn, "request failed", "err", context.Canceled)
+	feedLog{log, kgo.LogLevelWarn}.Log(kgo.LogLevelInfo, "no news")
+	feedLog{log, kgo.LogLevelWarn}.Log(kgo.LogLevelWarn, "request failed", "err", fmt.Errorf("x\ny"), "request", "z")
+	feedLog{log, kgo.LogLevelWarn}.Log(kgo.LogLevelWarn, "request failed", "err", context.Canceled)
 	assert.Equal(t, []string{"request failed err=x (and 1 more) request=z"}, eventTexts(log.all()))
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/viper"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
 	"github.com/lagkeeper/storage"
@@ -92,7 +93,7 @@ func TestHealthAndReadiness(t *testing.T) {
 	var err error
 	cluster.client, err = kafkaConfig{brokers: []string{"127.0.0.1:1"}}.clientOptions()
 	require.NoError(t, err)
-	s, err := newSource(coordinator.Store(), cluster, time.Second, 10, feedLog{new(eventLog)}, make(chan struct{}, 1))
+	s, err := newSource(coordinator.Store(), cluster, time.Second, 10, feedLog{new(eventLog), kgo.LogLevelWarn}, make(chan struct{}, 1))
 	require.NoError(t, err)
 	m := &monitorState{coordinator: coordinator, store: coordinator.Store(), sources: []*source{s}, cfg: config{interval: time.Second}}
 	served, end, err := m.handlers(options{http: ":0"})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -119,9 +120,7 @@ func (s *source) state() clusterState {
 	if status.Mode == kafkafeed.ModePoll {
 		delete(failed, askLog)
 	}
-	for _, request := range slices.Sorted(maps.Keys(failed)) {
-		state.Missing = append(state.Missing, fmt.Sprintf("%s: %s", request, oneLine(s.explain(failed[request]))))
-	}
+	state.Missing = append(state.Missing, s.failures(failed)...)
 	for _, request := range status.Refused {
 		if failed[request] == nil && request != askLog {
 			state.Missing = append(state.Missing, request+": not allowed")
@@ -131,6 +130,23 @@ func (s *source) state() clusterState {
 		state.Missing = append(state.Missing, "the store is being filled")
 	}
 	return state
+}
+
+// failures returns a sentence for each reason, with all requests that failed for it.
+func (s *source) failures(failed map[string]error) (sentences []string) {
+	requests := make(map[string][]string)
+	var reasons []string
+	for _, request := range slices.Sorted(maps.Keys(failed)) {
+		reason := oneLine(s.explain(failed[request]))
+		if requests[reason] == nil {
+			reasons = append(reasons, reason)
+		}
+		requests[reason] = append(requests[reason], request)
+	}
+	for _, reason := range reasons {
+		sentences = append(sentences, strings.Join(requests[reason], ", ")+": "+reason)
+	}
+	return sentences
 }
 
 // patience is the number of polls in a row that may fail before settle gives up waiting.
@@ -188,10 +204,13 @@ func oneLine(err error) string {
 	return lines[0]
 }
 
-// feedLog turns the warnings and errors that a feed logs into events.
-type feedLog struct{ events *eventLog }
+// feedLog turns what a feed logs, up to a level, into events.
+type feedLog struct {
+	events *eventLog
+	level  kgo.LogLevel
+}
 
-func (l feedLog) Level() kgo.LogLevel { return kgo.LogLevelWarn }
+func (l feedLog) Level() kgo.LogLevel { return l.level }
 
 func (l feedLog) Log(level kgo.LogLevel, message string, pairs ...any) {
 	if level > l.Level() {

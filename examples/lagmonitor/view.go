@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,14 +78,14 @@ func (m model) header() []string {
 	}
 	title := paint("lagmonitor", bold, m.color) + "  " + m.reading.at.Format(time.TimeOnly) + "  " +
 		count(len(m.reading.groups), "group") + shown + "  " + paint(sorted, dim, m.color)
-	return append([]string{title, totals(m.reading.groups, m.color)}, clusterLines(m.reading, m.color)...)
+	return append([]string{title, totals(m.reading, m.color)}, clusterLines(m.reading, m.color)...)
 }
 
 // totals counts the groups of each status, the most alarming status first.
-func totals(rows []*groupRow, color bool) string {
+func totals(r reading, color bool) string {
 	counts := make(map[status.Status]int)
-	for _, r := range rows {
-		counts[r.Status]++
+	for _, row := range r.groups {
+		counts[row.Status]++
 	}
 	var parts []string
 	for len(counts) > 0 {
@@ -95,6 +97,9 @@ func totals(rows []*groupRow, color bool) string {
 		}
 		parts = append(parts, paint(fmt.Sprintf("%s %d", statusName(worst), counts[worst]), statusStyle(worst), color))
 		delete(counts, worst)
+	}
+	if len(parts) == 0 && slices.ContainsFunc(r.clusters, func(c clusterState) bool { return !c.Ready }) {
+		return paint("no group is known yet", dim, color)
 	}
 	if len(parts) == 0 {
 		return paint("no group has committed anything yet", dim, color)
@@ -127,6 +132,9 @@ func clusterLines(r reading, color bool) (lines []string) {
 		line := fmt.Sprintf("%s  %s  %s", paint(c.Cluster, bold, color), mode, poll)
 		if len(c.Missing) > 0 {
 			line += "  " + paint("! "+printable(strings.Join(c.Missing, "; ")), red, color)
+		}
+		if c.Reason != "" {
+			line += "  " + paint("the log is not read: "+printable(oneLine(errors.New(c.Reason))), dim, color)
 		}
 		lines = append(lines, line)
 	}
