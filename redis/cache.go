@@ -125,7 +125,8 @@ func (db *DB) resize(g *group) {
 	g.bytes = size
 }
 
-// topic is what the process knows of a topic. Topics stay in memory: a group needs the ones that it holds.
+// topic is what the process knows of a topic. It stays in memory until a sweep finds that the topic is gone: a group needs the ones
+// that it holds.
 type topic struct {
 	// Immutable.
 	cluster *engine.Cluster

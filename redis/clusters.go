@@ -102,6 +102,7 @@ func (db *DB) removeCluster(ctx context.Context, name string) error {
 	if db.replicas != nil {
 		_ = db.replicas.reader.engine.RemoveCluster(name) // it is known there if it is known here
 	}
+	defer db.clusters.doors.Delete(c)
 	return errorsOf[db.engine.RemoveCluster(name)]
 }
 

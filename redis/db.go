@@ -29,6 +29,10 @@ func (db *DB) enter(ctx context.Context, cluster string) (*engine.Cluster, error
 		db.end()
 		return nil, storage.ErrUnknownCluster
 	}
+	if db.engine.Cluster(cluster) != c { // it was removed meanwhile
+		db.leave(c)
+		return nil, storage.ErrUnknownCluster
+	}
 	return c, nil
 }
 

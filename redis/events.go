@@ -113,15 +113,14 @@ func (db *DB) Watch(ctx context.Context, filter storage.WatchFilter) (iter.Seq[p
 		db.stopReading()
 		return nil, storage.ErrTooManyWatchers
 	}
-	over := context.AfterFunc(ctx, watcher.Close)
-	var once sync.Once
-	leave := func() {
-		over()
+	leave := sync.OnceFunc(func() {
 		watcher.Close()
-		once.Do(db.stopReading)
-	}
-	context.AfterFunc(ctx, leave)
+		db.stopReading()
+	})
+	// Without this a watcher whose caller never begins its loop would stay for ever.
+	forget := context.AfterFunc(ctx, leave)
 	return func(yield func(protocol.Event) bool) {
+		defer forget()
 		defer leave()
 		for {
 			events, err := watcher.Next(ctx)

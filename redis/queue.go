@@ -35,6 +35,13 @@ func (q *queue[Op]) take() []Op {
 	return all
 }
 
+// busy reports whether any op waits or is being carried out.
+func (q *queue[Op]) busy() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.running
+}
+
 // mostUnderWay bounds the calls that wait for the server.
 const mostUnderWay = 16_384
 
@@ -61,11 +68,4 @@ func (db *DB) begin(ctx context.Context) error {
 func (db *DB) end() {
 	<-db.room
 	db.underWay.Done()
-}
-
-// busy reports whether any op waits or is being carried out.
-func (q *queue[Op]) busy() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.running
 }

@@ -94,9 +94,9 @@ func (db *DB) Stats() (storage.Stats, error) {
 		},
 		Remote: storage.RemoteStats{
 			Calls: len(db.room), MostCalls: cap(db.room), HeldBuckets: db.heldBuckets(),
-			RoundTrips: c.roundTrips.Load() + reader.roundTrips.Load(), Connections: c.connections.Load(), Conflicts: c.conflicts.Load() + reader.conflicts.Load(), Retries: c.retries.Load(),
-			Unavailable: c.unavailable.Load(), EarlierStates: c.turns.Load(),
-			ReplicaReads: c.replicaReads.Load(), ReplicaMisses: c.replicaMisses.Load(),
+			RoundTrips: c.roundTrips.Load() + reader.roundTrips.Load(), Connections: c.connections.Load(),
+			Conflicts: c.conflicts.Load() + reader.conflicts.Load(), Retries: c.retries.Load(), Unavailable: c.unavailable.Load(),
+			EarlierStates: c.turns.Load(), ReplicaReads: c.replicaReads.Load(), ReplicaMisses: c.replicaMisses.Load(),
 		},
 	}
 	for request, count := range requestCounts(&out.Requests) {

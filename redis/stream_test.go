@@ -3,7 +3,9 @@ package lagredis_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -89,4 +91,60 @@ func line(text, begins string) string {
 		}
 	}
 	return ""
+}
+
+// waitedFor is a context that counts who waits for its end.
+type waitedFor struct {
+	context.Context
+	waiting atomic.Int64
+}
+
+func (*waitedFor) Value(any) any { return nil } // or the context package would find the one inside
+
+func (c *waitedFor) AfterFunc(do func()) func() bool {
+	c.waiting.Add(1)
+	stop := context.AfterFunc(c.Context, do)
+	return func() bool {
+		c.waiting.Add(-1)
+		return stop()
+	}
+}
+
+// A watcher whose loop has ended leaves nothing behind in a context that goes on.
+func TestWatcherThatHasLeftIsForgotten(t *testing.T) {
+	servers, prefix := redistest.Single(t), freshPrefix()
+	db := open(t, servers, prefix, func(o *lagredis.Options) { o.Buckets = 1 })
+	ctx := &waitedFor{Context: t.Context()}
+	for i := range 3 {
+		events, err := db.Watch(ctx, storage.WatchFilter{})
+		require.NoError(t, err)
+		setEnd(t, db, fmt.Sprint("topic-", i), 0, 1)
+		for range events {
+			break
+		}
+	}
+	require.Zero(t, ctx.waiting.Load())
+	require.Zero(t, statsOf(t, db).Watchers.Now)
+}
+
+// A process that only reads does not keep the topics that others have deleted.
+func TestDeletedTopicsLeaveTheReader(t *testing.T) {
+	servers, prefix := redistest.Single(t), freshPrefix()
+	writer, reader := open(t, servers, prefix), open(t, servers, prefix)
+	const topics = 5
+	for i := range topics {
+		name := fmt.Sprint("topic-", i)
+		setEnd(t, writer, name, 0, 1)
+		_, err := reader.EndOffsets(t.Context(), "local", name, nil)
+		require.NoError(t, err)
+	}
+	require.Equal(t, topics, statsOf(t, reader).Topics)
+	for i := range topics - 1 {
+		require.NoError(t, writer.DeleteTopic(t.Context(), "local", fmt.Sprint("topic-", i)))
+	}
+	require.NoError(t, reader.Sweep(t.Context()))
+	require.Equal(t, 1, statsOf(t, reader).Topics)
+	ends, err := reader.EndOffsets(t.Context(), "local", fmt.Sprint("topic-", topics-1), nil)
+	require.NoError(t, err)
+	require.Equal(t, []int64{1}, ends)
 }

@@ -48,11 +48,7 @@ func (db *DB) Sweep(ctx context.Context) error {
 	if len(mine) > 0 {
 		err = errors.Join(db.sweepWriters(ctx, mine), db.sweepClusters(ctx, mine))
 	}
-	db.forgetUnknownTopics()
-	if db.replicas != nil {
-		db.replicas.reader.forgetUnknownTopics()
-	}
-	return err
+	return errors.Join(err, db.forgetTopics(ctx))
 }
 
 const fieldAt = "at"
@@ -248,17 +244,65 @@ func (db *DB) forgetDeleted(ctx context.Context, c *engine.Cluster, names []stri
 	})
 }
 
-// forgetUnknownTopics drops topics that callers have named but that do not exist.
-func (db *DB) forgetUnknownTopics() {
+// forgetTopics drops the copies of topics that do not exist any more, or never did.
+func (db *DB) forgetTopics(ctx context.Context) error {
+	there := make(map[groupID]bool)
+	for _, name := range db.engine.Clusters() {
+		c := db.engine.Cluster(name)
+		if c == nil {
+			continue
+		}
+		names, err := db.listTopics(ctx, c)
+		if err != nil {
+			return err
+		}
+		for _, topic := range names {
+			there[groupID{c, topic}] = true
+		}
+	}
+	err := db.forgetTopicsBut(ctx, there)
+	if db.replicas != nil {
+		reader := db.replicas.reader
+		own := make(map[groupID]bool, len(there))
+		for id := range there {
+			own[groupID{reader.engine.Cluster(id.cluster.Name), id.name}] = true
+		}
+		// A replica that does not answer, or does not know yet, is asked again after the next sweep.
+		_ = reader.forgetTopicsBut(ctx, own)
+	}
+	return err
+}
+
+func (db *DB) forgetTopicsBut(ctx context.Context, there map[groupID]bool) error {
+	if err := db.reloadTopics(ctx, db.topics.without(there)); err != nil {
+		return err
+	}
 	db.topics.mu.Lock()
 	defer db.topics.mu.Unlock()
 	for id, t := range db.topics.topics {
 		if !t.state.TryRLock() {
 			continue // it is in use
 		}
-		if t.loaded && t.version == "" && !t.queue.busy() {
+		if t.loaded && t.known == nil && !t.queue.busy() || db.engine.Cluster(t.cluster.Name) != t.cluster {
 			delete(db.topics.topics, id)
 		}
 		t.state.RUnlock()
 	}
+	return nil
+}
+
+// without returns the topics of which there is a copy, and that another process may have deleted.
+func (c *topicCache) without(there map[groupID]bool) (doubtful []*topic) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, t := range c.topics {
+		if there[id] || !t.state.TryRLock() {
+			continue
+		}
+		if t.loaded && t.known != nil {
+			doubtful = append(doubtful, t)
+		}
+		t.state.RUnlock()
+	}
+	return doubtful
 }
