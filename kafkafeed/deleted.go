@@ -41,6 +41,7 @@ func (f *Feed) deleteTopics(ctx context.Context, m *metadata, wanted partitions)
 			return err
 		}
 		delete(missing, name)
+		f.forgetSeeded(name)
 	}
 	f.missingTopics = missing
 	return nil

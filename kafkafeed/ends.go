@@ -30,7 +30,7 @@ func (f *Feed) pollEnds(ctx context.Context) error {
 		f.failed(askMetadata, err)
 		return err
 	}
-	f.state.allowed(askMetadata)
+	f.asked(askMetadata, m.err)
 	topics := m.topics
 	f.noteLog(topics[logTopic])
 	of := make(partitions, len(topics))

@@ -2,7 +2,6 @@ package kafkafeed
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -85,10 +84,8 @@ func (f *Feed) pollMembers(ctx context.Context, groups map[string]groupType) err
 	}
 	var faults faultList
 	found := make(map[string]owners, len(groups))
-	for len(classic) > 0 {
-		n := min(len(classic), groupsPerRequest)
-		described, err := f.admin.DescribeGroups(ctx, classic[:n]...)
-		classic = classic[n:]
+	for some := range slices.Chunk(classic, groupsPerRequest) {
+		described, err := f.admin.DescribeGroups(ctx, some...)
 		if err != nil {
 			faults.add(err)
 		}
@@ -100,10 +97,8 @@ func (f *Feed) pollMembers(ctx context.Context, groups map[string]groupType) err
 			found[group] = classicOwners(&d)
 		}
 	}
-	for len(consumer) > 0 {
-		n := min(len(consumer), groupsPerRequest)
-		described, err := f.admin.DescribeConsumerGroups(ctx, consumer[:n]...)
-		consumer = consumer[n:]
+	for some := range slices.Chunk(consumer, groupsPerRequest) {
+		described, err := f.admin.DescribeConsumerGroups(ctx, some...)
 		if err != nil {
 			faults.add(err)
 		}
@@ -169,16 +164,16 @@ func (f *Feed) storeOwners(ctx context.Context, group string, o owners) error {
 	if fatal(err) {
 		return err
 	}
-	complete := err == nil
-	var refused *storage.BatchError
-	if errors.As(err, &refused) {
-		// A wanted partition that the store refuses has no end offset yet.
-		complete = !slices.ContainsFunc(refused.Refused, func(r storage.Refusal) bool { return f.wantsTopic(all[r.Index].Topic, false) })
+	refused, err := refusals(err)
+	if known(err) != nil {
+		f.failed(askStoreWrites, err)
 	}
-	if complete {
+	// A wanted partition that the store refuses has no end offset yet.
+	early := slices.ContainsFunc(refused, func(r storage.Refusal) bool { return f.wantsTopic(all[r.Index].Topic, false) })
+	if err == nil && !early {
 		f.members.set(group, o)
 	} else {
 		f.members.drop(group)
 	}
-	return errors.Join(ctx.Err())
+	return ctx.Err()
 }

@@ -75,6 +75,7 @@ type topic struct {
 type metadata struct {
 	topics  map[string]topic
 	unsure  map[string]bool // topics that cannot be read at the moment
+	err     error           // why they cannot
 	brokers []int32
 }
 
@@ -90,6 +91,7 @@ func (f *Feed) metadata(ctx context.Context) (*metadata, error) {
 	for i := range response.Brokers {
 		m.brokers = append(m.brokers, response.Brokers[i].NodeID)
 	}
+	var faults faultList
 	for i := range response.Topics {
 		t := &response.Topics[i]
 		if t.Topic == nil {
@@ -97,7 +99,7 @@ func (f *Feed) metadata(ctx context.Context) (*metadata, error) {
 		}
 		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
 			m.unsure[*t.Topic] = true
-			f.failed(askMetadata, fmt.Errorf("topic %q: %w", *t.Topic, err))
+			faults.add(fmt.Errorf("topic %q: %w", *t.Topic, err))
 			continue
 		}
 		found := topic{id: protocol.TopicID(t.TopicID), count: int32(len(t.Partitions)), internal: t.IsInternal}
@@ -108,6 +110,7 @@ func (f *Feed) metadata(ctx context.Context) (*metadata, error) {
 		}
 		m.topics[*t.Topic] = found
 	}
+	m.err = faults.err()
 	return m, nil
 }
 

@@ -68,6 +68,13 @@ func (f *Feed) seedTimes(ctx context.Context) error {
 	return f.tellTimes(ctx, behind)
 }
 
+// forgetSeeded lets the past end offsets of a topic be fetched again, if one of its name comes.
+func (f *Feed) forgetSeeded(topic string) {
+	f.times.Lock()
+	defer f.times.Unlock()
+	maps.DeleteFunc(f.seeded, func(key commitKey, _ bool) bool { return key.topic == topic })
+}
+
 // askTimes requests the first record at or after a time, one time for each partition.
 func (f *Feed) askTimes(ctx context.Context, of map[commitKey]*backlog, faults *faultList, at func(*backlog) time.Time) {
 	asked := make(partitions)
