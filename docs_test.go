@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -180,41 +179,33 @@ func rowsOf(text, title string) (rows [][]string) {
 // keyOf matches a key in the first cell of a row of a table.
 var keyOf = regexp.MustCompile("`([a-z-]+)`")
 
-// The tables of keys list exactly the keys that exist, with the defaults that Configure sets in viper.
+// The table of keys lists exactly the keys that exist, with the defaults that Configure sets in viper.
 func TestDocumentedKeysAreThose(t *testing.T) {
 	v := viper.New()
 	v.Set("cluster.local.class-name", "kafka")
 	coordinator := &storage.Coordinator{App: &protocol.ApplicationContext{}, Viper: v}
 	coordinator.Configure()
 	defaults := v.GetStringMap("storage.default")
-	for document, missing := range map[string][]string{
-		filepath.Join("docs", "configuration.md"): nil,
-		filepath.Join("docs", "contract.md"):      {"curve-segments", "snapshot-path", "snapshot-interval"},
-	} {
-		text, err := os.ReadFile(document)
-		require.NoError(t, err)
-		documented := make(map[string]string) // the second cell by key
-		for _, row := range rowsOf(string(text), "key") {
-			for _, key := range keyOf.FindAllStringSubmatch(row[0], -1) {
-				documented[key[1]] = strings.Trim(strings.TrimSpace(row[1]), "`")
-			}
+	text, err := os.ReadFile(filepath.Join("docs", "configuration.md"))
+	require.NoError(t, err)
+	documented := make(map[string]string) // the second cell by key
+	for _, row := range rowsOf(string(text), "key") {
+		for _, key := range keyOf.FindAllStringSubmatch(row[0], -1) {
+			documented[key[1]] = strings.Trim(strings.TrimSpace(row[1]), "`")
 		}
-		for key, value := range defaults {
-			if slices.Contains(missing, key) {
-				continue
-			}
-			want := fmt.Sprint(value)
-			switch {
-			case key == "expire-topic":
-				want = "as `expire-group"
-			case value == "":
-				want = `""`
-			}
-			assert.Equal(t, want, documented[key], "%s, %s", document, key)
-			delete(documented, key)
-		}
-		delete(documented, "group-whitelist") // the old names have no default
-		delete(documented, "group-blacklist")
-		assert.Empty(t, documented, "%s has keys that do not exist", document)
 	}
+	for key, value := range defaults {
+		want := fmt.Sprint(value)
+		switch {
+		case key == "expire-topic":
+			want = "as `expire-group"
+		case value == "":
+			want = `""`
+		}
+		assert.Equal(t, want, documented[key], key)
+		delete(documented, key)
+	}
+	delete(documented, "group-whitelist") // the old names have no default
+	delete(documented, "group-blacklist")
+	assert.Empty(t, documented, "keys that do not exist")
 }

@@ -20,13 +20,13 @@ const logTopic = "__consumer_offsets"
 // The kinds of requests, as Status.Errors and Status.Refused name them.
 const (
 	askMetadata    = "metadata"
-	askTopics      = "metadata of topics that are not listed"
+	askTopics      = "metadata of missing topics"
 	askEnds        = "end offsets"
 	askStarts      = "log start offsets"
 	askGroups      = "list of groups"
 	askCommits     = "committed offsets"
-	askMissing     = "committed offsets of groups that are not listed"
-	askGone        = "committed offsets of partitions that are not told"
+	askMissing     = "committed offsets of missing groups"
+	askGone        = "committed offsets of missing partitions"
 	askMembers     = "group members"
 	askLog         = "read of " + logTopic
 	askTimes       = "offsets by time"

@@ -22,7 +22,7 @@ func main() {
 	db, err := storage.Open(options)
 	check(err)
 
-	// Whoever watches is told of what comes and goes, in its order, and holds up no writer.
+	// A watcher receives the changes in order, and holds up no writer.
 	events, err := db.Watch(ctx, storage.WatchFilter{Groups: []string{"billing"}})
 	check(err)
 	check(db.SetEndOffset(ctx, "local", "orders", protocol.EndOffset{TopicPartitionCount: 1, Offset: 120}))
@@ -33,7 +33,7 @@ func main() {
 		break
 	}
 
-	// Close saves a snapshot, Open begins with it. The end offset is polled again and the log is read up to its end.
+	// Close saves a snapshot, Open restores it. Its numbers are confirmed by the next poll, and by reading the log to its end.
 	check(db.Close())
 	db, err = storage.Open(options)
 	check(err)
