@@ -41,6 +41,7 @@ func (d *topicDecoder) begin(c *cursor) {
 		copy(d.topic.ID[:], c.bytes(n, "a topic id"))
 	}
 }
+
 func (d *topicDecoder) partitions(c *cursor) {
 	chain := endOffsetChain{firstTimestamp: d.takenAt}
 	incarnation := int64(0)
