@@ -22,7 +22,7 @@ func (discardSink) Flush() error                     { return nil }
 // the deletions are forgotten, and reports the longest commit.
 func BenchmarkCommitBesideDeletions(b *testing.B) {
 	for range b.N {
-		clock := &stepClock{now: 1_000_000_000}
+		clock := &stoppedClock{1_000_000_000}
 		e := New(Config{
 			Clusters: []string{"local"}, Shards: 1, Intervals: 10, ExpireGroup: time.Hour.Milliseconds(),
 			ExpireTopic: time.Hour.Milliseconds(), Clock: clock, Remember: true, Hub: new(feed.Hub[protocol.Event]),

@@ -14,14 +14,6 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-// stepClock is a clock that only moves when it is set.
-type stepClock struct{ now int64 }
-
-func (c *stepClock) Now() int64    { return c.now }
-func (c *stepClock) Coarse() int64 { return c.now }
-
-func (c *stepClock) Read() (now, elapsed int64) { return c.now, c.now }
-
 // load makes groups × 100 group-partitions commit some times, every ten seconds with half a second of jitter: each commit is
 // about a thousand messages further and a few hundred behind, and its order as far from the previous one as if the group made
 // a fiftieth of all commits. A topic has ten groups, and is polled before they commit.
@@ -31,7 +23,7 @@ func load(tb testing.TB, groups, commits, curveSegments int) *Engine {
 
 // loadOf is load for groups of so many partitions.
 func loadOf(tb testing.TB, groups, partitions, commits, curveSegments int) *Engine {
-	clock := &stepClock{now: 1_700_000_000_000}
+	clock := &stoppedClock{startTime}
 	e := New(Config{
 		Clusters: []string{"local"}, Shards: 20, Intervals: commits, ExpireGroup: 604_800_000, ExpireTopic: 604_800_000,
 		CurveSegments: curveSegments, Clock: clock, Hub: new(feed.Hub[protocol.Event]),

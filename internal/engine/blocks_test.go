@@ -6,25 +6,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/lagkeeper/storage/internal/feed"
 	"github.com/lagkeeper/storage/internal/snapshot"
 	"github.com/lagkeeper/storage/protocol"
 )
-
-func small(t *testing.T) (*Engine, *Cluster, *stepClock) {
-	clock := &stepClock{now: 1_700_000_000_000}
-	e := New(Config{
-		Clusters: []string{"local"}, Shards: 1, Intervals: 10, ExpireGroup: 604_800_000, ExpireTopic: 604_800_000,
-		Clock: clock, Hub: new(feed.Hub[protocol.Event]),
-	})
-	return e, e.Cluster("local"), clock
-}
 
 // TestTopicsThatComeAndGoLeaveNoBlocksBehind lets a group that keeps one topic gain and lose a large one many times, as a
 // consumer of a pattern does.
 func TestTopicsThatComeAndGoLeaveNoBlocksBehind(t *testing.T) {
 	t.Parallel()
-	e, c, clock := small(t)
+	e, c, clock := newTestEngine(1, 10)
 	const partitions = 1_000
 	commit := func(topic string, n int) {
 		for p := range n {
@@ -72,7 +62,7 @@ func TestABlockIsTrimmedOnce(t *testing.T) {
 // TestALoadedGroupThatCannotBeLeavesTheOldOne loads records that are refused or left out: the existing group stays.
 func TestALoadedGroupThatCannotBeLeavesTheOldOne(t *testing.T) {
 	t.Parallel()
-	e, c, clock := small(t)
+	e, c, clock := newTestEngine(1, 10)
 	require.Zero(t, e.SetEndOffset(c, "topic", &protocol.EndOffset{Offset: 100}))
 	require.Zero(t, e.Commit(c, "group", &protocol.Commit{Topic: "topic", Offset: 50, Timestamp: clock.now}))
 	load := func(topics ...string) error {
@@ -96,14 +86,14 @@ func TestALoadedGroupThatCannotBeLeavesTheOldOne(t *testing.T) {
 // TestALoadedGroupFromTheFutureExpires loads a group from a snapshot whose clock was ahead.
 func TestALoadedGroupFromTheFutureExpires(t *testing.T) {
 	t.Parallel()
-	e, c, clock := small(t)
+	e, c, clock := newTestEngine(1, 10)
 	require.Zero(t, e.SetEndOffset(c, "topic", &protocol.EndOffset{Offset: 100}))
 	far := clock.now + 1<<50
 	require.NoError(t, e.Loader().WriteGroup(&snapshot.Group{
 		Cluster: "local", Name: "group", LastCommit: far, LastOwner: snapshot.Never,
 		Topics: []snapshot.GroupTopic{{Name: "topic", PartitionCount: 1, LastCommit: far}},
 	}))
-	clock.now += 604_800_001
+	clock.now += e.config.ExpireGroup + 1
 	e.Sweep()
 	require.Zero(t, e.Stats().Groups)
 }

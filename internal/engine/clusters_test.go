@@ -15,7 +15,7 @@ import (
 func clustersEngine() *Engine {
 	return New(Config{
 		Clusters: []string{"local"}, Shards: 3, Intervals: 3, ExpireGroup: 3_600_000, ExpireTopic: 1_800_000, Remember: true,
-		Clock: &stepClock{now: 1_700_000_000_000}, Hub: new(feed.Hub[protocol.Event]),
+		Clock: &stoppedClock{startTime}, Hub: new(feed.Hub[protocol.Event]),
 	})
 }
 

@@ -19,12 +19,12 @@ func (e *Engine) requireUnlocked(t *testing.T) {
 	}
 }
 
-// nothing is a sink that accepts everything.
 // loading is a Loader that an engine saves to.
 type loading struct{ *Loader }
 
 func (loading) Flush() error { return nil }
 
+// nothing is an Output that accepts everything.
 type nothing struct{}
 
 func (nothing) WriteTopic(*snapshot.Topic) error { return nil }

@@ -67,7 +67,7 @@ func TestDeparturesOfOneGroup(t *testing.T) {
 func remembering() *Engine {
 	return New(Config{
 		Clusters: []string{"local"}, Shards: 1, Intervals: 10, ExpireGroup: time.Hour.Milliseconds(),
-		ExpireTopic: time.Hour.Milliseconds(), Clock: &stepClock{now: 1_000_000_000}, Remember: true,
+		ExpireTopic: time.Hour.Milliseconds(), Clock: &stoppedClock{1_000_000_000}, Remember: true,
 		Hub: new(feed.Hub[protocol.Event]),
 	})
 }

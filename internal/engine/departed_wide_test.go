@@ -15,7 +15,7 @@ import (
 func TestDeletionOfAGroupWithManyTopics(t *testing.T) {
 	t.Parallel()
 	const topics = 60_000
-	clock := &stepClock{now: 1_700_000_000_000}
+	clock := &stoppedClock{startTime}
 	e := New(Config{
 		Clusters: []string{"local"}, Shards: 1, Intervals: 10, ExpireGroup: 604_800_000, ExpireTopic: 604_800_000, Clock: clock,
 		Remember: true, Hub: new(feed.Hub[protocol.Event]),

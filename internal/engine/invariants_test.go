@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
-// stoppedClock shows the time that it is given.
+// stoppedClock shows the time that it was set to.
 type stoppedClock struct{ now int64 }
 
 func (c *stoppedClock) Coarse() int64 { return c.now }

@@ -16,7 +16,7 @@ func TestSweepNarrowsWindows(t *testing.T) {
 	for _, partitions := range []int{1, 100, 3 * narrowBatch} {
 		t.Run(fmt.Sprint(partitions), func(t *testing.T) {
 			t.Parallel()
-			e, c, clock := small(t)
+			e, c, clock := newTestEngine(1, 10)
 			round := int64(0)
 			commit := func(rounds int) {
 				for range rounds {

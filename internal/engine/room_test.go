@@ -51,7 +51,7 @@ func TestMemoryIsCountedAsItChanges(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	clock := &stepClock{now: 1_700_000_000_000}
+	clock := &stoppedClock{startTime}
 	e := New(Config{
 		Clusters: []string{"a", "b"}, Shards: 3, Intervals: 20, ExpireGroup: 3_600_000, ExpireTopic: 1_800_000,
 		CurveSegments: 16, Remember: true, Clock: clock, Hub: new(feed.Hub[protocol.Event]),

@@ -64,18 +64,22 @@ func TestNoLogger(t *testing.T) {
 // TestHookLogs lets a hook log and flush. The flush does nothing: the hook's own line would wait for itself.
 func TestHookLogs(t *testing.T) {
 	t.Parallel()
-	var log *zap.Logger
-	log, logs := hooked(func(e zapcore.Entry) {
-		if e.Message == "outer" {
-			log.Info("inner")
-			Flush(log, time.Hour)
-			_ = log.Sync()
-		}
+	synctest.Test(t, func(t *testing.T) {
+		var log *zap.Logger
+		log, logs := hooked(func(e zapcore.Entry) {
+			if e.Message == "outer" {
+				log.Info("inner")
+				Flush(log, time.Hour)
+				_ = log.Sync()
+			}
+		})
+		begun := time.Now()
+		log.Info("outer")
+		Flush(log, Patience)
+		synctest.Wait()
+		require.Equal(t, []string{"outer", "inner"}, messages(logs))
+		require.Zero(t, time.Since(begun), "a flush waited")
 	})
-	log.Info("outer")
-	Flush(log, Patience)
-	require.Eventually(t, func() bool { return logs.Len() == 2 }, time.Minute, time.Millisecond)
-	require.Equal(t, []string{"outer", "inner"}, messages(logs))
 }
 
 // TestHookThatAlwaysLogs limits the lines of a hook that logs on its own lines.
