@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/lagkeeper/storage/internal/servertest"
 )
 
 // redisServer starts a Redis without persistence, and returns its address once it listens.
@@ -20,24 +22,22 @@ func redisServer(t *testing.T) string {
 		t.Skip("no redis-server: install it to run this test")
 	}
 	require.NoError(t, err)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := listener.Addr().(*net.TCPAddr)
-	require.NoError(t, listener.Close())
-	server := exec.Command(path, "--bind", "127.0.0.1", "--port", fmt.Sprint(address.Port), "--save", "", "--appendonly", "no", "--dir", t.TempDir())
+	port := servertest.FreePorts(t, 1)[0]
+	address := fmt.Sprint("127.0.0.1:", port)
+	server := exec.Command(path, "--bind", "127.0.0.1", "--port", fmt.Sprint(port), "--save", "", "--appendonly", "no", "--dir", t.TempDir())
 	require.NoError(t, server.Start())
 	t.Cleanup(func() {
 		_ = server.Process.Kill()
 		_ = server.Wait()
 	})
 	require.NoError(t, until(testContext(t), func() bool {
-		conn, err := net.Dial("tcp", address.String())
+		conn, err := net.Dial("tcp", address)
 		if err != nil {
 			return false
 		}
 		return conn.Close() == nil
 	}))
-	return address.String()
+	return address
 }
 
 // The configuration names the class of the store, and the errors name faults in it.

@@ -21,7 +21,7 @@ const (
 	// liveStep is the same in the live view.
 	liveStep = time.Second
 	// stepTimeout is the longest duration of a step.
-	stepTimeout = 15 * time.Second
+	stepTimeout = time.Minute
 )
 
 // startDemo starts the brokers and prepares the workload for its first step. ctx bounds the start, not the demo.

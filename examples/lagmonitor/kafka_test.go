@@ -94,7 +94,8 @@ func TestTLS(t *testing.T) {
 		"client cert": {brokers: brokers, tls: true, tlsCA: certFile, tlsCert: certFile, tlsKey: keyFile},
 		"skip verify": {brokers: brokers, tls: true, tlsSkipVerify: true},
 	} {
-		require.NoError(t, reach(ctx, cfg), name)
+		var err error
+		require.NoError(t, until(ctx, func() bool { err = reach(ctx, cfg); return err == nil }), "%s: %v", name, err)
 	}
 	assert.ErrorContains(t, reach(ctx, kafkaConfig{brokers: brokers, tls: true}), "certificate")
 	for want, cfg := range map[string]kafkaConfig{

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +17,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/lagkeeper/storage/internal/servertest"
 )
 
 // buffer is an output that other goroutines may read.
@@ -76,13 +77,17 @@ func commit(t *testing.T, ctx context.Context, client *kgo.Client, group string,
 func TestRunOnce(t *testing.T) {
 	t.Setenv("NO_COLOR", "")
 	var stdout, stderr bytes.Buffer
+	began := time.Now()
 	require.Equal(t, exitOK, run(testContext(t), []string{"--once"}, &stdout, &stderr), stderr.String())
+	quick := time.Since(began) < 15*time.Second
 	assert.Equal(t, 1, strings.Count(stderr.String(), "\n"))
 	assert.Contains(t, stderr.String(), "--brokers")
 	for group, state := range map[string]string{"billing": "OK", "warehouse": "LAGGING", "search": "REWOUND", "dashboard": "OK"} {
 		assert.Regexp(t, "(?m)^"+state+" +"+group+" ", stdout.String())
 	}
-	assert.NotContains(t, stdout.String(), "STOPPED", "nobody has been silent for 15 s")
+	if quick {
+		assert.NotContains(t, stdout.String(), "STOPPED", "nobody has been silent for 15 s")
+	}
 	assert.Contains(t, stdout.String(), "group adhoc was deleted")
 	assert.Contains(t, stdout.String(), "topic legacy was deleted")
 	assert.NotContains(t, stdout.String(), "\x1b")
@@ -171,10 +176,7 @@ func TestRunSeveralClusters(t *testing.T) {
 }
 
 func TestRunFailures(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	nobody := listener.Addr().String()
-	require.NoError(t, listener.Close())
+	nobody := fmt.Sprint("127.0.0.1:", servertest.FreePorts(t, 1)[0])
 	var stdout, stderr bytes.Buffer
 	assert.Equal(t, exitFailed, run(testContext(t), []string{"--brokers", nobody, "--once", "--interval", "100ms"}, &stdout, &stderr))
 	assert.Empty(t, stdout.String(), "no empty table")

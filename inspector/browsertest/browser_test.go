@@ -23,6 +23,7 @@ import (
 
 	"github.com/lagkeeper/storage"
 	"github.com/lagkeeper/storage/inspector"
+	"github.com/lagkeeper/storage/internal/servertest"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -30,7 +31,7 @@ import (
 var screenshots = flag.String("screenshots", "", "directory to write screenshots to")
 
 // patience bounds what must not wait for ever. It measures nothing.
-const patience = time.Minute
+const patience = 5 * time.Minute
 
 // browser starts a Chromium; it skips the test if there is none, unless in CI.
 func browser(t *testing.T) context.Context {
@@ -54,11 +55,11 @@ func browser(t *testing.T) context.Context {
 	t.Cleanup(func() { _ = os.RemoveAll(profile) })
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("disable-quic", true),
-		chromedp.Flag("disable-component-update", true), chromedp.UserDataDir(profile),
+		chromedp.Flag("disable-component-update", true), chromedp.UserDataDir(profile), chromedp.WSURLReadTimeout(patience),
 	)
 	allocator, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
-	ctx, cancelBrowser := chromedp.NewContext(allocator)
+	ctx, cancelBrowser := chromedp.NewContext(allocator, chromedp.WithBrowserOption(chromedp.WithDialTimeout(patience)))
 	t.Cleanup(cancelBrowser)
 	ctx, cancelTime := context.WithTimeout(ctx, 3*patience)
 	t.Cleanup(cancelTime)
@@ -128,7 +129,7 @@ func newWorld(t *testing.T) *world {
 			}
 		}
 	}()
-	w.start("127.0.0.1:0")
+	w.start(fmt.Sprint("127.0.0.1:", servertest.FreePorts(t, 1)[0])) // one that is still free when the server starts again
 	t.Cleanup(func() {
 		close(quit)
 		<-done
@@ -168,7 +169,10 @@ func (w *world) start(address string) {
 	listener, err := net.Listen("tcp", address)
 	require.NoError(w.t, err)
 	w.address = listener.Addr().String()
-	w.handler, w.server, w.served = h, &http.Server{Handler: http.StripPrefix("/lag", h), ReadHeaderTimeout: patience}, make(chan struct{})
+	pages := http.NewServeMux()
+	pages.Handle("/lag/", http.StripPrefix("/lag", h))
+	pages.HandleFunc("/favicon.ico", func(http.ResponseWriter, *http.Request) {}) // a browser asks for it, sooner or later, beside a picture
+	w.handler, w.server, w.served = h, &http.Server{Handler: pages, ReadHeaderTimeout: patience}, make(chan struct{})
 	go func() {
 		defer close(w.served)
 		_ = w.server.Serve(listener) // ends with an error when it is closed
