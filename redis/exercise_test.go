@@ -22,6 +22,7 @@ func factory(servers *redistest.Servers, own map[string]any) storagetest.Factory
 		v.Set("storage.test.class-name", "redis")
 		v.Set("storage.test.addresses", servers.Addresses())
 		v.Set("storage.test.key-prefix", freshPrefix())
+		v.Set("storage.test.timeout", int(patience.Seconds()))
 		for _, settings := range []map[string]any{own, config.Settings} {
 			for key, value := range settings {
 				v.Set("storage.test."+key, value)

@@ -43,11 +43,15 @@ var prefixes atomic.Int64
 
 func freshPrefix() string { return fmt.Sprintf("own-%d:", prefixes.Add(1)) }
 
+// patience is how long a store waits for servers in a test. It measures nothing.
+const patience = 5 * time.Minute
+
 // open opens a store that is closed when the test ends.
 func open(t testing.TB, servers *redistest.Servers, prefix string, change ...func(*lagredis.Options)) *lagredis.DB {
 	t.Helper()
 	options := lagredis.Options{
 		Store: storage.Options{Clusters: []string{"local"}, Intervals: 3}, Addresses: servers.Addresses(), KeyPrefix: prefix, Buckets: 4,
+		Timeout: patience,
 	}
 	for _, c := range change {
 		c(&options)

@@ -36,7 +36,7 @@ func TestModuleReadsFromReplica(t *testing.T) {
 	v := viper.New()
 	for key, value := range map[string]any{
 		"addresses": servers.Addresses()[:1], "replica-address": servers.Addresses()[1], "replica-max-age": 60, "cache-bytes": 1 << 20,
-		"key-prefix": freshPrefix(), "buckets": 4,
+		"key-prefix": freshPrefix(), "buckets": 4, "timeout": int(patience.Seconds()),
 	} {
 		v.Set("storage.test."+key, value)
 	}

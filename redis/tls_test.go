@@ -56,6 +56,7 @@ func TestTLS(t *testing.T) {
 				settings := map[string]any{
 					"addresses": servers.SecureAddresses(), "tls": true, "tls-ca-file": authority.File(), "tls-cert-file": certificate,
 					"tls-key-file": key, "username": "monitor", "password": "secret", "buckets": 12,
+					"timeout": int(patience.Seconds()),
 				}
 				for key, value := range changes {
 					settings[key] = value

@@ -66,18 +66,31 @@ func (s *Servers) view(i int) ([]member, error) {
 	return members, nil
 }
 
-// mustView is the view of the first running node.
-func (s *Servers) mustView() []member {
+// mustView is the view of the first running node that answers.
+func (s *Servers) mustView() (members []member) {
 	s.t.Helper()
-	for i := range s.nodes {
-		if s.running(i) {
-			if members, err := s.view(i); err == nil {
-				return members
+	s.until("a node answers", func() bool {
+		for i := range s.nodes {
+			if s.running(i) {
+				var err error
+				if members, err = s.view(i); err == nil {
+					return true
+				}
 			}
 		}
+		return false
+	})
+	return members
+}
+
+// noticeAfter sets the time after which the running nodes, but for one, consider a silent node failed.
+func (s *Servers) noticeAfter(patience time.Duration, except int) {
+	s.t.Helper()
+	for i := range s.nodes {
+		if i != except && s.running(i) {
+			s.Do(i, "CONFIG", "SET", "cluster-node-timeout", fmt.Sprint(patience.Milliseconds()))
+		}
 	}
-	s.t.Fatal("no node answers")
-	return nil
 }
 
 // Await returns when every node runs and answers, every slot has a master, every master has its replicas, and all nodes agree.
@@ -177,6 +190,9 @@ func (s *Servers) Failover(master int) {
 		s.t.Fatalf("node %d has no replica", master)
 	}
 	node := members[replica].node
+	// Nodes do not vote twice for replicas of the same master within twice that time.
+	s.noticeAfter(alert, -1)
+	defer s.noticeAfter(calm, -1)
 	var asked time.Time
 	s.until("the replica is the master", func() bool {
 		// A replica that has not become the master within five seconds gives up, for example if votes were lost; then the command is
@@ -192,6 +208,8 @@ func (s *Servers) Failover(master int) {
 // AwaitFailover returns when other nodes have taken over from a failed master.
 func (s *Servers) AwaitFailover(master int) {
 	s.t.Helper()
+	s.noticeAfter(alert, master)
+	defer s.noticeAfter(calm, master)
 	s.until("a replica has taken over", func() bool {
 		for i := range s.nodes {
 			if i == master || !s.running(i) {
@@ -209,7 +227,16 @@ func (s *Servers) AwaitFailover(master int) {
 }
 
 // Master returns the master of a slot.
-func (s *Servers) Master(slot int) int {
+func (s *Servers) Master(slot int) (node int) {
+	s.t.Helper()
+	s.until(fmt.Sprintf("slot %d has a master", slot), func() (ok bool) {
+		node, ok = s.master(slot)
+		return ok
+	})
+	return node
+}
+
+func (s *Servers) master(slot int) (node int, ok bool) {
 	s.t.Helper()
 	for _, m := range s.mustView() {
 		for _, part := range m.slots {
@@ -223,12 +250,11 @@ func (s *Servers) Master(slot int) int {
 			}
 			to, _ := strconv.Atoi(last)
 			if from <= slot && slot <= to {
-				return m.node
+				return m.node, true
 			}
 		}
 	}
-	s.t.Fatalf("slot %d has no master", slot)
-	return 0
+	return 0, false
 }
 
 // MoveSlot moves a slot with its keys to another master while clients use it.
@@ -247,7 +273,7 @@ func (s *Servers) MoveSlot(slot, to int) {
 			break
 		}
 		target := s.nodes[to]
-		s.Do(from, append([]string{"MIGRATE", "127.0.0.1", fmt.Sprint(target.port), "", "0", "5000", "KEYS"}, keys...)...)
+		s.Do(from, append([]string{"MIGRATE", "127.0.0.1", fmt.Sprint(target.port), "", "0", "60000", "KEYS"}, keys...)...)
 	}
 	// The new master comes first, so that the slot has a master at any time.
 	s.Do(to, "CLUSTER", "SETSLOT", number, "NODE", ids[to])

@@ -127,10 +127,11 @@ type result struct {
 
 func open(t *testing.T, s *redistest.Servers, prefix string) *lagredis.DB {
 	t.Helper()
-	db, err := lagredis.Open(t.Context(), lagredis.Options{
-		Store: storage.Options{Clusters: []string{cluster}}, Addresses: s.Addresses(), KeyPrefix: prefix, Buckets: buckets,
+	db := answered(t, func() (*lagredis.DB, error) {
+		return lagredis.Open(t.Context(), lagredis.Options{
+			Store: storage.Options{Clusters: []string{cluster}}, Addresses: s.Addresses(), KeyPrefix: prefix, Buckets: buckets,
+		})
 	})
-	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	return db
 }
@@ -142,7 +143,7 @@ func heal(t *testing.T, s *redistest.Servers, prefix string, f fault) result {
 	chance := rand.New(rand.NewPCG(seed, 0))
 	log, names := newLog(), groups(4)
 	writer, reading := open(t, s, prefix), open(t, s, prefix)
-	require.NoError(t, poll(t.Context(), writer))
+	await(t, func() bool { return poll(t.Context(), writer) == nil })
 
 	var functions []func(context.Context)
 	var feeds []*feed
@@ -186,7 +187,7 @@ func heal(t *testing.T, s *redistest.Servers, prefix string, f fault) result {
 	awaitFed(t, log, feeds)
 	stop()
 	// The next poll restores lost end offsets.
-	require.NoError(t, poll(t.Context(), writer))
+	await(t, func() bool { return poll(t.Context(), writer) == nil })
 
 	var got result
 	for _, feed := range feeds {

@@ -1,7 +1,9 @@
 package failover_test
 
 import (
+	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"testing"
@@ -11,6 +13,18 @@ import (
 	"github.com/lagkeeper/storage"
 	"github.com/lagkeeper/storage/protocol"
 )
+
+// answered makes a call until it is answered: on a busy machine servers may need longer than a store waits for them.
+func answered[T any](t *testing.T, call func() (T, error)) T {
+	t.Helper()
+	for {
+		answer, err := call()
+		if !errors.Is(err, storage.ErrUnavailable) {
+			require.NoError(t, err)
+			return answer
+		}
+	}
+}
 
 // same compares a store with one in memory that has seen the log once.
 func same(t *testing.T, log *commitLog, names []string, got storage.Store) {
@@ -29,8 +43,7 @@ func same(t *testing.T, log *commitLog, names []string, got storage.Store) {
 		}
 		positions = append(positions, protocol.Position{Partition: p, Offset: log.end(p)})
 	}
-	found, err := got.Positions(t.Context(), cluster)
-	require.NoError(t, err)
+	found := answered(t, func() ([]protocol.Position, error) { return got.Positions(t.Context(), cluster) })
 	require.Equal(t, positions, found)
 	wanted, was := describe(t, want, names), describe(t, got, names)
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
@@ -43,23 +56,24 @@ func same(t *testing.T, log *commitLog, names []string, got storage.Store) {
 func describe(t *testing.T, store storage.Store, names []string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	list, err := store.Groups(t.Context(), cluster)
-	require.NoError(t, err)
+	list := answered(t, func() (iter.Seq[string], error) { return store.Groups(t.Context(), cluster) })
 	all["groups"] = fmt.Sprint(slices.Sorted(list))
-	list, err = store.Topics(t.Context(), cluster)
-	require.NoError(t, err)
+	list = answered(t, func() (iter.Seq[string], error) { return store.Topics(t.Context(), cluster) })
 	all["topics"] = fmt.Sprint(slices.Sorted(list))
 	for _, topic := range topics {
-		list, err = store.GroupsOfTopic(t.Context(), cluster, topic)
-		require.NoError(t, err)
+		list = answered(t, func() (iter.Seq[string], error) { return store.GroupsOfTopic(t.Context(), cluster, topic) })
 		all["groups of "+topic] = fmt.Sprint(slices.Sorted(list))
-		ends, err := store.EndOffsets(t.Context(), cluster, topic, nil)
-		require.NoError(t, err)
+		ends := answered(t, func() ([]int64, error) { return store.EndOffsets(t.Context(), cluster, topic, nil) })
 		all["end offsets of "+topic] = fmt.Sprint(ends)
 	}
 	for _, name := range names {
 		var group protocol.Group
-		if err := store.Group(t.Context(), cluster, name, &group); err != nil {
+		var err error
+		await(t, func() bool {
+			err = store.Group(t.Context(), cluster, name, &group)
+			return !errors.Is(err, storage.ErrUnavailable)
+		})
+		if err != nil {
 			all[name] = err.Error()
 			continue
 		}
