@@ -88,7 +88,7 @@ const often = 50 * time.Millisecond
 // opts are the options of a feed that polls once, unless more overrides that: the fake lists no group of its log, so a second poll
 // would delete them.
 func (f *fake) opts(more ...Opt) []Opt {
-	return append([]Opt{ClientOpts(kgo.SeedBrokers(f.cluster.ListenAddrs()...)), Interval(time.Hour),
+	return append([]Opt{ClientOpts(kgo.SeedBrokers(f.cluster.ListenAddrs()...), kgo.RequestTimeoutOverhead(patience)), Interval(time.Hour),
 		Topics(func(topic string) bool { return topic != logTopic })}, more...)
 }
 

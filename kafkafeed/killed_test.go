@@ -294,7 +294,7 @@ func TestShardThatIsKilledIsTakenOver(t *testing.T) {
 			victim.stop()
 			s.commitAll(50)
 			complete(t, s, stores[1])
-			require.Len(t, survivor.partitions(), shardLogs)
+			eventually(t, "the survivor has all of the log", func() bool { return len(survivor.partitions()) == shardLogs })
 		})
 	}
 }

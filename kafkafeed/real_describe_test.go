@@ -162,7 +162,7 @@ func TestRealKafkaIsTheSameCellByCell(t *testing.T) {
 	store := openStore(t, "")
 	feed := w.feed(store)
 	<-feed.Ready()
-	require.Equal(t, ModeLog, feed.Status().Mode, feed.Status().Reason)
+	feed.readsLog(t)
 	var c *comparison
 	defer func() {
 		if t.Failed() && c != nil {

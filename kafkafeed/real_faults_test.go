@@ -1,8 +1,10 @@
 package kafkafeed
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/lagkeeper/storage/kafkafeed/internal/kafkatest"
+	"github.com/lagkeeper/storage/protocol"
 )
 
 // pauseVariable holds the least duration of a broker's pause. Without it the pause ends when the feed continues without the broker,
@@ -20,26 +23,6 @@ const pauseVariable = "KAFKAFEED_PAUSE"
 // rights are the rights that may be granted to the user "half".
 func rights() *kadm.ACLBuilder {
 	return kadm.NewACLs().Allow("User:half").AllowHosts("*").ResourcePatternType(kadm.ACLPatternLiteral)
-}
-
-func (c *three) grant(acls ...*kadm.ACLBuilder) {
-	for _, acl := range acls {
-		granted, err := c.admin.CreateACLs(c.t.Context(), acl)
-		require.NoError(c.t, err)
-		for _, result := range granted {
-			require.NoError(c.t, result.Err)
-		}
-	}
-}
-
-func (c *three) withdraw(acls ...*kadm.ACLBuilder) {
-	for _, acl := range acls {
-		taken, err := c.admin.DeleteACLs(c.t.Context(), acl)
-		require.NoError(c.t, err)
-		for _, result := range taken {
-			require.NoError(c.t, result.Err)
-		}
-	}
 }
 
 // A feed with the right to see half of the cluster stores that half, and the rest once it has the right. What it may no longer see
@@ -55,7 +38,7 @@ func (c *three) halfTheRights() {
 	store := openStore(c.t, "")
 	feed := c.feed(store, c.as("half", "secret"))
 	<-feed.Ready()
-	require.Equal(c.t, lags{"open-group open 0": "3 10 7"}, storedLags(c.t, store))
+	agree(c.t, store, lags{"open-group open 0": "3 10 7"})
 	require.Equal(c.t, ModePoll, feed.Status().Mode)
 	require.Contains(c.t, feed.Status().Reason, "may not be described")
 
@@ -89,9 +72,7 @@ func (c *three) halfTheRights() {
 	have := storedLags(c.t, store)
 	require.Equal(c.t, "4 10 6", have["open-group closed 0"])
 	require.Equal(c.t, "5 15 10", have["closed-group open 0"])
-	age := func(key string) time.Duration { return storedPartitions(c.t, store)[key].EndOffsetAge }
-	old := age("open-group closed 0")
-	eventually(c.t, "what is hidden grows old", func() bool { return age("open-group closed 0") > old && age("open-group open 0") < old })
+	eventually(c.t, "what is hidden grows old", func() bool { return older(storedPartitions(c.t, store), "open-group closed 0", "open-group open 0") })
 	c.grant(rest...)
 	c.same(store)
 	c.withdraw(rights().Topics().Groups().Clusters().Operations(kadm.OpAny).ResourcePatternType(kadm.ACLPatternAny))
@@ -124,8 +105,15 @@ func (c *three) wrongPassword() {
 	before := c.same(store)
 
 	c.user("monitor", "changed")
-	eventually(c.t, "the sessions end", func() bool { return feed.Status().Errors[askMetadata] > 10 })
+	// The session of each broker ends in its own time. Then no poll is complete any more.
 	last := feed.Status().LastPoll
+	eventually(c.t, "the sessions end", func() bool {
+		failed := feed.Status().Errors[askMetadata]
+		eventually(c.t, "it fails again and again", func() bool { return feed.Status().Errors[askMetadata] > failed+10 })
+		before := last
+		last = feed.Status().LastPoll
+		return last.Equal(before)
+	})
 	c.produce("locked", 1, 5)
 	l := c.ledger(store, feed)
 	eventually(c.t, "the commit is acknowledged", func() bool { return l.commit("locked", "locked", 0, 6) })
@@ -153,24 +141,44 @@ func (c *three) wrongAuthority() {
 	eventually(c.t, "the status says what is wrong", unknown)
 	authority.WriteKeystore(c.keystore)
 	for broker := range int32(3) {
-		altered, err := c.admin.AlterBrokerConfigs(c.t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "listener.name.ssl.ssl.keystore.location", Value: &c.keystore}}, broker+1)
-		require.NoError(c.t, err)
-		require.NoError(c.t, altered[0].Err)
+		succeeds(c.t, "read the new certificate", func(ctx context.Context) error {
+			altered, err := c.admin.AlterBrokerConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "listener.name.ssl.ssl.keystore.location", Value: &c.keystore}}, broker+1)
+			if err == nil {
+				err = altered[0].Err
+			}
+			return err
+		})
 	}
 	<-feed.Ready()
 	c.same(store)
 }
 
+// older reports whether the end offset of one partition has not been seen for longer than that of another, which is polled on.
+func older(partitions map[string]protocol.GroupPartition, one, other string) bool {
+	return partitions[one].EndOffsetAge > partitions[other].EndOffsetAge+time.Second
+}
+
 // coordinatedBy returns the name of a group that a broker, counted from 0, coordinates.
-func (c *three) coordinatedBy(broker int32) string {
-	for i := range 100 {
-		group := fmt.Sprint("lag-monitors-", i)
-		if found := c.admin.FindGroupCoordinators(c.t.Context(), group)[group]; found.Err == nil && found.NodeID == broker+1 {
-			return group
+func (c *three) coordinatedBy(broker int32) (group string) {
+	eventually(c.t, "a group is coordinated by the broker", func() bool {
+		c.prefer()
+		for i := range 100 {
+			group = fmt.Sprint("lag-monitors-", i)
+			if found := c.admin.FindGroupCoordinators(c.t.Context(), group)[group]; found.Err == nil && found.NodeID == broker+1 {
+				return true
+			}
 		}
-	}
-	c.t.Fatal("no group is coordinated by broker ", broker)
-	return ""
+		return false
+	})
+	return group
+}
+
+// takenOver reports whether the other brokers have noticed that one, counted from 0, is gone.
+func (c *three) takenOver(broker int32) bool {
+	ctx, cancel := context.WithTimeout(c.t.Context(), try)
+	defer cancel()
+	brokers, err := c.admin.ListBrokers(ctx)
+	return err == nil && !slices.Contains(brokers.NodeIDs(), broker+1)
 }
 
 // A broker hangs: its connections stay open, and it answers nothing. The other brokers take over, and the feed continues, before it is
@@ -186,8 +194,9 @@ func (c *three) pausedBroker() {
 	c.topic("hanging", 6, 10)
 	c.commit("hanging-0", "hanging", 0, 0)
 	store := openStore(c.t, "")
-	feed, patient := c.feed(store, requests), c.feed(openStore(c.t, ""))
-	sharing := c.feed(openStore(c.t, ""), Shard(c.coordinatedBy(2)))
+	patience := ClientOpts(kgo.RequestTimeoutOverhead(waits))
+	feed, patient := c.feed(store, requests), c.feed(openStore(c.t, ""), patience)
+	sharing := c.feed(openStore(c.t, ""), patience, Shard(c.coordinatedBy(2)))
 	<-feed.Ready()
 	<-patient.Ready()
 	<-sharing.Ready()
@@ -204,7 +213,8 @@ func (c *three) pausedBroker() {
 		}
 	}
 	// Before anything is written, since a write may last until the other brokers have taken over, and then nothing waits any more.
-	eventually(c.t, "a poll waits for the broker", func() bool { return time.Since(patient.Status().LastPoll) > time.Second })
+	// If no request was under way when it stopped, and none is made until the others have noticed, no poll waits.
+	eventually(c.t, "a poll waits for the broker", func() bool { return time.Since(patient.Status().LastPoll) > time.Second || c.takenOver(2) })
 	c.ends(patient)
 	c.ends(sharing)
 	write()
@@ -229,11 +239,12 @@ func (c *three) pausedBroker() {
 func (c *three) allDown() {
 	c.topic("dark", 3, 10)
 	store := openStore(c.t, "")
-	feed, other := c.feed(store, ClientOpts(kgo.RetryTimeout(time.Second))), c.feed(openStore(c.t, ""))
+	feed := c.feed(store, ClientOpts(kgo.RetryTimeout(time.Second)))
+	other := c.feed(openStore(c.t, ""), ClientOpts(kgo.RequestTimeoutOverhead(waits), kgo.RetryTimeout(waits)))
 	<-feed.Ready()
 	<-other.Ready()
 	l := c.ledger(store, feed)
-	require.True(c.t, l.commit("dark", "dark", 0, 3))
+	l.until("a commit is acknowledged", func() bool { return l.commit("dark", "dark", 0, 3) })
 	before := c.same(store)
 	for node := range 3 {
 		c.kafka.Kill(node)

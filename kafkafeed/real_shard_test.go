@@ -42,8 +42,11 @@ func TestRealKafkaIsSharedByTwoFeeds(t *testing.T) {
 			return len(a)+len(b) == len(want) && maps.Equal(want, have) && maps.Equal(a, one.fed(t, first)) && maps.Equal(b, two.fed(t, second))
 		}
 	}
-	want := w.describedLags()
-	require.Len(t, want, 30)
+	var want lags
+	eventually(t, "the tool knows every group", func() bool {
+		want = w.describedLags()
+		return len(want) == 30
+	})
 	eventually(t, "both together hold what the tool says", together(want))
 
 	open.end(true)

@@ -18,7 +18,7 @@ import (
 // truth returns what Kafka has committed, as lags, from the ends and the starts of the topics. It returns an error if any broker's
 // answer is incomplete.
 func (w *world) truth() (lags, error) {
-	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), try)
 	defer cancel()
 	groups, err := w.admin.ListGroups(ctx)
 	if err != nil {
