@@ -120,11 +120,10 @@ func (c *Coordinator) start() error {
 
 // submitter is a module that takes requests by call, which is faster than its channel.
 type submitter interface {
-	Submit(*protocol.StorageRequest)
-	// submitsFor returns the channel whose requests Submit handles.
+	// submitsFor returns the channel whose requests are taken.
 	submitsFor() chan *protocol.StorageRequest
-	// submitMany returns a function that handles many requests faster than one by one, nil if there is none.
-	submitMany() func([]protocol.StorageRequest)
+	// handler returns what handles those requests.
+	handler() channel.Handler
 }
 
 // patience is how long Stop waits for a module with a channel of its own to receive what was sent before.
@@ -135,10 +134,7 @@ func forwarder(module Module, giveUp <-chan struct{}, lost func(*protocol.Storag
 	requests := module.GetCommunicationChannel()
 	// A module may embed one of ours and put its own channel in front of it.
 	if m, ok := module.(submitter); ok && m.submitsFor() == requests {
-		if ours, ok := module.(*InMemoryStorage); ok {
-			return channel.Handler{One: ours.relay.Submit, Lone: ours.relay.submitLone, Copies: true}
-		}
-		return channel.Handler{One: m.Submit, Many: m.submitMany(), Copies: true}
+		return m.handler()
 	}
 	return channel.Handler{One: func(request *protocol.StorageRequest) {
 		defer func() {

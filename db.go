@@ -76,6 +76,18 @@ func (db *DB) Commit(ctx context.Context, cluster, group string, commit protocol
 	return db.outcome(e.Commit(c, group, &commit))
 }
 
+// CommitEach makes a DB Overlapping.
+func (db *DB) CommitEach(ctx context.Context, requests []protocol.StorageRequest, outcomes *[]error) {
+	s, err := db.running(ctx)
+	if err != nil {
+		for range requests {
+			*outcomes = append(*outcomes, err)
+		}
+		return
+	}
+	s.engine.CommitEach(requests, func(_ int, why engine.Reason) { *outcomes = append(*outcomes, db.outcome(why)) })
+}
+
 func (db *DB) CommitBatch(ctx context.Context, cluster, group string, commits []protocol.Commit) error {
 	e, c, err := db.enter(ctx, cluster, protocol.StorageSetConsumerOffset, len(commits))
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/viper"
 	"go.uber.org/zap"
 
+	"github.com/lagkeeper/storage/internal/channel"
 	"github.com/lagkeeper/storage/internal/config"
 	"github.com/lagkeeper/storage/internal/lines"
 	"github.com/lagkeeper/storage/protocol"
@@ -32,6 +33,14 @@ type InMemoryStorage struct {
 	mu      sync.Mutex
 	state   moduleState // guarded by mu, as all below
 	options Options     // as configured, without clusters
+}
+
+// keepChannel lets the Relay receive from the channel of another Relay that has stopped, unless that channel is closed or has
+// another capacity: senders may have kept it.
+func (r *Relay) keepChannel(of *Relay) {
+	if of != nil && cap(of.requests) == cap(r.requests) && !of.closed.Load() {
+		r.requests = of.requests
+	}
 }
 
 // moduleState is the state of a module or coordinator in its life cycle.
@@ -122,8 +131,9 @@ func (m *InMemoryStorage) submitsFor() chan *protocol.StorageRequest {
 	return nil
 }
 
-// submitMany returns nil: no call of a DB waits, so there is nothing to gain.
-func (m *InMemoryStorage) submitMany() func([]protocol.StorageRequest) { return nil }
+func (m *InMemoryStorage) handler() channel.Handler {
+	return channel.Handler{One: m.relay.Submit, Lone: m.relay.submitLone, Many: inRuns(&m.db, m.relay.Load), Copies: true}
+}
 
 // Submit carries out a request as if it had come over the channel. Before Configure it does nothing.
 func (m *InMemoryStorage) Submit(request *protocol.StorageRequest) {

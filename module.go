@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/viper"
 	"go.uber.org/zap"
 
+	"github.com/lagkeeper/storage/internal/channel"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -28,7 +29,7 @@ type Module interface {
 }
 
 // Backend is what a module implements to get its channel half from NewRelay: the typed API, and fetches in two steps. It may
-// also be Remote, a Watcher, a Persistent and a ClusterSet. The StatsSource may be the Backend or its module.
+// also be Remote or Overlapping, a Watcher, a Persistent and a ClusterSet. The StatsSource may be the Backend or its module.
 type Backend interface {
 	Store
 
@@ -43,6 +44,80 @@ type Backend interface {
 type Remote interface {
 	// InFlight returns the number of calls that a Relay may make at once.
 	InFlight() int
+}
+
+// Overlapping is a Backend that stores commits of several groups faster together than one by one, because it waits for memory
+// for all of them at once. A Relay passes it the successive commits that have been sent when it is done with those before; it
+// waits for no more. DB is one.
+type Overlapping interface {
+	// CommitEach stores the commits of requests of type StorageSetConsumerOffset in their order, as Commit would one by one,
+	// and appends to outcomes what Commit would have returned for each. If it panics, the length of outcomes says at which
+	// request: those behind it are passed again, without it.
+	CommitEach(ctx context.Context, requests []protocol.StorageRequest, outcomes *[]error)
+}
+
+// submitMany carries out requests of a Remote store, as many at once as their order allows.
+func (r *Relay) submitMany(store Remote, requests []protocol.StorageRequest) {
+	for step := range channel.Steps(requests) {
+		var calls sync.WaitGroup
+		room := make(chan struct{}, max(store.InFlight(), 1))
+		for _, chain := range step {
+			room <- struct{}{}
+			calls.Go(func() {
+				defer func() { <-room }()
+				r.submitChain(chain)
+			})
+		}
+		calls.Wait()
+	}
+}
+
+// submitChain carries out requests about one group or one topic, successive commits in one call.
+func (r *Relay) submitChain(chain []*protocol.StorageRequest) {
+	for len(chain) > 0 {
+		n := 0
+		for n < len(chain) && chain[n].RequestType == protocol.StorageSetConsumerOffset {
+			n++
+		}
+		if n < 2 {
+			n = 1
+			r.Submit(chain[0])
+		} else {
+			r.commitMany(chain[:n])
+		}
+		chain = chain[n:]
+	}
+}
+
+// commitMany stores commits of one group.
+func (r *Relay) commitMany(requests []*protocol.StorageRequest) {
+	defer r.contain(requests[0])
+	commits := make([]protocol.Commit, len(requests))
+	for i, request := range requests {
+		commits[i] = commitOf(request)
+	}
+	ctx := context.Background()
+	if run := r.run.Load(); run != nil {
+		ctx = run.ctx
+	}
+	err := r.store.CommitBatch(ctx, requests[0].Cluster, requests[0].Group, commits)
+	faults := make([]error, len(requests))
+	var batch *BatchError
+	if errors.As(err, &batch) {
+		for _, refusal := range batch.Refused {
+			faults[refusal.Index] = refusal.Err
+		}
+	}
+	for i, request := range requests {
+		switch {
+		case err != nil && batch == nil:
+			r.log.Dropped(request, err)
+		case faults[i] != nil:
+			r.log.Dropped(request, faults[i])
+		default:
+			r.log.Done(request)
+		}
+	}
 }
 
 // StoreSource is a module with a typed API; Coordinator.Store offers it.

@@ -2,10 +2,8 @@ package storage
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 
 	"go.uber.org/zap"
@@ -81,14 +79,6 @@ func (c *currentRelay) submitLone(request *protocol.StorageRequest) {
 
 func (r *Relay) submitsFor() chan *protocol.StorageRequest { return r.requests }
 
-// keepChannel lets the Relay receive from the channel of another Relay that has stopped, unless that channel is closed or has
-// another capacity: senders may have kept it.
-func (r *Relay) keepChannel(of *Relay) {
-	if of != nil && cap(of.requests) == cap(r.requests) && !of.closed.Load() {
-		r.requests = of.requests
-	}
-}
-
 // Start begins to receive. It must not be called again before Stop. If the channel is closed, a warning is logged and only
 // Submit has an effect.
 func (r *Relay) Start() {
@@ -100,7 +90,7 @@ func (r *Relay) Start() {
 	run.ctx, run.cancel = context.WithCancel(context.Background())
 	run.builders = channel.StartBuilders(r.options.Workers, r.options.QueueDepth, func(a *channel.Answer) { r.answer(run, a) })
 	r.run.Store(run)
-	if r.receiver = channel.StartReceiver(r.requests, channel.Handler{One: r.Submit, Lone: r.submitLone, Many: r.submitMany(), Copies: true}); r.receiver.Closed() {
+	if r.receiver = channel.StartReceiver(r.requests, r.handler()); r.receiver.Closed() {
 		r.log.Warn("module channel closed: no more requests are received")
 	}
 }
@@ -196,75 +186,65 @@ func (r *Relay) submit(request *protocol.StorageRequest, atOnce int) {
 	}
 }
 
-// submitMany returns a function that carries out requests of a Remote store, as many at once as their order allows; nil for
-// other stores.
-func (r *Relay) submitMany() func([]protocol.StorageRequest) {
-	remote, ok := r.store.(Remote)
-	if !ok {
-		return nil
+// handler returns what carries out the requests of a channel.
+func (r *Relay) handler() channel.Handler {
+	h := channel.Handler{One: r.Submit, Lone: r.submitLone, Copies: true}
+	switch store := r.store.(type) {
+	case Remote:
+		h.Slow, h.Many = true, func(requests []protocol.StorageRequest) { r.submitMany(store, requests) }
+	case Overlapping:
+		h.Many = inRuns(store, func() *Relay { return r })
 	}
-	return func(requests []protocol.StorageRequest) {
-		for step := range channel.Steps(requests) {
-			var calls sync.WaitGroup
-			room := make(chan struct{}, max(remote.InFlight(), 1))
-			for _, chain := range step {
-				room <- struct{}{}
-				calls.Go(func() {
-					defer func() { <-room }()
-					r.submitChain(chain)
-				})
-			}
-			calls.Wait()
-		}
-	}
+	return h
 }
 
-// submitChain carries out requests about one group or one topic, successive commits in one call.
-func (r *Relay) submitChain(chain []*protocol.StorageRequest) {
-	for len(chain) > 0 {
+// inRuns returns a function that lets a Relay carry out requests, with the successive commits of a store in runs.
+func inRuns(store Overlapping, relay func() *Relay) func([]protocol.StorageRequest) {
+	outcomes := new([]error)
+	return func(requests []protocol.StorageRequest) { relay().commitRuns(store, requests, outcomes) }
+}
+
+// commitRuns carries out requests one after the other, successive commits together.
+func (r *Relay) commitRuns(store Overlapping, requests []protocol.StorageRequest, outcomes *[]error) {
+	for len(requests) > 0 {
 		n := 0
-		for n < len(chain) && chain[n].RequestType == protocol.StorageSetConsumerOffset {
+		for n < len(requests) && requests[n].RequestType == protocol.StorageSetConsumerOffset {
 			n++
 		}
 		if n < 2 {
 			n = 1
-			r.Submit(chain[0])
+			r.Submit(&requests[0])
 		} else {
-			r.commitMany(chain[:n])
+			n = r.commitRun(store, requests[:n], outcomes)
 		}
-		chain = chain[n:]
+		requests = requests[n:]
 	}
 }
 
-// commitMany stores commits of one group.
-func (r *Relay) commitMany(requests []*protocol.StorageRequest) {
-	defer r.contain(requests[0])
-	commits := make([]protocol.Commit, len(requests))
-	for i, request := range requests {
-		commits[i] = commitOf(request)
-	}
+// commitRun stores commits, and returns how many were dealt with: fewer than there are if one panicked.
+func (r *Relay) commitRun(store Overlapping, requests []protocol.StorageRequest, outcomes *[]error) (n int) {
+	*outcomes = (*outcomes)[:0]
+	defer func() {
+		cause := recover()
+		known := (*outcomes)[:min(len(*outcomes), len(requests))]
+		for i, err := range known {
+			if err != nil {
+				r.log.Dropped(&requests[i], err)
+			} else {
+				r.log.Done(&requests[i])
+			}
+		}
+		if cause != nil {
+			n = min(len(known)+1, len(requests))
+			r.panicked(&requests[n-1], cause)
+		}
+	}()
 	ctx := context.Background()
 	if run := r.run.Load(); run != nil {
 		ctx = run.ctx
 	}
-	err := r.store.CommitBatch(ctx, requests[0].Cluster, requests[0].Group, commits)
-	faults := make([]error, len(requests))
-	var batch *BatchError
-	if errors.As(err, &batch) {
-		for _, refusal := range batch.Refused {
-			faults[refusal.Index] = refusal.Err
-		}
-	}
-	for i, request := range requests {
-		switch {
-		case err != nil && batch == nil:
-			r.log.Dropped(request, err)
-		case faults[i] != nil:
-			r.log.Dropped(request, faults[i])
-		default:
-			r.log.Done(request)
-		}
-	}
+	store.CommitEach(ctx, requests, outcomes)
+	return len(requests)
 }
 
 func commitOf(request *protocol.StorageRequest) protocol.Commit {
@@ -368,10 +348,12 @@ func (r *Relay) close(a *channel.Answer) {
 // contain recovers from a panic in the function that defers it: the panic is logged with its stack and counted, and the Reply
 // of the request closed.
 func (r *Relay) contain(request *protocol.StorageRequest) {
-	cause := recover()
-	if cause == nil {
-		return
+	if cause := recover(); cause != nil {
+		r.panicked(request, cause)
 	}
+}
+
+func (r *Relay) panicked(request *protocol.StorageRequest, cause any) {
 	r.log.Panicked(&r.counts.panics, request, fmt.Sprint(cause), debug.Stack())
 	if request != nil {
 		channel.CloseReply(request.Reply)

@@ -47,6 +47,8 @@ type Handler struct {
 	Lone func(*protocol.StorageRequest)
 	// Many handles several requests, none of them nil, in their order; nil if it would gain nothing over One.
 	Many func([]protocol.StorageRequest)
+	// Slow says that handling a request takes longer than waking a goroutine, so another one handles all of them.
+	Slow bool
 	// Copies says that neither keeps a request. A request that is kept must be the sender's own, so copies must not be handled
 	// by another goroutine.
 	Copies bool
@@ -108,6 +110,9 @@ func (r *Receiver) next() (request *protocol.StorageRequest, open bool) {
 		r.judge(true)
 	default:
 		r.judge(false)
+		if r.queue != nil {
+			r.queue.publish()
+		}
 		request, open = <-r.channel
 	}
 	return request, open
@@ -134,7 +139,7 @@ func (r *Receiver) judge(there bool) {
 // pass hands a request to the handler, or to the goroutine that calls it while this one receives. A nil request has no place
 // in the order of the others.
 func (r *Receiver) pass(request *protocol.StorageRequest) {
-	rush := r.rush >= inRush && r.parallel || r.handle.Many != nil
+	rush := r.rush >= inRush && r.parallel || r.handle.Slow
 	if r.queue == nil && rush {
 		r.queue = startQueue(r.many)
 	}
@@ -155,7 +160,7 @@ func (r *Receiver) one(request *protocol.StorageRequest, lone bool) {
 }
 
 func (r *Receiver) many(requests []protocol.StorageRequest) {
-	if r.handle.Many != nil {
+	if r.handle.Many != nil && (len(requests) > 1 || r.handle.Slow) {
 		r.handle.Many(requests)
 		r.progress()
 		return
@@ -209,20 +214,27 @@ func (r *Receiver) take(request *protocol.StorageRequest) (last bool) {
 const (
 	// queueLength is the number of requests that may wait. It also limits the batches for a store that is a round trip away.
 	queueLength = 256
+	// mostUnpublished is the number of requests that may be pushed before they are published.
+	mostUnpublished = 8
 	// idleLooks is how often an empty queue is checked, for some 20 µs in all, before its goroutine parks: waking it takes
-	// longer than handling dozens of requests.
-	idleLooks = 100
+	// longer than handling dozens of requests. It lets others run after some of these looks, as that takes a lock that all share.
+	idleLooks, looksInARow = 1000, 100
 )
 
 // queue lets a second goroutine handle requests, in their order, while the first receives: the hand-off over a channel costs
 // as much as most requests. It holds copies, so that a sender may reuse a request once the next one has been received. Only
-// one goroutine may push.
+// one goroutine may push and publish.
 type queue struct {
 	handle func([]protocol.StorageRequest)
 	ring   []protocol.StorageRequest
 
-	_ [64]byte // pushed and handled are written by different goroutines, so they get cache lines of their own
-	// pushed counts the requests that were pushed.
+	_ [64]byte // what different goroutines write gets cache lines of its own
+	// next counts the requests that were pushed; they may be published later. free is handled as it was last seen, and the length.
+	// Only the goroutine that pushes uses them.
+	next, free uint64
+	_          [64]byte
+	// pushed counts the requests that were published: to publish takes as long as to push, since what the other processor has read
+	// must come back first.
 	pushed atomic.Uint64
 	_      [64]byte
 	// handled counts the requests that have been handled.
@@ -236,7 +248,7 @@ type queue struct {
 
 func startQueue(handle func([]protocol.StorageRequest)) *queue {
 	q := &queue{
-		handle: handle, ring: make([]protocol.StorageRequest, queueLength),
+		handle: handle, ring: make([]protocol.StorageRequest, queueLength), free: queueLength,
 		work: newParking(), room: newParking(), done: make(chan struct{}),
 	}
 	go q.run()
@@ -244,22 +256,40 @@ func startQueue(handle func([]protocol.StorageRequest)) *queue {
 }
 
 // empty reports whether everything that was pushed has been handled.
-func (q *queue) empty() bool { return q.pushed.Load() == q.handled.Load() }
+func (q *queue) empty() bool { return q.next == q.handled.Load() }
 
-// push adds a request, and waits for room.
+// push adds a request, and waits for room. The request may be handled when publish is called.
 func (q *queue) push(request *protocol.StorageRequest) {
-	n := q.pushed.Load()
-	if n-q.handled.Load() == queueLength {
-		// Waiting until half of it is free avoids a wake-up for each request.
-		q.room.wait(func() bool { return n-q.handled.Load() <= queueLength/2 })
+	if q.next == q.free {
+		q.makeRoom()
 	}
-	q.ring[n%queueLength] = *request
-	q.pushed.Store(n + 1)
-	q.work.wake()
+	q.ring[q.next%queueLength] = *request
+	q.next++
+	if q.next%mostUnpublished == 0 {
+		q.publish()
+	}
+}
+
+// publish lets what was pushed be handled.
+func (q *queue) publish() {
+	if q.pushed.Load() != q.next {
+		q.pushed.Store(q.next)
+		q.work.wake()
+	}
+}
+
+func (q *queue) makeRoom() {
+	q.publish()
+	if q.free = q.handled.Load() + queueLength; q.next == q.free {
+		// Waiting until half of it is free avoids a wake-up for each request.
+		q.room.wait(func() bool { return q.next-q.handled.Load() <= queueLength/2 })
+		q.free = q.handled.Load() + queueLength
+	}
 }
 
 // close returns when everything that was pushed has been handled.
 func (q *queue) close() {
+	q.publish()
 	q.closed.Store(true)
 	q.work.wake()
 	<-q.done
@@ -280,7 +310,9 @@ func (q *queue) run() {
 		some := q.ring[from:min(from+pushed-n, queueLength)]
 		q.handle(some)
 		for i := range some {
-			some[i].Reply = nil // it may hold an answer
+			if some[i].Reply != nil {
+				some[i].Reply = nil // it may hold an answer
+			}
 		}
 		n += uint64(len(some))
 		q.handled.Store(n)
@@ -288,14 +320,16 @@ func (q *queue) run() {
 	}
 }
 
-// await returns when more than n requests were pushed or the queue is closed.
+// await returns when more than n requests were published or the queue is closed.
 func (q *queue) await(n uint64) {
 	more := func() bool { return q.pushed.Load() != n || q.closed.Load() }
-	for range idleLooks {
+	for look := range idleLooks {
 		if more() {
 			return
 		}
-		runtime.Gosched()
+		if look%looksInARow == 0 {
+			runtime.Gosched()
+		}
 	}
 	q.work.wait(more)
 }

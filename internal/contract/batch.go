@@ -3,6 +3,7 @@ package contract
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -30,6 +31,36 @@ func batched(t testing.TB, s *subject, requests []*protocol.StorageRequest) []an
 			answers[begin] = overStore(t, s, requests[begin])
 		}
 		begin = end
+	}
+	return answers
+}
+
+// inRuns carries out successive commits of any groups in one call if the module is able to, and every other request alone.
+func inRuns(t testing.TB, s *subject, requests []*protocol.StorageRequest) []answer {
+	t.Helper()
+	store, able := s.store.(storage.Overlapping)
+	answers := make([]answer, len(requests))
+	for begin := 0; begin < len(requests); {
+		var run []protocol.StorageRequest
+		for _, r := range requests[begin:] {
+			if !able || r.RequestType != protocol.StorageSetConsumerOffset {
+				break
+			}
+			run = append(run, *r)
+		}
+		if len(run) == 0 {
+			answers[begin] = overStore(t, s, requests[begin])
+			begin++
+			continue
+		}
+		kept, outcomes := slices.Clone(run), []error(nil)
+		store.CommitEach(context.Background(), run, &outcomes)
+		require.Equal(t, kept, run, "requests were changed")
+		require.Len(t, outcomes, len(run))
+		for i, err := range outcomes {
+			answers[begin+i] = answer{err: err}
+		}
+		begin += len(run)
 	}
 	return answers
 }

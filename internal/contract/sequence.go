@@ -29,6 +29,7 @@ var modes = []mode{
 	{name: "typed", run: sequentially(overStore), needsStore: true, typed: true},
 	{name: "typed fetch", run: sequentially(overFetch), needsStore: true, typed: true},
 	{name: "batched", run: batched, needsStore: true, typed: true},
+	{name: "in runs", run: inRuns, needsStore: true, typed: true},
 	{name: "mixed", run: mixed, needsStore: true},
 }
 

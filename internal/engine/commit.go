@@ -67,6 +67,55 @@ func (e *Engine) commitSome(at *place, some []protocol.Commit, from int, refused
 	}
 }
 
+// CommitEach stores commits of any groups, each from a request of the channel, in their order, and calls done with what became of each,
+// without a lock. If one panics, it has called done for those before, and none of those behind is stored. It holds all shards of
+// overlapping commits at once, so that the waits for memory of these overlap.
+func (e *Engine) CommitEach(requests []protocol.StorageRequest, done func(i int, why Reason)) {
+	for from := 0; from < len(requests); from += overlapping {
+		e.commitRun(requests[from:min(from+overlapping, len(requests))], from, done)
+	}
+}
+
+// commitRun stores some of such commits, the first of which has the index from.
+func (e *Engine) commitRun(requests []protocol.StorageRequest, from int, done func(i int, why Reason)) {
+	r := run{engine: e}
+	defer r.tell(requests, from, done)
+	r.locate(requests)
+	r.lock()
+	defer r.unlock()
+	r.fetch(requests)
+	now := e.config.Clock.Coarse()
+	for i := range requests {
+		in, entry := &requests[i], &r.entries[i]
+		if entry.cluster == nil {
+			entry.why = e.Count(protocol.StorageSetConsumerOffset, UnknownCluster)
+		} else {
+			commit := protocol.Commit{
+				Topic: in.Topic, Partition: in.Partition, Offset: in.Offset, Order: in.Order, Timestamp: in.Timestamp,
+			}
+			entry.why, entry.stuck = e.commitFetched(entry, in.Group, &commit, now)
+		}
+		r.stored++
+	}
+}
+
+// commitFetched is commitOne for a commit of a run.
+func (e *Engine) commitFetched(entry *runEntry, groupName string, in *protocol.Commit, now int64) (why Reason, stuck bool) {
+	s := entry.shard
+	if s.stopped {
+		s.counts.commits[Stopped]++
+		return Stopped, false
+	}
+	if g := entry.group; g != nil && !g.gone {
+		s.last, s.lastHash = g, entry.hash
+	}
+	at := place{cluster: entry.cluster, name: groupName, hash: entry.hash, topic: -1}
+	why = e.commit(s, &at, in, now)
+	s.accountCommit(at.group)
+	s.counts.commits[why]++
+	return why, at.stuck
+}
+
 // place is the place of a commit in a shard; it is found step by step, and kept from one commit of a batch to the next.
 type place struct {
 	cluster *Cluster
@@ -232,76 +281,6 @@ func (s *shard) slot(g *group, topic int, partition int32, now int64) (uint32, R
 		s.detachDeleted(g, topic, now)
 	}
 	return 0, Invalid
-}
-
-// late handles a commit that is not newer than the newest of its window.
-func (e *Engine) late(s *shard, at *place, slot uint32, w window.Window, c *protocol.StoredCommit, now int64) Reason {
-	g := at.group
-	// min-distance keeps the timestamp of the commit that was replaced.
-	fresh := c.Timestamp > w.NewestTimestamp() && !tooClose(w.NewestTimestamp(), c.Timestamp, e.config.MinDistance)
-	why := Duplicate
-	if !g.knows(slot, c.Order) {
-		why = e.insert(s, g, slot, w, c, now)
-	}
-	if why != 0 && fresh && g.refused < refusedInRow {
-		if g.refused++; g.refused == refusedInRow {
-			s.counts.stuck++
-			at.stuck = true
-		}
-	}
-	return why
-}
-
-// refusedInRow is the number of successive fresh commits of a group that must be refused to show that its orders have begun
-// anew. A second feeder of the same commits, or a replay, sends no fresh ones.
-const refusedInRow = 10
-
-// reportStuck reports a group whose fresh commits are refused. It must be called without a lock.
-func (e *Engine) reportStuck(c *Cluster, group string) {
-	if e.config.Stuck != nil {
-		e.config.Stuck(c.Name, group)
-	}
-}
-
-// insert stores a commit that is not newer than the newest in the place of its order.
-func (e *Engine) insert(s *shard, g *group, slot uint32, w window.Window, c *protocol.StoredCommit, now int64) Reason {
-	// Windows of usual size are decoded on the stack.
-	var few [64]protocol.StoredCommit
-	commits := w.AppendTo(few[:0])
-	if futureIn(commits, now) {
-		clampTimes(commits, e.config.Clock.Now())
-	}
-	full := len(commits) == e.config.Intervals
-	if full && c.Order <= commits[0].Order {
-		return Backfill
-	}
-	i := len(commits)
-	for i > 0 && commits[i-1].Order > c.Order {
-		i--
-	}
-	switch {
-	case i > 0 && commits[i-1].Order == c.Order:
-		return Duplicate
-	case i > 0 && tooClose(commits[i-1].Timestamp, c.Timestamp, e.config.MinDistance):
-		c.Timestamp = commits[i-1].Timestamp
-		commits[i-1] = *c
-	case full:
-		copy(commits, commits[1:i])
-		commits[i-1] = *c
-	default:
-		commits = append(commits, protocol.StoredCommit{})
-		copy(commits[i+1:], commits[i:])
-		commits[i] = *c
-	}
-	if needed := w.Rewrite(commits, &s.scratch); needed > 0 {
-		g.memory.resize(slot, roomFor(needed, len(commits), e.config.Intervals), false, &s.scratch)
-	}
-	return 0
-}
-
-// tooClose reports whether a commit is dated less than distance milliseconds after the one before it, or earlier.
-func tooClose(before, at, distance int64) bool {
-	return at < before || uint64(at)-uint64(before) < uint64(distance)
 }
 
 // firstWindow is the size of a new window: room for one commit of usual shape.

@@ -26,7 +26,7 @@ type Clock interface {
 type Config struct {
 	// Clusters are the names of the initial clusters.
 	Clusters []string
-	// Shards is the number of shards that the groups are spread over.
+	// Shards is the number of shards that the groups are spread over, at most MaxShards.
 	Shards int
 	// Intervals is the number of commits and end offsets that are kept per partition, at most window.MaxCommits.
 	Intervals int
@@ -87,7 +87,7 @@ type Engine struct {
 
 // New makes an empty engine.
 func New(config Config) *Engine {
-	e := &Engine{config: config, shards: make([]shard, config.Shards)}
+	e := &Engine{config: config, shards: make([]shard, min(config.Shards, MaxShards))}
 	e.room.limit = config.MaxMemory
 	var clusters []*Cluster
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(config.Clusters))) {
@@ -130,9 +130,9 @@ func (e *Engine) Stop() {
 // hash spreads the groups of a cluster over the shards.
 func (c *Cluster) hash(group string) uint64 { return maphash.String(c.seed, group) }
 
-func (e *Engine) shard(hash uint64) *shard {
-	return &e.shards[hash>>32*uint64(len(e.shards))>>32]
-}
+func (e *Engine) shard(hash uint64) *shard { return &e.shards[e.shardIndex(hash)] }
+
+func (e *Engine) shardIndex(hash uint64) uint64 { return hash >> 32 * uint64(len(e.shards)) >> 32 }
 
 // SetEndOffset stores the end offset of a partition.
 func (e *Engine) SetEndOffset(c *Cluster, topic string, end *protocol.EndOffset) Reason {

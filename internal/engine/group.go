@@ -202,3 +202,18 @@ func (g *group) windowOf(slot uint32) window.Window {
 	}
 	return nil
 }
+
+// peek is windowAt for a dense topic of a group that may be broken.
+func (g *group) peek(gt *groupTopic, partition int32) window.Window {
+	slot := uint64(gt.first) + uint64(uint32(partition))
+	if slot >= uint64(len(g.memory.slots)) {
+		return nil
+	}
+	r := g.memory.slots[slot]
+	if block := int(r >> unitBits); r != 0 && block < len(g.memory.blocks) {
+		if bytes := g.memory.blocks[block].bytes; int(r&unitMask)*unit < len(bytes) {
+			return window.Window(bytes[(r&unitMask)*unit:])
+		}
+	}
+	return nil
+}

@@ -320,6 +320,16 @@ func (w Window) Fill(s *Scratch) {
 	w.encode(&s.form, s.commits)
 }
 
+// Oldest reads memory close to the oldest commit, where Append writes if the window is full.
+func (w Window) Oldest() byte {
+	first := w.first()
+	size, count, head := int(first&sizeMask)*Unit, int(first>>countShift&countMask), int(first>>headShift&countMask)
+	if at := HeaderSize + (size-HeaderSize)*head/max(count, 1); uint(at) < uint(len(w)) {
+		return w[at]
+	}
+	return 0
+}
+
 // Narrowable reports whether the window may take more memory than its commits need, for one that has left it.
 func (w Window) Narrowable() bool { return w.first()>>turnShift&3 == turned }
 
