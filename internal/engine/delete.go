@@ -134,7 +134,7 @@ func (e *Engine) SyncGroups(c *Cluster, names []string) Reason {
 	keep := setOf(names)
 	for i := range e.shards {
 		s := &e.shards[i]
-		groups, why := s.appendList(nil, func(s *shard) []*group { return s.lists[c] })
+		groups, why := s.appendList(nil, groupsIn(c))
 		if why != 0 {
 			return why
 		}
@@ -204,7 +204,7 @@ func (e *Engine) ForgetOrders(c *Cluster, of []protocol.LogPartition) error {
 		for from := uint64(1); from != 0; {
 			from = s.forgetDepartedOf(from, func(d departedGroup) bool { return d.cluster == c && concerns(d.name) })
 		}
-		groups, why := s.appendList(nil, func(s *shard) []*group { return s.lists[c] })
+		groups, why := s.appendList(nil, groupsIn(c))
 		if why != 0 {
 			return why
 		}

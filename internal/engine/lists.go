@@ -42,7 +42,7 @@ func (n GroupNames) Len() int { return len(n.groups) }
 
 // Groups returns the groups of a cluster that have not expired.
 func (e *Engine) Groups(c *Cluster) (GroupNames, Reason) {
-	return e.list(func(s *shard) []*group { return s.lists[c] })
+	return e.list(groupsIn(c))
 }
 
 // GroupsOfTopic returns the groups that hold a topic and have not expired, none for an unknown topic.
@@ -65,8 +65,13 @@ func (e *Engine) list(of func(*shard) []*group) (GroupNames, Reason) {
 	return GroupNames{live}, 0
 }
 
-// appendList appends a list of groups. The room for it is made before the shard is locked, since a list of a million takes
-// longer to allocate than to fill.
+// groupsIn returns the function that returns the groups of a cluster in a shard.
+func groupsIn(c *Cluster) func(*shard) []*group {
+	return func(s *shard) []*group { return s.lists[c] }
+}
+
+// appendList appends a list of groups. If the shard is stopped, it does so too, and returns Stopped. The room for the list is made
+// before the shard is locked, since a list of a million takes longer to allocate than to fill.
 func (s *shard) appendList(groups []*group, of func(*shard) []*group) ([]*group, Reason) {
 	for {
 		appended, needed, why := s.tryAppendList(groups, of)
@@ -84,14 +89,14 @@ const manyGroups = 4096
 func (s *shard) tryAppendList(groups []*group, of func(*shard) []*group) (_ []*group, needed int, why Reason) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stopped {
-		return nil, 0, Stopped
-	}
 	list := of(s)
 	if len(list) > manyGroups && cap(groups)-len(groups) < len(list) {
 		return nil, len(list), 0
 	}
-	return append(groups, list...), 0, 0
+	if s.stopped {
+		why = Stopped
+	}
+	return append(groups, list...), 0, why
 }
 
 // TopicNames are the names of topics at one moment.

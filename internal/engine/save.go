@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -80,7 +79,7 @@ func (e *Engine) save(outs []snapshot.Output) error {
 			return err
 		}
 		for _, c := range clusters {
-			groups = s.appendGroups(groups[:0], c)
+			groups, _ = s.appendList(groups[:0], groupsIn(c)) // of a stopped engine too
 			if err := each(savers, len(groups), func(w *saver, i int) error { return w.group(s, groups[i]) }); err != nil {
 				return err
 			}
@@ -233,27 +232,6 @@ func (w *saver) tryCopyGroup(s *shard, g *group, k *Capture, tries int) (deleted
 		deleted = &record
 	}
 	return deleted, true, true
-}
-
-// appendGroups appends the groups of a cluster to dst.
-func (s *shard) appendGroups(dst []*group, c *Cluster) []*group {
-	for {
-		groups, needed := s.tryAppendGroups(dst, c)
-		if needed == 0 {
-			return groups
-		}
-		dst = slices.Grow(dst, needed+needed/8)
-	}
-}
-
-func (s *shard) tryAppendGroups(dst []*group, c *Cluster) (_ []*group, needed int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	list := s.lists[c]
-	if len(list) > manyGroups && cap(dst)-len(dst) < len(list) {
-		return nil, len(list)
-	}
-	return append(dst, list...), 0
 }
 
 // departed writes deletions from a number on, some at a time, and returns the number to continue from.
