@@ -43,10 +43,15 @@ func benchmarkKafka(b *testing.B) *kfake.Cluster {
 	return cluster
 }
 
-// BenchmarkCatchUp reads a log into a store, in turn with the floor: reading it alone, with the same client.
+// BenchmarkCatchUp reads a log into a store, in turn with the floor: reading it alone, with the same client. The brokers do not know the
+// groups, so the feed stores all that it reads at once, as after a restart.
 func BenchmarkCatchUp(b *testing.B) {
 	cluster := benchmarkKafka(b)
-	c := &catchUp{b: b, seeds: kgo.SeedBrokers(cluster.ListenAddrs()...), commits: *commitsFlag, lowest: math.Inf(1)}
+	benchmarkCatchUp(b, kgo.SeedBrokers(cluster.ListenAddrs()...), *commitsFlag)
+}
+
+func benchmarkCatchUp(b *testing.B, seeds kgo.Opt, commits int) {
+	c := &catchUp{b: b, seeds: seeds, commits: commits, lowest: math.Inf(1)}
 	for b.Loop() {
 		c.pair()
 	}
@@ -80,14 +85,17 @@ func (c *cost) add(do func()) time.Duration {
 func (c *catchUp) pair() {
 	bare := c.bare.add(c.read)
 	before := heap()
+	store, err := storage.Open(storage.Options{Clusters: []string{"prod"}})
+	require.NoError(c.b, err)
 	peak := watchHeap()
-	var close func()
-	into := c.into.add(func() { close = c.store() })
+	var stop func() Status
+	into := c.into.add(func() { stop = c.feed(store) })
 	all, live := peak()
 	c.peak, c.live = max(c.peak, all-min(all, before)), max(c.live, live-min(live, before))
 	after := heap()
 	c.stays = max(c.stays, after-min(after, before))
-	close()
+	require.Equal(c.b, uint64(c.commits), stop().Records[KindCommit])
+	require.NoError(c.b, store.Close())
 	c.lowest = min(c.lowest, bare.Seconds()/into.Seconds())
 }
 
@@ -103,21 +111,18 @@ func (c *catchUp) read() {
 	}
 }
 
-// store reads the log into a store, and returns the function that closes it.
-func (c *catchUp) store() (end func()) {
-	store, err := storage.Open(storage.Options{Clusters: []string{"prod"}})
-	require.NoError(c.b, err)
+// feed feeds a store until it is ready, and returns the function that stops the feed.
+func (c *catchUp) feed(store storage.Store) (stop func() Status) {
 	feed, err := New(store, "prod", ClientOpts(c.seeds), Interval(time.Hour), WithMode(ModeLog))
 	require.NoError(c.b, err)
-	ctx, stop := context.WithCancel(c.b.Context())
+	ctx, cancel := context.WithCancel(c.b.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- feed.Run(ctx) }()
 	<-feed.Ready()
-	return func() {
-		stop()
+	return func() Status {
+		cancel()
 		<-ended
-		require.Equal(c.b, uint64(c.commits), feed.Status().Records[KindCommit])
-		require.NoError(c.b, store.Close())
+		return feed.Status()
 	}
 }
 

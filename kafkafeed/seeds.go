@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"iter"
+	"maps"
 	"slices"
 	"sync"
 
@@ -130,12 +131,8 @@ func (t *tailer) finish(ctx context.Context) error {
 	for _, log := range t.logs {
 		log.names = newNames() // the names refer to seeds
 	}
-	for group, topics := range all {
-		if err := t.finishGroup(ctx, group, topics); err != nil {
-			return err
-		}
-	}
-	return nil
+	groups := slices.Collect(maps.Keys(all))
+	return atOnce(maxWorkers(), len(groups), func(_, i int) error { return t.finishGroup(ctx, groups[i], all[groups[i]]) })
 }
 
 func (t *tailer) finishGroup(ctx context.Context, group string, topics groupSeeds) error {

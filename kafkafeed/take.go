@@ -19,6 +19,8 @@ const (
 	worthSharing = 1000
 )
 
+func maxWorkers() int { return min(runtime.GOMAXPROCS(0), maxAppliers) }
+
 // takers apply the records of a fetch. The partitions of the log are independent of each other: the records of a group are all in
 // one.
 type takers struct {
@@ -30,28 +32,31 @@ type takers struct {
 func (t *tailer) take(ctx context.Context, logs []*logTail, records int) error {
 	workers := 1
 	if records >= t.feed.worthSharing {
-		workers = min(len(logs), runtime.GOMAXPROCS(0), maxAppliers)
+		workers = min(len(logs), maxWorkers())
 	}
 	for len(t.appliers) < workers {
 		t.appliers = append(t.appliers, &applier{feed: t.feed})
 	}
 	t.round++
-	var next atomic.Int32
-	failures := make([]error, workers)
-	work := func(i int) {
-		a := t.appliers[i]
+	for _, a := range t.appliers[:workers] {
 		a.round, a.seeds = t.round, t.seeds
-		for failures[i] == nil {
-			n := int(next.Add(1)) - 1
-			if n >= len(logs) {
-				return
-			}
-			failures[i] = a.takeLog(ctx, logs[n])
+	}
+	return atOnce(workers, len(logs), func(worker, i int) error { return t.appliers[worker].takeLog(ctx, logs[i]) })
+}
+
+// atOnce calls do for the numbers up to n in a number of goroutines. It returns an error of do, after which the goroutine that it was
+// returned to has ended early.
+func atOnce(workers, n int, do func(worker, i int) error) error {
+	var next atomic.Int64
+	failures := make([]error, workers)
+	work := func(worker int) {
+		for i := int(next.Add(1)) - 1; i < n && failures[worker] == nil; i = int(next.Add(1)) - 1 {
+			failures[worker] = do(worker, i)
 		}
 	}
 	var wg sync.WaitGroup
-	for i := 1; i < workers; i++ {
-		wg.Go(func() { work(i) })
+	for worker := 1; worker < workers; worker++ {
+		wg.Go(func() { work(worker) })
 	}
 	work(0)
 	wg.Wait()
