@@ -7,6 +7,7 @@ import (
 	"math"
 	"runtime"
 	"runtime/metrics"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,8 +66,9 @@ type catchUp struct {
 	commits int
 
 	bare, into        cost
-	lowest            float64 // of the ratios of all pairs
-	peak, live, stays uint64  // heap of a store and its feed, in bytes over what it was before
+	pairs             []string // rates
+	lowest            float64  // of the ratios of all pairs
+	peak, live, stays uint64   // heap of a store and its feed, in bytes over what it was before
 }
 
 // cost is elapsed time and the processor time of the process.
@@ -96,7 +98,9 @@ func (c *catchUp) pair() {
 	c.stays = max(c.stays, after-min(after, before))
 	require.Equal(c.b, uint64(c.commits), stop().Records[KindCommit])
 	require.NoError(c.b, store.Close())
-	c.lowest = min(c.lowest, bare.Seconds()/into.Seconds())
+	ratio := bare.Seconds() / into.Seconds()
+	c.lowest = min(c.lowest, ratio)
+	c.pairs = append(c.pairs, fmt.Sprintf("%.0f and %.0f records/s: %.2f", float64(c.commits)/bare.Seconds(), float64(c.commits)/into.Seconds(), ratio))
 }
 
 // read reads the log.
@@ -127,6 +131,7 @@ func (c *catchUp) feed(store storage.Store) (stop func() Status) {
 }
 
 func (c *catchUp) report() {
+	c.b.Log(strings.Join(c.pairs, "; "))
 	records := float64(c.commits) * float64(c.b.N)
 	c.b.ReportMetric(0, "ns/op") // the time of both
 	c.b.ReportMetric(records/c.bare.elapsed.Seconds(), "bare-records/s")
