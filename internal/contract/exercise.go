@@ -37,7 +37,7 @@ func factoryOf[C Configuration](factory func(*testing.T, C) storage.Module) Fact
 }
 
 // hangGuard limits calls that must not wait for ever, so that a hang fails with a message. It measures nothing.
-const hangGuard = 2 * time.Minute
+const hangGuard = 10 * time.Minute
 
 // Exercise runs the whole suite against the modules of a factory.
 func Exercise[C Configuration](t *testing.T, of func(*testing.T, C) storage.Module) {

@@ -25,8 +25,10 @@ type world struct {
 }
 
 // worldConfig is the configuration of most behaviours.
+//
+// An answer waits for a busy machine as long as it has to.
 var worldConfig = Config{
-	Settings: map[string]any{"intervals": 3},
+	Settings: map[string]any{"intervals": 3, "reply-timeout": 3600},
 	Clusters: []string{"local", "remote"},
 }
 

@@ -252,7 +252,7 @@ func TestReplayHealsWhatIsSavedMeanwhile(t *testing.T) {
 
 		k := startKeeper(t, path, killSettings...)
 		h.recover(t, k).run(k, watermark, crash)
-		sameHeld(t, strings.Join(never.exported(false), "\n"), strings.Join(k.exported(false), "\n"),
+		sameHeld(t, never.exportedMeanwhile(), k.exportedMeanwhile(),
 			fmt.Sprintf("round %d, from %d to %d", round, watermark, crash))
 		require.NoError(t, never.Stop())
 		require.NoError(t, k.Stop())

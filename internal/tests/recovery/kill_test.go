@@ -336,7 +336,7 @@ func (m *mortal) check(t *testing.T) {
 	m.fill(until)
 	m.goOn(m.never, m.told, until)
 	m.told = until
-	sameHeld(t, strings.Join(m.never.exported(false), "\n"), strings.Join(k.exported(false), "\n"), fmt.Sprintf(
+	sameHeld(t, m.never.exportedMeanwhile(), k.exportedMeanwhile(), fmt.Sprintf(
 		"history %d, read again from %d, crash after %d, compared at %d", m.seed, m.from(k.Restored().Watermark), m.reached, until))
 	require.NoError(t, k.Stop())
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // Patience limits what must not wait for ever. It measures nothing.
-const Patience = 2 * time.Minute
+const Patience = 10 * time.Minute
 
 // Service is a Coordinator or a bare module, and the channel that its senders use.
 type Service struct {
