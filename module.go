@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/viper"
 	"go.uber.org/zap"
 
-	"github.com/lagkeeper/storage/internal/channel"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -54,70 +53,6 @@ type Overlapping interface {
 	// and appends to outcomes what Commit would have returned for each. If it panics, the length of outcomes says at which
 	// request: those behind it are passed again, without it.
 	CommitEach(ctx context.Context, requests []protocol.StorageRequest, outcomes *[]error)
-}
-
-// submitMany carries out requests of a Remote store, as many at once as their order allows.
-func (r *Relay) submitMany(store Remote, requests []protocol.StorageRequest) {
-	for step := range channel.Steps(requests) {
-		var calls sync.WaitGroup
-		room := make(chan struct{}, max(store.InFlight(), 1))
-		for _, chain := range step {
-			room <- struct{}{}
-			calls.Go(func() {
-				defer func() { <-room }()
-				r.submitChain(chain)
-			})
-		}
-		calls.Wait()
-	}
-}
-
-// submitChain carries out requests about one group or one topic, successive commits in one call.
-func (r *Relay) submitChain(chain []*protocol.StorageRequest) {
-	for len(chain) > 0 {
-		n := 0
-		for n < len(chain) && chain[n].RequestType == protocol.StorageSetConsumerOffset {
-			n++
-		}
-		if n < 2 {
-			n = 1
-			r.Submit(chain[0])
-		} else {
-			r.commitMany(chain[:n])
-		}
-		chain = chain[n:]
-	}
-}
-
-// commitMany stores commits of one group.
-func (r *Relay) commitMany(requests []*protocol.StorageRequest) {
-	defer r.contain(requests[0])
-	commits := make([]protocol.Commit, len(requests))
-	for i, request := range requests {
-		commits[i] = commitOf(request)
-	}
-	ctx := context.Background()
-	if run := r.run.Load(); run != nil {
-		ctx = run.ctx
-	}
-	err := r.store.CommitBatch(ctx, requests[0].Cluster, requests[0].Group, commits)
-	faults := make([]error, len(requests))
-	var batch *BatchError
-	if errors.As(err, &batch) {
-		for _, refusal := range batch.Refused {
-			faults[refusal.Index] = refusal.Err
-		}
-	}
-	for i, request := range requests {
-		switch {
-		case err != nil && batch == nil:
-			r.log.Dropped(request, err)
-		case faults[i] != nil:
-			r.log.Dropped(request, faults[i])
-		default:
-			r.log.Done(request)
-		}
-	}
 }
 
 // StoreSource is a module with a typed API; Coordinator.Store offers it.

@@ -74,7 +74,7 @@ func (o Options) Validate() error {
 		}
 	}
 	number("Intervals", o.Intervals, 1, window.MaxCommits)
-	number("Shards", o.Shards, 1, config.MaxShards)
+	number("Shards", o.Shards, 1, engine.MaxShards)
 	number("CurveSegments", max(o.CurveSegments, 0), 1, curve.MaxSegments)
 	duration("ExpireGroup", o.ExpireGroup)
 	duration("ExpireTopic", o.ExpireTopic)

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync/atomic"
@@ -43,9 +44,12 @@ type relayRun struct {
 	delivery channel.Delivery
 }
 
-type relayCounts struct {
-	panics, nilRequests, nilReplies, unknownTypes, refused, stuck atomic.Uint64
-	delivery                                                      channel.DeliveryCounts
+// context returns the context of calls of the store.
+func (run *relayRun) context() context.Context {
+	if run == nil {
+		return context.Background()
+	}
+	return run.ctx
 }
 
 // NewRelay makes a Relay for a store. log may be nil.
@@ -142,11 +146,8 @@ func (r *Relay) submit(request *protocol.StorageRequest, atOnce int) {
 		return
 	}
 	run := r.run.Load()
+	ctx := run.context()
 	var err error
-	ctx := context.Background()
-	if run != nil {
-		ctx = run.ctx
-	}
 	switch request.RequestType {
 	case protocol.StorageSetConsumerOffset:
 		err = r.store.Commit(ctx, request.Cluster, request.Group, commitOf(request))
@@ -179,6 +180,10 @@ func (r *Relay) submit(request *protocol.StorageRequest, atOnce int) {
 		channel.CloseReply(request.Reply)
 		return
 	}
+	r.logOutcome(request, err)
+}
+
+func (r *Relay) logOutcome(request *protocol.StorageRequest, err error) {
 	if err != nil {
 		r.log.Dropped(request, err)
 	} else {
@@ -191,7 +196,7 @@ func (r *Relay) handler() channel.Handler {
 	h := channel.Handler{One: r.Submit, Lone: r.submitLone, Copies: true}
 	switch store := r.store.(type) {
 	case Remote:
-		h.Slow, h.Many = true, func(requests []protocol.StorageRequest) { r.submitMany(store, requests) }
+		h.Slow, h.Many = true, func(requests []protocol.StorageRequest) { channel.AtOnce(requests, store.InFlight(), r.submitChain) }
 	case Overlapping:
 		h.Many = inRuns(store, func() *Relay { return r })
 	}
@@ -228,23 +233,56 @@ func (r *Relay) commitRun(store Overlapping, requests []protocol.StorageRequest,
 		cause := recover()
 		known := (*outcomes)[:min(len(*outcomes), len(requests))]
 		for i, err := range known {
-			if err != nil {
-				r.log.Dropped(&requests[i], err)
-			} else {
-				r.log.Done(&requests[i])
-			}
+			r.logOutcome(&requests[i], err)
 		}
 		if cause != nil {
 			n = min(len(known)+1, len(requests))
 			r.panicked(&requests[n-1], cause)
 		}
 	}()
-	ctx := context.Background()
-	if run := r.run.Load(); run != nil {
-		ctx = run.ctx
-	}
-	store.CommitEach(ctx, requests, outcomes)
+	store.CommitEach(r.run.Load().context(), requests, outcomes)
 	return len(requests)
+}
+
+// submitChain carries out requests about one group or one topic, successive commits in one call.
+func (r *Relay) submitChain(chain []*protocol.StorageRequest) {
+	for len(chain) > 0 {
+		n := 0
+		for n < len(chain) && chain[n].RequestType == protocol.StorageSetConsumerOffset {
+			n++
+		}
+		if n < 2 {
+			n = 1
+			r.Submit(chain[0])
+		} else {
+			r.commitMany(chain[:n])
+		}
+		chain = chain[n:]
+	}
+}
+
+// commitMany stores commits of one group.
+func (r *Relay) commitMany(requests []*protocol.StorageRequest) {
+	defer r.contain(requests[0])
+	commits := make([]protocol.Commit, len(requests))
+	for i, request := range requests {
+		commits[i] = commitOf(request)
+	}
+	err := r.store.CommitBatch(r.run.Load().context(), requests[0].Cluster, requests[0].Group, commits)
+	outcomes := make([]error, len(requests))
+	var batch *BatchError
+	if errors.As(err, &batch) {
+		for _, refusal := range batch.Refused {
+			outcomes[refusal.Index] = refusal.Err
+		}
+	} else {
+		for i := range outcomes {
+			outcomes[i] = err
+		}
+	}
+	for i, request := range requests {
+		r.logOutcome(request, outcomes[i])
+	}
 }
 
 func commitOf(request *protocol.StorageRequest) protocol.Commit {

@@ -3,7 +3,9 @@ package storage
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
+	"github.com/lagkeeper/storage/internal/channel"
 	"github.com/lagkeeper/storage/internal/engine"
 	"github.com/lagkeeper/storage/internal/lines"
 	"github.com/lagkeeper/storage/protocol"
@@ -179,6 +181,11 @@ type RelayStats struct {
 	// NilRequests, NilReplies, ClosedReplies and UnknownTypes count faults of senders: requests that were nil, fetches
 	// without a Reply or with one that they had closed or used before, and requests of an unknown type.
 	NilRequests, NilReplies, ClosedReplies, UnknownTypes uint64
+}
+
+type relayCounts struct {
+	panics, nilRequests, nilReplies, unknownTypes, refused, stuck atomic.Uint64
+	delivery                                                      channel.DeliveryCounts
 }
 
 // Stats returns what the Relay has done.

@@ -2,6 +2,7 @@ package channel
 
 import (
 	"iter"
+	"sync"
 
 	"github.com/lagkeeper/storage/protocol"
 )
@@ -33,10 +34,26 @@ func aboutOf(request *protocol.StorageRequest) about {
 
 type chainKey struct{ cluster, name string }
 
-// Steps splits requests into steps, and each step into chains. A step begins when the one before has ended; its chains may be
+// AtOnce lets do carry out requests, as many chains of them at once as their order allows, but at most a number.
+func AtOnce(requests []protocol.StorageRequest, most int, do func(chain []*protocol.StorageRequest)) {
+	room := make(chan struct{}, max(most, 1))
+	for step := range steps(requests) {
+		var calls sync.WaitGroup
+		for _, chain := range step {
+			room <- struct{}{}
+			calls.Go(func() {
+				defer func() { <-room }()
+				do(chain)
+			})
+		}
+		calls.Wait()
+	}
+}
+
+// steps splits requests into steps, and each step into chains. A step begins when the one before has ended; its chains may be
 // carried out at once, the requests of a chain one after the other. So the requests about one group or topic take effect in
 // the order sent.
-func Steps(requests []protocol.StorageRequest) iter.Seq[[][]*protocol.StorageRequest] {
+func steps(requests []protocol.StorageRequest) iter.Seq[[][]*protocol.StorageRequest] {
 	return func(yield func([][]*protocol.StorageRequest) bool) {
 		for from := 0; from < len(requests); {
 			kind, to := aboutOf(&requests[from]), from+1

@@ -29,7 +29,7 @@ func TestSteps(t *testing.T) {
 		{RequestType: -1, Offset: 12},
 	}
 	var got [][][]int64
-	for step := range Steps(requests) {
+	for step := range steps(requests) {
 		var chains [][]int64
 		for _, chain := range step {
 			var numbers []int64

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/viper"
 
 	"github.com/lagkeeper/storage/internal/curve"
+	"github.com/lagkeeper/storage/internal/engine"
 	"github.com/lagkeeper/storage/internal/window"
 )
 
@@ -27,9 +28,6 @@ const (
 	DefaultReplayTimeout    = 600
 	defaultReplyTimeout     = 30
 )
-
-// MaxShards bounds the shards of a store and the workers of a module: no machine benefits from more.
-const MaxShards = 1024
 
 // maxQueueDepth is the greatest queue-depth: a channel of that capacity takes 128 MiB.
 const maxQueueDepth = 1 << 24
@@ -68,7 +66,7 @@ func readModule(r *reader, className string, more func()) (Module, error) {
 		Intervals:        int(intervals),
 		ExpireGroup:      seconds(expireGroup),
 		SweepInterval:    r.seconds("sweep-interval", DefaultSweepInterval, 1),
-		Shards:           int(r.integer("workers", DefaultShards, 1, MaxShards)),
+		Shards:           int(r.integer("workers", DefaultShards, 1, engine.MaxShards)),
 		MinDistance:      r.seconds("min-distance", 0, 0),
 		CurveSegments:    int(zeroIsOff(r.integer("curve-segments", curve.DefaultSegments, 0, curve.MaxSegments))),
 		SnapshotPath:     r.text("snapshot-path", ""),

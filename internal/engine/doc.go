@@ -5,5 +5,6 @@
 // everything about a group happens under the lock of its shard. A commit is judged against the table under that lock. A
 // deleted topic is first removed from the table and then from every shard, so that no group can hold on to it.
 //
-// Locks are taken in this order: Engine.changing, shard, then table or topic. No lock is held while anything waits.
+// Locks are taken in this order: Engine.changing, shard, then table or topic. Only a run of commits holds several shards (see
+// overlap.go), which it locks in ascending order. No lock is held while anything waits for anything else.
 package engine

@@ -17,7 +17,7 @@ import (
 // for some microseconds.
 const overlapping = 16
 
-// MaxShards is the greatest number of shards.
+// MaxShards is the greatest number of shards: no machine benefits from more.
 const MaxShards = 1024
 
 // run is a run of commits.
