@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"io"
 	"sync"
+	"sync/atomic"
 )
 
 // Writer writes a snapshot. Records go through its BlockWriters, of which several may be used at once. The first error
@@ -13,6 +14,10 @@ import (
 // time, and needs no buffer.
 type Writer struct {
 	takenAt int64
+
+	// over is set, under mu, when there is an error or the Writer is closed. Without it whoever makes a record need not wait for whoever
+	// writes a block.
+	over atomic.Bool
 
 	mu sync.Mutex // guards what follows
 	w  io.Writer
@@ -73,6 +78,7 @@ func (w *Writer) Close() (Summary, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed = true
+	w.over.Store(true)
 	if w.err != nil {
 		return Summary{}, w.err
 	}
@@ -131,11 +137,15 @@ func (w *Writer) fail(err error) error {
 func (w *Writer) failLocked(err error) {
 	if w.err == nil {
 		w.err = fmt.Errorf("write snapshot: %w", err)
+		w.over.Store(true)
 	}
 }
 
-// ready reports whether a record may be written.
+// ready returns an error if no record may be written any more.
 func (w *Writer) ready() error {
+	if !w.over.Load() {
+		return nil
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed && w.err == nil {
