@@ -242,13 +242,9 @@ func (k *Capture) window(t *capturedTopic, partition int) (w window.Window, slot
 // windowOf returns the window of a slot, nil if there is none.
 func (k *Capture) windowOf(slot uint32) window.Window {
 	if r := k.slots[slot]; r != 0 {
-		return k.windowAt(r)
+		return window.Window(k.blocks[k.starts[r>>unitBits]+int(r&unitMask)*unit:])
 	}
 	return nil
-}
-
-func (k *Capture) windowAt(r reference) window.Window {
-	return window.Window(k.blocks[k.starts[r>>unitBits]+int(r&unitMask)*unit:])
 }
 
 // totals counts what an answer will hold.
@@ -256,16 +252,6 @@ type totals struct {
 	partitions, windows, commits int
 	// known is the number of partitions that have an end offset, endOffsets the number of all their end offsets.
 	known, endOffsets int
-}
-
-// totals is all for a Capture whose topics were not read.
-func (k *Capture) totals() (all totals) {
-	for _, r := range k.slots {
-		if r != 0 {
-			all.commits += k.windowAt(r).Len()
-		}
-	}
-	return all
 }
 
 // currentLag returns how far the newest commit of a window, or the log start if that is greater, is behind the end offset; 0

@@ -14,6 +14,7 @@ import (
 	"github.com/lagkeeper/storage/internal/ends"
 	"github.com/lagkeeper/storage/internal/snapshot"
 	"github.com/lagkeeper/storage/internal/snapshot/jsonl"
+	"github.com/lagkeeper/storage/internal/snapshottest"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -104,14 +105,19 @@ const greatestOfAnswer = 2048
 
 func (h *hostile) group() *snapshot.Group {
 	g := &snapshot.Group{Cluster: h.cluster(), Name: h.name(), LastCommit: h.number(), LastOwner: h.number()}
+	deletion := h.next() > 230
 	for range h.below(4) {
 		t := snapshot.GroupTopic{Name: h.name(), LastCommit: h.number()}
 		t.PartitionCount = h.partitions(snapshot.MaxPartitions, func(number int32) {
-			p := snapshot.GroupPartition{Number: number, Incarnation: uint32(h.number())}
-			p.Owner, p.ClientID = h.name(), h.name()
-			if h.next() > 230 {
-				p.DeletedOrder = h.number()
+			p := snapshot.GroupPartition{Number: number}
+			if deletion {
+				if p.DeletedOrder = h.number(); p.DeletedOrder == 0 {
+					p.DeletedOrder = 1
+				}
+				t.Partitions = append(t.Partitions, p)
+				return
 			}
+			p.Incarnation, p.Owner, p.ClientID = uint32(h.number()), h.name(), h.name()
 			for range h.below(14) {
 				p.Commits = append(p.Commits, protocol.StoredCommit{
 					Offset: h.number(), Order: h.number(), Timestamp: h.number(), ObservedTimestamp: h.number(),
@@ -265,7 +271,7 @@ func runHostile(t *testing.T, data, requests []byte) {
 	var file, lines bytes.Buffer
 	header := snapshot.Header{TakenAt: startTime, Intervals: 5}
 	w := snapshot.NewWriter(&file, header)
-	if err := (&hostile{data}).records(w.Blocks()); err != nil {
+	if err := (&hostile{data}).records(snapshottest.Packing{Output: mangling{w.Blocks(), &hostile{bytes.Repeat(requests, 4)}}}); err != nil {
 		return // no snapshot can hold it
 	}
 	_, err := w.Close()

@@ -3,8 +3,6 @@ package engine
 import (
 	"math"
 	"slices"
-
-	"github.com/lagkeeper/storage/internal/snapshot"
 )
 
 // layout says which slots of a group belong to the partitions of one of its topics: slots first to first+length-1. In a dense
@@ -80,11 +78,11 @@ func (g *group) slot(gt *groupTopic, partition int32) (slot uint32, ok bool) {
 	return slot, true
 }
 
-// layAll makes the slots of the partitions of a record, in their order, for a topic without slots. It reports false if the
+// layAll makes the slots of the partitions of the given numbers, which ascend, for a topic without slots. It reports false if the
 // group has no room for them.
-func (g *group) layAll(gt *groupTopic, partitions []snapshot.GroupPartition) bool {
-	held := uint32(len(partitions))
-	span := uint32(partitions[held-1].Number) + 1
+func (g *group) layAll(gt *groupTopic, numbers []int32) bool {
+	held := uint32(len(numbers))
+	span := uint32(numbers[held-1]) + 1
 	sparse := span > max(alwaysDense, denseSpread*held) && held <= mostSparse
 	length := held
 	if !sparse {
@@ -96,9 +94,7 @@ func (g *group) layAll(gt *groupTopic, partitions []snapshot.GroupPartition) boo
 	}
 	g.lay(gt, sparse, length)
 	if sparse {
-		for i := range partitions {
-			g.numbers[gt.first+uint32(i)] = partitions[i].Number
-		}
+		copy(g.numbers[gt.first:], numbers)
 	}
 	return true
 }

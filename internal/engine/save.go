@@ -118,8 +118,7 @@ type saver struct {
 	written     *writtenTopics
 	topicRecord snapshot.Topic
 	groupRecord snapshot.Group
-	partitions  []snapshot.GroupPartition
-	commits     []protocol.StoredCommit
+	packer      packer
 }
 
 // writtenTopics holds the topics that precede every group that is written from now on.
@@ -158,7 +157,7 @@ func (w *saver) group(s *shard, g *group) error {
 		if wrote {
 			continue
 		}
-		w.fill(k, r)
+		w.packer.pack(k, r)
 		if err := w.out.WriteGroup(r); err != nil || deleted == nil {
 			return err
 		}
@@ -276,41 +275,4 @@ func (s *shard) departedRecords(from uint64) (records []snapshot.Group, next uin
 		return records, d.queue[at].number, true
 	}
 	return records, d.next + 1, false
-}
-
-// fill adds the topics and partitions that were captured to a record.
-func (w *saver) fill(k *Capture, r *snapshot.Group) {
-	// Room for all first, since the records share two arrays.
-	commits := k.totals().commits
-	if cap(w.commits) < commits {
-		w.commits = make([]protocol.StoredCommit, 0, commits+commits/4)
-	}
-	w.partitions, w.commits = w.partitions[:0], w.commits[:0]
-	r.Topics = r.Topics[:0]
-	for i := range k.held {
-		gt := &k.held[i]
-		r.Topics = append(r.Topics, snapshot.GroupTopic{Name: gt.topic.Name, PartitionCount: gt.count, LastCommit: gt.seen})
-	}
-	starts := make([]int, 0, len(k.topics)+1)
-	for i := range k.topics {
-		t := &k.topics[i]
-		starts = append(starts, len(w.partitions))
-		for slot := t.first; slot < t.end(); slot++ {
-			win := k.windowOf(slot)
-			if win == nil {
-				continue
-			}
-			out := snapshot.GroupPartition{Number: t.partition(k.numbers, slot), Incarnation: uint32(incarnationOf(win))}
-			who := k.owner(slot)
-			out.Owner, out.ClientID = who.owner, who.clientID
-			from := len(w.commits)
-			w.commits = win.AppendTo(w.commits)
-			out.Commits = w.commits[from:len(w.commits):len(w.commits)]
-			w.partitions = append(w.partitions, out)
-		}
-	}
-	starts = append(starts, len(w.partitions))
-	for i := range r.Topics {
-		r.Topics[i].Partitions = w.partitions[starts[i]:starts[i+1]]
-	}
 }

@@ -18,12 +18,12 @@ import (
 // BenchmarkSave writes to a real file with every sync; BenchmarkSaveFloor writes as many bytes, made beforehand, through a
 // bufio.Writer, with one sync.
 func BenchmarkSave(b *testing.B) {
-	s := snapshottest.BenchState()
+	s := snapshottest.BenchState().Packed()
 	path := filepath.Join(b.TempDir(), "state")
 	size := 0
 	from := snapshottest.StartBench(b)
 	for range b.N {
-		sum, err := Save(path, s.Header, s.Fill, Options{})
+		sum, err := Save(path, s.Header, func(w *snapshot.Writer) error { return s.CopyTo(w.Blocks()) }, Options{})
 		require.NoError(b, err)
 		size = int(sum.Bytes)
 	}

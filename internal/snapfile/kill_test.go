@@ -37,8 +37,7 @@ func grown(sequence uint64) *snapshottest.State {
 	g := snapshottest.SeededGenerator(sequence)
 	s := g.State(3, 100)
 	s.Header = snapshot.Header{TakenAt: snapshottest.Now, Intervals: 10, Sequence: sequence}
-	big := g.Group(1, 1)
-	big.Name = "big"
+	big := snapshot.Group{Cluster: "c", Name: "big", LastCommit: snapshottest.Now, LastOwner: snapshot.Never}
 	topic := snapshot.GroupTopic{Name: "t", PartitionCount: 2000, LastCommit: snapshot.Never}
 	for n := range int32(100 + g.IntN(1900)) {
 		topic.Partitions = append(topic.Partitions, snapshot.GroupPartition{Number: n, Commits: g.Window(20)})

@@ -17,7 +17,6 @@ type BlockWriter struct {
 	strings map[string]uint64
 	// records counts what the block being built holds.
 	records Summary
-	columns columns
 }
 
 func (w *Writer) newBlockWriter() *BlockWriter {

@@ -3,12 +3,14 @@ package snapshot
 import (
 	"encoding/binary"
 	"fmt"
-	"math"
+
+	"github.com/lagkeeper/storage/internal/window"
 )
 
 // cursor reads the payload of one block. The first fault sticks; from then on the cursor is at the end of the payload and
 // reads zeros, so that a loop that checks err ends.
 type cursor struct {
+	// payload has room for window.Padding bytes more.
 	payload []byte
 	at      int
 	// start is the byte of the file at which the payload begins.
@@ -51,15 +53,6 @@ func (c *cursor) uvarint() uint64 {
 
 func (c *cursor) varint() int64 { return unzigzag(c.uvarint()) }
 
-func (c *cursor) uint32(what string) uint32 {
-	u := c.uvarint()
-	if u > math.MaxUint32 {
-		c.fail("%s is %d, more than 32 bits", what, u)
-		return 0
-	}
-	return uint32(u)
-}
-
 // bytes returns the next n bytes of the block; nil if fewer are left.
 func (c *cursor) bytes(n uint64, what string) []byte {
 	if n > uint64(c.left()) {
@@ -71,12 +64,19 @@ func (c *cursor) bytes(n uint64, what string) []byte {
 	return b
 }
 
-// count reads the number of elements that follow, each of at least the given size, and refuses more than the block can hold.
-func (c *cursor) count(least int, what string) int {
-	return c.checkCount(c.uvarint(), least, what)
+// run returns the next n bytes of the block, and window.Padding bytes behind them, which may be any; nil if fewer than n are left.
+func (c *cursor) run(n uint64) []byte {
+	from := c.at
+	if c.bytes(n, "a run of windows") == nil {
+		return nil
+	}
+	end := c.at + window.Padding
+	return c.payload[from:end:end]
 }
 
-func (c *cursor) checkCount(n uint64, least int, what string) int {
+// count reads the number of elements that follow, each of at least the given size, and refuses more than the block can hold.
+func (c *cursor) count(least int, what string) int {
+	n := c.uvarint()
 	if n > uint64(c.left()/least) {
 		c.fail("it claims %d %s, %d bytes are left in the block", n, what, c.left())
 		return 0

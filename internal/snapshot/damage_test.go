@@ -14,6 +14,8 @@ import (
 
 	"github.com/lagkeeper/storage/internal/snapshot"
 	"github.com/lagkeeper/storage/internal/snapshottest"
+	"github.com/lagkeeper/storage/internal/window"
+	"github.com/lagkeeper/storage/protocol"
 )
 
 // blocksOf cuts a sound snapshot into its blocks.
@@ -179,7 +181,7 @@ func TestBlocksOutOfPlace(t *testing.T) {
 
 func TestUnknownVersion(t *testing.T) {
 	_, b := small(t)
-	for _, v := range []uint16{0, 1, 2, 4, 999, math.MaxUint16} {
+	for _, v := range []uint16{0, 1, 2, 3, 5, 999, math.MaxUint16} {
 		foreign := append(snapshot.AppendPreamble(nil, v), b[snapshot.PreambleSize:]...)
 		_, err := snapshottest.Decode(foreign)
 		var version *snapshot.VersionError
@@ -196,13 +198,22 @@ func TestLengthsThatLie(t *testing.T) {
 	blocks := blocksOf(t, b)
 	huge := binary.AppendUvarint(nil, math.MaxUint64)
 	payload := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
-	group := []byte{0, 1, 'c', 0, 1, 'g', 0}
+	group := []byte{0, 1, 'c', 0, 1, 'g', 0, 0}
 	topic := []byte{snapshot.TagNew, 0, 1, 't'}
-	// A partition of a group and as many commits.
-	window := func(commits byte, rest ...byte) []byte {
-		return payload(group, topic, []byte{4, 0, 1}, binary.AppendUvarint(nil, uint64(commits)<<snapshot.PartitionBits), rest)
+	// of is a topic with two partitions and a run of so many windows, the one given, after a change.
+	of := func(windows byte, change func(run []byte) []byte, rest ...byte) []byte {
+		run := snapshottest.Window(&snapshot.GroupPartition{Commits: make([]protocol.StoredCommit, 3)})
+		run = change(slices.Clone(run))
+		return payload(group, topic, []byte{2, 0, windows}, binary.AppendUvarint(nil, uint64(len(run))), run, rest)
 	}
-	zeros := make([]byte, 8)
+	same := func(run []byte) []byte { return run }
+	set := func(at int, b byte) func([]byte) []byte {
+		return func(run []byte) []byte {
+			run[at] = b
+			return run
+		}
+	}
+	deletion := payload(group[:6], []byte{snapshot.IsDeletion}, topic, []byte{2})
 	for name, c := range map[string]struct {
 		kind    snapshot.BlockType
 		payload []byte
@@ -212,15 +223,25 @@ func TestLengthsThatLie(t *testing.T) {
 		"flags":              {snapshot.BlockGroups, []byte{0, 0, 1, 255, 1}},
 		"half a group":       {snapshot.BlockGroups, group},
 		"half a topic":       {snapshot.BlockGroups, payload(group, topic)},
+		"members":            {snapshot.BlockGroups, payload(group[:7], huge)},
+		"half a member":      {snapshot.BlockGroups, payload(group[:7], []byte{2, 0, 1, 'o', 0, 1, 'i'})},
 		"another tag":        {snapshot.BlockGroups, payload(group, []byte{2})},
+		"flags of a topic":   {snapshot.BlockGroups, payload(group, topic, []byte{2, 4, 0, 0, 0, 0})},
 		"partition count":    {snapshot.BlockGroups, payload(group, topic, huge, []byte{0, 0, 0})},
-		"partition":          {snapshot.BlockGroups, payload(group, topic, []byte{4, 0}, huge, []byte{0, 0, 0})},
-		"commits":            {snapshot.BlockGroups, payload(group, topic, []byte{4, 0, 1}, huge, []byte{0, 0, 0})},
-		"no columns":         {snapshot.BlockGroups, window(1)},
-		"the last column":    {snapshot.BlockGroups, window(1, 0, 0x80, 0, 0, 0)},
-		"a column too long":  {snapshot.BlockGroups, window(3, append([]byte{7, 2, 0, 0, 0, 0, 0, 0, 0, 0}, zeros...)...)},
-		"no times":           {snapshot.BlockGroups, window(3, append([]byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, zeros...)...)},
-		"one bit for times":  {snapshot.BlockGroups, window(3, append([]byte{1 << 6, 0, 0, 0, 0, 0, 0, 0, 0, 0}, zeros...)...)},
+		"windows":            {snapshot.BlockGroups, payload(group, topic, []byte{4, 0}, huge, []byte{0, 0, 0})},
+		"bytes of windows":   {snapshot.BlockGroups, payload(group, topic, []byte{4, 0, 1}, huge, make([]byte, 100))},
+		"bytes of none":      {snapshot.BlockGroups, payload(group, topic, []byte{4, 0, 0, 10}, make([]byte, 100))},
+		"no bytes":           {snapshot.BlockGroups, payload(group, topic, []byte{4, 0, 1, 0}, make([]byte, 100))},
+		"too many bytes":     {snapshot.BlockGroups, of(1, func(run []byte) []byte { return append(run, 0, 0) }, 0)},
+		"too few windows":    {snapshot.BlockGroups, of(2, same, make([]byte, 100)...)},
+		"a long window":      {snapshot.BlockGroups, of(1, set(1, 1), 0)},
+		"a partition twice":  {snapshot.BlockGroups, of(2, func(run []byte) []byte { return append(run, run...) }, make([]byte, 100)...)},
+		"partition too high": {snapshot.BlockGroups, of(1, set(14, 2), 0)},
+		"bits of the tag":    {snapshot.BlockGroups, of(1, set(16, 0x80), 0)},
+		"form":               {snapshot.BlockGroups, of(1, set(7, 0xff), 0)},
+		"no such owner":      {snapshot.BlockGroups, payload(group, topic, []byte{2, snapshot.HasOwners, 0, 0, 0, 1})},
+		"deleted partition":  {snapshot.BlockGroups, payload(deletion, huge, []byte{0, 0, 0})},
+		"deleted at 0":       {snapshot.BlockGroups, payload(deletion, []byte{1, 0, 0, 0})},
 		"number too long":    {snapshot.BlockGroups, bytes.Repeat([]byte{0xff}, 20)},
 		"end offsets":        {snapshot.BlockTopics, payload([]byte{0, 0, 0, 0, 4, 0, 1, 0, 0}, huge, []byte{0, 0})},
 		"curve":              {snapshot.BlockTopics, payload([]byte{0, 0, 0, 0, 4, 0, 1, 0, 0, 0}, huge, []byte{0, 0})},
@@ -261,13 +282,19 @@ func fixFooter(file []byte) []byte {
 }
 
 // TestMemoryOfHostileWindows decodes windows with as few bytes for a commit as possible: the memory stays in proportion to
-// the bytes read.
+// the bytes read, also if they are unpacked.
 func TestMemoryOfHostileWindows(t *testing.T) {
-	const commits = 100_000
-	partition := slices.Concat([]byte{1}, binary.AppendUvarint(nil, commits<<snapshot.PartitionBits), []byte{2 << 6 & 0xff, 0}, make([]byte, 8), make([]byte, commits-1))
-	payload := slices.Concat([]byte{0, 1, 'c', 0, 1, 'g', 0, snapshot.TagNew, 0, 1, 't', 200, 1, 0}, bytes.Repeat(partition, 20), []byte{0, 0})
+	const windows = 500
+	run := make([]byte, 0, windows*window.MaxCommits)
+	for number := range int32(windows) {
+		run = append(run, snapshottest.Window(&snapshot.GroupPartition{Number: number, Commits: make([]protocol.StoredCommit, window.MaxCommits)})...)
+	}
+	require.Len(t, run, windows*window.MaxCommits, "a byte for each commit")
+	group := []byte{0, 1, 'c', 0, 1, 'g', 0, 0, snapshot.TagNew, 0, 1, 't'}
+	count := binary.AppendUvarint(nil, windows)
+	payload := slices.Concat(group, count, []byte{0}, count, binary.AppendUvarint(nil, uint64(len(run))), run, []byte{0})
 	header := blocksOf(t, (&snapshottest.State{}).Encode(t))
-	file := assemble([][]byte{header[0], makeBlock(snapshot.BlockGroups, payload), header[1]}, 0, 1, 20, 20*commits)
+	file := assemble([][]byte{header[0], makeBlock(snapshot.BlockGroups, payload), header[1]}, 0, 1, windows, windows*window.MaxCommits)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	r, err := snapshot.NewReader(bytes.NewReader(file), int64(len(file)))
@@ -275,8 +302,16 @@ func TestMemoryOfHostileWindows(t *testing.T) {
 	seen := 0
 	require.NoError(t, r.Read(t.Context(), counting{&seen}))
 	runtime.ReadMemStats(&after)
-	require.Equal(t, 20*commits, seen)
-	require.Less(t, float64(after.TotalAlloc-before.TotalAlloc)/float64(len(file)), 300.0, "bytes allocated for each that was read")
+	require.Equal(t, windows*window.MaxCommits, seen)
+	require.Less(t, float64(after.TotalAlloc-before.TotalAlloc)/float64(len(file)), 60.0, "bytes allocated for each that was read")
+
+	// One with fewer is refused.
+	dense := snapshottest.Window(&snapshot.GroupPartition{Commits: slices.Repeat([]protocol.StoredCommit{{LagKnown: true}}, 10)})
+	const counts = (1<<10 - 1) << 15
+	binary.LittleEndian.PutUint32(dense, binary.LittleEndian.Uint32(dense)&^counts|100<<15)
+	file = assemble([][]byte{header[0], makeBlock(snapshot.BlockGroups, slices.Concat(group, []byte{1, 0, 1, byte(len(dense))}, dense, []byte{0})), header[1]})
+	_, err = snapshottest.Decode(file)
+	require.ErrorContains(t, err, "fewer than commits")
 }
 
 type counting struct{ commits *int }
@@ -284,7 +319,8 @@ type counting struct{ commits *int }
 func (counting) WriteTopic(*snapshot.Topic) error { return nil }
 
 func (c counting) WriteGroup(g *snapshot.Group) error {
-	for _, p := range g.Topics[0].Partitions {
+	unpacked := g.Unpacked()
+	for _, p := range unpacked.Topics[0].Partitions {
 		*c.commits += len(p.Commits)
 	}
 	return nil

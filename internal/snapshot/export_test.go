@@ -12,8 +12,7 @@ const (
 	BlockTarget, MaxName        = blockTarget, maxName
 	EndMagic                    = endMagic
 	TagEnd, TagNew              = tagEnd, tagNew
-
-	PartitionBits = partitionBits
+	IsDeletion, HasOwners       = isDeletion, hasOwners
 )
 
 var (

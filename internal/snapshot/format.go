@@ -12,7 +12,7 @@ import (
 
 const (
 	// Version is the only version that is written and read.
-	Version = 3
+	Version = 4
 
 	magic    = "\x89LKSNAP\n"
 	endMagic = "LKSNEND\n"
@@ -50,23 +50,16 @@ const (
 	tagNew = 1
 )
 
-// Bits of the word before a group's partition; the number of commits is above them.
-const (
-	partitionOwner = 1 << iota
-	partitionClientID
-	partitionDeleted
-	partitionIncarnation
-	// partitionMillis is set if a commit was not observed at a whole second.
-	partitionMillis
-	// partitionUnknown is set if the lag of a commit is not known.
-	partitionUnknown
-	partitionBits = 6
-)
-
-// Bits of a group's or group topic's flags.
+// Bits of a group's flags, and of those of its topics.
 const (
 	hasLastCommit = 1 << iota
 	hasLastOwner
+	isDeletion
+)
+
+const (
+	_ = 1 << iota // hasLastCommit
+	hasOwners
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -128,13 +121,3 @@ func parsePreamble(b []byte) error {
 func zigzag(v int64) uint64 { return uint64(v<<1) ^ uint64(v>>63) }
 
 func unzigzag(u uint64) int64 { return int64(u>>1) ^ -int64(u&1) }
-
-// floorSecond rounds milliseconds down to whole seconds. At the very least int64 it wraps around, the same way for writer
-// and reader.
-func floorSecond(ms int64) int64 {
-	rest := ms % 1000
-	if rest < 0 {
-		rest += 1000
-	}
-	return ms - rest
-}

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lagkeeper/storage/internal/snapshot"
+	"github.com/lagkeeper/storage/internal/snapshottest"
 	"github.com/lagkeeper/storage/protocol"
 )
 
@@ -22,8 +23,9 @@ func (c *counter) WriteTopic(t *snapshot.Topic) error {
 }
 
 func (c *counter) WriteGroup(g *snapshot.Group) error {
-	for i := range g.Topics {
-		for _, p := range g.Topics[i].Partitions {
+	unpacked := g.Unpacked()
+	for i := range unpacked.Topics {
+		for _, p := range unpacked.Topics[i].Partitions {
 			c.commits += len(p.Commits)
 			c.owners += len(p.Owner)
 		}
@@ -37,13 +39,13 @@ func TestGreatestRecordsFit(t *testing.T) {
 	name := func(n int) string { return fmt.Sprintf("%08d", n) + strings.Repeat("n", longest-8) }
 	commits := make([]protocol.StoredCommit, 1000)
 	for i := range commits {
-		// Differences of differences that take all bytes.
+		// Differences that take all bits.
 		at := int64(math.MaxInt64)
 		if i%2 == 0 {
 			at = -at
 		}
 		commits[i] = protocol.StoredCommit{
-			Offset: at, Order: -at, Timestamp: at, ObservedTimestamp: -at, Lag: uint64(at), LagKnown: true,
+			Offset: at, Order: -at, Timestamp: at, ObservedTimestamp: -at / 1000 * 1000, Lag: uint64(at), LagKnown: true,
 		}
 	}
 	g := &snapshot.Group{Cluster: name(0), Name: name(1), LastCommit: 1, LastOwner: 1}
@@ -74,7 +76,7 @@ func TestGreatestRecordsFit(t *testing.T) {
 	blocks := w.Blocks()
 	require.NoError(t, blocks.WriteTopic(whole))
 	require.NoError(t, blocks.WriteTopic(long))
-	require.NoError(t, blocks.WriteGroup(g))
+	require.NoError(t, snapshottest.Packing{Output: blocks}.WriteGroup(g))
 	sum, err := w.Close()
 	require.NoError(t, err)
 	require.EqualValues(t, 100_000, sum.Commits)

@@ -74,13 +74,22 @@ type Group struct {
 	LastCommit, LastOwner int64
 	// Topics are in the order given; their names are expected to be distinct, which the format does not check.
 	Topics []GroupTopic
+	// Members are the owners that the Windows of the topics refer to.
+	Members []Member
 }
+
+// Member is an owner of partitions. Both are "" when unknown.
+type Member struct{ Owner, ClientID string }
 
 // IsDeletion reports whether the record holds what was deleted from a group, and is no group.
 func (g *Group) IsDeletion() bool {
 	for i := range g.Topics {
-		for j := range g.Topics[i].Partitions {
-			return g.Topics[i].Partitions[j].DeletedOrder != 0
+		t := &g.Topics[i]
+		if len(t.Partitions) > 0 {
+			return t.Partitions[0].DeletedOrder != 0
+		}
+		if t.Windows.Count > 0 {
+			return false
 		}
 	}
 	return len(g.Topics) == 0
@@ -95,6 +104,8 @@ type GroupTopic struct {
 	LastCommit int64
 	// Partitions holds the partitions that the group has in ascending order of Number; others may be left out.
 	Partitions []GroupPartition
+	// Windows holds them in their place, in the form in which a snapshot has those of a group. See Group.Unpacked.
+	Windows Windows
 }
 
 // GroupPartition is one partition of a GroupTopic.
@@ -131,11 +142,12 @@ func (s *Summary) add(more *Summary) {
 	s.Commits += more.Commits
 }
 
-// AddGroup counts a group and what it holds.
+// AddGroup counts a group and what it holds, packed or not.
 func (s *Summary) AddGroup(g *Group) {
 	s.Groups++
 	for i := range g.Topics {
-		s.GroupPartitions += uint64(len(g.Topics[i].Partitions))
+		s.GroupPartitions += uint64(len(g.Topics[i].Partitions) + g.Topics[i].Windows.Count)
+		s.Commits += uint64(g.Topics[i].Windows.Commits)
 		for j := range g.Topics[i].Partitions {
 			s.Commits += uint64(len(g.Topics[i].Partitions[j].Commits))
 		}

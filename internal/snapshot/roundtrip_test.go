@@ -97,7 +97,7 @@ func TestManyWritersAndReaders(t *testing.T) {
 		}))
 		require.NoError(t, parallel.Do(n, func(i int) error {
 			for k := i; k < 400; k += n {
-				if err := outs[i].WriteGroup(&want.Groups[k]); err != nil {
+				if err := (snapshottest.Packing{Output: outs[i]}).WriteGroup(&want.Groups[k]); err != nil {
 					return err
 				}
 				if k%20 == 0 { // a topic that is younger than the others
@@ -271,13 +271,17 @@ func TestWriterRefusesWhatAReaderWould(t *testing.T) {
 			require.ErrorContains(t, snapshot.NewWriter(io.Discard, snapshot.Header{}).Blocks().WriteTopic(topic), `topic "t"`)
 		})
 	}
+	t.Run("not packed", func(t *testing.T) {
+		err := snapshot.NewWriter(io.Discard, snapshot.Header{}).Blocks().WriteGroup(one(1, 0))
+		require.ErrorContains(t, err, "neither deleted nor in a window")
+	})
 	t.Run("header", func(t *testing.T) {
 		require.ErrorContains(t, snapshot.NewWriter(io.Discard, snapshot.Header{Intervals: -1}).Blocks().WriteTopic(&snapshot.Topic{}), "intervals")
 	})
 	t.Run("too long a name", func(t *testing.T) {
 		large := strings.Repeat("x", snapshot.MaxName+1)
 		w := snapshot.NewWriter(io.Discard, snapshot.Header{})
-		out := w.Blocks()
+		out := snapshottest.Packing{Output: w.Blocks()}
 		for _, group := range []*snapshot.Group{
 			{Name: large}, {Cluster: large}, {Topics: []snapshot.GroupTopic{{Name: large}}},
 			{Topics: []snapshot.GroupTopic{{PartitionCount: 1, Partitions: []snapshot.GroupPartition{{Owner: large}}}}},
@@ -342,8 +346,9 @@ func TestNoAllocationPerRecord(t *testing.T) {
 	g := snapshottest.NewGenerator(t, false)
 	s := g.State(20, 200)
 	out := snapshot.NewWriter(io.Discard, s.Header).Blocks()
+	packed := s.Packed()
 	write := func() {
-		if err := s.CopyTo(out); err != nil {
+		if err := packed.CopyTo(out); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+
+	"github.com/lagkeeper/storage/internal/window"
 )
 
 // frame is one block of a file.
@@ -31,8 +33,8 @@ func (f *frame) cursor(payload []byte) *cursor {
 
 // read reads the payload into the memory of buffer and checks it. It allocates no more than the file holds by its size.
 func (f *frame) read(src io.ReaderAt, buffer []byte) ([]byte, error) {
-	if int64(cap(buffer)) < f.length {
-		buffer = make([]byte, f.length+f.length/8)
+	if int64(cap(buffer)) < f.length+window.Padding {
+		buffer = make([]byte, f.length+f.length/8+window.Padding)
 	}
 	payload := buffer[:f.length]
 	if err := readAt(src, payload, f.start+blockHeadSize); err != nil {

@@ -38,11 +38,12 @@ func (s *State) WriteTopic(t *snapshot.Topic) error {
 	return nil
 }
 
-// WriteGroup keeps a copy of the group.
+// WriteGroup keeps a copy of the group, unpacked.
 func (s *State) WriteGroup(g *snapshot.Group) error {
-	c := *g
+	c := g.Unpacked()
+	topics := c.Topics
 	c.Topics = nil
-	for _, t := range g.Topics {
+	for _, t := range topics {
 		partitions := t.Partitions
 		t.Partitions = nil
 		for _, p := range partitions {
@@ -73,8 +74,17 @@ func (s *State) CopyTo(sink snapshot.Sink) error {
 // Save is CopyTo for an Output.
 func (s *State) Save(out snapshot.Output) error { return s.CopyTo(out) }
 
-// Fill is CopyTo for a function that needs a Writer.
-func (s *State) Fill(w *snapshot.Writer) error { return s.CopyTo(w.Blocks()) }
+// Packed returns the state with its groups packed, as an engine passes them on.
+func (s *State) Packed() *State {
+	packed := &State{Header: s.Header, Topics: s.Topics}
+	for i := range s.Groups {
+		packed.Groups = append(packed.Groups, Packed(&s.Groups[i]))
+	}
+	return packed
+}
+
+// Fill is CopyTo, packed, for a function that needs a Writer.
+func (s *State) Fill(w *snapshot.Writer) error { return s.CopyTo(Packing{w.Blocks()}) }
 
 // Encode returns the file of the state.
 func (s *State) Encode(t testing.TB) []byte {
@@ -214,17 +224,27 @@ func (g *Generator) Group(n, topics int) snapshot.Group {
 	if g.IntN(2) == 0 {
 		group.LastOwner = g.int64(Now - 5000)
 	}
+	deletion := g.IntN(4) == 0
 	for i := range g.IntN(4) {
 		t := snapshot.GroupTopic{
 			Name: g.Name("topic", (n+i)%max(topics, 1)), PartitionCount: g.Int32N(12), LastCommit: g.int64(Now - 700),
 		}
+		if deletion {
+			t.PartitionCount, t.LastCommit = 1+t.PartitionCount, snapshot.Never
+		}
 		for number := int32(0); number < t.PartitionCount; number += 1 + g.Int32N(2) {
-			p := snapshot.GroupPartition{Number: number, Commits: g.Window(g.IntN(11))}
+			p := snapshot.GroupPartition{Number: number}
+			if deletion {
+				p.DeletedOrder = 1 + g.int64(1_000_000)
+				if p.DeletedOrder == 0 {
+					p.DeletedOrder = 1
+				}
+				t.Partitions = append(t.Partitions, p)
+				continue
+			}
+			p.Commits, p.Incarnation = g.Window(g.IntN(11)), g.Uint32()>>(24+g.IntN(8))
 			if g.IntN(2) == 0 {
 				p.Owner, p.ClientID = g.Name("10.0.0", g.IntN(5)), g.Name("client", g.IntN(5))
-			}
-			if g.IntN(4) == 0 {
-				p.DeletedOrder, p.Incarnation = g.int64(1_000_000), g.Uint32()>>g.IntN(32)
 			}
 			t.Partitions = append(t.Partitions, p)
 		}
@@ -244,7 +264,7 @@ func (g *Generator) Window(n int) (commits []protocol.StoredCommit) {
 		c := protocol.StoredCommit{
 			Offset: g.int64(offset), Order: g.int64(order), Timestamp: g.int64(at),
 		}
-		c.ObservedTimestamp = g.int64((at + int64(g.IntN(1500))) / 1000 * 1000)
+		c.ObservedTimestamp = g.int64(at+int64(g.IntN(1500))) / 1000 * 1000
 		if g.IntN(10) > 0 {
 			c.LagKnown, c.Lag = true, uint64(g.int64(int64(g.IntN(300)/100*g.IntN(100))))
 		}

@@ -65,6 +65,7 @@ const (
 	lagBaseShift        = 45
 	observedShift       = 53
 	turnShift           = 59
+	unusedShift         = 61
 
 	secondAt   = 8 // where the second word is
 	baseShift  = 24

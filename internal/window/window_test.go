@@ -124,6 +124,11 @@ func TestRandomWindowsAnswerAsAModel(t *testing.T) {
 			newest := m[len(m)-1]
 			require.Equal(t, []int64{newest.Offset, newest.Order, newest.Timestamp}, []int64{w.NewestOffset(), w.NewestOrder(), w.NewestTimestamp()})
 			require.LessOrEqual(t, w.Used(), w.Size())
+			if w.Padded() == w.Size() {
+				size, err := Check(w)
+				require.NoError(t, err)
+				require.Equal(t, w.Size(), size)
+			}
 			longest = max(longest, w.Len())
 			require.LessOrEqual(t, w.Size(), MaxSize(longest+1), "the window grew without bound")
 		}

@@ -62,7 +62,7 @@ func (w *Writer) WriteTopic(t *snapshot.Topic) error {
 	return nil
 }
 
-// WriteGroup writes one group, which must be within the limits of its type.
+// WriteGroup writes one group, packed or not, which must be within the limits of its type.
 func (w *Writer) WriteGroup(g *snapshot.Group) error {
 	if err := w.ready(); err != nil {
 		return err
@@ -71,7 +71,8 @@ func (w *Writer) WriteGroup(g *snapshot.Group) error {
 		w.err = fmt.Errorf("write JSON lines: %w", err)
 		return w.err
 	}
-	if err := w.write(groupToJSON(g)); err != nil {
+	unpacked := g.Unpacked()
+	if err := w.write(groupToJSON(&unpacked)); err != nil {
 		return err
 	}
 	w.sum.AddGroup(g)

@@ -112,7 +112,7 @@ func TestSnapshotOfTheFuture(t *testing.T) {
 		smallSnapshot(t, path)
 		held, err := os.ReadFile(path + suffix)
 		require.NoError(t, err)
-		binary.LittleEndian.PutUint16(held[8:], 4)
+		binary.LittleEndian.PutUint16(held[8:], snapshot.Version+1)
 		binary.LittleEndian.PutUint32(held[12:], crc32.Checksum(held[:12], crc32.MakeTable(crc32.Castagnoli)))
 		require.NoError(t, os.WriteFile(path+suffix, held, 0o600))
 
@@ -120,7 +120,7 @@ func TestSnapshotOfTheFuture(t *testing.T) {
 		err = k.Start()
 		var version *snapshot.VersionError
 		require.ErrorAs(t, err, &version)
-		require.Equal(t, snapshot.VersionError{Version: 4, Known: 3}, *version)
+		require.Equal(t, snapshot.VersionError{Version: snapshot.Version + 1, Known: snapshot.Version}, *version)
 		after, err := os.ReadFile(path + suffix)
 		require.NoError(t, err)
 		require.Equal(t, held, after)
