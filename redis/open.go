@@ -164,7 +164,9 @@ func (db *DB) clientOptions() rueidis.ClientOption {
 	o := &db.options
 	return rueidis.ClientOption{
 		InitAddress: o.Addresses, Username: o.Username, Password: o.Password, TLSConfig: o.TLS, DialCtxFn: db.dial,
-		DisableCache: true, DisableRetry: true, ClientSetInfo: rueidis.DisableClientSetInfo, ConnWriteTimeout: o.Timeout,
+		// Otherwise a request that is alone waits for its answer although its context is done.
+		AlwaysPipelining: true,
+		DisableCache:     true, DisableRetry: true, ClientSetInfo: rueidis.DisableClientSetInfo, ConnWriteTimeout: o.Timeout,
 	}
 }
 

@@ -89,17 +89,37 @@ func (s *sharing) join(f *follower) {
 	f.tell(s.held)
 }
 
+// leaveTime bounds how long the last call of Share waits, once its context is done, for the server to confirm that its leases are free.
+const leaveTime = 500 * time.Millisecond
+
 // leave removes a follower. When the last one leaves it gives up all leases, if the server can be reached.
 func (s *sharing) leave(db *DB, f *follower) {
 	s.busy <- struct{}{}
-	defer func() { <-s.busy }()
 	f.tell(nil)
 	s.followers = slices.DeleteFunc(s.followers, func(other *follower) bool { return other == f })
 	if len(s.followers) > 0 {
+		<-s.busy
 		return
 	}
 	held := s.held
 	s.held = nil
+	given := make(chan struct{}) // closed when the leases are free, or left to expire
+	// Later calls of Share wait until then, because the leases that they get must not be given up.
+	db.leaders.Go(func() {
+		defer func() { <-s.busy }()
+		defer close(given)
+		s.giveUp(db, held)
+	})
+	timer := time.NewTimer(leaveTime)
+	defer timer.Stop()
+	select {
+	case <-given:
+	case <-timer.C: // the server hangs
+	}
+}
+
+// giveUp frees leases, and withdraws this process from the members.
+func (s *sharing) giveUp(db *DB, held []int32) {
 	ctx, cancel := context.WithTimeout(context.Background(), db.options.Timeout)
 	defer cancel()
 	for _, bucket := range held {
