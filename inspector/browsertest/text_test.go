@@ -32,8 +32,9 @@ func dump(t *testing.T, address string) string {
 func TestTextBrowser(t *testing.T) {
 	w := newWorld(t)
 	groups := dump(t, w.url(""))
-	require.Regexp(t, `(?m)^[A-Z ]+ <b>hostile</b>\\u202e prod +2 +4 +800 `, groups)
-	require.Regexp(t, `(?m)^[A-Z ]+ billing prod +2 +4 +40 `, groups)
+	// The lags are those of the moment, while the workload goes on.
+	require.Regexp(t, `(?m)^[A-Z ]+ <b>hostile</b>\\u202e prod +2 +4 +\d{3,} `, groups)
+	require.Regexp(t, `(?m)^[A-Z ]+ billing prod +2 +4 +\d+ `, groups)
 	require.Contains(t, groups, "of 3 groups")
 	require.NotContains(t, groups, "<svg")
 
