@@ -49,11 +49,11 @@ func TestABlockIsTrimmedOnce(t *testing.T) {
 		m.trim(0, len(m.blocks))
 		before := make([]*byte, len(m.blocks))
 		for i := range m.blocks {
-			before[i] = &m.blocks[i].bytes[0]
+			before[i] = &m.bytes[i][0]
 		}
 		m.trim(0, len(m.blocks))
 		for i := range m.blocks {
-			require.Same(t, before[i], &m.blocks[i].bytes[0], "%d windows", windows)
+			require.Same(t, before[i], &m.bytes[i][0], "%d windows", windows)
 		}
 		m.checkInvariants(t)
 	}

@@ -160,9 +160,8 @@ func (k *Capture) take(g *group, tries int) bool {
 	k.slots = append(k.slots[:0], g.memory.slots...)
 	k.blocks, k.starts = slices.Grow(k.blocks[:0], size.bytes), k.starts[:0]
 	for i := range g.memory.blocks {
-		b := &g.memory.blocks[i]
 		k.starts = append(k.starts, len(k.blocks))
-		k.blocks = append(k.blocks, b.bytes[:b.used]...)
+		k.blocks = append(k.blocks, g.memory.bytes[i][:g.memory.blocks[i].used]...)
 	}
 	k.blocks = k.blocks[:size.bytes]
 	k.owners, k.members = append(k.owners[:0], g.owners...), g.members.list

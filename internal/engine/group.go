@@ -24,24 +24,30 @@ type group struct {
 	// the lock of the shard and read without it for lists.
 	seen      atomic.Int64
 	committed bool
+	// gone is set when the group has been removed from the shard.
+	gone bool
+	// leaves is set in a group that has left the shard and that topics still list, arrives in one that topics list already.
+	leaves, arrives bool
 	// refused counts, up to refusedInRow, the fresh commits that were refused since the last one that was taken.
 	refused uint8
 	// replay is the replay in which restored windows wait to be confirmed; 0 in a group that was not restored.
 	replay uint32
-	// known has for each slot the order after the greatest that was restored, 0 if none was: commits below it are known. It is
-	// nil in a group that was not restored.
-	known []int64
+	// layouts counts how often the arrays with an entry for each slot were made anew or enlarged.
+	layouts int32
+	hash    uint64
+	next    *group // with the same hash
 
 	topics []groupTopic
 	// firstTopic is the memory of topics until there is a second.
 	firstTopic [1]groupTopic
 	memory     memory
 
-	hash     uint64
-	next     *group // with the same hash
-	position int32  // in the shard's list of the cluster
-	// layouts counts how often the arrays with an entry for each slot were made anew or enlarged.
-	layouts int32
+	position int32 // in the shard's list of the cluster
+	// packs counts how often slots were moved to lower indexes.
+	packs uint32
+	// known has for each slot the order after the greatest that was restored, 0 if none was: commits below it are known. It is
+	// nil in a group that was not restored.
+	known []int64
 	// byName finds a topic in topics; nil while there are few.
 	byName  map[string]int
 	members members
@@ -53,13 +59,8 @@ type group struct {
 	holes int
 	// counted is the sum of the counts of topics.
 	counted int64
-	// packs counts how often slots were moved to lower indexes.
-	packs uint32
-	// accounted is what the shard counts for the group; gone is set when the group has been removed from the shard.
+	// accounted is what the shard counts for the group.
 	accounted int
-	gone      bool
-	// leaves is set in a group that has left the shard and that topics still list, arrives in one that topics list already.
-	leaves, arrives bool
 }
 
 // groupTopic is one topic of a group.
@@ -210,8 +211,8 @@ func (g *group) peek(gt *groupTopic, partition int32) window.Window {
 		return nil
 	}
 	r := g.memory.slots[slot]
-	if block := int(r >> unitBits); r != 0 && block < len(g.memory.blocks) {
-		if bytes := g.memory.blocks[block].bytes; int(r&unitMask)*unit < len(bytes) {
+	if block := int(r >> unitBits); r != 0 && block < len(g.memory.bytes) {
+		if bytes := g.memory.bytes[block]; int(r&unitMask)*unit < len(bytes) {
 			return window.Window(bytes[(r&unitMask)*unit:])
 		}
 	}

@@ -31,7 +31,7 @@ func newGrowing(windows int) *growing {
 
 func (m *growing) note() {
 	for i := range m.blocks {
-		if b := m.blocks[i].bytes; b != nil && !m.seen[&b[0]] {
+		if b := m.bytes[i]; b != nil && !m.seen[&b[0]] {
 			m.seen[&b[0]] = true
 			m.made += len(b)
 		}
@@ -88,6 +88,7 @@ func TestGrowthMakesLittleGarbage(t *testing.T) {
 			require.LessOrEqual(t, len(m.blocks)-m.empty, 2+m.held*2/blockTarget, name)
 			if m.live() < blockTarget {
 				require.Same(t, &m.first[0], &m.blocks[0], name)
+				require.Same(t, &m.firstBytes[0], &m.bytes[0], name)
 			}
 			require.LessOrEqual(t, float64(m.held), 512+1.13*float64(m.live()), name) // the allocator's sizes are up to an eighth apart
 

@@ -169,19 +169,20 @@ func (g *group) checkLayout(t testing.TB, gt *groupTopic) {
 func (m *memory) checkInvariants(t testing.TB) {
 	t.Helper()
 	live, empty := 0, 0
+	require.Len(t, m.bytes, len(m.blocks))
 	for index := range m.blocks {
-		b := &m.blocks[index]
-		if b.bytes == nil {
+		b, bytes := &m.blocks[index], m.bytes[index]
+		if bytes == nil {
 			require.Equal(t, block{}, *b)
 			require.NotEqual(t, index, m.tail)
 			empty++
 			continue
 		}
-		require.LessOrEqual(t, int(b.used)+window.Padding, len(b.bytes))
+		require.LessOrEqual(t, int(b.used)+window.Padding, len(bytes))
 		dead := 0
 		at := blockStart
 		for at < int(b.used) {
-			w := window.Window(b.bytes[at:])
+			w := window.Window(bytes[at:])
 			size := w.Size()
 			if size < window.HeaderSize || size < w.Used() || size%unit != 0 {
 				require.FailNow(t, "a window of a wrong size", "%d bytes in block %d at %d, %d used", size, index, at, w.Used())

@@ -53,8 +53,10 @@ const (
 // A block with many dead bytes has its gaps closed in place, and is filled next. Guarded by the shard.
 type memory struct {
 	// slots has one entry for each partition of each topic; layout says which belong to a topic.
-	slots  []reference
-	blocks []block
+	slots []reference
+	// bytes is the memory of each block, nil for one that was let go. It lies apart from what only changes need, so that what a commit
+	// reads of many blocks takes few lines of the cache.
+	bytes [][]byte
 	// held is the number of bytes of all blocks.
 	held int
 	// counted is held, the layouts of the group, and how many topics it had, when the group was last accounted for.
@@ -62,8 +64,12 @@ type memory struct {
 		held            int
 		layouts, topics int32
 	}
-	// first is the memory of blocks until there is a second block: most groups need one, and it saves an indirection.
-	first [1]block
+	// firstBytes and first are the memory of bytes and blocks until there is a second block: most groups need one, and it saves an
+	// indirection.
+	firstBytes [1][]byte
+	first      [1]block
+	// blocks has an entry for each of bytes.
+	blocks []block
 	// tail is the index of the block that is being filled; empty is the number of blocks that have no bytes, the tail apart; looked is
 	// the index of the block that is looked at next for room.
 	tail, empty, looked int
@@ -73,10 +79,10 @@ type memory struct {
 	narrowable bool
 }
 
+// block is how the memory of a block is used.
 type block struct {
-	// bytes is the memory, used the number of bytes taken; window.Padding bytes stay free.
-	bytes []byte
-	used  int32
+	// used is the number of bytes taken; window.Padding bytes stay free.
+	used int32
 	// dead is the number of used bytes that belong to no slot.
 	dead int32
 	// trimmed is what used was when the block was last trimmed: the allocator gave nothing smaller then.
@@ -84,7 +90,7 @@ type block struct {
 }
 
 func (m *memory) window(r reference) window.Window {
-	return window.Window(m.blocks[r>>unitBits].bytes[(r&unitMask)*unit:])
+	return window.Window(m.bytes[r>>unitBits][(r&unitMask)*unit:])
 }
 
 func slotOf(w window.Window) uint32 { return w.Tag() & slotMask }
@@ -125,18 +131,17 @@ func (m *memory) adopt(run []byte) bool {
 		return false
 	}
 	if len(m.blocks) == 0 {
-		m.blocks = m.first[:1]
+		m.begin()
 	} else {
 		m.nextTail()
 	}
+	bytes := allocate(blockStart + len(run) + window.Padding)
+	copy(bytes[blockStart:], run)
 	b := &m.blocks[m.tail]
-	b.bytes = append([]byte(nil), make([]byte, blockStart+len(run)+window.Padding)...)
-	b.bytes = b.bytes[:cap(b.bytes)]
-	m.held += cap(b.bytes)
-	copy(b.bytes[blockStart:], run)
-	b.used = int32(blockStart + len(run))
+	m.bytes[m.tail], b.used = bytes, int32(blockStart+len(run))
+	m.held += len(bytes)
 	for at := blockStart; at < int(b.used); {
-		w := window.Window(b.bytes[at:])
+		w := window.Window(bytes[at:])
 		m.slots[slotOf(w)] = reference(m.tail)<<unitBits | reference(at/unit)
 		m.windows++
 		at += w.Size()
@@ -190,9 +195,8 @@ func (m *memory) tidy(index int) {
 
 // letGo gives back the bytes of a block, whose place another may take.
 func (m *memory) letGo(index int) {
-	b := &m.blocks[index]
-	m.held -= cap(b.bytes)
-	*b = block{}
+	m.held -= len(m.bytes[index])
+	m.bytes[index], m.blocks[index] = nil, block{}
 	m.empty++
 }
 
@@ -202,7 +206,7 @@ func (m *memory) full() bool { return len(m.blocks) >= maxBlocks && m.empty == 0
 // reserve takes size bytes at the end of the block that is being filled. If there is no room, some is made: without growing, for
 // that window alone, as far as possible.
 func (m *memory) reserve(size int, growing bool) reference {
-	if len(m.blocks) == 0 || !m.blocks[m.tail].fits(size) {
+	if len(m.blocks) == 0 || !m.fits(m.tail, size) {
 		m.makeRoom(size, growing)
 	}
 	b := &m.blocks[m.tail]
@@ -211,19 +215,35 @@ func (m *memory) reserve(size int, growing bool) reference {
 	return r
 }
 
-func (b *block) fits(size int) bool { return int(b.used)+size+window.Padding <= len(b.bytes) }
+// fits reports whether the block of an index has room for size bytes.
+func (m *memory) fits(index, size int) bool {
+	return int(m.blocks[index].used)+size+window.Padding <= len(m.bytes[index])
+}
 
-// room returns the number of bytes that windows could take if the gaps were closed.
-func (b *block) room() int { return len(b.bytes) - int(b.used-b.dead) - window.Padding }
+// room returns the number of bytes that windows could take in the block of an index if the gaps were closed.
+func (m *memory) room(index int) int {
+	return len(m.bytes[index]) - int(m.blocks[index].used-m.blocks[index].dead) - window.Padding
+}
+
+// begin makes the first block.
+func (m *memory) begin() {
+	m.bytes, m.blocks = append(m.firstBytes[:0], nil), append(m.first[:0], block{})
+}
+
+// allocate returns at least n bytes: append rounds up to the size class of the allocator.
+func allocate(n int) []byte {
+	bytes := append([]byte(nil), make([]byte, n)...)
+	return bytes[:cap(bytes)]
+}
 
 func (m *memory) makeRoom(size int, growing bool) {
 	if len(m.blocks) == 0 {
-		m.blocks = append(m.first[:0], block{})
+		m.begin()
 	}
 	// Closing gaps where they are takes no memory.
 	if index := m.loosest(size); index >= 0 {
 		m.tail = index
-		m.settle(index, m.blocks[index].bytes)
+		m.settle(index, m.bytes[index])
 		return
 	}
 	if needed := int(m.blocks[m.tail].used-m.blocks[m.tail].dead) + size; m.held <= soleTarget && len(m.blocks) == 1 {
@@ -244,8 +264,8 @@ func (m *memory) loosest(size int) int {
 		if m.looked++; m.looked >= len(m.blocks) {
 			m.looked = 0
 		}
-		b := &m.blocks[m.looked]
-		if room := b.room(); b.bytes != nil && room > most && room >= max(size, len(b.bytes)/looseness) {
+		bytes := m.bytes[m.looked]
+		if room := m.room(m.looked); bytes != nil && room > most && room >= max(size, len(bytes)/looseness) {
 			found, most = m.looked, room
 		}
 	}
@@ -255,13 +275,13 @@ func (m *memory) loosest(size int) int {
 // nextTail makes an empty block the one that is being filled.
 func (m *memory) nextTail() {
 	if m.empty > 0 {
-		m.tail = slices.IndexFunc(m.blocks, func(b block) bool { return b.bytes == nil })
+		m.tail = slices.IndexFunc(m.bytes, func(bytes []byte) bool { return bytes == nil })
 		m.empty--
 		return
 	}
-	m.blocks = append(m.blocks, block{})
+	m.bytes, m.blocks = append(m.bytes, nil), append(m.blocks, block{})
 	m.tail = len(m.blocks) - 1
-	m.first[0] = block{} // its windows have moved
+	m.firstBytes[0], m.first[0] = nil, block{} // they have moved
 }
 
 // narrow makes windows smaller that are wider than their commits need, among some slots from an index on, and returns the index to go
@@ -285,12 +305,9 @@ func (m *memory) narrow(from, some int, s *window.Scratch) (next int) {
 
 // rebuild copies the living windows of a block into new memory of capacity bytes.
 func (m *memory) rebuild(index, capacity int) {
-	b := &m.blocks[index]
-	old := b.bytes
-	// append rounds up to the size class of the allocator.
-	b.bytes = append([]byte(nil), make([]byte, capacity+window.Padding)...)
-	b.bytes = b.bytes[:cap(b.bytes)]
-	m.held += cap(b.bytes) - cap(old)
+	old := m.bytes[index]
+	m.bytes[index] = allocate(capacity + window.Padding)
+	m.held += len(m.bytes[index]) - len(old)
 	m.settle(index, old)
 }
 
@@ -299,17 +316,17 @@ func (m *memory) settle(index int, old []byte) {
 	b := &m.blocks[index]
 	end := int(b.used)
 	b.used, b.dead = blockStart, 0
-	m.move(b, index, old, end)
+	m.move(b, m.bytes[index], index, old, end)
 }
 
-// move lays what lives in memory that is used up to an end behind what a block has, whose index it is to be.
-func (m *memory) move(b *block, index int, old []byte, end int) {
+// move lays what lives in memory that is used up to an end behind what a block has, whose bytes and index these are to be.
+func (m *memory) move(b *block, bytes []byte, index int, old []byte, end int) {
 	for at := blockStart; at < end; {
 		w := window.Window(old[at:])
 		size := w.Size()
 		if slot := slotOf(w); slot != deadSlot {
 			m.slots[slot] = reference(index)<<unitBits | reference(b.used/unit)
-			copy(b.bytes[b.used:], w[:size])
+			copy(bytes[b.used:], w[:size])
 			b.used += int32(size)
 		}
 		at += size

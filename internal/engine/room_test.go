@@ -21,7 +21,7 @@ func walk(g *group) int {
 		indexBytes(len(g.members.numbers), int(unsafe.Sizeof(member{})+unsafe.Sizeof(uint64(0)))) +
 		indexBytes(len(g.byName), int(unsafe.Sizeof("")+unsafe.Sizeof(int(0))))
 	for i := range g.memory.blocks {
-		bytes += cap(g.memory.blocks[i].bytes)
+		bytes += cap(g.memory.bytes[i])
 	}
 	for i := range g.members.list {
 		bytes += len(g.members.list[i].owner) + len(g.members.list[i].clientID)

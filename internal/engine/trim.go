@@ -84,10 +84,11 @@ func (s *shard) trimSome(g *group, from int) (next, made int) {
 	return next, made
 }
 
-// wasteful reports whether more than a sixteenth of a block holds no window, and building it anew would change that.
-func (b *block) wasteful() bool {
+// wastes reports whether more than a sixteenth of the block of an index holds no window, and building it anew would change that.
+func (m *memory) wastes(index int) bool {
+	b, size := &m.blocks[index], len(m.bytes[index])
 	live := b.used - b.dead
-	return len(b.bytes)-int(live) > 512+len(b.bytes)/16 && live != b.trimmed
+	return size-int(live) > 512+size/16 && live != b.trimmed
 }
 
 // scattered reports whether windows lie in many more blocks than they need.
@@ -95,7 +96,15 @@ func (m *memory) scattered() bool { return len(m.blocks)-m.empty > 2+2*m.held/bl
 
 // wasteful reports whether there is something to trim.
 func (m *memory) wasteful() bool {
-	return m.scattered() || slices.ContainsFunc(m.blocks, func(b block) bool { return b.wasteful() })
+	if m.scattered() {
+		return true
+	}
+	for i := range m.blocks {
+		if m.wastes(i) {
+			return true
+		}
+	}
+	return false
 }
 
 // trim builds anew some of the blocks that are wasteful from an index on, or puts some that are small together. It returns the index
@@ -106,7 +115,7 @@ func (m *memory) trim(from, some int) (next, made int) {
 	}
 	for ; from < len(m.blocks) && some > 0; from++ {
 		b := &m.blocks[from]
-		if !b.wasteful() {
+		if !m.wastes(from) {
 			continue
 		}
 		some--
@@ -116,7 +125,7 @@ func (m *memory) trim(from, some int) (next, made int) {
 		}
 		m.rebuild(from, int(b.used-b.dead))
 		b.trimmed = b.used
-		made += len(b.bytes)
+		made += len(m.bytes[from])
 	}
 	return from, made
 }
@@ -125,9 +134,9 @@ func (m *memory) trim(from, some int) (next, made int) {
 func (m *memory) gather() int {
 	into, live, blocks := -1, blockStart, []int(nil)
 	for i := range m.blocks {
-		b := &m.blocks[i]
+		b, bytes := &m.blocks[i], m.bytes[i]
 		more := int(b.used-b.dead) - blockStart
-		if b.bytes == nil || len(b.bytes) >= blockTarget/2 || live+more > blockTarget {
+		if bytes == nil || len(bytes) >= blockTarget/2 || live+more > blockTarget {
 			continue
 		}
 		if into < 0 {
@@ -136,36 +145,35 @@ func (m *memory) gather() int {
 		live += more
 		blocks = append(blocks, i)
 	}
-	gathered := block{bytes: append([]byte(nil), make([]byte, live+window.Padding)...), used: blockStart}
-	gathered.bytes = gathered.bytes[:cap(gathered.bytes)]
+	bytes, gathered := allocate(live+window.Padding), block{used: blockStart}
 	for _, i := range blocks {
-		b := m.blocks[i]
+		old, used := m.bytes[i], int(m.blocks[i].used)
 		m.letGo(i)
-		m.move(&gathered, into, b.bytes, int(b.used))
+		m.move(&gathered, bytes, into, old, used)
 	}
 	gathered.trimmed = gathered.used
-	m.blocks[into] = gathered
+	m.bytes[into], m.blocks[into] = bytes, gathered
 	m.empty--
-	m.held += len(gathered.bytes)
+	m.held += len(bytes)
 	if slices.Contains(blocks, m.tail) {
 		m.tail = into
 	}
 	m.cutEmpty()
-	return len(gathered.bytes)
+	return len(bytes)
 }
 
 // cutEmpty gives the places of blocks back that have no bytes and stand at the end.
 func (m *memory) cutEmpty() {
 	n := len(m.blocks)
-	for n > 1 && m.blocks[n-1].bytes == nil && m.tail != n-1 {
+	for n > 1 && m.bytes[n-1] == nil && m.tail != n-1 {
 		n--
 		m.empty--
 	}
-	switch m.blocks = m.blocks[:n]; {
+	switch m.bytes, m.blocks = m.bytes[:n], m.blocks[:n]; {
 	case n == 1:
-		m.first[0] = m.blocks[0]
-		m.blocks = m.first[:1]
+		m.firstBytes[0], m.first[0] = m.bytes[0], m.blocks[0]
+		m.bytes, m.blocks = m.firstBytes[:1], m.first[:1]
 	case n < cap(m.blocks)/2:
-		m.blocks = slices.Clone(m.blocks)
+		m.bytes, m.blocks = slices.Clone(m.bytes), slices.Clone(m.blocks)
 	}
 }
