@@ -215,7 +215,9 @@ func (e *Engine) locateGroup(s *shard, at *place, now int64) Reason {
 		return 0
 	}
 	at.group = s.findLive(e, at.cluster, at.hash, at.name, now)
-	if at.group == nil && e.config.Accept != nil && !e.config.Accept(at.name) {
+	if at.group != nil {
+		s.read += at.group.memory.ahead()
+	} else if e.config.Accept != nil && !e.config.Accept(at.name) {
 		return Filtered
 	}
 	return 0

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 
@@ -212,4 +213,21 @@ func TestHashTellsClusterAndGroupApart(t *testing.T) {
 	e := New(Config{Clusters: []string{"a", "ab"}, Shards: 1, Intervals: 1, Clock: &stoppedClock{}})
 	require.NotEqual(t, e.Cluster("a").hash("bc"), e.Cluster("ab").hash("c"))
 	require.NotEqual(t, e.Cluster("a").hash(""), e.Cluster("ab").hash(""))
+}
+
+// What a commit reads of a group with one topic and one block lies in four lines of the cache. The allocator has a size of that of a
+// group, and so puts each at the beginning of a line.
+func TestACommitReadsFourLinesOfAGroup(t *testing.T) {
+	var g group
+	const line = 64
+	require.Zero(t, unsafe.Sizeof(g)%line)
+	require.LessOrEqual(t, unsafe.Sizeof(g), uintptr(448))
+	for what, end := range map[string]uintptr{
+		"topic":   unsafe.Offsetof(g.firstTopic) + unsafe.Sizeof(g.firstTopic),
+		"slots":   unsafe.Offsetof(g.memory) + unsafe.Offsetof(g.memory.slots) + unsafe.Sizeof(g.memory.slots),
+		"counted": unsafe.Offsetof(g.memory) + unsafe.Offsetof(g.memory.counted) + unsafe.Sizeof(g.memory.counted),
+		"block":   unsafe.Offsetof(g.memory) + unsafe.Offsetof(g.memory.firstBytes) + unsafe.Sizeof(g.memory.firstBytes),
+	} {
+		require.LessOrEqual(t, end, uintptr(4*line), what)
+	}
 }

@@ -85,7 +85,7 @@ func TestGrowthMakesLittleGarbage(t *testing.T) {
 				}
 			}
 			m.checkInvariants(t)
-			require.LessOrEqual(t, len(m.blocks)-m.empty, 2+m.held*2/blockTarget, name)
+			require.LessOrEqual(t, len(m.blocks)-int(m.empty), 2+m.held*2/blockTarget, name)
 			if m.live() < blockTarget {
 				require.Same(t, &m.first[0], &m.blocks[0], name)
 				require.Same(t, &m.firstBytes[0], &m.bytes[0], name)

@@ -174,7 +174,7 @@ func (m *memory) checkInvariants(t testing.TB) {
 		b, bytes := &m.blocks[index], m.bytes[index]
 		if bytes == nil {
 			require.Equal(t, block{}, *b)
-			require.NotEqual(t, index, m.tail)
+			require.NotEqual(t, index, int(m.tail))
 			empty++
 			continue
 		}
@@ -200,7 +200,7 @@ func (m *memory) checkInvariants(t testing.TB) {
 		require.EqualValues(t, b.used, at, "the last window of block %d does not end with it", index)
 		require.EqualValues(t, dead, b.dead, "dead bytes of block %d", index)
 	}
-	require.Equal(t, empty, m.empty, "empty blocks")
+	require.EqualValues(t, empty, m.empty, "empty blocks")
 	used := 0
 	for _, r := range m.slots {
 		if r != 0 {

@@ -72,11 +72,11 @@ type memory struct {
 	blocks []block
 	// tail is the index of the block that is being filled; empty is the number of blocks that have no bytes, the tail apart; looked is
 	// the index of the block that is looked at next for room.
-	tail, empty, looked int
+	tail, empty, looked int32
+	// narrowable is set if some windows may take more memory than their commits need.
+	narrowable bool
 	// windows is the number of slots that have a window.
 	windows int
-	// narrowable is set if some of them may take more memory than their commits need.
-	narrowable bool
 }
 
 // block is how the memory of a block is used.
@@ -91,6 +91,16 @@ type block struct {
 
 func (m *memory) window(r reference) window.Window {
 	return window.Window(m.bytes[r>>unitBits][(r&unitMask)*unit:])
+}
+
+// ahead reads where each block is, while the processor waits for the topic and the slot that say which one is needed. A group that
+// no sweep has come to has a dozen blocks.
+func (m *memory) ahead() (read int) {
+	const aLine = 64 / 24
+	for i := 0; i < len(m.bytes); i += aLine {
+		read += len(m.bytes[i])
+	}
+	return read
 }
 
 func slotOf(w window.Window) uint32 { return w.Tag() & slotMask }
@@ -185,7 +195,7 @@ func (m *memory) bury(r reference) int {
 func (m *memory) tidy(index int) {
 	b := &m.blocks[index]
 	switch {
-	case index == m.tail:
+	case index == int(m.tail):
 	case b.used-b.dead == blockStart:
 		m.letGo(index)
 	case b.dead > b.used/8:
@@ -206,7 +216,7 @@ func (m *memory) full() bool { return len(m.blocks) >= maxBlocks && m.empty == 0
 // reserve takes size bytes at the end of the block that is being filled. If there is no room, some is made: without growing, for
 // that window alone, as far as possible.
 func (m *memory) reserve(size int, growing bool) reference {
-	if len(m.blocks) == 0 || !m.fits(m.tail, size) {
+	if len(m.blocks) == 0 || !m.fits(int(m.tail), size) {
 		m.makeRoom(size, growing)
 	}
 	b := &m.blocks[m.tail]
@@ -242,7 +252,7 @@ func (m *memory) makeRoom(size int, growing bool) {
 	}
 	// Closing gaps where they are takes no memory.
 	if index := m.loosest(size); index >= 0 {
-		m.tail = index
+		m.tail = int32(index)
 		m.settle(index, m.bytes[index])
 		return
 	}
@@ -250,23 +260,23 @@ func (m *memory) makeRoom(size int, growing bool) {
 		if needed = max(needed, blockStart+size); growing {
 			needed += needed / filling
 		}
-		m.rebuild(m.tail, needed)
+		m.rebuild(int(m.tail), needed)
 		return
 	}
 	m.nextTail()
-	m.rebuild(m.tail, blockStart+max(size, min(max(m.held/growth, leastGrowth), blockTarget-blockStart)))
+	m.rebuild(int(m.tail), blockStart+max(size, min(max(m.held/growth, leastGrowth), blockTarget-blockStart)))
 }
 
 // loosest returns the index of the block, of some that it looks at, with the most room, -1 if none has enough to be filled again.
 func (m *memory) loosest(size int) int {
 	found, most := -1, 0
 	for range min(len(m.blocks), mostLooked) {
-		if m.looked++; m.looked >= len(m.blocks) {
+		if m.looked++; int(m.looked) >= len(m.blocks) {
 			m.looked = 0
 		}
 		bytes := m.bytes[m.looked]
-		if room := m.room(m.looked); bytes != nil && room > most && room >= max(size, len(bytes)/looseness) {
-			found, most = m.looked, room
+		if room := m.room(int(m.looked)); bytes != nil && room > most && room >= max(size, len(bytes)/looseness) {
+			found, most = int(m.looked), room
 		}
 	}
 	return found
@@ -275,12 +285,12 @@ func (m *memory) loosest(size int) int {
 // nextTail makes an empty block the one that is being filled.
 func (m *memory) nextTail() {
 	if m.empty > 0 {
-		m.tail = slices.IndexFunc(m.bytes, func(bytes []byte) bool { return bytes == nil })
+		m.tail = int32(slices.IndexFunc(m.bytes, func(bytes []byte) bool { return bytes == nil }))
 		m.empty--
 		return
 	}
 	m.bytes, m.blocks = append(m.bytes, nil), append(m.blocks, block{})
-	m.tail = len(m.blocks) - 1
+	m.tail = int32(len(m.blocks) - 1)
 	m.firstBytes[0], m.first[0] = nil, block{} // they have moved
 }
 

@@ -42,6 +42,9 @@ type shard struct {
 	// scratch is used to rewrite windows.
 	scratch window.Scratch
 
+	// read keeps the compiler from leaving reads out.
+	read int
+
 	counts shardCounts
 	hub    *feed.Hub[protocol.Event]
 	room   *room

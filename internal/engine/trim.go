@@ -92,7 +92,7 @@ func (m *memory) wastes(index int) bool {
 }
 
 // scattered reports whether windows lie in many more blocks than they need.
-func (m *memory) scattered() bool { return len(m.blocks)-m.empty > 2+2*m.held/blockTarget }
+func (m *memory) scattered() bool { return len(m.blocks)-int(m.empty) > 2+2*m.held/blockTarget }
 
 // wasteful reports whether there is something to trim.
 func (m *memory) wasteful() bool {
@@ -119,7 +119,7 @@ func (m *memory) trim(from, some int) (next, made int) {
 			continue
 		}
 		some--
-		if from != m.tail && b.used-b.dead == blockStart {
+		if from != int(m.tail) && b.used-b.dead == blockStart {
 			m.letGo(from)
 			continue
 		}
@@ -155,8 +155,8 @@ func (m *memory) gather() int {
 	m.bytes[into], m.blocks[into] = bytes, gathered
 	m.empty--
 	m.held += len(bytes)
-	if slices.Contains(blocks, m.tail) {
-		m.tail = into
+	if slices.Contains(blocks, int(m.tail)) {
+		m.tail = int32(into)
 	}
 	m.cutEmpty()
 	return len(bytes)
@@ -165,7 +165,7 @@ func (m *memory) gather() int {
 // cutEmpty gives the places of blocks back that have no bytes and stand at the end.
 func (m *memory) cutEmpty() {
 	n := len(m.blocks)
-	for n > 1 && m.bytes[n-1] == nil && m.tail != n-1 {
+	for n > 1 && m.bytes[n-1] == nil && int(m.tail) != n-1 {
 		n--
 		m.empty--
 	}
