@@ -2,6 +2,7 @@ package relay_test
 
 import (
 	"context"
+	"runtime"
 	"testing"
 	"time"
 
@@ -15,7 +16,13 @@ import (
 	"github.com/lagkeeper/storage/protocol"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+// TestMain gives the tests two processors: with one, requests are never queued, and form no runs.
+func TestMain(m *testing.M) {
+	if runtime.GOMAXPROCS(0) == 1 {
+		runtime.GOMAXPROCS(2)
+	}
+	leaktest.Main(m)
+}
 
 // backend is a store whose fetches are answered by a test.
 type backend struct {
