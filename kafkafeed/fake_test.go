@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -340,6 +341,39 @@ func TestWhatFailsTheSameWayIsLoggedOnce(t *testing.T) {
 	feed := runFeed(t, openStore(t, ""), f.opts(Interval(often), WithHooks(hook), WithLogger(lines))...)
 	<-feed.Ready()
 	eventually(t, "it has looked for the log again", func() bool { return hook.errors.Load() > 3 })
+	require.Equal(t, int64(1), lines.warnings.Load())
+}
+
+// Topics of which a broker lists only an error are one failure of a poll, whatever their number, and are logged once.
+func TestTopicsThatCannotBeDescribedAreLoggedOnce(t *testing.T) {
+	f := newFake(t)
+	lines := &lines{}
+	brokers := f.brokers()
+	f.cluster.ControlKey(int16(kmsg.Metadata), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		f.cluster.KeepControl()
+		if r.(*kmsg.MetadataRequest).Topics != nil {
+			return nil, nil, false
+		}
+		response := r.ResponseKind().(*kmsg.MetadataResponse)
+		response.Brokers = brokers
+		for i := range 5 {
+			topic := kmsg.NewMetadataResponseTopic()
+			topic.Topic, topic.ErrorCode = kmsg.StringPtr(fmt.Sprint("topic-", i)), kerr.LeaderNotAvailable.Code
+			response.Topics = append(response.Topics, topic)
+		}
+		return response, nil, true
+	})
+	polled := make(chan struct{})
+	feed := runFeed(t, openStore(t, ""), f.opts(Interval(often), WithMode(ModePoll), WithLogger(lines), WithHooks(pollHook(func() {
+		select {
+		case polled <- struct{}{}:
+		case <-t.Context().Done():
+		}
+	})))...)
+	for range 3 {
+		<-polled
+	}
+	require.LessOrEqual(t, feed.Status().Errors[askMetadata], uint64(4), "one for each poll, of which one may have begun")
 	require.Equal(t, int64(1), lines.warnings.Load())
 }
 
