@@ -6,8 +6,8 @@
 //	mux.Handle("/lag/", http.StripPrefix("/lag", h))
 //	defer h.Close()
 //
-// Everything that the pages show is also JSON below api/v1/. All addresses are relative, so any prefix works without being
-// told. Nothing can be changed through it: it answers GET and HEAD.
+// Everything that the pages show is also JSON below api/v1/. All addresses are relative, so any prefix works without
+// configuration. Nothing can be changed through it: it answers GET and HEAD.
 //
 // One collector reads the store for all browsers, at Options.Interval. It rests while nobody looks, unless history is kept.
 package inspector

@@ -37,7 +37,7 @@ func (s *shared[T]) of(sequence uint64, asked string, make func() (T, error)) (T
 			switch {
 			case s.sequence != sequence:
 			case err != nil:
-				delete(s.made, asked) // who asks next may be luckier
+				delete(s.made, asked) // the next request tries again
 			default:
 				s.bytes += value.size()
 			}

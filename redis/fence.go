@@ -46,7 +46,7 @@ func (b *bucketState) setEpoch(epoch string) {
 
 // feedState is what the feed of a cluster knows of a bucket.
 type feedState struct {
-	// astray is set while the position of the feed may differ from that of the bucket, told once the feed has been notified of that.
+	// astray is set while the position of the feed may differ from that of the bucket, told once the feed was notified of that.
 	astray, told bool
 }
 
