@@ -21,10 +21,8 @@ func BenchmarkChannelCommitRandom(b *testing.B) {
 				for ; b.Loop(); next++ {
 					pick := &picks[next&(len(picks)-1)]
 					c := pick.again(next / len(picks))
-					channel <- &protocol.StorageRequest{
-						RequestType: protocol.StorageSetConsumerOffset, Cluster: benchCluster, Group: pick.group,
-						Topic: c.Topic, Partition: c.Partition, Offset: c.Offset, Order: c.Order, Timestamp: c.Timestamp,
-					}
+					request := requestOf(pick.group, &c)
+					channel <- &request
 				}
 			}
 			b.Run("floor=handoff", func(b *testing.B) {
@@ -41,5 +39,12 @@ func BenchmarkChannelCommitRandom(b *testing.B) {
 			next = 0
 			b.Run("commit", func(b *testing.B) { send(b, w.coordinator.App.StorageChannel) })
 		})
+	}
+}
+
+func requestOf(group string, c *protocol.Commit) protocol.StorageRequest {
+	return protocol.StorageRequest{
+		RequestType: protocol.StorageSetConsumerOffset, Cluster: benchCluster, Group: group,
+		Topic: c.Topic, Partition: c.Partition, Offset: c.Offset, Order: c.Order, Timestamp: c.Timestamp,
 	}
 }

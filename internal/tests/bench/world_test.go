@@ -63,14 +63,19 @@ func newBenchWorld(tb testing.TB, groups, partitions, intervals int, log *zap.Lo
 		w.groupNames = append(w.groupNames, fmt.Sprintf("billing-service-%06d", g))
 		w.topicOf = append(w.topicOf, w.topicNames[g%len(w.topicNames)])
 	}
+	w.poll(tb)
+	return w
+}
+
+// poll stores an end offset of each partition.
+func (w *benchWorld) poll(tb testing.TB) {
 	for _, topic := range w.topicNames {
-		ends := make([]protocol.EndOffset, partitions)
+		ends := make([]protocol.EndOffset, w.partitions)
 		for p := range ends {
-			ends[p] = protocol.EndOffset{Partition: int32(p), TopicPartitionCount: int32(partitions), Offset: 1<<40 + 1_000, Timestamp: w.start}
+			ends[p] = protocol.EndOffset{Partition: int32(p), TopicPartitionCount: int32(w.partitions), Offset: 1<<40 + 1_000, Timestamp: w.start}
 		}
 		must(tb, w.store.SetEndOffsetBatch(context.Background(), benchCluster, topic, ends))
 	}
-	return w
 }
 
 // load lets every group commit every partition times times, ten seconds apart.
