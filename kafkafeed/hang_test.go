@@ -8,11 +8,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/goleak"
+
+	"github.com/lagkeeper/storage/internal/leaktest"
 )
 
 // hang makes the brokers of a fake hang like processes that get no processor time: they accept connections, keep the existing ones,
@@ -183,5 +184,5 @@ func noneLeft(t *testing.T, before goleak.Option) {
 	for _, function := range []string{"read", "read.func1", "write"} {
 		options = append(options, goleak.IgnoreAnyFunction("github.com/twmb/franz-go/pkg/kfake.(*clientConn)."+function))
 	}
-	require.NoError(t, goleak.Find(options...))
+	leaktest.None(t, options...)
 }

@@ -57,6 +57,9 @@ func open(t testing.TB, servers *redistest.Servers, prefix string, change ...fun
 		c(&options)
 	}
 	db, err := lagredis.Open(context.Background(), options)
+	for errors.Is(err, storage.ErrUnavailable) { // the timeout of the test is short
+		db, err = lagredis.Open(context.Background(), options)
+	}
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	return db

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -27,6 +28,8 @@ const lost = "lost"
 
 // trouble is a connection to a server in trouble.
 type trouble struct {
+	prefix string // of the keys of the store
+
 	mu sync.Mutex
 	// answers are those to the next writes, one after the other, guarded by mu: an error instead of carrying the write out, or lost.
 	answers []string
@@ -102,9 +105,9 @@ func (c *troubled) Write(b []byte) (int, error) {
 }
 
 // troubledGroup returns a store with an end offset and a commit, whose feed has asked for its positions if fed is set.
-func troubledGroup(t *testing.T, servers *redistest.Servers, fed bool, change ...func(*lagredis.Options)) (*lagredis.DB, *trouble) {
-	x := new(trouble)
-	db := open(t, servers, freshPrefix(), append(change, func(o *lagredis.Options) { o.Dial = x.dial })...)
+func troubledGroup(t *testing.T, servers *redistest.Servers, fed bool) (*lagredis.DB, *trouble) {
+	x := &trouble{prefix: freshPrefix()}
+	db := open(t, servers, x.prefix, func(o *lagredis.Options) { o.Dial = x.dial })
 	setEnd(t, db, "topic", 0, 100)
 	if fed {
 		_, err := db.Positions(t.Context(), "local")
@@ -112,6 +115,20 @@ func troubledGroup(t *testing.T, servers *redistest.Servers, fed bool, change ..
 	}
 	require.NoError(t, db.Commit(t.Context(), "local", "group", commit("topic", 0, 10, 1)))
 	return db, x
+}
+
+// hasty opens a store that gives up soon, in the same trouble as another one.
+func hasty(t *testing.T, servers *redistest.Servers, x *trouble) *lagredis.DB {
+	return open(t, servers, x.prefix, func(o *lagredis.Options) { o.Dial, o.Timeout = x.dial, 100*time.Millisecond })
+}
+
+// stores makes a store that gives up soon commit, be it in a call that it has given up.
+func stores(t *testing.T, db *lagredis.DB, c protocol.Commit) {
+	t.Helper()
+	until(t, func() bool {
+		err := db.Commit(t.Context(), "local", "group", c)
+		return err == nil || errors.Is(err, storage.ErrDuplicate)
+	})
 }
 
 func offsetsOf(t *testing.T, db *lagredis.DB) (offsets []int64) {
@@ -176,25 +193,32 @@ func TestAnswerIsLost(t *testing.T) {
 	})
 	// A later change is not taken for the one that was given up.
 	t.Run("and the call gives up", func(t *testing.T) {
-		db, x := troubledGroup(t, servers, false, func(o *lagredis.Options) { o.Timeout = 100 * time.Millisecond })
+		patient, x := troubledGroup(t, servers, false)
+		db := hasty(t, servers, x)
 		many := []string{lost}
 		for range 1000 {
 			many = append(many, "LOADING")
 		}
 		x.expect(many...)
-		err := db.Commit(t.Context(), "local", "group", commit("topic", 0, 20, 2))
+		var err error
+		until(t, func() bool { // a call that ends before it has sent anything changes nothing
+			err = db.Commit(t.Context(), "local", "group", commit("topic", 0, 20, 2))
+			return x.left() < len(many)
+		})
 		x.expect()
 		if err != nil { // otherwise the copy was read again before the first LOADING
 			require.ErrorIs(t, err, storage.ErrUnavailable)
 		}
-		until(t, func() bool { return db.Commit(t.Context(), "local", "group", commit("topic", 0, 30, 3)) == nil })
-		require.Equal(t, []int64{10, 20, 30}, offsetsOf(t, db))
+		stores(t, db, commit("topic", 0, 30, 3))
+		require.Equal(t, []int64{10, 20, 30}, offsetsOf(t, patient))
 	})
 }
 
 // A batch that the store could not take is an error of the whole batch, although some of its commits would have been refused.
 func TestBatchThatCannotBeStored(t *testing.T) {
-	db, x := troubledGroup(t, redistest.Single(t), false, func(o *lagredis.Options) { o.Timeout = 100 * time.Millisecond })
+	servers := redistest.Single(t)
+	patient, x := troubledGroup(t, servers, false)
+	db := hasty(t, servers, x)
 	many := make([]string, 1000)
 	for i := range many {
 		many[i] = "LOADING"
@@ -205,6 +229,6 @@ func TestBatchThatCannotBeStored(t *testing.T) {
 	var batch *storage.BatchError
 	require.NotErrorAs(t, err, &batch)
 	x.expect()
-	until(t, func() bool { return db.Commit(t.Context(), "local", "group", commit("topic", 0, 20, 2)) == nil })
-	require.Equal(t, []int64{10, 20}, offsetsOf(t, db))
+	stores(t, db, commit("topic", 0, 20, 2))
+	require.Equal(t, []int64{10, 20}, offsetsOf(t, patient))
 }
