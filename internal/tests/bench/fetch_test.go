@@ -12,15 +12,20 @@ import (
 
 // fetchOverChannel fetches a group as an application does: with a request and a reply channel of its own.
 func (w *benchWorld) fetchOverChannel(group string) protocol.ConsumerTopics {
+	return fetchOver(w.coordinator.App.StorageChannel, group)
+}
+
+func fetchOver(requests chan<- *protocol.StorageRequest, group string) protocol.ConsumerTopics {
 	reply := make(chan interface{}, 1)
-	w.coordinator.App.StorageChannel <- &protocol.StorageRequest{
+	requests <- &protocol.StorageRequest{
 		RequestType: protocol.StorageFetchConsumer, Cluster: benchCluster, Group: group, Reply: reply,
 	}
 	return (<-reply).(protocol.ConsumerTopics)
 }
 
 // BenchmarkFetchSizes measures fetching groups of 10, 100 and 10,000 partitions with ten commits each over the channel, one group
-// after the other of 100,000 group-partitions, and the same answers without the way over it. Its floor is building them from ready slices.
+// after the other of 100,000 group-partitions, and the same answers without the way over it. Its floors are building them from ready
+// slices, and a bare goroutine that does so for requests from a channel.
 func BenchmarkFetchSizes(b *testing.B) {
 	for _, partitions := range []int{10, 100, 10_000} {
 		b.Run(fmt.Sprintf("partitions=%d", partitions), func(b *testing.B) {
@@ -34,6 +39,20 @@ func BenchmarkFetchSizes(b *testing.B) {
 				b.ReportAllocs()
 				for i := 0; b.Loop(); i++ {
 					sink = buildAnswer(&ready[i%len(ready)], 10)
+				}
+			})
+			b.Run("floor=channel", func(b *testing.B) {
+				requests := make(chan *protocol.StorageRequest)
+				defer close(requests)
+				go func() {
+					for request := range requests {
+						request.Reply <- buildAnswer(&ready[0], 10)
+						close(request.Reply)
+					}
+				}()
+				b.ReportAllocs()
+				for b.Loop() {
+					sink = fetchOver(requests, w.groupNames[0])
 				}
 			})
 			b.Run("answer", func(b *testing.B) {
