@@ -149,6 +149,10 @@ type Scratch struct {
 // loses its oldest. If c does not fit into the memory of the window, Append changes nothing and returns the size in
 // bytes that the window needs, for Take; otherwise it returns 0.
 func (w Window) Append(c *protocol.StoredCommit, limit int, s *Scratch) (needed int) {
+	return w.append(c, limit, s)
+}
+
+func (w Window) append(c *protocol.StoredCommit, limit int, s *Scratch) (needed int) {
 	f := w.form()
 	if f.count == 0 || f.count > limit || f.count < limit && f.head != 0 {
 		return w.reform(c, limit, false, s)
@@ -187,7 +191,7 @@ func (w Window) Append(c *protocol.StoredCommit, limit int, s *Scratch) (needed 
 func (w Window) Take(from Window, size int, s *Scratch) {
 	if !s.formed {
 		from.MoveTo(w, size)
-		w.Append(&s.commits[0], s.limit, s)
+		w.append(&s.commits[0], s.limit, s)
 		return
 	}
 	tag := from.Tag()
@@ -328,27 +332,6 @@ func (w Window) Oldest() byte {
 		return w[at]
 	}
 	return 0
-}
-
-// Narrowable reports whether the window may take more memory than its commits need, for one that has left it.
-func (w Window) Narrowable() bool { return w.first()>>turnShift&3 == turned }
-
-// narrowFrom is the part of its size that a window must become smaller by to be worth moving: a commit that does not fit costs a new
-// form.
-const narrowFrom = 16
-
-// Narrow returns the size, for Take, that a full window that is Narrowable needs in a form for what it holds now. If that is not
-// much less than it has, Narrow returns 0, and the window is not Narrowable any more.
-func (w Window) Narrow(s *Scratch) (size int) {
-	s.commits = w.AppendTo(s.commits[:0])
-	needed := s.plan()
-	// A new form a bit wider than it must be spares another one soon.
-	size = align(needed + (needed-HeaderSize)/32)
-	if has := w.Size(); has-size < has/narrowFrom {
-		w.setFirst(w.first() &^ (3 << turnShift))
-		return 0
-	}
-	return size
 }
 
 // encode writes commits, oldest first, in a form.
