@@ -6,5 +6,5 @@
 // deleted topic is first removed from the table and then from every shard, so that no group can hold on to it.
 //
 // Locks are taken in this order: Engine.changing, shard, then table or topic. Only a run of commits holds several shards (see
-// overlap.go), which it locks in ascending order. No lock is held while anything waits for anything else.
+// overlap.go), and it waits for none of them. No lock is held while anything waits for anything else.
 package engine

@@ -28,6 +28,8 @@ type run struct {
 	stored int
 	// shards has one bit for each shard, set if the run needs it.
 	shards [MaxShards / 64]uint64
+	// held has one for each that is locked.
+	held [MaxShards / 64]uint64
 	// read keeps the compiler from leaving reads out.
 	read int64
 }
@@ -61,26 +63,83 @@ func (r *run) locate(requests []protocol.StorageRequest) {
 	}
 }
 
-// lock locks the shards of a run. Nothing else holds more than one shard; of two runs, both lock in ascending order.
-func (r *run) lock() {
-	for i, set := range r.shards[:(len(r.engine.shards)+63)/64] {
-		for ; set != 0; set &= set - 1 {
-			r.engine.shards[64*i+bits.TrailingZeros64(set)].mu.Lock()
+// commitRun stores some commits of CommitEach, the first of which has the index from. If not all of their shards are free it stores one after
+// the other.
+func (e *Engine) commitRun(requests []protocol.StorageRequest, from int, done func(i int, why Reason)) {
+	r := run{engine: e}
+	defer r.tell(requests, from, done)
+	r.locate(requests)
+	together := r.lock()
+	defer r.unlock()
+	if together {
+		r.fetch(requests)
+	}
+	now := e.config.Clock.Coarse()
+	for i := range requests {
+		in, entry := &requests[i], &r.entries[i]
+		commit := protocol.Commit{
+			Topic: in.Topic, Partition: in.Partition, Offset: in.Offset, Order: in.Order, Timestamp: in.Timestamp,
 		}
+		switch {
+		case entry.cluster == nil:
+			entry.why = e.Count(protocol.StorageSetConsumerOffset, UnknownCluster)
+		case together:
+			entry.why, entry.stuck = e.commitFetched(entry, in.Group, &commit, now)
+		default:
+			entry.why, entry.stuck = e.commitOne(entry.cluster, in.Group, &commit)
+		}
+		r.stored++
 	}
 }
 
-// unlock is release for all shards of a run.
+// commitFetched is commitOne for a commit of a run.
+func (e *Engine) commitFetched(entry *runEntry, groupName string, in *protocol.Commit, now int64) (why Reason, stuck bool) {
+	s := entry.shard
+	if s.stopped {
+		s.counts.commits[Stopped]++
+		return Stopped, false
+	}
+	if g := entry.group; g != nil && !g.gone {
+		s.last, s.lastHash = g, entry.hash
+	}
+	at := place{cluster: entry.cluster, name: groupName, hash: entry.hash, topic: -1}
+	why = e.commit(s, &at, in, now)
+	s.accountCommit(at.group)
+	s.counts.commits[why]++
+	return why, at.stuck
+}
+
+// lock locks the shards of a run, or none if one of them is not free: others would wait for those that it held meanwhile.
+func (r *run) lock() bool {
+	for i, set := range r.shards[:(len(r.engine.shards)+63)/64] {
+		for ; set != 0; set &= set - 1 {
+			if !r.engine.shards[64*i+bits.TrailingZeros64(set)].mu.TryLock() {
+				r.free()
+				return false
+			}
+			r.held[i] |= set & -set
+		}
+	}
+	return true
+}
+
+// free unlocks the shards that a run holds.
+func (r *run) free() {
+	for i, set := range r.held[:(len(r.engine.shards)+63)/64] {
+		for ; set != 0; set &= set - 1 {
+			r.engine.shards[64*i+bits.TrailingZeros64(set)].mu.Unlock()
+		}
+		r.held[i] = 0
+	}
+}
+
+// unlock is release for all shards that a run holds.
 func (r *run) unlock() {
 	cause := recover()
 	if cause != nil {
 		r.engine.damage()
 	}
-	for i, set := range r.shards[:(len(r.engine.shards)+63)/64] {
-		for ; set != 0; set &= set - 1 {
-			r.engine.shards[64*i+bits.TrailingZeros64(set)].mu.Unlock()
-		}
-	}
+	r.free()
 	if cause != nil {
 		panic(cause)
 	}
