@@ -76,6 +76,52 @@ func (e *Engine) CommitEach(requests []protocol.StorageRequest, done func(i int,
 	}
 }
 
+// commitRun stores some commits of CommitEach, the first of which has the index from. If not all of their shards are free it stores one after
+// the other.
+func (e *Engine) commitRun(requests []protocol.StorageRequest, from int, done func(i int, why Reason)) {
+	r := run{engine: e}
+	defer r.tell(requests, from, done)
+	r.locate(requests)
+	together := r.lock()
+	defer r.unlock()
+	if together {
+		r.fetch(requests)
+	}
+	now := e.config.Clock.Coarse()
+	for i := range requests {
+		in, entry := &requests[i], &r.entries[i]
+		commit := protocol.Commit{
+			Topic: in.Topic, Partition: in.Partition, Offset: in.Offset, Order: in.Order, Timestamp: in.Timestamp,
+		}
+		switch {
+		case entry.cluster == nil:
+			entry.why = e.Count(protocol.StorageSetConsumerOffset, UnknownCluster)
+		case together:
+			entry.why, entry.stuck = e.commitFetched(entry, in.Group, &commit, now)
+		default:
+			entry.why, entry.stuck = e.commitOne(entry.cluster, in.Group, &commit)
+		}
+		r.stored++
+	}
+}
+
+// commitFetched is commitOne for a commit of a run.
+func (e *Engine) commitFetched(entry *runEntry, groupName string, in *protocol.Commit, now int64) (why Reason, stuck bool) {
+	s := entry.shard
+	if s.stopped {
+		s.counts.commits[Stopped]++
+		return Stopped, false
+	}
+	if g := entry.group; g != nil && !g.gone {
+		s.last, s.lastHash = g, entry.hash
+	}
+	at := place{cluster: entry.cluster, name: groupName, hash: entry.hash, topic: -1}
+	why = e.commit(s, &at, in, now)
+	s.accountCommit(at.group)
+	s.counts.commits[why]++
+	return why, at.stuck
+}
+
 // place is the place of a commit in a shard; it is found step by step, and kept from one commit of a batch to the next.
 type place struct {
 	cluster *Cluster

@@ -63,52 +63,6 @@ func (r *run) locate(requests []protocol.StorageRequest) {
 	}
 }
 
-// commitRun stores some commits of CommitEach, the first of which has the index from. If not all of their shards are free it stores one after
-// the other.
-func (e *Engine) commitRun(requests []protocol.StorageRequest, from int, done func(i int, why Reason)) {
-	r := run{engine: e}
-	defer r.tell(requests, from, done)
-	r.locate(requests)
-	together := r.lock()
-	defer r.unlock()
-	if together {
-		r.fetch(requests)
-	}
-	now := e.config.Clock.Coarse()
-	for i := range requests {
-		in, entry := &requests[i], &r.entries[i]
-		commit := protocol.Commit{
-			Topic: in.Topic, Partition: in.Partition, Offset: in.Offset, Order: in.Order, Timestamp: in.Timestamp,
-		}
-		switch {
-		case entry.cluster == nil:
-			entry.why = e.Count(protocol.StorageSetConsumerOffset, UnknownCluster)
-		case together:
-			entry.why, entry.stuck = e.commitFetched(entry, in.Group, &commit, now)
-		default:
-			entry.why, entry.stuck = e.commitOne(entry.cluster, in.Group, &commit)
-		}
-		r.stored++
-	}
-}
-
-// commitFetched is commitOne for a commit of a run.
-func (e *Engine) commitFetched(entry *runEntry, groupName string, in *protocol.Commit, now int64) (why Reason, stuck bool) {
-	s := entry.shard
-	if s.stopped {
-		s.counts.commits[Stopped]++
-		return Stopped, false
-	}
-	if g := entry.group; g != nil && !g.gone {
-		s.last, s.lastHash = g, entry.hash
-	}
-	at := place{cluster: entry.cluster, name: groupName, hash: entry.hash, topic: -1}
-	why = e.commit(s, &at, in, now)
-	s.accountCommit(at.group)
-	s.counts.commits[why]++
-	return why, at.stuck
-}
-
 // lock locks the shards of a run, or none if one of them is not free: others would wait for those that it held meanwhile.
 func (r *run) lock() bool {
 	for i, set := range r.shards[:(len(r.engine.shards)+63)/64] {
